@@ -1,0 +1,86 @@
+"""Recordings of video rooms, from asyncio.
+
+>>> async with RecordingsClient.from_env() as client:
+...     async for recording in client.recordings("RM..."):
+...         print(recording.sid)
+"""
+
+from ._version import __version__
+from .client import RecordingsClient
+from .codec import from_dict, to_dict
+from .credentials import Credentials
+from .errors import (
+    APIError,
+    AuthenticationError,
+    BadRequestError,
+    ClientClosedError,
+    ConfigurationError,
+    ConnectionFailedError,
+    DecodeError,
+    InvalidArgumentError,
+    NotFoundError,
+    PaginationError,
+    PermissionDeniedError,
+    RateLimitError,
+    RequestTimeoutError,
+    RoomRecError,
+    RoomsFailedError,
+    ServerError,
+    TransportError,
+)
+from .limits import RateLimiter
+from .models import (
+    Codec,
+    ContainerFormat,
+    MediaType,
+    PageMeta,
+    Recording,
+    RecordingStatus,
+    Room,
+    RoomResult,
+    RoomStatus,
+    RoomType,
+)
+from .paging import Page, Pager
+from .retry import RetryPolicy
+from .transport import Timeout
+
+__all__ = [
+    "APIError",
+    "AuthenticationError",
+    "BadRequestError",
+    "ClientClosedError",
+    "Codec",
+    "ConfigurationError",
+    "ConnectionFailedError",
+    "ContainerFormat",
+    "Credentials",
+    "DecodeError",
+    "InvalidArgumentError",
+    "MediaType",
+    "NotFoundError",
+    "Page",
+    "PageMeta",
+    "Pager",
+    "PaginationError",
+    "PermissionDeniedError",
+    "RateLimitError",
+    "RateLimiter",
+    "Recording",
+    "RecordingStatus",
+    "RecordingsClient",
+    "RequestTimeoutError",
+    "RetryPolicy",
+    "Room",
+    "RoomRecError",
+    "RoomResult",
+    "RoomStatus",
+    "RoomType",
+    "RoomsFailedError",
+    "ServerError",
+    "Timeout",
+    "TransportError",
+    "__version__",
+    "from_dict",
+    "to_dict",
+]

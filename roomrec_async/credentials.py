@@ -1,0 +1,100 @@
+"""Who is calling the API. Secrets are taken in here, sent in one header, and shown nowhere."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+
+import aiohttp
+import attrs
+
+from .errors import ConfigurationError
+
+_ACCOUNT_SID = re.compile(r"AC[0-9a-fA-F]{32}")
+_KEY_SID = re.compile(r"SK[0-9a-fA-F]{32}")
+_PRINTABLE = re.compile(r"[!-~]+")
+
+
+@attrs.frozen(repr=False)
+class Credentials:
+    """What Basic authentication sends: an account SID with its auth token, or an API key with its secret.
+
+    ``Credentials(account_sid, auth_token)`` is the first form, :meth:`api_key` the second, and :meth:`from_env`
+    takes whichever the environment holds. ``repr`` and ``str`` show the account and nothing else.
+
+    Args:
+        account_sid: the account, ``AC`` and 32 hexadecimal digits.
+        auth_token: the account's auth token.
+
+    Raises:
+        ConfigurationError: a SID is malformed, or a secret is empty or contains white space.
+    """
+
+    account_sid: str = attrs.field()
+    _auth_token: str = attrs.field()
+    _key_sid: str | None = attrs.field(default=None, kw_only=True)
+
+    def __attrs_post_init__(self) -> None:
+        if not _ACCOUNT_SID.fullmatch(self.account_sid):
+            # The value is not repeated: people who mix the two up put the token here.
+            raise ConfigurationError("the account SID must be 'AC' and 32 hexadecimal digits")
+        if self._key_sid is not None and not _KEY_SID.fullmatch(self._key_sid):
+            raise ConfigurationError("the API key SID must be 'SK' and 32 hexadecimal digits")
+        if not _PRINTABLE.fullmatch(self._auth_token):
+            secret = "auth token" if self._key_sid is None else "API key secret"
+            raise ConfigurationError(f"the {secret} is empty, or holds white space or characters beyond ASCII")
+
+    @classmethod
+    def api_key(cls, account_sid: str, key_sid: str, key_secret: str) -> Credentials:
+        """Credentials of an API key (``SK...``) and its secret, for the account that it belongs to."""
+        return cls(account_sid, key_secret, key_sid=key_sid)
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None) -> Credentials:
+        """Credentials from the environment variables that users of the API already have.
+
+        ``TWILIO_ACCOUNT_SID`` together with ``TWILIO_API_KEY`` and ``TWILIO_API_SECRET`` where those two are set,
+        otherwise with ``TWILIO_AUTH_TOKEN``.
+
+        Raises:
+            ConfigurationError: something is missing (the message names it) or malformed.
+        """
+        env = os.environ if environ is None else environ
+        account_sid, token = env.get("TWILIO_ACCOUNT_SID"), env.get("TWILIO_AUTH_TOKEN")
+        key_sid, key_secret = env.get("TWILIO_API_KEY"), env.get("TWILIO_API_SECRET")
+        if account_sid and key_sid and key_secret:
+            return cls.api_key(account_sid, key_sid, key_secret)
+        if account_sid and token:
+            return cls(account_sid, token)
+        raise ConfigurationError(_what_is_missing(account_sid, key_sid, key_secret))
+
+    @property
+    def username(self) -> str:
+        """The user name of Basic authentication: the API key's SID, or the account's."""
+        return self._key_sid or self.account_sid
+
+    @property
+    def password(self) -> str:
+        """The password of Basic authentication: the API key's secret, or the auth token."""
+        return self._auth_token
+
+    @property
+    def authorization(self) -> str:
+        """The value of the ``Authorization`` header."""
+        return aiohttp.encode_basic_auth(self.username, self.password)
+
+    def __repr__(self) -> str:
+        key = f", key_sid={self._key_sid!r}" if self._key_sid else ""
+        return f"Credentials({self.account_sid!r}{key}, secret hidden)"
+
+
+def _what_is_missing(account_sid: str | None, key_sid: str | None, key_secret: str | None) -> str:
+    missing = [] if account_sid else ["TWILIO_ACCOUNT_SID"]
+    if key_sid:
+        missing += ["TWILIO_API_SECRET"]
+    elif key_secret:
+        missing += ["TWILIO_API_KEY"]
+    else:
+        missing += ["TWILIO_AUTH_TOKEN (or TWILIO_API_KEY and TWILIO_API_SECRET)"]
+    return f"no credentials: set {' and '.join(missing)} in the environment"

@@ -1,0 +1,168 @@
+"""Many rooms at once: gather, as_completed and stream, on one engine."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Collection, Iterable
+from contextlib import aclosing
+from typing import TypeAlias
+
+from .errors import InvalidArgumentError, RoomRecError, RoomsFailedError
+from .models import Recording, RoomResult
+from .paging import Pager, cancelled, collect
+from .query import room_sid_checked
+
+RoomSids: TypeAlias = Iterable[str] | AsyncIterable[str]
+"""Where the rooms come from; pulled from one by one, as there is capacity for them."""
+
+OpenRoom: TypeAlias = Callable[[str], Pager[Recording]]
+"""How a room is listed."""
+
+OnError: TypeAlias = Callable[[RoomResult], object]
+"""What is told of a room that failed."""
+
+
+def room_sids_checked(room_sids: RoomSids) -> RoomSids:
+    """The rooms, if they are an iterable of strings and not one string."""
+    if isinstance(room_sids, (str, bytes)) or not isinstance(room_sids, (Iterable, AsyncIterable)):
+        raise InvalidArgumentError(f"room_sids must be an iterable of room SIDs, not {type(room_sids).__name__}")
+    return room_sids
+
+
+async def gather(
+    room_sids: RoomSids, open_room: OpenRoom, at_once: int, *, return_exceptions: bool
+) -> dict[str, list[Recording] | RoomRecError]:
+    """The recordings of each room, in the order given; a room that is named twice is fetched once."""
+    if isinstance(room_sids, Collection) and not return_exceptions:
+        for room_sid in room_sids:
+            room_sid_checked(room_sid)
+    by_room: dict[str, list[Recording] | RoomRecError] = {}
+    results = as_completed(_entered_once(room_sids, by_room), open_room, at_once)
+    async with aclosing(results):
+        async for result in results:
+            if result.error is not None and not return_exceptions:
+                raise result.error
+            by_room[result.room_sid] = result.error or result.recordings
+    return by_room
+
+
+def as_completed(room_sids: RoomSids, open_room: OpenRoom, at_once: int) -> AsyncGenerator[RoomResult, None]:
+    """One result a room, as rooms finish."""
+
+    async def list_room(room_sid: str) -> AsyncGenerator[RoomResult, None]:
+        recordings: list[Recording] = []
+        error: RoomRecError | None = None
+        try:
+            await collect(open_room(room_sid), recordings)
+        except RoomRecError as failure:
+            error = failure
+        yield RoomResult(room_sid, recordings, error)
+
+    return _Flow(_pulled(room_sids), list_room, at_once).items()
+
+
+async def stream(
+    room_sids: RoomSids, open_room: OpenRoom, at_once: int, *, on_error: OnError | None
+) -> AsyncGenerator[Recording, None]:
+    """The recordings of all rooms, page by page as they come."""
+    failed: list[RoomResult] = []
+    report = failed.append if on_error is None else on_error
+
+    async def list_room(room_sid: str) -> AsyncGenerator[RoomResult, None]:
+        try:
+            async with aclosing(open_room(room_sid).pages()) as pages:
+                async for page in pages:
+                    yield RoomResult(room_sid, page.items)
+        except RoomRecError as failure:
+            yield RoomResult(room_sid, [], failure)
+
+    async with aclosing(_Flow(_pulled(room_sids), list_room, at_once).items()) as results:
+        async for result in results:
+            if result.error is not None:
+                report(result)
+            for recording in result.recordings:
+                yield recording
+    if failed:
+        raise RoomsFailedError(failed)
+
+
+class _Flow:
+    """What ``produce`` gives for each room, from up to ``at_once`` rooms at a time.
+
+    Nothing is pulled, fetched or kept beyond that: a worker waits until the consumer has taken its item.
+    """
+
+    def __init__(
+        self, rooms: AsyncGenerator[str, None], produce: Callable[[str], AsyncGenerator[RoomResult, None]], at_once: int
+    ) -> None:
+        self._rooms = rooms
+        self._produce = produce
+        self._at_once = at_once
+        self._pulling = asyncio.Lock()
+        self._capacity = asyncio.Semaphore(1)
+        self._ready: asyncio.Queue[RoomResult | None] = asyncio.Queue()
+
+    async def items(self) -> AsyncGenerator[RoomResult, None]:
+        """The items, as they are ready."""
+        workers = asyncio.create_task(self._run_workers())
+        try:
+            while (item := await self._ready.get()) is not None:
+                yield item
+                self._capacity.release()
+            await workers
+        finally:
+            await cancelled(workers)
+            await self._rooms.aclose()
+
+    async def _run_workers(self) -> None:
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._work(group, self._at_once - 1))
+        except BaseExceptionGroup as failures:
+            # The first one is what went wrong; the others are its consequences.
+            raise failures.exceptions[0] from None
+        finally:
+            self._ready.put_nowait(None)
+
+    async def _work(self, group: asyncio.TaskGroup, more_workers: int) -> None:
+        """Take room after room. A worker that finds one hires the next worker, so that few rooms need few of them."""
+        while (room_sid := await self._next_room()) is not None:
+            if more_workers:
+                group.create_task(self._work(group, more_workers - 1))
+                more_workers = 0
+            async with aclosing(self._produce(room_sid)) as items:
+                async for item in items:
+                    await self._capacity.acquire()
+                    self._ready.put_nowait(item)
+
+    async def _next_room(self) -> str | None:
+        async with self._pulling:
+            async for room_sid in self._rooms:
+                return room_sid
+        return None
+
+
+async def _pulled(room_sids: RoomSids) -> AsyncGenerator[str, None]:
+    if isinstance(room_sids, AsyncIterable):
+        async for room_sid in room_sids:
+            yield _text(room_sid)
+    else:
+        for room_sid in room_sids:
+            yield _text(room_sid)
+
+
+def _text(room_sid: str) -> str:
+    # A malformed SID is a failure of that room; something else than a string is a mistake in the program.
+    if not isinstance(room_sid, str):
+        raise InvalidArgumentError(f"room_sids must give strings, not {room_sid!r}")
+    return room_sid
+
+
+async def _entered_once(
+    room_sids: RoomSids, by_room: dict[str, list[Recording] | RoomRecError]
+) -> AsyncGenerator[str, None]:
+    """Each room once. Its place in the dictionary is taken when it is pulled, so that the order is the one given."""
+    async for room_sid in _pulled(room_sids):
+        if room_sid not in by_room:
+            by_room[room_sid] = []
+            yield room_sid

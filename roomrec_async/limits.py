@@ -1,0 +1,188 @@
+"""The semaphore-based rate limiter: how many requests at once, and how many a second."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import deque
+from types import TracebackType
+from typing import Final
+
+from .errors import ConfigurationError
+
+# A request that leaves a second after another may arrive a few milliseconds less than a second after it. This keeps
+# the service from seeing more in its second than we sent in ours.
+_MARGIN: Final = 1.02
+
+# Timers fire late. What a late timer missed is made up for, up to this many seconds of it.
+_CATCH_UP: Final = 0.05
+
+
+class RateLimiter:
+    """At most so many requests in flight, and at most so many reads and writes a second.
+
+    First come, first served, as with :class:`asyncio.Semaphore`; a cancelled waiter gives its place away. Requests
+    are paced: no window of one second sees more than the rate. One limiter is shared by all operations of a client,
+    and by several clients when it is given to each of them: quotas belong to an account. All of them must run in one
+    event loop.
+
+    Args:
+        max_concurrency: requests in flight at the most; None for no bound.
+        reads_per_second: the provider's published quota is 80 for an account; None for no bound.
+        writes_per_second: the provider's published quota is 20 for an account (deletions count); None for no bound.
+
+    Raises:
+        ConfigurationError: a bound is not positive.
+
+    Example:
+        >>> limiter = RateLimiter(max_concurrency=10, reads_per_second=40)
+    """
+
+    def __init__(
+        self,
+        max_concurrency: int | None = 50,
+        reads_per_second: float | None = 80,
+        writes_per_second: float | None = 20,
+    ) -> None:
+        if max_concurrency is not None and (isinstance(max_concurrency, bool) or max_concurrency < 1):
+            raise ConfigurationError(f"max_concurrency must be at least 1, or None, not {max_concurrency!r}")
+        self.max_concurrency = max_concurrency
+        self._reads = _Lane("reads_per_second", reads_per_second)
+        self._writes = _Lane("writes_per_second", writes_per_second)
+        self._in_flight = 0
+        self._tickets = 0
+        self._paused_until = -math.inf
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def in_flight(self) -> int:
+        """The permits that are out."""
+        return self._in_flight
+
+    @property
+    def waiting(self) -> int:
+        """The requests that wait for a permit."""
+        return sum(not waiter.done() for lane in self._lanes for _, waiter in lane.waiters)
+
+    def read(self) -> Permit:
+        """A permit for one read: ``async with limiter.read(): ...``."""
+        return Permit(self, self._reads)
+
+    def write(self) -> Permit:
+        """A permit for one write."""
+        return Permit(self, self._writes)
+
+    def pause(self, seconds: float) -> None:
+        """Start nothing for so many seconds: the service asked for it with ``Retry-After``."""
+        self._paused_until = max(self._paused_until, asyncio.get_running_loop().time() + seconds)
+        self._admit()
+
+    @property
+    def _lanes(self) -> tuple[_Lane, _Lane]:
+        return self._reads, self._writes
+
+    async def _acquire(self, lane: _Lane) -> None:
+        loop = asyncio.get_running_loop()
+        self._tickets += 1
+        waiter: asyncio.Future[None] = loop.create_future()
+        lane.waiters.append((self._tickets, waiter))
+        self._admit()
+        if waiter.done():
+            return
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            if waiter.cancelled():
+                self._admit()
+            else:  # admitted and cancelled in the same turn of the loop
+                self._release()
+            raise
+
+    def _release(self) -> None:
+        self._in_flight -= 1
+        self._admit()
+
+    def _admit(self) -> None:
+        """Admit whoever may start now, in the order of arrival, and come back when the next one may."""
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        while self.max_concurrency is None or self._in_flight < self.max_concurrency:
+            lane = self._next_lane(now)
+            if lane is None:
+                break
+            if (when := self._earliest(lane)) > now:
+                self._come_back(loop, when)
+                return
+            _, waiter = lane.waiters.popleft()
+            waiter.set_result(None)
+            self._in_flight += 1
+            lane.started(now)
+        self._come_back(loop, None)
+
+    def _next_lane(self, now: float) -> _Lane | None:
+        """The lane whose first waiter came earliest, among those that may start now, else the one that may soonest."""
+        lanes = [lane for lane in self._lanes if lane.has_waiters()]
+        return min(lanes, key=lambda lane: (max(now, self._earliest(lane)), lane.waiters[0][0]), default=None)
+
+    def _earliest(self, lane: _Lane) -> float:
+        return max(self._paused_until, lane.earliest())
+
+    def _come_back(self, loop: asyncio.AbstractEventLoop, when: float | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = None if when is None else loop.call_at(when, self._admit)
+
+
+class Permit:
+    """The right to have one request in flight, for the time of an ``async with`` block."""
+
+    __slots__ = ("_lane", "_limiter")
+
+    def __init__(self, limiter: RateLimiter, lane: _Lane) -> None:
+        self._limiter = limiter
+        self._lane = lane
+
+    async def __aenter__(self) -> None:
+        await self._limiter._acquire(self._lane)
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._limiter._release()
+
+
+class _Lane:
+    """The reads, or the writes: who waits, and when the next one may start.
+
+    Starts are spaced evenly. The log of the last starts is what makes the promise hold when late timers are made up
+    for: the n-th last start must be a full window ago.
+    """
+
+    def __init__(self, name: str, rate: float | None) -> None:
+        if rate is not None and not (math.isfinite(rate) and rate > 0):
+            raise ConfigurationError(f"{name} must be positive, or None, not {rate!r}")
+        self.waiters: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self._interval = _MARGIN / rate if rate else 0.0
+        in_a_second = max(1, math.floor(rate)) if rate else 0
+        self._window = _MARGIN * max(1.0, 1.0 / rate) if rate else 0.0
+        self._log: deque[float] = deque(maxlen=in_a_second)
+        self._next_slot = -math.inf
+
+    def has_waiters(self) -> bool:
+        """Whether anyone waits; those who gave up are forgotten on the way."""
+        while self.waiters and self.waiters[0][1].done():
+            self.waiters.popleft()
+        return bool(self.waiters)
+
+    def earliest(self) -> float:
+        """The time from which the next one may start."""
+        full = bool(self._log) and len(self._log) == self._log.maxlen
+        return max(self._next_slot, self._log[0] + self._window) if full else self._next_slot
+
+    def started(self, now: float) -> None:
+        """One started."""
+        self._log.append(now)
+        self._next_slot = max(self._next_slot, now - _CATCH_UP) + self._interval

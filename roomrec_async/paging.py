@@ -1,0 +1,237 @@
+"""Pager and Page: one list operation, record by record or page by page."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import aclosing
+from typing import Final, Generic, TypeVar
+from urllib.parse import quote, urlsplit
+
+import attrs
+from multidict import CIMultiDictProxy
+
+from .codec import DecodedPage, decode_raw
+from .errors import DecodeError, PaginationError, RoomRecError
+from .models import PageMeta, Recording, Room
+from .query import MAX_PAGE_SIZE, query_string
+from .resume import Position, position_from
+from .transport import Deadline, Response, Timeout, Transport
+
+Model = TypeVar("Model", Recording, Room)
+_Result = TypeVar("_Result")
+
+_SAFE_IN_QUERIES: Final = "%/?:@!$&'()*+,;=-._~"
+
+
+@attrs.frozen(eq=False, repr=False)
+class Page(Generic[Model]):
+    """One page of a list.
+
+    Attributes:
+        items: its records, in the service's order.
+        meta: its ``meta`` block.
+        headers: the headers of its response, case-insensitive; ``Twilio-Request-Id`` among them.
+        resume_token: where the list goes on after this page. After the last page, a list that is resumed is empty.
+    """
+
+    items: list[Model]
+    meta: PageMeta
+    headers: CIMultiDictProxy[str]
+    resume_token: str
+    _body: bytes
+
+    @property
+    def raw(self) -> dict[str, object]:
+        """The body as the service sent it, with the fields that the models do not know. Parsed at each access."""
+        return decode_raw(self._body)
+
+    def __repr__(self) -> str:
+        return f"<Page {self.meta.page} of {self.meta.key}: {len(self.items)} records>"
+
+
+@attrs.frozen
+class ListOperation(Generic[Model]):
+    """What a list asks for, checked, and how it is carried out.
+
+    Attributes:
+        transport: what sends.
+        path: the path of the list, below the base URL.
+        parameters: the query parameters that the caller gave, by the API's names.
+        decode: how a body becomes records.
+        timeout: how long it may take.
+        limit: how many records it gives at the most; None for all.
+        resume: a token, to go on in an interrupted list.
+        prefetch: whether the next page is fetched while the caller works on the present one.
+    """
+
+    transport: Transport
+    path: str
+    parameters: Mapping[str, str]
+    decode: Callable[[bytes], DecodedPage[Model]]
+    timeout: Timeout
+    limit: int | None = None
+    resume: str | None = None
+    prefetch: bool = True
+
+    def begin(self) -> Position:
+        """Where the list begins.
+
+        Raises:
+            InvalidArgumentError: the resume token is not one, or not one of this list.
+        """
+        if self.resume is not None:
+            return position_from(self.resume, self.path, self.parameters)
+        page_size = MAX_PAGE_SIZE if self.limit is None else min(MAX_PAGE_SIZE, max(1, self.limit))
+        query = query_string({**self.parameters, "PageSize": self.parameters.get("PageSize", str(page_size))})
+        return Position(self.path, query, query)
+
+
+class Pager(Generic[Model]):
+    """The records of a list, fetched page by page as they are asked for.
+
+    Nothing is sent until it is iterated, and each iteration is a list of its own::
+
+        async for recording in pager: ...
+        async for page in pager.pages(): ...
+        recordings = await pager.to_list()
+        newest = await pager.first()
+
+    An error in the middle of a list has a ``resume_token``. A loop that is left early stops the fetching in the next
+    turn of the event loop; ``async with contextlib.aclosing(aiter(pager)) as records:`` stops it at once.
+
+    Every method raises:
+        APIError: the service answered with an error.
+        TransportError: no complete response arrived, or not in time.
+        DecodeError: a response is not what the reference describes. The records before the first bad one are
+            delivered before it is raised.
+        PaginationError: the next page is one that was already read.
+    """
+
+    def __init__(self, operation: ListOperation[Model]) -> None:
+        self._operation: ListOperation[Model] = operation
+        self._begin = operation.begin()
+
+    def at(self, path: str) -> Pager[Model]:
+        """The same list at another path below the base URL."""
+        return Pager(attrs.evolve(self._operation, path=path))
+
+    def __aiter__(self) -> AsyncIterator[Model]:
+        return self._records()
+
+    async def pages(self) -> AsyncGenerator[Page[Model], None]:
+        """The pages of the list, empty ones included.
+
+        With a record that cannot be decoded, the page ends before it, and the error comes in place of the next page.
+        """
+        async with aclosing(self._pages(None)) as pages:
+            async for page in pages:
+                yield page
+
+    async def to_list(self) -> list[Model]:
+        """All records, within one deadline."""
+        records: list[Model] = []
+        await collect(self, records)
+        return records
+
+    async def first(self) -> Model | None:
+        """The first record, or None if there is none, within one deadline."""
+        records = await Pager(attrs.evolve(self._operation, limit=1)).to_list()
+        return records[0] if records else None
+
+    async def _records(self) -> AsyncGenerator[Model, None]:
+        async with aclosing(self._pages(None)) as pages:
+            async for page in pages:
+                for record in page.items:
+                    yield record
+
+    async def _pages(self, deadline: Deadline | None) -> AsyncGenerator[Page[Model], None]:
+        """The pages up to the limit. Without a deadline for them all, each has one of its own."""
+        position = self._begin
+        left = self._operation.limit
+        seen: set[str | None] = {position.query}
+        ahead: asyncio.Task[_Fetched[Model]] | None = None
+        try:
+            while position.query is not None and left != 0:
+                fetched = await (ahead or self._fetch(position, deadline))
+                ahead = None
+                items = fetched.items[position.skip :][:left]
+                left = None if left is None else left - len(items)
+                position = fetched.after(len(items), position)
+                failure = fetched.error or (_repeated(fetched.response) if position.query in seen else None)
+                goes_on = position.query is not None and left != 0 and failure is None
+                if goes_on and self._operation.prefetch:
+                    ahead = asyncio.create_task(self._fetch(position, deadline))
+                yield fetched.page(items, position)
+                if failure is not None and left != 0:
+                    raise failure
+                seen.add(position.query)
+        except RoomRecError as error:
+            error.resume_token = position.token()
+            raise
+        finally:
+            if ahead is not None:
+                await cancelled(ahead)
+
+    async def _fetch(self, position: Position, deadline: Deadline | None) -> _Fetched[Model]:
+        operation = self._operation
+        response = await operation.transport.get(
+            position.path, position.query or "", deadline or operation.timeout.start()
+        )
+        try:
+            decoded = operation.decode(response.body)
+        except DecodeError as error:
+            error.url = response.url
+            raise
+        if decoded.error is not None:
+            decoded.error.url = response.url
+        return _Fetched(response, decoded.items, decoded.meta, decoded.error)
+
+
+@attrs.frozen
+class _Fetched(Generic[Model]):
+    """A page as it came, before the limit and a resumed position cut it."""
+
+    response: Response
+    items: list[Model]
+    meta: PageMeta
+    error: DecodeError | None
+
+    def after(self, delivered: int, position: Position) -> Position:
+        """Where the list goes on after so many more records of this page."""
+        skip = position.skip + delivered
+        if self.error is not None or skip < len(self.items):
+            return attrs.evolve(position, skip=skip)
+        return attrs.evolve(position, query=_next_query(self.meta), skip=0)
+
+    def page(self, items: list[Model], after: Position) -> Page[Model]:
+        """What the caller sees of it."""
+        return Page(items, self.meta, self.response.headers, after.token(), self.response.body)
+
+
+def _next_query(meta: PageMeta) -> str | None:
+    """The query of the next page. Only the query: the list goes on at the client's own endpoint, whatever host, path
+    or scheme the service names.
+    """
+    if not meta.next_page_url:
+        return None
+    return quote(urlsplit(meta.next_page_url).query, safe=_SAFE_IN_QUERIES)
+
+
+def _repeated(response: Response) -> PaginationError:
+    return PaginationError(f"{response.url}: the next page is one that was already read")
+
+
+async def collect(pager: Pager[Model], into: list[Model]) -> None:
+    """Append all records of a list, within one deadline. Those before an error are there when it is raised."""
+    async with aclosing(pager._pages(pager._operation.timeout.start())) as pages:
+        async for page in pages:
+            into += page.items
+
+
+async def cancelled(task: asyncio.Task[_Result]) -> None:
+    """Cancel a task and wait until it is over, whatever it ends in."""
+    task.cancel()
+    await asyncio.wait([task])
+    if not task.cancelled():
+        task.exception()
