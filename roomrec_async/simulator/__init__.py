@@ -1,0 +1,24 @@
+"""The recordings API itself, in this process and on a real socket: for tests, demonstrations and benchmarks.
+
+    async with Simulator(rooms=3, recordings_per_room=120) as simulator, simulator.client() as client:
+        everything = await client.gather(simulator.room_sids)
+
+In a synchronous program, ``with Simulator() as simulator:`` runs it in a thread of its own. ``pytest_plugin`` has
+fixtures, and ``faults`` what can be made to go wrong.
+"""
+
+from . import faults
+from .api import EMPTY_EXAMPLE_ROOM_SID, EXAMPLE_ROOM_SID
+from .data import LazyRoomSids, World
+from .server import ReceivedRequest, Simulator, Statistics
+
+__all__ = [
+    "EMPTY_EXAMPLE_ROOM_SID",
+    "EXAMPLE_ROOM_SID",
+    "LazyRoomSids",
+    "ReceivedRequest",
+    "Simulator",
+    "Statistics",
+    "World",
+    "faults",
+]
