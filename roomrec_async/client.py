@@ -262,9 +262,10 @@ class RecordingsClient:
 
         return open_room
 
-    @property
     def _rooms_at_once(self) -> int:
-        return self.limiter.max_concurrency or _ROOMS_AT_ONCE
+        # Some rooms more than permits: a permit that is given back finds the next request waiting.
+        permits = self.limiter.max_concurrency
+        return _ROOMS_AT_ONCE if permits is None else 2 * permits
 
     async def aclose(self) -> None:
         """Close the client, and its session if it is the client's own. May be called again."""

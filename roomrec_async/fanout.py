@@ -18,6 +18,9 @@ RoomSids: TypeAlias = Iterable[str] | AsyncIterable[str]
 OpenRoom: TypeAlias = Callable[[str], Pager[Recording]]
 """How a room is listed."""
 
+AtOnce: TypeAlias = Callable[[], int]
+"""How many rooms may be under way; asked again and again, because the limiter's bound may move."""
+
 OnError: TypeAlias = Callable[[RoomResult], object]
 """What is told of a room that failed."""
 
@@ -30,7 +33,7 @@ def room_sids_checked(room_sids: RoomSids) -> RoomSids:
 
 
 async def gather(
-    room_sids: RoomSids, open_room: OpenRoom, at_once: int, *, return_exceptions: bool
+    room_sids: RoomSids, open_room: OpenRoom, at_once: AtOnce, *, return_exceptions: bool
 ) -> dict[str, list[Recording] | RoomRecError]:
     """The recordings of each room, in the order given; a room that is named twice is fetched once."""
     if isinstance(room_sids, Collection) and not return_exceptions:
@@ -46,7 +49,7 @@ async def gather(
     return by_room
 
 
-def as_completed(room_sids: RoomSids, open_room: OpenRoom, at_once: int) -> AsyncGenerator[RoomResult, None]:
+def as_completed(room_sids: RoomSids, open_room: OpenRoom, at_once: AtOnce) -> AsyncGenerator[RoomResult, None]:
     """One result a room, as rooms finish."""
 
     async def list_room(room_sid: str) -> AsyncGenerator[RoomResult, None]:
@@ -62,7 +65,7 @@ def as_completed(room_sids: RoomSids, open_room: OpenRoom, at_once: int) -> Asyn
 
 
 async def stream(
-    room_sids: RoomSids, open_room: OpenRoom, at_once: int, *, on_error: OnError | None
+    room_sids: RoomSids, open_room: OpenRoom, at_once: AtOnce, *, on_error: OnError | None
 ) -> AsyncGenerator[Recording, None]:
     """The recordings of all rooms, page by page as they come."""
     failed: list[RoomResult] = []
@@ -87,13 +90,16 @@ async def stream(
 
 
 class _Flow:
-    """What ``produce`` gives for each room, from up to ``at_once`` rooms at a time.
+    """What ``produce`` gives for each room, from up to ``at_once()`` rooms at a time.
 
     Nothing is pulled, fetched or kept beyond that: a worker waits until the consumer has taken its item.
     """
 
     def __init__(
-        self, rooms: AsyncGenerator[str, None], produce: Callable[[str], AsyncGenerator[RoomResult, None]], at_once: int
+        self,
+        rooms: AsyncGenerator[str, None],
+        produce: Callable[[str], AsyncGenerator[RoomResult, None]],
+        at_once: AtOnce,
     ) -> None:
         self._rooms = rooms
         self._produce = produce
@@ -101,6 +107,7 @@ class _Flow:
         self._pulling = asyncio.Lock()
         self._capacity = asyncio.Semaphore(1)
         self._ready: asyncio.Queue[RoomResult | None] = asyncio.Queue()
+        self._workers = 0
 
     async def items(self) -> AsyncGenerator[RoomResult, None]:
         """The items, as they are ready."""
@@ -117,23 +124,30 @@ class _Flow:
     async def _run_workers(self) -> None:
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._work(group, self._at_once - 1))
+                self._hire(group)
         except BaseExceptionGroup as failures:
             # The first one is what went wrong; the others are its consequences.
             raise failures.exceptions[0] from None
         finally:
             self._ready.put_nowait(None)
 
-    async def _work(self, group: asyncio.TaskGroup, more_workers: int) -> None:
-        """Take room after room. A worker that finds one hires the next worker, so that few rooms need few of them."""
-        while (room_sid := await self._next_room()) is not None:
-            if more_workers:
-                group.create_task(self._work(group, more_workers - 1))
-                more_workers = 0
+    def _hire(self, group: asyncio.TaskGroup) -> None:
+        self._workers += 1
+        group.create_task(self._work(group))
+
+    async def _work(self, group: asyncio.TaskGroup) -> None:
+        """Take room after room, while there are rooms and this worker is not one too many.
+
+        A worker that finds a room hires the next worker, so that few rooms need few of them.
+        """
+        while self._workers <= self._at_once() and (room_sid := await self._next_room()) is not None:
+            if self._workers < self._at_once():
+                self._hire(group)
             async with aclosing(self._produce(room_sid)) as items:
                 async for item in items:
                     await self._capacity.acquire()
                     self._ready.put_nowait(item)
+        self._workers -= 1
 
     async def _next_room(self) -> str | None:
         async with self._pulling:

@@ -6,8 +6,9 @@ import asyncio
 import math
 from collections import deque
 from types import TracebackType
-from typing import Final
+from typing import Final, Literal, Self
 
+from .concurrency import AdaptiveConcurrency, Concurrency, FixedConcurrency
 from .errors import ConfigurationError
 
 # A request that leaves a second after another may arrive a few milliseconds less than a second after it. This keeps
@@ -27,7 +28,8 @@ class RateLimiter:
     event loop.
 
     Args:
-        max_concurrency: requests in flight at the most; None for no bound.
+        max_concurrency: requests in flight at the most; None for no bound; "auto" to follow the bound that the
+            service has and does not publish: up while all goes well, down when requests are refused.
         reads_per_second: the provider's published quota is 80 for an account; None for no bound.
         writes_per_second: the provider's published quota is 20 for an account (deletions count); None for no bound.
 
@@ -40,19 +42,22 @@ class RateLimiter:
 
     def __init__(
         self,
-        max_concurrency: int | None = 50,
+        max_concurrency: int | Literal["auto"] | None = "auto",
         reads_per_second: float | None = 80,
         writes_per_second: float | None = 20,
     ) -> None:
-        if max_concurrency is not None and (isinstance(max_concurrency, bool) or max_concurrency < 1):
-            raise ConfigurationError(f"max_concurrency must be at least 1, or None, not {max_concurrency!r}")
-        self.max_concurrency = max_concurrency
+        self._concurrency = _concurrency(max_concurrency)
         self._reads = _Lane("reads_per_second", reads_per_second)
         self._writes = _Lane("writes_per_second", writes_per_second)
         self._in_flight = 0
         self._tickets = 0
         self._paused_until = -math.inf
         self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def max_concurrency(self) -> int | None:
+        """How many requests may be in flight at present; None for no bound."""
+        return self._concurrency.limit
 
     @property
     def in_flight(self) -> int:
@@ -81,16 +86,17 @@ class RateLimiter:
     def _lanes(self) -> tuple[_Lane, _Lane]:
         return self._reads, self._writes
 
-    async def _acquire(self, lane: _Lane) -> None:
+    async def _acquire(self, lane: _Lane) -> int:
+        """Wait for a permit. It is the n-th that is out, and n is returned."""
         loop = asyncio.get_running_loop()
         self._tickets += 1
-        waiter: asyncio.Future[None] = loop.create_future()
+        waiter: asyncio.Future[int] = loop.create_future()
         lane.waiters.append((self._tickets, waiter))
         self._admit()
         if waiter.done():
-            return
+            return waiter.result()
         try:
-            await waiter
+            return await waiter
         except asyncio.CancelledError:
             if waiter.cancelled():
                 self._admit()
@@ -114,8 +120,8 @@ class RateLimiter:
                 self._come_back(loop, when)
                 return
             _, waiter = lane.waiters.popleft()
-            waiter.set_result(None)
             self._in_flight += 1
+            waiter.set_result(self._in_flight)
             lane.started(now)
         self._come_back(loop, None)
 
@@ -136,14 +142,16 @@ class RateLimiter:
 class Permit:
     """The right to have one request in flight, for the time of an ``async with`` block."""
 
-    __slots__ = ("_lane", "_limiter")
+    __slots__ = ("_lane", "_limiter", "_number")
 
     def __init__(self, limiter: RateLimiter, lane: _Lane) -> None:
         self._limiter = limiter
         self._lane = lane
+        self._number = 0
 
-    async def __aenter__(self) -> None:
-        await self._limiter._acquire(self._lane)
+    async def __aenter__(self) -> Self:
+        self._number = await self._limiter._acquire(self._lane)
+        return self
 
     async def __aexit__(
         self,
@@ -152,6 +160,22 @@ class Permit:
         traceback: TracebackType | None,
     ) -> None:
         self._limiter._release()
+
+    def admitted(self) -> None:
+        """The service took the request on, whatever it answered."""
+        self._limiter._concurrency.succeeded(self._limiter.in_flight)
+
+    def refused(self) -> None:
+        """The service refused the request with 429."""
+        self._limiter._concurrency.refused(self._number)
+
+
+def _concurrency(bound: int | Literal["auto"] | None) -> Concurrency:
+    if bound == "auto":
+        return AdaptiveConcurrency()
+    if bound is not None and (not isinstance(bound, int) or isinstance(bound, bool) or bound < 1):
+        raise ConfigurationError(f"max_concurrency must be at least 1, 'auto' or None, not {bound!r}")
+    return FixedConcurrency(bound)
 
 
 class _Lane:
@@ -164,7 +188,7 @@ class _Lane:
     def __init__(self, name: str, rate: float | None) -> None:
         if rate is not None and not (math.isfinite(rate) and rate > 0):
             raise ConfigurationError(f"{name} must be positive, or None, not {rate!r}")
-        self.waiters: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self.waiters: deque[tuple[int, asyncio.Future[int]]] = deque()
         self._interval = _MARGIN / rate if rate else 0.0
         in_a_second = max(1, math.floor(rate)) if rate else 0
         self._window = _MARGIN * max(1.0, 1.0 / rate) if rate else 0.0

@@ -27,11 +27,12 @@ from .errors import (
     ConfigurationError,
     ConnectionFailedError,
     InvalidArgumentError,
+    RateLimitError,
     RequestTimeoutError,
     RoomRecError,
     api_error_class,
 )
-from .limits import RateLimiter
+from .limits import Permit, RateLimiter
 from .retry import RetryBudget, RetryPolicy, is_retried, parse_retry_after
 
 DEFAULT_BASE_URL: Final = "https://video.twilio.com"
@@ -153,8 +154,9 @@ class Transport:
 
     async def _send_until_settled(self, request: _Request, deadline: Deadline) -> Response:
         while True:
-            async with self.limiter.read():
+            async with self.limiter.read() as permit:
                 outcome = await self._send(request, deadline.timeout)
+                _report(outcome, permit)
             if isinstance(outcome, Response):
                 self._budget.earn()
                 return outcome
@@ -191,7 +193,7 @@ class Transport:
         if self._closed:
             raise ClientClosedError("the client was closed while a request was under way")
         delay = self._retry.delay(error, request.attempts, random.random())
-        if isinstance(error, APIError) and error.status == HTTPStatus.TOO_MANY_REQUESTS and error.retry_after:
+        if isinstance(error, RateLimitError) and error.retry_after:
             self.limiter.pause(min(error.retry_after, self._retry.max_retry_after))
         again = is_retried(error) and request.attempts < self._retry.max_attempts and deadline.allows(delay)
         if not again or not self._budget.take(error):
@@ -289,6 +291,13 @@ class _Request:
             url=str(self.url),
             attempts=self.attempts,
         )
+
+
+def _report(outcome: Response | RoomRecError, permit: Permit) -> None:
+    if isinstance(outcome, RateLimitError):
+        permit.refused()
+    elif isinstance(outcome, (Response, APIError)):
+        permit.admitted()
 
 
 def _checked_base_url(base_url: str, proxy: str | None) -> str:

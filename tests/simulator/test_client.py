@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import socket
 import ssl
 import time
 import warnings
@@ -289,8 +290,6 @@ class TestTimeouts:
 
     async def test_a_connect_timeout_says_so(self) -> None:
         # A listening socket whose backlog is full answers no further handshake.
-        import socket
-
         with socket.socket() as listener:
             listener.bind(("127.0.0.1", 0))
             listener.listen(0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -126,7 +127,7 @@ class TestPace:
 
     async def test_a_rate_below_one_a_second(self) -> None:
         times = await starts(RateLimiter(None, 0.5, None), 3)
-        assert [round(b - a, 1) for a, b in zip(times, times[1:], strict=False)] == [2.0, 2.0]
+        assert [round(b - a, 1) for a, b in pairwise(times)] == [2.0, 2.0]
 
     async def test_the_first_requests_after_a_rest_do_not_wait_long_and_do_not_burst(self) -> None:
         limiter = RateLimiter(None, 80, None)

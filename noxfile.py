@@ -1,0 +1,123 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["nox>=2025.5.1"]
+# ///
+"""The project's gates. ``nox -l`` lists them; ``nox`` runs the ones that every change must pass."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import nox
+
+PYTHONS = ["3.11", "3.12", "3.13"]
+PYPROJECT = nox.project.load_toml("pyproject.toml")
+
+nox.needs_version = ">=2025.5.1"
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.error_on_missing_interpreters = False
+nox.options.sessions = ["lint", "types", "tests"]
+
+
+def _offer_pyenv_interpreters() -> None:
+    """Interpreters that pyenv has are on the PATH only by name: they run when they are listed here."""
+    pyenv = shutil.which("pyenv")
+    if pyenv is None or "PYENV_VERSION" in os.environ:
+        return
+    listed = subprocess.run([pyenv, "versions", "--bare"], capture_output=True, text=True, check=False)
+    wanted = tuple(f"{python}." for python in PYTHONS)
+    versions = [version for version in listed.stdout.split() if version.startswith(wanted)]
+    os.environ["PYENV_VERSION"] = ":".join([*versions, "system"])
+
+
+_offer_pyenv_interpreters()
+
+
+def _group(name: str) -> list[str]:
+    return list(nox.project.dependency_groups(PYPROJECT, name))
+
+
+def _install_wheel(session: nox.Session) -> None:
+    """Install the built wheel with all extras, and what the tests need."""
+    session.install(".[cli,simulator]", *_group("test"))
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """Run the tests against the installed wheel; a warning or a leaked resource is a failure."""
+    _install_wheel(session)
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def lower_bounds(session: nox.Session) -> None:
+    """Run the tests with the oldest versions that the package says it works with."""
+    _install_wheel(session)
+    declared = PYPROJECT["project"]["dependencies"] + PYPROJECT["project"]["optional-dependencies"]["cli"]
+    session.install(*(requirement.replace(">=", "==") for requirement in declared))
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """Measure the branches that the tests take, and print what they do not."""
+    _install_wheel(session)
+    session.run("coverage", "erase")
+    session.run("coverage", "run", str(Path(session.bin) / "pytest"), *session.posargs)
+    session.run("coverage", "combine", "--quiet")
+    session.run("coverage", "report")
+
+
+@nox.session
+def contract(session: nox.Session) -> None:
+    """Hold requests and the simulator's answers against the provider's published description."""
+    _install_wheel(session)
+    session.run("pytest", "tests/contract", *session.posargs, env={"CI": "true"})
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style, and that imports run downwards."""
+    session.install(*_group("lint"), ".")
+    session.run("ruff", "check", "--output-format=concise")
+    session.run("ruff", "format", "--check")
+    session.run("lint-imports", "--no-logo")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check the types of the package, of the examples, and of the public API as its users see it."""
+    session.install(*_group("types"), ".[cli,simulator]")
+    session.run("mypy")
+
+
+@nox.session
+def bare(session: nox.Session) -> None:
+    """Install the package without extras, import it, list a room, and ask for the command that is not there."""
+    session.install(".")
+    session.run("python", "-c", _LIST_A_ROOM, env={"PYTHONWARNINGS": "error"})
+    session.run("roomrec", "--version", success_codes=[2])
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """Run the README's first command's demo."""
+    session.install(".[cli]")
+    session.run("roomrec", "demo", *session.posargs)
+
+
+_LIST_A_ROOM = """
+import asyncio
+import roomrec_async
+from roomrec_async.simulator import Simulator
+
+async def main():
+    async with Simulator(rooms=1, recordings_per_room=7) as simulator, simulator.client() as client:
+        assert len(await client.recordings(simulator.room_sids[0]).to_list()) == 7
+
+asyncio.run(main())
+"""
+
+if __name__ == "__main__":
+    nox.main()
