@@ -86,15 +86,24 @@ class RateLimiter:
     def _lanes(self) -> tuple[_Lane, _Lane]:
         return self._reads, self._writes
 
-    async def _acquire(self, lane: _Lane) -> int:
+    def _try(self, lane: _Lane) -> int | None:
+        """A permit, if one is to be had without waiting and without overtaking anyone."""
+        if self._reads.waiters or self._writes.waiters:
+            return None
+        bound = self._concurrency.limit
+        if bound is not None and self._in_flight >= bound:
+            return None
+        now = asyncio.get_running_loop().time()
+        if self._earliest(lane) > now:
+            return None
+        return self._start(lane, now)
+
+    async def _wait(self, lane: _Lane) -> int:
         """Wait for a permit. It is the n-th that is out, and n is returned."""
-        loop = asyncio.get_running_loop()
         self._tickets += 1
-        waiter: asyncio.Future[int] = loop.create_future()
+        waiter: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         lane.waiters.append((self._tickets, waiter))
         self._admit()
-        if waiter.done():
-            return waiter.result()
         try:
             return await waiter
         except asyncio.CancelledError:
@@ -104,9 +113,15 @@ class RateLimiter:
                 self._release()
             raise
 
+    def _start(self, lane: _Lane, now: float) -> int:
+        self._in_flight += 1
+        lane.started(now)
+        return self._in_flight
+
     def _release(self) -> None:
         self._in_flight -= 1
-        self._admit()
+        if self._reads.waiters or self._writes.waiters:
+            self._admit()
 
     def _admit(self) -> None:
         """Admit whoever may start now, in the order of arrival, and come back when the next one may."""
@@ -120,9 +135,7 @@ class RateLimiter:
                 self._come_back(loop, when)
                 return
             _, waiter = lane.waiters.popleft()
-            self._in_flight += 1
-            waiter.set_result(self._in_flight)
-            lane.started(now)
+            waiter.set_result(self._start(lane, now))
         self._come_back(loop, None)
 
     def _next_lane(self, now: float) -> _Lane | None:
@@ -150,7 +163,8 @@ class Permit:
         self._number = 0
 
     async def __aenter__(self) -> Self:
-        self._number = await self._limiter._acquire(self._lane)
+        number = self._limiter._try(self._lane)
+        self._number = await self._limiter._wait(self._lane) if number is None else number
         return self
 
     async def __aexit__(
@@ -208,5 +222,7 @@ class _Lane:
 
     def started(self, now: float) -> None:
         """One started."""
+        if not self._interval:
+            return
         self._log.append(now)
         self._next_slot = max(self._next_slot, now - _CATCH_UP) + self._interval

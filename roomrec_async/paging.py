@@ -32,14 +32,18 @@ class Page(Generic[Model]):
         items: its records, in the service's order.
         meta: its ``meta`` block.
         headers: the headers of its response, case-insensitive; ``Twilio-Request-Id`` among them.
-        resume_token: where the list goes on after this page. After the last page, a list that is resumed is empty.
     """
 
     items: list[Model]
     meta: PageMeta
     headers: CIMultiDictProxy[str]
-    resume_token: str
     _body: bytes
+    _after: Position
+
+    @property
+    def resume_token(self) -> str:
+        """Where the list goes on after this page. After the last page, a list that is resumed is empty."""
+        return self._after.token()
 
     @property
     def raw(self) -> dict[str, object]:
@@ -181,10 +185,10 @@ class Pager(Generic[Model]):
         try:
             decoded = operation.decode(response.body)
         except DecodeError as error:
-            error.url = response.url
+            error.url = str(response.url)
             raise
         if decoded.error is not None:
-            decoded.error.url = response.url
+            decoded.error.url = str(response.url)
         return _Fetched(response, decoded.items, decoded.meta, decoded.error)
 
 
@@ -206,7 +210,7 @@ class _Fetched(Generic[Model]):
 
     def page(self, items: list[Model], after: Position) -> Page[Model]:
         """What the caller sees of it."""
-        return Page(items, self.meta, self.response.headers, after.token(), self.response.body)
+        return Page(items, self.meta, self.response.headers, self.response.body, after)
 
 
 def _next_query(meta: PageMeta) -> str | None:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final
-from urllib.parse import parse_qsl, quote, urlencode
+from urllib.parse import parse_qsl, quote
 
 from .errors import InvalidArgumentError, shown
 from .models import RecordingStatus
@@ -76,7 +76,7 @@ def limit_checked(limit: int | None) -> int | None:
 
 def query_string(parameters: Mapping[str, str]) -> str:
     """The parameters as the query of a URL, encoded as the API's own URLs are."""
-    return urlencode(parameters, quote_via=quote, safe="")
+    return "&".join(f"{name}={quote(value, safe='')}" for name, value in parameters.items())
 
 
 def query_parameters(query: str) -> dict[str, str]:

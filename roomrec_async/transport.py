@@ -63,12 +63,16 @@ class Timeout:
     total: float | None = 300.0
     connect: float | None = 10.0
     read: float | None = 30.0
+    _of_aiohttp: aiohttp.ClientTimeout = attrs.field(init=False, repr=False, eq=False)
 
     def __attrs_post_init__(self) -> None:
         for name, value in (("total", self.total), ("connect", self.connect), ("read", self.read)):
             number = isinstance(value, (int, float)) and not isinstance(value, bool)
             if value is not None and not (number and math.isfinite(value) and value > 0):
                 raise InvalidArgumentError(f"timeout: {name} must be a positive number of seconds, not {value!r}")
+        # Made once, and not for each request. Its own total is None: the deadline holds for all tries together.
+        of_aiohttp = aiohttp.ClientTimeout(total=None, sock_connect=self.connect, sock_read=self.read)
+        object.__setattr__(self, "_of_aiohttp", of_aiohttp)
 
     @classmethod
     def of(cls, value: Timeout | float | None, default: Timeout) -> Timeout:
@@ -99,7 +103,7 @@ class Deadline:
 class Response:
     """A response with status 200."""
 
-    url: str
+    url: URL
     body: bytes
     headers: CIMultiDictProxy[str]
 
@@ -173,7 +177,7 @@ class Transport:
                 request.method,
                 request.url,
                 headers=self._headers,
-                timeout=aiohttp.ClientTimeout(sock_connect=timeout.connect, sock_read=timeout.read),
+                timeout=timeout._of_aiohttp,
                 allow_redirects=False,
                 raise_for_status=False,
                 auto_decompress=True,
@@ -251,7 +255,7 @@ class _Request:
     def classified(self, status: int, headers: CIMultiDictProxy[str], body: bytes) -> Response | APIError:
         """A response as what it means."""
         if status == HTTPStatus.OK:
-            return Response(str(self.url), body, headers)
+            return Response(self.url, body, headers)
         said = decode_error(status, body)
         target = headers.get("Location")
         redirected = f" to {_without_query(target)}: redirects are not followed, check base_url" if target else ""
