@@ -176,7 +176,8 @@ async def _entered_once(
     room_sids: RoomSids, by_room: dict[str, list[Recording] | RoomRecError]
 ) -> AsyncGenerator[str, None]:
     """Each room once. Its place in the dictionary is taken when it is pulled, so that the order is the one given."""
-    async for room_sid in _pulled(room_sids):
-        if room_sid not in by_room:
-            by_room[room_sid] = []
-            yield room_sid
+    async with aclosing(_pulled(room_sids)) as pulled:
+        async for room_sid in pulled:
+            if room_sid not in by_room:
+                by_room[room_sid] = []
+                yield room_sid
