@@ -11,15 +11,18 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import cache
 from http import HTTPStatus
-from typing import Final, Generic, TypeVar, cast, get_origin
+from typing import TYPE_CHECKING, Final, Generic, TypeVar, cast, get_origin
 
 import attrs
-import cattrs
 import msgspec
 
 from .errors import DecodeError, shown
 from .models import OpenEnum, PageMeta, Recording, Room
+
+if TYPE_CHECKING:
+    import cattrs
 
 Model = TypeVar("Model", Recording, Room)
 _Attrs = TypeVar("_Attrs", Recording, Room, PageMeta)
@@ -127,7 +130,7 @@ def to_dict(model: Recording | Room | PageMeta) -> dict[str, object]:
 
     ``from_dict(type(model), to_dict(model)) == model``.
     """
-    return cast("dict[str, object]", _converter.unstructure(model))
+    return cast("dict[str, object]", _converter().unstructure(model))
 
 
 def from_dict(cls: type[_Attrs], data: Mapping[str, object]) -> _Attrs:
@@ -137,10 +140,11 @@ def from_dict(cls: type[_Attrs], data: Mapping[str, object]) -> _Attrs:
         DecodeError: a field cannot be read; the error names it.
     """
     try:
-        return _converter.structure(data, cls)
-    except cattrs.ClassValidationError as errors:
-        reason, note = errors.group_exceptions()[0][0]
-        raise DecodeError(str(reason), field=note.name) from None
+        return _converter().structure(data, cls)
+    except ExceptionGroup as errors:
+        # cattrs gives one error for each field, with the field's name in a note.
+        error = errors.exceptions[0]
+        raise DecodeError(str(error), field=_field_of(error)) from None
 
 
 def _decode_leniently(body: bytes, key: str, cls: type[Model]) -> DecodedPage[Model]:
@@ -282,7 +286,15 @@ def _is_map(hint: object) -> bool:
     return get_origin(hint) == Mapping
 
 
-def _make_converter() -> cattrs.Converter:
+def _field_of(error: Exception) -> str | None:
+    names = [note.name for note in getattr(error, "__notes__", ()) if hasattr(note, "name")]
+    return names[0] if names else None
+
+
+@cache
+def _converter() -> cattrs.Converter:
+    import cattrs  # noqa: PLC0415  it takes a tenth of the time of importing this library, and few need it
+
     converter = cattrs.Converter()
     converter.register_structure_hook(str, _repaired_text)
     converter.register_structure_hook(int, _repaired_integer)
@@ -293,6 +305,3 @@ def _make_converter() -> cattrs.Converter:
     converter.register_unstructure_hook(datetime, _iso8601)
     converter.register_unstructure_hook(OpenEnum, _plain_text)
     return converter
-
-
-_converter: Final = _make_converter()

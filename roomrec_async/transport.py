@@ -134,7 +134,7 @@ class Transport:
         self._retry = retry
         self._budget = RetryBudget(retry)
         self._trace_configs = list(trace_configs)
-        self._proxy = proxy
+        self._proxy = _checked_proxy(proxy)
 
     async def get(self, path: str, query: str, deadline: Deadline) -> Response:
         """GET a path below the base URL, with as many tries as the settings and the deadline allow.
@@ -315,6 +315,13 @@ def _checked_base_url(base_url: str, proxy: str | None) -> str:
     if url.scheme == "http" and proxy is not None and not _is_loopback(URL(proxy)):
         raise ConfigurationError("credentials would go to the proxy unencrypted: use an https base_url")
     return str(url).rstrip("/")
+
+
+def _checked_proxy(proxy: str | None) -> str | None:
+    # The value is not repeated: proxies' URLs may hold passwords.
+    if proxy is not None and (URL(proxy).scheme not in ("http", "https") or not URL(proxy).host):
+        raise ConfigurationError("proxy must be the URL of an HTTP proxy, such as 'http://proxy.example:3128'")
+    return proxy
 
 
 def _is_loopback(url: URL) -> bool:
