@@ -107,6 +107,13 @@ def demo(session: nox.Session) -> None:
     session.run("roomrec", "demo", *session.posargs)
 
 
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Compare with the official client and with loops by hand; ``-- --quick`` only proves that it runs."""
+    session.install(".[simulator]", *_group("bench"))
+    session.run("python", "-m", "tests.benchmarks", "bench", *session.posargs)
+
+
 _LIST_A_ROOM = """
 import asyncio
 import roomrec_async

@@ -24,12 +24,9 @@ them carries a credential.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from http import HTTPStatus
-from typing import TYPE_CHECKING, ClassVar
-
-if TYPE_CHECKING:
-    from .models import RoomResult
+from typing import ClassVar
 
 _TOLD_AT_MOST = 3
 _SHOWN_AT_MOST = 80
@@ -206,18 +203,18 @@ class RoomsFailedError(RoomRecError):
     """Some of many rooms could not be listed; everything else was delivered before this was raised.
 
     Attributes:
-        results: one :class:`RoomResult` for each room that failed, in the order in which they failed.
+        errors: the error of each room that failed, by its SID, in the order in which they failed. Their
+            ``resume_token`` goes on after the records of the room that were delivered.
     """
 
-    def __init__(self, results: Sequence[RoomResult]) -> None:
-        super().__init__(results)
-        self.results = list(results)
+    def __init__(self, errors: Mapping[str, RoomRecError]) -> None:
+        super().__init__(errors)
+        self.errors = dict(errors)
 
     def __str__(self) -> str:
-        told = [f"{result.room_sid}: {result.error}" for result in self.results[:_TOLD_AT_MOST]]
-        more = len(self.results) - len(told)
-        rest = [f"and {more} more"] if more else []
-        count = len(self.results)
+        told = [f"{room_sid}: {error}" for room_sid, error in list(self.errors.items())[:_TOLD_AT_MOST]]
+        count = len(self.errors)
+        rest = [f"and {count - len(told)} more"] if count > len(told) else []
         return f"{count} {'room' if count == 1 else 'rooms'} could not be listed: " + " | ".join(told + rest)
 
 

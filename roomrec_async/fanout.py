@@ -69,7 +69,7 @@ async def stream(
 ) -> AsyncGenerator[Recording, None]:
     """The recordings of all rooms, page by page as they come."""
     failed: list[RoomResult] = []
-    report = failed.append if on_error is None else on_error
+    report = on_error or failed.append
 
     async def list_room(room_sid: str) -> AsyncGenerator[RoomResult, None]:
         try:
@@ -85,8 +85,9 @@ async def stream(
                 report(result)
             for recording in result.recordings:
                 yield recording
-    if failed:
-        raise RoomsFailedError(failed)
+    errors = {result.room_sid: result.error for result in failed if result.error is not None}
+    if errors:
+        raise RoomsFailedError(errors)
 
 
 class _Flow:

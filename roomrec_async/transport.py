@@ -305,21 +305,28 @@ def _report(outcome: Response | RoomRecError, permit: Permit) -> None:
 
 
 def _checked_base_url(base_url: str, proxy: str | None) -> str:
-    url = URL(base_url)
+    url = _parsed(base_url)
     if url.scheme not in ("https", "http") or not url.host or url.query or url.fragment or url.user:
         raise ConfigurationError("base_url must be 'https://host' with an optional port and path, and nothing else")
     if url.scheme == "http" and not _is_loopback(url):
         raise ConfigurationError(
             f"base_url {base_url} is not https: credentials go unencrypted only to a loopback address"
         )
-    if url.scheme == "http" and proxy is not None and not _is_loopback(URL(proxy)):
+    if url.scheme == "http" and proxy is not None and not _is_loopback(_parsed(proxy)):
         raise ConfigurationError("credentials would go to the proxy unencrypted: use an https base_url")
     return str(url).rstrip("/")
 
 
+def _parsed(url: str) -> URL:
+    try:
+        return URL(url)
+    except ValueError:
+        return URL()  # which passes no check
+
+
 def _checked_proxy(proxy: str | None) -> str | None:
     # The value is not repeated: proxies' URLs may hold passwords.
-    if proxy is not None and (URL(proxy).scheme not in ("http", "https") or not URL(proxy).host):
+    if proxy is not None and (_parsed(proxy).scheme not in ("http", "https") or not _parsed(proxy).host):
         raise ConfigurationError("proxy must be the URL of an HTTP proxy, such as 'http://proxy.example:3128'")
     return proxy
 

@@ -211,6 +211,8 @@ class TestSession:
         ("https://user:password@video.twilio.com", "https://host"),
         ("https://video.twilio.com?x=1", "https://host"),
         ("", "https://host"),
+        ("http://[", "https://host"),
+        ("https://host:port", "https://host"),
     ],
 )
 def test_base_urls_that_credentials_must_not_go_to_are_refused(base_url: str, message: str) -> None:
@@ -231,6 +233,13 @@ def test_base_urls_that_credentials_must_not_go_to_are_refused(base_url: str, me
 )
 def test_base_urls_over_tls_or_to_loopback_are_accepted(base_url: str) -> None:
     RecordingsClient(Credentials(ACCOUNT_SID, AUTH_TOKEN), base_url=base_url)
+
+
+@pytest.mark.parametrize("proxy", ["", "proxy.example:3128", "socks5://user:password@proxy.example", "http://["])
+def test_proxies_that_cannot_work_are_refused(proxy: str) -> None:
+    with pytest.raises(ConfigurationError, match="proxy must be") as caught:
+        RecordingsClient(Credentials(ACCOUNT_SID, AUTH_TOKEN), proxy=proxy)
+    assert "password" not in str(caught.value)
 
 
 def test_credentials_do_not_go_to_a_proxy_unencrypted() -> None:

@@ -257,7 +257,8 @@ class TestStream:
             async for recording in client.stream([UNKNOWN, *sim.room_sids, "nonsense"]):
                 got.append(recording.sid)
         assert len(got) == sum(len(truth(sim, room)) for room in sim.room_sids)
-        assert {result.room_sid for result in caught.value.results} == {UNKNOWN, "nonsense"}
+        assert set(caught.value.errors) == {UNKNOWN, "nonsense"}
+        assert isinstance(caught.value.errors[UNKNOWN], NotFoundError)
 
     async def test_failures_go_to_on_error_where_there_is_one(self, sim: Simulator, client: RecordingsClient) -> None:
         failed: list[RoomResult] = []

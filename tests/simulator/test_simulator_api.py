@@ -595,7 +595,7 @@ async def test_stopping_does_not_wait_for_stalled_requests():
                     await response.read()
 
             tasks = [asyncio.create_task(read()) for _ in range(2)]
-            while sim.stats.in_flight < 2:  # noqa: ASYNC110
+            while sim.stats.in_flight < 2:
                 await asyncio.sleep(0.01)
             stopping = time.perf_counter()
         assert time.perf_counter() - stopping < 2

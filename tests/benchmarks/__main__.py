@@ -1,0 +1,74 @@
+"""Measure, print tables, and write a JSON file and a chart: ``python -m tests.benchmarks DIRECTORY [--quick]``."""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+from pathlib import Path
+
+import attrs
+from rich.console import Console
+from rich.table import Table
+
+from tests.benchmarks import chart, listing, others
+
+TARGETS = {
+    ("1 page of 1000", "twilio 9.13.0"): "4",
+    ("4 pages of 50", "twilio 9.13.0"): "3.5",
+    ("1 page of 5", "twilio 9.13.0"): "2.2",
+    ("1000, with defaults", "twilio 9.13.0"): "4",
+    ("1 page of 1000", "by hand"): "0.91",
+    ("4 pages of 50", "by hand"): "1.0",
+    ("1 page of 5", "by hand"): "1.0",
+}
+
+
+def main(directory: Path, *, quick: bool) -> None:
+    console = Console(width=110)
+    measured: list[listing.Measured] = []
+    for rows in listing.measure(rounds=2 if quick else listing.ROUNDS):
+        measured += rows
+        console.print(_compared(rows))
+    figures = list(others.measure(quick=quick))
+    console.print(_figures(figures))
+    directory.mkdir(parents=True, exist_ok=True)
+    report = {
+        "python": platform.python_version(),
+        "listing": [attrs.asdict(row) for row in measured],
+        "others": [attrs.asdict(figure) for figure in figures],
+    }
+    (directory / "benchmark.json").write_text(json.dumps(report, indent=2) + "\n")
+    chart.draw(measured, directory / "benchmark.svg")
+    console.print(f"written: {directory / 'benchmark.json'}, {directory / 'benchmark.svg'}")
+
+
+def _compared(rows: list[listing.Measured]) -> Table:
+    table = Table(title=rows[0].case, title_justify="left")
+    for heading in ("contender", "CPU us/recording", "wall us/recording", "requests/list", "CPU over ours", "target"):
+        table.add_column(heading, justify="left" if heading == "contender" else "right")
+    ours = rows[0]
+    for row in rows:
+        table.add_row(
+            row.contender,
+            f"{row.cpu:.2f}",
+            f"{row.wall:.2f}",
+            f"{row.requests:g}",
+            f"{row.cpu / ours.cpu:.2f}x",
+            TARGETS.get((row.case, row.contender), ""),
+        )
+    return table
+
+
+def _figures(figures: list[others.Figure]) -> Table:
+    table = Table(title="besides", title_justify="left")
+    table.add_column("figure")
+    table.add_column("measured", justify="right")
+    table.add_column("target", justify="right")
+    for figure in figures:
+        table.add_row(figure.name, f"{figure.value:,.2f} {figure.unit}".strip(), figure.target)
+    return table
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), quick="--quick" in sys.argv)

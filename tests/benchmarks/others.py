@@ -1,0 +1,131 @@
+"""What is measured besides the comparison: latency, quota, memory, import time, compression."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import aiohttp
+import attrs
+
+from roomrec_async import Credentials, RateLimiter, RecordingsClient
+from roomrec_async.simulator import Simulator
+from tests.benchmarks.contenders import ACCOUNT_SID, AUTH_TOKEN
+from tests.benchmarks.processes import Server
+from tests.benchmarks.server import room_sid
+
+
+@attrs.frozen
+class Figure:
+    """One figure, and what it should be."""
+
+    name: str
+    value: float
+    unit: str
+    target: str
+
+
+def measure(*, quick: bool) -> Iterator[Figure]:
+    """All of them; the quick ones are smaller, and prove only that they run."""
+    yield asyncio.run(latency_bound(rooms=200 if quick else 1000))
+    yield from asyncio.run(quota_bound(rooms=160 if quick else 1600))
+    yield from asyncio.run(memory(rooms=2000 if quick else 50_000))
+    yield from import_time(rounds=3 if quick else 15)
+    yield from asyncio.run(compression(lists=20 if quick else 200))
+
+
+async def latency_bound(rooms: int) -> Figure:
+    """Two pages a room, 100 ms a response, 100 in flight."""
+    with Server(latency=0.1) as server:
+        async with _client(server.base_url, RateLimiter(100, None, None)) as client:
+            await client.gather([room_sid(2, 20, number) for number in range(100)], page_size=20)  # connections
+            begin = time.perf_counter()
+            count = 0
+            async for result in client.as_completed((room_sid(2, 20, n) for n in range(rooms)), page_size=20):
+                count += len(result.recordings)
+            makespan = time.perf_counter() - begin
+        assert count == rooms * 40
+    ideal = rooms * 2 * 0.1 / 100
+    return Figure("makespan over the ideal, 100 ms an answer, 100 in flight", makespan / ideal, "x", "1.05 at the most")
+
+
+async def quota_bound(rooms: int) -> Iterator[Figure]:
+    """80 reads a second, held by a server that counts them."""
+    async with Simulator(rooms=rooms, recordings_per_room=3, latency=0.1) as sim, sim.client() as client:
+        begin = time.perf_counter()
+        async for _ in client.as_completed(sim.room_sids):
+            pass
+        rate = rooms / (time.perf_counter() - begin)
+        refused = sim.stats.refused
+    return iter(
+        [
+            Figure("of a quota of 80 reads a second used", rate / 80 * 100, "%", "97 at the least"),
+            Figure("requests refused meanwhile", refused, "", "0"),
+        ]
+    )
+
+
+async def memory(rooms: int) -> Iterator[Figure]:
+    """20 recordings a room, streamed; the SIDs are made as they are pulled."""
+    with Server() as server:
+        async with _client(server.base_url, RateLimiter(reads_per_second=None)) as client:
+            before = 0
+            begin = time.perf_counter()
+            count = 0
+            async for _ in client.stream((room_sid(1, 20, n) for n in range(rooms)), page_size=20):
+                count += 1
+                if count == rooms:  # a twentieth: connections and caches are there
+                    gc.collect()
+                    before = _peak()
+            seconds = time.perf_counter() - begin
+        assert count == rooms * 20
+    return iter(
+        [
+            Figure(f"peak memory growth while streaming {count:,} recordings", (_peak() - before) / 1024, "MiB", "30"),
+            Figure("recordings a second meanwhile, 20 a request", count / seconds, "", ""),
+        ]
+    )
+
+
+def import_time(rounds: int) -> Iterator[Figure]:
+    """Fresh interpreters, taking turns."""
+    times: dict[str, list[float]] = {"aiohttp": [], "roomrec_async": []}
+    for _ in range(rounds):
+        for module, seconds in times.items():
+            begin = time.perf_counter()
+            subprocess.run([sys.executable, "-c", f"import {module}"], check=True)
+            seconds.append(time.perf_counter() - begin)
+    medians = {module: statistics.median(seconds) for module, seconds in times.items()}
+    ratio = medians["roomrec_async"] / medians["aiohttp"]
+    yield Figure("import roomrec_async over import aiohttp", ratio, "x", "1.15 at the most")
+
+
+async def compression(lists: int) -> Iterator[Figure]:
+    """A page of 1000 records, plain and with gzip: CPU time of the client."""
+    figures = []
+    with Server() as server:
+        for name, headers in (("plain", {}), ("gzip", {"X-Compressed": "1"})):
+            async with (
+                aiohttp.ClientSession(headers=headers) as session,
+                _client(server.base_url, RateLimiter(reads_per_second=None), session) as client,
+            ):
+                begin = time.process_time()
+                for _ in range(lists):
+                    assert len(await client.recordings(room_sid(1, 1000)).to_list()) == 1000
+                used = (time.process_time() - begin) / lists
+            figures.append(Figure(f"CPU for a recording, 1000 a page, {name}", used * 1e3, "us", ""))
+    return iter(figures)
+
+
+def _client(base_url: str, limiter: RateLimiter, session: aiohttp.ClientSession | None = None) -> RecordingsClient:
+    return RecordingsClient(Credentials(ACCOUNT_SID, AUTH_TOKEN), base_url=base_url, limiter=limiter, session=session)
+
+
+def _peak() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -1,0 +1,70 @@
+"""The server and the contenders as processes that are talked to line by line."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import urllib.request
+from types import TracebackType
+from typing import IO, Self
+
+
+class Worker:
+    """A Python module in a process of its own; it ends when its standard input does."""
+
+    def __init__(self, module: str, *arguments: str) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", module, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def ask(self, line: str) -> dict[str, float]:
+        """Send a command, and read the answer."""
+        self._stdin.write(f"{line}\n")
+        self._stdin.flush()
+        answer: dict[str, float] = json.loads(self.line())
+        return answer
+
+    def line(self) -> str:
+        """The next line that it prints."""
+        line = self._stdout.readline()
+        if not line:
+            raise RuntimeError(f"{self._process.args!r} has died; its error is above")
+        return line.strip()
+
+    @property
+    def _stdin(self) -> IO[str]:
+        assert self._process.stdin is not None
+        return self._process.stdin
+
+    @property
+    def _stdout(self) -> IO[str]:
+        assert self._process.stdout is not None
+        return self._process.stdout
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._stdin.close()
+        self._stdout.close()
+        self._process.wait(10)
+
+
+class Server(Worker):
+    """The server of pre-rendered pages.
+
+    Args:
+        latency: seconds that each answer takes.
+    """
+
+    def __init__(self, latency: float = 0.0) -> None:
+        super().__init__("tests.benchmarks.server", str(latency))
+        self.base_url = f"http://127.0.0.1:{self.line()}"
+
+    def requests(self) -> int:
+        """How many requests there were since this was last asked."""
+        with urllib.request.urlopen(f"{self.base_url}/requests") as response:
+            return int(response.read())
