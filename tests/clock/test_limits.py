@@ -11,8 +11,6 @@ import pytest
 
 from roomrec_async import ConfigurationError, RateLimiter
 
-pytestmark = pytest.mark.looptime
-
 
 def now() -> float:
     return asyncio.get_running_loop().time()

@@ -11,8 +11,6 @@ import pytest
 from roomrec_async import RateLimiter
 from roomrec_async.concurrency import AdaptiveConcurrency
 
-pytestmark = pytest.mark.looptime
-
 
 @attrs.define
 class Service:
