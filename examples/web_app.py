@@ -1,0 +1,99 @@
+"""A web app that streams the recordings of a room, one JSON object a line.
+
+One client serves all requests: it holds the connections and the account's limits. Try it with the simulator::
+
+    roomrec simulate -- python examples/web_app.py
+    curl http://127.0.0.1:8000/rooms/RM.../recordings?status=completed
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from http import HTTPStatus
+from typing import Final, TypedDict
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from roomrec_async import (
+    InvalidArgumentError,
+    NotFoundError,
+    Page,
+    Recording,
+    RecordingsClient,
+    RequestTimeoutError,
+    RoomRecError,
+    to_dict,
+)
+
+Pages = AsyncGenerator[Page[Recording], None]
+
+
+class State(TypedDict):
+    client: RecordingsClient
+
+
+@asynccontextmanager
+async def lifespan(_: Starlette) -> AsyncIterator[State]:
+    async with RecordingsClient.from_env() as client:
+        yield State(client=client)
+
+
+async def list_recordings(request: Request) -> Response:
+    client: RecordingsClient = request.state.client
+    pager = client.recordings(
+        request.path_params["room_sid"],
+        status=request.query_params.get("status"),
+        resume=request.query_params.get("resume"),
+    )
+    pages = pager.pages()
+    # What goes wrong with the first page is still an HTTP status; after that, the status line is gone.
+    first = await anext(pages, None)
+    return StreamingResponse(lines(first, pages), media_type="application/x-ndjson")
+
+
+async def lines(first: Page[Recording] | None, rest: Pages) -> AsyncIterator[str]:
+    """One chunk for each page. Whoever hangs up ends the fetching with it."""
+    async with aclosing(rest):
+        if first is not None:
+            yield chunk(first)
+        try:
+            async for page in rest:
+                yield chunk(page)
+        except RoomRecError as error:
+            yield json.dumps({"error": str(error), "resume": error.resume_token}) + "\n"
+
+
+def chunk(page: Page[Recording]) -> str:
+    return "".join(json.dumps(to_dict(recording)) + "\n" for recording in page.items)
+
+
+STATUSES: Final = {
+    InvalidArgumentError: HTTPStatus.BAD_REQUEST,
+    NotFoundError: HTTPStatus.NOT_FOUND,
+    RequestTimeoutError: HTTPStatus.GATEWAY_TIMEOUT,
+    RoomRecError: HTTPStatus.BAD_GATEWAY,
+}
+
+
+async def told(_: Request, error: Exception) -> Response:
+    status = next(status for kind, status in STATUSES.items() if isinstance(error, kind))
+    return JSONResponse({"error": str(error)}, status_code=status)
+
+
+app = Starlette(
+    routes=[Route("/rooms/{room_sid}/recordings", list_recordings)],
+    exception_handlers=dict.fromkeys(STATUSES, told),
+    lifespan=lifespan,
+)
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--port", type=int, default=8000)
+    uvicorn.run(app, port=parser.parse_args().port)
