@@ -19,7 +19,7 @@ import attrs
 import msgspec
 
 from .errors import DecodeError, shown
-from .models import OpenEnum, PageMeta, Recording, Room
+from .models import Codec, OpenEnum, PageMeta, Recording, Room
 
 if TYPE_CHECKING:
     import cattrs
@@ -119,7 +119,7 @@ def decode_error(status: int, body: bytes) -> ErrorBody:
     code = fields.get("code")
     return ErrorBody(
         message=_one_line(_error_message(fields) or _status_phrase(status)),
-        code=code if isinstance(code, int) else None,
+        code=code if isinstance(code, int) and not isinstance(code, bool) else None,
         # RFC 9457 calls it "type", and says "about:blank" for none.
         more_info=_link(fields.get("more_info")) or _link(fields.get("type")),
     )
@@ -139,12 +139,14 @@ def from_dict(cls: type[_Attrs], data: Mapping[str, object]) -> _Attrs:
     Raises:
         DecodeError: a field cannot be read; the error names it.
     """
+    if not isinstance(data, Mapping):
+        raise DecodeError(f"{_json_type(data)} where an object should be")
     try:
         return _converter().structure(data, cls)
     except ExceptionGroup as errors:
         # cattrs gives one error for each field, with the field's name in a note.
         error = errors.exceptions[0]
-        raise DecodeError(str(error), field=_field_of(error)) from None
+        raise DecodeError(str(_innermost(error)), field=_field_of(error)) from None
 
 
 def _decode_leniently(body: bytes, key: str, cls: type[Model]) -> DecodedPage[Model]:
@@ -158,7 +160,7 @@ def _decode_leniently(body: bytes, key: str, cls: type[Model]) -> DecodedPage[Mo
     items: list[Model] = []
     for index, record in enumerate(records):
         try:
-            items.append(from_dict(cls, _as_object(record)))
+            items.append(from_dict(cls, record))
         except DecodeError as error:
             error.index = index
             return DecodedPage(items, meta, error)
@@ -172,12 +174,6 @@ def _lenient_meta(meta: object) -> PageMeta:
     return from_dict(PageMeta, meta)
 
 
-def _as_object(record: object) -> Mapping[str, object]:
-    if not isinstance(record, dict):
-        raise DecodeError(f"{_json_type(record)} where an object should be")
-    return record
-
-
 def _error_message(fields: Mapping[str, object]) -> str:
     details = fields.get("errors")
     listed = details if isinstance(details, list) else []
@@ -187,7 +183,9 @@ def _error_message(fields: Mapping[str, object]) -> str:
 
 
 def _link(value: object) -> str | None:
-    return value if isinstance(value, str) and value.startswith(("https://", "http://")) else None
+    if not isinstance(value, str) or not value.startswith(("https://", "http://")):
+        return None
+    return value if value.isprintable() and len(value) <= _MESSAGE_AT_MOST else None
 
 
 def _page_title(body: bytes) -> str:
@@ -253,7 +251,7 @@ def _parsed_date(value: str) -> datetime:
     for parse in (datetime.fromisoformat, parsedate_to_datetime):
         try:
             return parse(value)
-        except ValueError:
+        except (ValueError, OverflowError):
             continue
     raise ValueError(f"{shown(value)} where an ISO 8601 date should be")
 
@@ -270,7 +268,8 @@ def _integral(value: float) -> int:
 
 
 def _iso8601(value: datetime) -> str:
-    return value.isoformat().replace("+00:00", "Z")
+    text = value.isoformat()
+    return f"{text.removesuffix('+00:00')}Z" if text.endswith("+00:00") else text
 
 
 def _plain_text(value: OpenEnum) -> str:
@@ -282,8 +281,22 @@ def _json_type(value: object) -> str:
     return names.get(type(value), "a number")
 
 
+def _repaired_codecs(value: object, _: type) -> tuple[Codec, ...]:
+    if not isinstance(value, list):
+        raise ValueError(f"{_json_type(value)} where an array should be")
+    return tuple(Codec(_repaired_text(codec, str)) for codec in value)
+
+
 def _is_map(hint: object) -> bool:
     return get_origin(hint) == Mapping
+
+
+def _is_codecs(hint: object) -> bool:
+    return get_origin(hint) is tuple
+
+
+def _innermost(error: Exception) -> Exception:
+    return _innermost(error.exceptions[0]) if isinstance(error, ExceptionGroup) else error
 
 
 def _field_of(error: Exception) -> str | None:
@@ -302,6 +315,7 @@ def _converter() -> cattrs.Converter:
     converter.register_structure_hook(datetime, _repaired_datetime)
     converter.register_structure_hook(OpenEnum, _repaired_enum)
     converter.register_structure_hook_func(_is_map, _repaired_map)
+    converter.register_structure_hook_func(_is_codecs, _repaired_codecs)
     converter.register_unstructure_hook(datetime, _iso8601)
     converter.register_unstructure_hook(OpenEnum, _plain_text)
     return converter

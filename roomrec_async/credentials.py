@@ -36,12 +36,12 @@ class Credentials:
     _key_sid: str | None = attrs.field(default=None, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
-        if not _ACCOUNT_SID.fullmatch(self.account_sid):
+        if not _is(_ACCOUNT_SID, self.account_sid):
             # The value is not repeated: people who mix the two up put the token here.
             raise ConfigurationError("the account SID must be 'AC' and 32 hexadecimal digits")
-        if self._key_sid is not None and not _KEY_SID.fullmatch(self._key_sid):
+        if self._key_sid is not None and not _is(_KEY_SID, self._key_sid):
             raise ConfigurationError("the API key SID must be 'SK' and 32 hexadecimal digits")
-        if not _PRINTABLE.fullmatch(self._auth_token):
+        if not _is(_PRINTABLE, self._auth_token):
             secret = "auth token" if self._key_sid is None else "API key secret"
             raise ConfigurationError(f"the {secret} is empty, or holds white space or characters beyond ASCII")
 
@@ -87,6 +87,10 @@ class Credentials:
     def __repr__(self) -> str:
         key = f", key_sid={self._key_sid!r}" if self._key_sid else ""
         return f"Credentials({self.account_sid!r}{key}, secret hidden)"
+
+
+def _is(pattern: re.Pattern[str], value: object) -> bool:
+    return isinstance(value, str) and pattern.fullmatch(value) is not None
 
 
 def _what_is_missing(account_sid: str | None, key_sid: str | None, key_secret: str | None) -> str:

@@ -249,7 +249,10 @@ def api_error_class(status: int) -> type[APIError]:
 
 def shown(value: object) -> str:
     """A value as it stands in a message: its repr, cut short."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # an integer of more digits than Python prints
+        text = f"a very large {type(value).__name__}"
     return text if len(text) <= _SHOWN_AT_MOST else f"{text[:_SHOWN_AT_MOST]}..."
 
 

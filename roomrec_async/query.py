@@ -14,6 +14,7 @@ from .models import RecordingStatus
 MAX_PAGE_SIZE: Final = 1000
 """The largest ``PageSize`` of a room's recordings. Quotas count requests, so it is also our default."""
 
+_INT64: Final = 2**63 - 1
 _ROOM_SID = re.compile(r"RM[0-9a-fA-F]{32}")
 _SOURCE_SID = re.compile(r"[a-zA-Z]{2}[0-9a-fA-F]{32}")
 _PAGE_TOKEN = re.compile(r"[!-~]+")
@@ -58,7 +59,7 @@ def recordings_parameters(
         "DateCreatedAfter": _utc("date_created_after", date_created_after),
         "SourceSid": _matching("source_sid", source_sid, _SOURCE_SID, "two letters and 32 hexadecimal digits"),
         "PageSize": _integer("page_size", page_size, 1, MAX_PAGE_SIZE),
-        "Page": _integer("page", page, 0, None),
+        "Page": _integer("page", page, 0, _INT64),
         "PageToken": _matching("page_token", page_token, _PAGE_TOKEN, "what the API provided"),
     }
     return {name: value for name, value in parameters.items() if value is not None}
@@ -70,7 +71,7 @@ def limit_checked(limit: int | None) -> int | None:
     Raises:
         InvalidArgumentError: it is negative, or not an integer.
     """
-    _integer("limit", limit, 0, None)
+    _check_integer("limit", limit, 0, _INT64)
     return limit
 
 
@@ -98,14 +99,16 @@ def _matching(name: str, value: str | None, pattern: re.Pattern[str], meaning: s
     raise InvalidArgumentError(f"{name} must be {meaning}, not {shown(value)}")
 
 
-def _integer(name: str, value: int | None, least: int, most: int | None) -> str | None:
-    if value is None:
-        return None
-    right = isinstance(value, int) and not isinstance(value, bool)
-    if right and value >= least and (most is None or value <= most):
-        return str(value)
-    bounds = f"from {least} to {most}" if most is not None else f"from {least}"
-    raise InvalidArgumentError(f"{name} must be an integer {bounds}, not {shown(value)}")
+def _integer(name: str, value: int | None, least: int, most: int) -> str | None:
+    _check_integer(name, value, least, most)
+    return None if value is None else str(value)
+
+
+def _check_integer(name: str, value: int | None, least: int, most: int) -> None:
+    right = isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+    if value is not None and not right:
+        bounds = f"from {least}" if most == _INT64 else f"from {least} to {most}"
+        raise InvalidArgumentError(f"{name} must be an integer {bounds}, not {shown(value)}")
 
 
 def _utc(name: str, value: datetime | None) -> str | None:
@@ -117,7 +120,10 @@ def _utc(name: str, value: datetime | None) -> str | None:
         raise InvalidArgumentError(
             f"{name} must have a time zone: {value!r} is naive. For UTC, use .replace(tzinfo=datetime.UTC)"
         )
-    return value.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
+    try:
+        return value.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
+    except OverflowError:
+        raise InvalidArgumentError(f"{name} lies outside the years 1 to 9999 in UTC: {value!r}") from None
 
 
 def _check_window(after: datetime, before: datetime) -> None:

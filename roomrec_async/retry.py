@@ -23,14 +23,14 @@ RETRIED_STATUSES: Final = frozenset(
 )
 
 
-def _not_negative(_: object, attribute: attrs.Attribute[float], value: float) -> None:
-    if not (math.isfinite(value) and value >= 0):
+def _seconds_from_zero(_: object, attribute: attrs.Attribute[float], value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not (math.isfinite(value) and value >= 0):
         raise ConfigurationError(f"{attribute.name} must be a number of seconds from 0, not {value!r}")
 
 
-def _positive(_: object, attribute: attrs.Attribute[int], value: int) -> None:
-    if value < 1:
-        raise ConfigurationError(f"{attribute.name} must be at least 1, not {value!r}")
+def _count_from_one(_: object, attribute: attrs.Attribute[int], value: object) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ConfigurationError(f"{attribute.name} must be an integer from 1, not {value!r}")
 
 
 @attrs.frozen(kw_only=True)
@@ -55,11 +55,11 @@ class RetryPolicy:
         ConfigurationError: a value cannot work.
     """
 
-    max_attempts: int = attrs.field(default=5, validator=_positive)
-    base_delay: float = attrs.field(default=0.5, validator=_not_negative)
-    max_delay: float = attrs.field(default=20.0, validator=_not_negative)
-    max_retry_after: float = attrs.field(default=120.0, validator=_not_negative)
-    budget: int = attrs.field(default=50, validator=_positive)
+    max_attempts: int = attrs.field(default=5, validator=_count_from_one)
+    base_delay: float = attrs.field(default=0.5, validator=_seconds_from_zero)
+    max_delay: float = attrs.field(default=20.0, validator=_seconds_from_zero)
+    max_retry_after: float = attrs.field(default=120.0, validator=_seconds_from_zero)
+    budget: int = attrs.field(default=50, validator=_count_from_one)
 
     def delay(self, error: RoomRecError, attempt: int, drawn: float) -> float:
         """Seconds to wait after an error of the given attempt (from 1), with ``drawn`` from 0 to 1 as the jitter."""
@@ -108,21 +108,21 @@ def _seconds_until(value: str, now: datetime) -> float | None:
 class RetryBudget:
     """The retries that one client may still make: an outage must not multiply its traffic."""
 
-    _EARNED: Final = 0.1
+    _TENTHS: Final = 10
 
     def __init__(self, policy: RetryPolicy) -> None:
-        self._full = float(policy.budget)
+        self._full = policy.budget * self._TENTHS
         self._left = self._full
 
     def take(self, error: RoomRecError) -> bool:
         """Whether the budget has a retry for this error; if so, it is taken."""
         if isinstance(error, RateLimitError):
             return True
-        if self._left < 1:
+        if self._left < self._TENTHS:
             return False
-        self._left -= 1
+        self._left -= self._TENTHS
         return True
 
     def earn(self) -> None:
-        """A request succeeded."""
-        self._left = min(self._full, self._left + self._EARNED)
+        """A request succeeded: that is a tenth of a retry."""
+        self._left = min(self._full, self._left + 1)

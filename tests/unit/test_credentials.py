@@ -1,0 +1,244 @@
+"""Credentials: where they come from, what they send, and that they are shown nowhere."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import traceback
+from typing import Any
+
+import attrs
+import pytest
+
+from roomrec_async import ConfigurationError, Credentials
+
+ACCOUNT_SID = "AC" + "0123456789abcdef" * 2
+KEY_SID = "SK" + "0123456789ABCDEF" * 2
+TOKEN = "token-nobody-may-see"
+SECRET = "secret-nobody-may-see"
+
+BY_TOKEN = Credentials(ACCOUNT_SID, TOKEN)
+BY_KEY = Credentials.api_key(ACCOUNT_SID, KEY_SID, SECRET)
+both_forms = pytest.mark.parametrize("credentials", [BY_TOKEN, BY_KEY], ids=["token", "key"])
+
+
+def test_an_account_with_its_token() -> None:
+    assert (BY_TOKEN.account_sid, BY_TOKEN.username, BY_TOKEN.password) == (ACCOUNT_SID, ACCOUNT_SID, TOKEN)
+
+
+def test_a_key_with_its_secret() -> None:
+    assert (BY_KEY.account_sid, BY_KEY.username, BY_KEY.password) == (ACCOUNT_SID, KEY_SID, SECRET)
+
+
+def test_the_header_of_an_account() -> None:
+    # printf 'AC00000000000000000000000000000000:Aladdin' | base64
+    credentials = Credentials("AC" + "0" * 32, "Aladdin")
+    assert credentials.authorization == "Basic QUMwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDpBbGFkZGlu"
+
+
+def test_the_header_of_a_key() -> None:
+    # printf 'SK11111111111111111111111111111111:open:sesame' | base64
+    credentials = Credentials.api_key("AC" + "0" * 32, "SK" + "1" * 32, "open:sesame")
+    assert credentials.authorization == "Basic U0sxMTExMTExMTExMTExMTExMTExMTExMTExMTExMTExMTpvcGVuOnNlc2FtZQ=="
+
+
+# The environment
+
+ACCOUNT_ENV = {"TWILIO_ACCOUNT_SID": ACCOUNT_SID}
+TOKEN_ENV = {"TWILIO_AUTH_TOKEN": TOKEN}
+KEY_ENV = {"TWILIO_API_KEY": KEY_SID, "TWILIO_API_SECRET": SECRET}
+
+
+@pytest.mark.parametrize(
+    ("env", "expected"),
+    [
+        pytest.param(ACCOUNT_ENV | TOKEN_ENV, BY_TOKEN, id="token"),
+        pytest.param(ACCOUNT_ENV | KEY_ENV, BY_KEY, id="key"),
+        pytest.param(ACCOUNT_ENV | KEY_ENV | TOKEN_ENV, BY_KEY, id="key before token"),
+        pytest.param(ACCOUNT_ENV | TOKEN_ENV | {"TWILIO_API_KEY": KEY_SID}, BY_TOKEN, id="token before half a key"),
+        pytest.param(
+            ACCOUNT_ENV | TOKEN_ENV | {"TWILIO_API_SECRET": SECRET}, BY_TOKEN, id="token before the other half"
+        ),
+        pytest.param(
+            ACCOUNT_ENV | TOKEN_ENV | {"TWILIO_API_KEY": "", "TWILIO_API_SECRET": ""}, BY_TOKEN, id="empty is not set"
+        ),
+    ],
+)
+def test_the_environment(env: dict[str, str], expected: Credentials, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (*ACCOUNT_ENV, *TOKEN_ENV, *KEY_ENV):
+        monkeypatch.delenv(name, raising=False)
+    assert Credentials.from_env(env) == expected
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    assert Credentials.from_env() == expected
+
+
+def test_a_given_environment_is_the_only_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (ACCOUNT_ENV | TOKEN_ENV).items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigurationError):
+        Credentials.from_env({})
+
+
+@pytest.mark.parametrize(
+    ("env", "missing", "there"),
+    [
+        pytest.param({}, {"TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN"}, set(), id="everything"),
+        pytest.param(ACCOUNT_ENV, {"TWILIO_AUTH_TOKEN"}, {"TWILIO_ACCOUNT_SID"}, id="secret"),
+        pytest.param(
+            ACCOUNT_ENV | {"TWILIO_API_KEY": KEY_SID},
+            {"TWILIO_API_SECRET"},
+            {"TWILIO_ACCOUNT_SID", "TWILIO_API_KEY", "TWILIO_AUTH_TOKEN"},
+            id="secret of the key",
+        ),
+        pytest.param(
+            ACCOUNT_ENV | {"TWILIO_API_SECRET": SECRET},
+            {"TWILIO_API_KEY"},
+            {"TWILIO_ACCOUNT_SID", "TWILIO_API_SECRET", "TWILIO_AUTH_TOKEN"},
+            id="key of the secret",
+        ),
+        pytest.param(
+            {"TWILIO_API_KEY": KEY_SID},
+            {"TWILIO_ACCOUNT_SID", "TWILIO_API_SECRET"},
+            {"TWILIO_API_KEY"},
+            id="only the key",
+        ),
+        pytest.param({"TWILIO_ACCOUNT_SID": ""}, {"TWILIO_ACCOUNT_SID"}, set(), id="empty"),
+    ],
+)
+def test_what_is_missing_in_the_environment_is_named(env: dict[str, str], missing: set[str], there: set[str]) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        Credentials.from_env(env)
+    words = set(str(caught.value).replace("(", " ").replace(")", " ").split())
+    assert missing <= words
+    assert not there & words
+    assert SECRET not in str(caught.value)
+
+
+def test_a_whole_key_without_account_asks_for_the_account() -> None:
+    with pytest.raises(ConfigurationError, match="TWILIO_ACCOUNT_SID"):
+        Credentials.from_env(KEY_ENV)
+
+
+def test_a_whole_token_without_account_asks_for_the_account() -> None:
+    with pytest.raises(ConfigurationError, match="TWILIO_ACCOUNT_SID"):
+        Credentials.from_env(TOKEN_ENV)
+
+
+# What is refused
+
+
+def malformed(prefix: str) -> list[object]:
+    return [
+        pytest.param("", id="empty"),
+        pytest.param(prefix + "0" * 31, id="short"),
+        pytest.param(prefix + "0" * 33, id="long"),
+        pytest.param(prefix + "0" * 31 + "g", id="not hexadecimal"),
+        pytest.param(prefix.lower() + "0" * 32, id="lower case"),
+        pytest.param("XX" + "0" * 32, id="another thing"),
+        pytest.param(prefix + "0" * 32 + "\n", id="newline"),
+        pytest.param(" " + prefix + "0" * 32, id="space"),
+        pytest.param(TOKEN, id="the token"),
+    ]
+
+
+def assert_hidden(caught: pytest.ExceptionInfo[ConfigurationError], value: str) -> None:
+    error = caught.value
+    told = str(error) + repr(error) + "".join(traceback.format_exception_only(error))
+    assert value.strip() == "" or value not in told
+    assert TOKEN not in told
+
+
+@pytest.mark.parametrize("sid", malformed("AC"))
+def test_a_malformed_account_sid_is_refused_and_not_shown(sid: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"^the account SID must be 'AC' and 32 hexadecimal digits$") as caught:
+        Credentials(sid, TOKEN)
+    assert_hidden(caught, sid)
+
+
+@pytest.mark.parametrize("sid", malformed("SK"))
+def test_a_malformed_key_sid_is_refused_and_not_shown(sid: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"^the API key SID must be 'SK' and 32 hexadecimal digits$") as caught:
+        Credentials.api_key(ACCOUNT_SID, sid, SECRET)
+    assert_hidden(caught, sid)
+
+
+@pytest.mark.parametrize(
+    "secret",
+    ["", " ", "\n", f"{TOKEN}\n", f" {TOKEN}", f"{TOKEN} x", f"{TOKEN}\r\nX-Header: 1", f"{TOKEN}\x00", f"{TOKEN}\xe9"],
+    ids=repr,
+)
+def test_a_secret_that_cannot_be_one_is_refused_and_not_shown(secret: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"^the auth token is empty, or holds white space") as caught:
+        Credentials(ACCOUNT_SID, secret)
+    assert_hidden(caught, secret)
+    with pytest.raises(ConfigurationError, match=r"^the API key secret is empty, or holds white space") as caught:
+        Credentials.api_key(ACCOUNT_SID, KEY_SID, secret)
+    assert_hidden(caught, secret)
+
+
+# What is shown
+
+
+@attrs.frozen
+class Holder:
+    credentials: Credentials
+
+
+@both_forms
+def test_nothing_secret_is_shown(credentials: Credentials) -> None:
+    texts = [
+        repr(credentials),
+        str(credentials),
+        f"{credentials}",
+        f"{credentials!s}",
+        f"{credentials!r}",
+        f"{credentials!a}",
+        "%s" % (credentials,),  # noqa: UP031
+        repr([credentials]),
+        repr({"credentials": credentials}),
+        repr(Holder(credentials)),
+    ]
+    for text in texts:
+        assert ACCOUNT_SID in text
+        assert credentials.password not in text
+        assert credentials.authorization.removeprefix("Basic ") not in text
+
+
+def test_the_key_is_shown_and_its_secret_is_not() -> None:
+    assert KEY_SID in repr(BY_KEY)
+    assert KEY_SID not in repr(BY_TOKEN)
+
+
+@both_forms
+def test_credentials_travel_between_processes(credentials: Credentials) -> None:
+    for copied in (pickle.loads(pickle.dumps(credentials)), copy.copy(credentials), copy.deepcopy(credentials)):
+        assert copied == credentials
+        assert hash(copied) == hash(credentials)
+        assert copied.authorization == credentials.authorization
+
+
+@both_forms
+def test_credentials_cannot_be_changed(credentials: Credentials) -> None:
+    with pytest.raises(AttributeError):
+        credentials.account_sid = "AC" + "0" * 32
+    with pytest.raises(AttributeError):
+        credentials.password = "x"
+
+
+def test_credentials_are_equal_by_what_they_send() -> None:
+    assert Credentials(ACCOUNT_SID, TOKEN) == BY_TOKEN
+    assert Credentials(ACCOUNT_SID, TOKEN + "x") != BY_TOKEN
+    assert Credentials.api_key(ACCOUNT_SID, KEY_SID, TOKEN) != BY_TOKEN
+
+
+@pytest.mark.parametrize("made", [lambda: Credentials(None, "x"), lambda: Credentials("AC" + "0" * 32, None)])
+def test_what_the_environment_did_not_have_is_a_configuration_error(made: Any) -> None:
+    with pytest.raises(ConfigurationError):
+        made()
+
+
+def test_bytes_are_not_text() -> None:
+    sid: Any = b"AC" + b"0" * 32
+    with pytest.raises(ConfigurationError):
+        Credentials(sid, "token")

@@ -1,0 +1,122 @@
+"""Recordings, rooms and pages as values."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from datetime import UTC, datetime
+
+import attrs
+import pytest
+
+from roomrec_async import Codec, PageMeta, Recording, RecordingStatus, Room, RoomResult, RoomStatus, RoomType
+
+URL = "https://video.twilio.com/v1/Rooms/RM1/Recordings/RT1"
+MODELS = [
+    pytest.param(Recording(sid="RT1", codec=Codec.VP8, links={"media": "m"}), id="Recording"),
+    pytest.param(Room(sid="RM1", video_codecs=(Codec.VP8,), links={"recordings": "r"}), id="Room"),
+    pytest.param(PageMeta(key="recordings", page=0), id="PageMeta"),
+]
+
+
+@pytest.mark.parametrize("model", [*MODELS, pytest.param(RoomResult("RM1", []), id="RoomResult")])
+def test_models_are_frozen_and_have_no_dict(model) -> None:
+    for field in attrs.fields(type(model)):
+        with pytest.raises(attrs.exceptions.FrozenInstanceError):
+            setattr(model, field.name, None)
+        with pytest.raises(attrs.exceptions.FrozenInstanceError):
+            delattr(model, field.name)
+    with pytest.raises(AttributeError):
+        model.bitrate = 1
+    assert not hasattr(model, "__dict__")
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_copies_of_a_model_are_equal_to_it(model) -> None:
+    for copied in (pickle.loads(pickle.dumps(model)), copy.copy(model), copy.deepcopy(model), attrs.evolve(model)):
+        assert type(copied) is type(model)
+        assert copied == model
+        assert hash(copied) == hash(model)
+
+
+@pytest.mark.parametrize("cls", [Recording, Room, PageMeta])
+def test_fields_are_given_by_name_and_are_none_otherwise(cls) -> None:
+    with pytest.raises(TypeError):
+        cls("RT1")
+    assert {getattr(cls(), field.name) for field in attrs.fields(cls)} == {None}
+
+
+def test_equal_recordings_are_one_in_a_set() -> None:
+    made = [Recording(sid="RT1", size=size, links={"media": media}) for size in (1, 2) for media in ("a", "b", "a")]
+    assert len(set(made)) == 4
+    assert set(made) == {
+        Recording(sid="RT1", size=1, links={"media": "a"}),
+        Recording(sid="RT1", size=1, links={"media": "b"}),
+        Recording(sid="RT1", size=2, links={"media": "a"}),
+        Recording(sid="RT1", size=2, links={"media": "b"}),
+    }
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"sid": "RT2"},
+        {"status": RecordingStatus.FAILED},
+        {"size": 0},
+        {"date_created": datetime(2015, 7, 30, tzinfo=UTC)},
+        {"grouping_sids": {}},
+        {"links": {}},
+    ],
+    ids="+".join,
+)
+def test_recordings_that_differ_in_a_field_are_different(fields: dict[str, object]) -> None:
+    assert Recording(**fields) != Recording()
+
+
+@pytest.mark.parametrize("model", [Recording(links={"a": ["b"]}, grouping_sids={"c": {}}), Room(links={"a": [{}]})])
+def test_maps_that_cannot_be_hashed_are_no_hindrance(model) -> None:
+    assert {model: 1}[copy.deepcopy(model)] == 1
+
+
+@pytest.mark.parametrize(
+    ("links", "url", "media_url"),
+    [
+        pytest.param({"media": "https://x/m"}, URL, "https://x/m", id="link"),
+        pytest.param({"media": "https://x/m"}, None, "https://x/m", id="link and no URL"),
+        pytest.param({}, URL, URL + "/Media", id="no links"),
+        pytest.param({"other": "https://x/o"}, URL, URL + "/Media", id="no such link"),
+        pytest.param(None, URL, URL + "/Media", id="links null"),
+        pytest.param({"media": None}, URL, URL + "/Media", id="link null"),
+        pytest.param({"media": ""}, URL, URL + "/Media", id="link empty"),
+        pytest.param({"media": 5}, URL, URL + "/Media", id="link number"),
+        pytest.param({"media": ["https://x/m"]}, URL, URL + "/Media", id="link array"),
+        pytest.param({"media": {"url": "https://x/m"}}, URL, URL + "/Media", id="link object"),
+        pytest.param(None, None, None, id="nothing"),
+        pytest.param({"media": 5}, "", None, id="link number and URL empty"),
+    ],
+)
+def test_the_media_url_is_the_link_or_else_below_the_url(links, url: str | None, media_url: str | None) -> None:
+    assert Recording(links=links, url=url).media_url == media_url
+
+
+@pytest.mark.parametrize(
+    ("grouping_sids", "participant_sid"),
+    [
+        pytest.param({"room_sid": "RM1", "participant_sid": "PA1"}, "PA1", id="there"),
+        pytest.param({"room_sid": "RM1"}, None, id="only the room"),
+        pytest.param({}, None, id="empty"),
+        pytest.param(None, None, id="null"),
+        pytest.param({"participant_sid": None}, None, id="SID null"),
+        pytest.param({"participant_sid": 1}, None, id="SID number"),
+        pytest.param({"participant_sid": ["PA1"]}, None, id="SID array"),
+        pytest.param({"participant_sid": {"sid": "PA1"}}, None, id="SID object"),
+    ],
+)
+def test_the_participant_is_one_of_the_grouping_sids(grouping_sids, participant_sid: str | None) -> None:
+    assert Recording(grouping_sids=grouping_sids).participant_sid == participant_sid
+
+
+@pytest.mark.parametrize("unknown", [RoomStatus("IN_PROGRESS"), RoomType("GROUP_SMALL")])
+def test_a_value_that_is_spelled_like_the_name_of_another_is_unknown(unknown: RoomStatus | RoomType) -> None:
+    assert not unknown.is_known
+    assert unknown != RoomStatus.IN_PROGRESS
