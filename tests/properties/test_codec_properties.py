@@ -1,0 +1,86 @@
+"""Records and bodies of any kind through the decoder and back."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta, timezone
+from typing import Any
+
+import attrs
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from roomrec_async import Codec, ContainerFormat, DecodeError, MediaType, Recording, RecordingStatus, from_dict, to_dict
+from roomrec_async.codec import DecodedPage, decode_recordings
+
+from ..conftest import body, record
+
+settings.register_profile("here", deadline=None, max_examples=200)
+settings.load_profile("here")
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
+INT64 = st.integers(-(2**63), 2**63 - 1)
+OFFSETS = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
+VALUES: dict[str, st.SearchStrategy[object]] = {
+    **{field.name: TEXT for field in attrs.fields(Recording)},
+    **dict.fromkeys(("size", "duration", "offset"), INT64),
+    **dict.fromkeys(("date_created", "date_updated", "date_deleted"), st.datetimes(timezones=OFFSETS)),
+    **dict.fromkeys(("grouping_sids", "links"), st.dictionaries(TEXT, st.none() | TEXT | INT64, max_size=3)),
+    "status": TEXT.map(RecordingStatus) | st.sampled_from(RecordingStatus),
+    "type": TEXT.map(MediaType) | st.sampled_from(MediaType),
+    "codec": TEXT.map(Codec) | st.sampled_from(Codec),
+    "container_format": TEXT.map(ContainerFormat) | st.sampled_from(ContainerFormat),
+}
+RECORDINGS = st.fixed_dictionaries({name: st.none() | value for name, value in VALUES.items()}).map(
+    lambda fields: Recording(**fields)
+)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
+    max_leaves=5,
+)
+PAGE = body([record(number) for number in range(3)], following="PageToken=b")
+
+
+@given(RECORDINGS)
+def test_a_recording_comes_back_from_its_dictionary(recording: Recording) -> None:
+    assert from_dict(Recording, to_dict(recording)) == recording
+    assert from_dict(Recording, json.loads(json.dumps(to_dict(recording)))) == recording
+
+
+@given(st.lists(RECORDINGS, max_size=4), st.booleans())
+def test_a_page_gives_the_records_that_are_in_it(recordings: list[Recording], lenient: bool) -> None:
+    records: list[Any] = [to_dict(recording) for recording in recordings]
+    if lenient:  # a number as a string is what the strict decoder refuses
+        records.append({"size": "1"})
+        recordings = [*recordings, Recording(size=1)]
+    decoded = decode_recordings(body(records))
+    assert decoded.items == recordings
+    assert decoded.error is None
+
+
+@given(st.data())
+def test_a_damaged_body_gives_a_page_or_a_decode_error(data: st.DataObject) -> None:
+    damaged = bytearray(PAGE)
+    for _ in range(data.draw(st.integers(1, 4))):
+        place = data.draw(st.integers(0, len(damaged) - 1))
+        damaged[place : place + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=3))
+    only_documented_outcomes(bytes(damaged))
+
+
+@given(st.dictionaries(st.sampled_from(list(VALUES)), JSON), st.none() | JSON, st.none() | JSON)
+def test_any_json_in_any_field_gives_a_page_or_a_decode_error(fields: Any, more: Any, meta: Any) -> None:
+    page = {"recordings": [record(0), {**record(1), **fields}, more], "meta": meta or {"next_page_url": None}}
+    only_documented_outcomes(json.dumps(page).encode())
+
+
+def only_documented_outcomes(whole: bytes) -> None:
+    try:
+        decoded = decode_recordings(whole)
+    except DecodeError as error:
+        assert str(error)
+    else:
+        assert isinstance(decoded, DecodedPage)
+        assert all(isinstance(item, Recording) for item in decoded.items)
+        if decoded.error is not None:
+            assert decoded.error.index == len(decoded.items)

@@ -1,0 +1,113 @@
+"""The public API as its users' type checkers see it. Checked with mypy, never run."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from datetime import UTC, datetime
+from typing import assert_type
+
+from multidict import CIMultiDictProxy
+
+from roomrec_async import (
+    APIError,
+    Codec,
+    Credentials,
+    DecodeError,
+    MediaType,
+    Page,
+    PageMeta,
+    Pager,
+    RateLimiter,
+    Recording,
+    RecordingsClient,
+    RecordingStatus,
+    RetryPolicy,
+    RoomRecError,
+    RoomResult,
+    RoomsFailedError,
+    Timeout,
+    TransportError,
+    from_dict,
+    to_dict,
+)
+
+ROOM = "RM" + "0" * 32
+
+
+def clients() -> None:
+    credentials = Credentials("AC" + "0" * 32, "token")
+    assert_type(Credentials.api_key("AC" + "0" * 32, "SK" + "0" * 32, "secret"), Credentials)
+    limiter = RateLimiter("auto", reads_per_second=None, writes_per_second=20)
+    RateLimiter(max_concurrency=None)
+    assert_type(limiter.max_concurrency, int | None)
+    RecordingsClient(credentials, limiter=limiter, retry=RetryPolicy(max_attempts=3), timeout=30)
+    assert_type(RecordingsClient.from_env(timeout=Timeout(total=None, connect=5)), RecordingsClient)
+    RecordingsClient("token")  # type: ignore[arg-type]
+    RateLimiter("some")  # type: ignore[arg-type]
+
+
+async def one_room(client: RecordingsClient) -> None:
+    pager = client.recordings(ROOM, status=RecordingStatus.COMPLETED, date_created_after=datetime.now(UTC), limit=5)
+    assert_type(pager, Pager[Recording])
+    async for recording in pager:
+        assert_type(recording, Recording)
+        assert_type(recording.codec, Codec | None)
+        assert_type(recording.type, MediaType | None)
+        assert_type(recording.size, int | None)
+        assert_type(recording.date_created, datetime | None)
+        assert_type(recording.grouping_sids, Mapping[str, object] | None)
+        assert_type(recording.media_url, str | None)
+        recording.size = 5  # type: ignore[misc]
+    async for page in pager.pages():
+        assert_type(page, Page[Recording])
+        assert_type(page.items, list[Recording])
+        assert_type(page.meta, PageMeta)
+        assert_type(page.headers, CIMultiDictProxy[str])
+        assert_type(page.raw, dict[str, object])
+        assert_type(page.resume_token, str)
+    assert_type(await pager.to_list(), list[Recording])
+    assert_type(await pager.first(), Recording | None)
+    client.recordings(ROOM, page_size="50")  # type: ignore[arg-type]
+    client.recordings(ROOM, pagesize=50)  # type: ignore[call-arg]
+
+
+async def many_rooms(client: RecordingsClient, endless: AsyncIterator[str]) -> None:
+    assert_type(await client.gather([ROOM], status="completed"), dict[str, list[Recording]])
+    assert_type(await client.gather([ROOM], return_exceptions=False), dict[str, list[Recording]])
+    assert_type(
+        await client.gather(endless, return_exceptions=True, limit=5), dict[str, list[Recording] | RoomRecError]
+    )
+    results = client.as_completed(endless, page_size=100)
+    assert_type(results, AsyncGenerator[RoomResult, None])
+    async for result in results:
+        assert_type(result.room_sid, str)
+        assert_type(result.recordings, list[Recording])
+        assert_type(result.error, RoomRecError | None)
+
+    def failed(result: RoomResult) -> None:
+        str(result.error)
+
+    async for recording in client.stream((ROOM for _ in range(5)), on_error=failed, timeout=Timeout()):
+        assert_type(recording, Recording)
+    client.stream([ROOM], resume="token")  # type: ignore[call-arg]
+
+
+def errors(error: RoomRecError) -> None:
+    assert_type(error.resume_token, str | None)
+    if isinstance(error, APIError):
+        assert_type(error.status, int)
+        assert_type(error.code, int | None)
+        assert_type(error.request_id, str | None)
+        assert_type(error.retry_after, float | None)
+    if isinstance(error, TransportError):
+        assert_type(error.attempts, int)
+    if isinstance(error, DecodeError):
+        assert_type(error.index, int | None)
+        assert_type(error.field, str | None)
+    if isinstance(error, RoomsFailedError):
+        assert_type(error.errors, dict[str, RoomRecError])
+
+
+def export(recording: Recording) -> None:
+    assert_type(to_dict(recording), dict[str, object])
+    assert_type(from_dict(Recording, {"sid": "RT1"}), Recording)
