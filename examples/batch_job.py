@@ -1,7 +1,7 @@
 """A batch job: the recordings of all rooms in a file, to JSON lines. Stop it however you like, and start it again.
 
-Beside the output, a journal says which rooms are whole in it, and where the last of them ends. Another run cuts off
-what comes after that, passes over the rooms that are done, and goes on. Try it with the simulator::
+Beside the output, a journal says which rooms are whole in it, and where the last of them ends. The next run (one at a
+time) cuts off what comes after that, passes over the rooms that are done, and goes on. Try it with the simulator::
 
     roomrec simulate --rooms 500 --write-rooms rooms.txt -- python examples/batch_job.py rooms.txt recordings.jsonl
 """
@@ -24,17 +24,23 @@ class Output:
     """The file of recordings, and its journal: a line with room SID and end of file for each room that is whole."""
 
     def __init__(self, path: Path) -> None:
+        journal = Path(f"{path}.journal")
+        if path.exists() and path.stat().st_size and not journal.exists():
+            sys.exit(f"{path} is not empty and has no {journal.name} beside it: it is not this job's to cut")
+        self._journal = journal.open("a+b")  # before the output, which is never there without it
         self._output = path.open("ab")
-        self._journal = Path(f"{path}.journal").open("a+b")
         self.done: set[str] = set()
 
     def __enter__(self) -> Self:
         self._journal.seek(0)
         end_of_journal = end_of_output = 0
+        size = self._output.seek(0, os.SEEK_END)
         for line in self._journal:
             if not line.endswith(b"\n"):  # killed while it was written
                 break
             room_sid, offset = line.split()
+            if int(offset) > size:  # the output was deleted, or lost its end with the machine's power
+                break
             self.done.add(room_sid.decode())
             end_of_journal += len(line)
             end_of_output = int(offset)

@@ -25,16 +25,18 @@ async def open_client(bot: Bot) -> None:
 
 
 async def close_client(bot: Bot) -> None:
-    client: RecordingsClient = bot.bot_data["client"]
-    await client.aclose()
+    # Not there if the bot could not start: a wrong token, a missing account SID.
+    client: RecordingsClient | None = bot.bot_data.pop("client", None)
+    if client is not None:
+        await client.aclose()
 
 
 async def recordings(update: Update, context: ContextTypes.DEFAULT_TYPE) -> None:
-    if update.message is not None:
+    if update.effective_message is not None:
         client: RecordingsClient = context.bot_data["client"]
         room_sid = context.args[0] if context.args else ""
         # Plain text, no parse mode: what a participant typed stays what it is.
-        await update.message.reply_text(await answer(client, room_sid))
+        await update.effective_message.reply_text(await answer(client, room_sid))
 
 
 async def answer(client: RecordingsClient, room_sid: str) -> str:
@@ -51,10 +53,10 @@ async def answer(client: RecordingsClient, room_sid: str) -> str:
 
 
 def summary(found: list[Recording]) -> str:
-    by_type = Counter(str(recording.type) for recording in found)
+    by_type = Counter(str(recording.type or "other") for recording in found)
     minutes = sum(recording.duration or 0 for recording in found) / 60
     kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(by_type.items()))
-    return f"{len(found)} recordings ({kinds}), {minutes:.0f} minutes." if found else "Nothing was recorded there."
+    return f"Recordings: {len(found)} ({kinds}), {minutes:.0f} minutes." if found else "No finished recordings there."
 
 
 def main() -> None:
@@ -63,7 +65,8 @@ def main() -> None:
     if base_url := os.environ.get("TELEGRAM_BASE_URL"):  # a Bot API server of your own
         builder = builder.base_url(f"{base_url}/bot")
     bot = builder.build()
-    bot.add_handler(CommandHandler("recordings", recordings))
+    # Not blocking: a large room makes nobody else wait.
+    bot.add_handler(CommandHandler("recordings", recordings, block=False))
     bot.run_polling()
 
 

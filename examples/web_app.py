@@ -2,8 +2,8 @@
 
 One client serves all requests: it holds the connections and the account's limits. Try it with the simulator::
 
-    roomrec simulate -- python examples/web_app.py
-    curl http://127.0.0.1:8000/rooms/RM.../recordings?status=completed
+    roomrec simulate --write-rooms rooms.txt -- python examples/web_app.py
+    curl "http://127.0.0.1:8000/rooms/$(head -1 rooms.txt)/recordings?status=completed"
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import json
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from http import HTTPStatus
-from typing import Final, TypedDict
+from typing import Final
 
 import uvicorn
 from starlette.applications import Starlette
@@ -32,17 +32,11 @@ from roomrec_async import (
     to_dict,
 )
 
-Pages = AsyncGenerator[Page[Recording], None]
-
-
-class State(TypedDict):
-    client: RecordingsClient
-
 
 @asynccontextmanager
-async def lifespan(_: Starlette) -> AsyncIterator[State]:
+async def lifespan(_: Starlette) -> AsyncIterator[dict[str, RecordingsClient]]:
     async with RecordingsClient.from_env() as client:
-        yield State(client=client)
+        yield {"client": client}
 
 
 async def list_recordings(request: Request) -> Response:
@@ -51,6 +45,7 @@ async def list_recordings(request: Request) -> Response:
         request.path_params["room_sid"],
         status=request.query_params.get("status"),
         resume=request.query_params.get("resume"),
+        timeout=30,  # for each page; whoever hangs up before the first one is noticed after it
     )
     pages = pager.pages()
     # What goes wrong with the first page is still an HTTP status; after that, the status line is gone.
@@ -58,7 +53,7 @@ async def list_recordings(request: Request) -> Response:
     return StreamingResponse(lines(first, pages), media_type="application/x-ndjson")
 
 
-async def lines(first: Page[Recording] | None, rest: Pages) -> AsyncIterator[str]:
+async def lines(first: Page[Recording] | None, rest: AsyncGenerator[Page[Recording], None]) -> AsyncIterator[str]:
     """One chunk for each page. Whoever hangs up ends the fetching with it."""
     async with aclosing(rest):
         if first is not None:

@@ -205,8 +205,8 @@ class _Fetched(Generic[Model]):
         """Where the list goes on after so many more records of this page."""
         skip = position.skip + delivered
         if self.error is not None or skip < len(self.items):
-            return attrs.evolve(position, skip=skip)
-        return attrs.evolve(position, query=_next_query(self.meta), skip=0)
+            return Position(position.path, position.start, position.query, skip)
+        return Position(position.path, position.start, _next_query(self.meta))
 
     def page(self, items: list[Model], after: Position) -> Page[Model]:
         """What the caller sees of it."""

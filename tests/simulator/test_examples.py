@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import json
 import os
 import random
@@ -10,9 +11,10 @@ import re
 import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import aiohttp
@@ -20,6 +22,19 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from roomrec_async import (
+    AuthenticationError,
+    ConnectionFailedError,
+    DecodeError,
+    InvalidArgumentError,
+    NotFoundError,
+    Recording,
+    RequestTimeoutError,
+    RoomRecError,
+    ServerError,
+    from_dict,
+    to_dict,
+)
 from roomrec_async.simulator import Simulator, faults
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -34,8 +49,21 @@ async def sim() -> AsyncIterator[Simulator]:
         yield simulator
 
 
-def truth(sim: Simulator, room_sid: str, status: str | None = None) -> list[object]:
-    return [record["sid"] for record in sim.recordings(room_sid, status)]
+def truth(sim: Simulator, room_sid: str, status: str | None = None) -> list[Recording]:
+    return [from_dict(Recording, record) for record in sim.recordings(room_sid, status)]
+
+
+def parsed(lines: bytes) -> list[Recording]:
+    return [from_dict(Recording, json.loads(line)) for line in lines.splitlines()]
+
+
+def imported(example: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"example_{example}", EXAMPLES / f"{example}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def spoil_an_offset(body: bytes) -> bytes:
@@ -46,6 +74,8 @@ async def run(sim: Simulator, example: str, *arguments: str, **environment: str)
     credentials = {
         "TWILIO_ACCOUNT_SID": sim.credentials.username,
         "TWILIO_AUTH_TOKEN": sim.credentials.password,
+        "TWILIO_API_KEY": "",
+        "TWILIO_API_SECRET": "",
         "ROOMREC_BASE_URL": sim.base_url,
     }
     return await asyncio.create_subprocess_exec(
@@ -59,12 +89,50 @@ async def run(sim: Simulator, example: str, *arguments: str, **environment: str)
     )
 
 
-async def stop(process: Process) -> str:
-    """End a process in good order; what it said on standard error."""
+async def stop(process: Process) -> None:
+    """End a process in good order; it may leave nothing behind."""
     if process.returncode is None:
         process.send_signal(signal.SIGTERM)
     _, said = await process.communicate()
-    return said.decode()
+    for complaint in (b"Traceback", b"Warning", b"Unclosed", b"never retrieved"):
+        assert complaint not in said, said.decode()
+
+
+def errors() -> list[tuple[RoomRecError, int]]:
+    api: Any = {"message": "no", "method": "GET", "url": "https://video.twilio.com/v1/Rooms"}
+    transport: Any = {"method": "GET", "url": "https://video.twilio.com/v1/Rooms"}
+    return [
+        (InvalidArgumentError("no"), 400),
+        (NotFoundError(status=404, **api), 404),
+        (AuthenticationError(status=401, **api), 502),
+        (ServerError(status=503, **api), 502),
+        (ConnectionFailedError("reset", **transport), 502),
+        (RequestTimeoutError("late", **transport), 504),
+        (DecodeError("odd"), 502),
+    ]
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait for something that other processes do."""
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0.002)
+
+
+def lines_in(path: Path) -> int:
+    return path.read_bytes().count(b"\n") if path.exists() else 0
+
+
+class Held:
+    """A fault: the answer comes when the test says so."""
+
+    def __init__(self) -> None:
+        self.met, self.over = asyncio.Event(), asyncio.Event()
+
+    async def answer(self, exchange: faults.Exchange, /) -> web.Response:
+        self.met.set()
+        await self.over.wait()
+        return await exchange.produce()
 
 
 class TestWebApp:
@@ -81,15 +149,17 @@ class TestWebApp:
             async with aiohttp.ClientSession(running.group(1)) as session:
                 yield session
         finally:
-            assert "Traceback" not in await stop(process)
+            await stop(process)
 
-    async def test_it_streams_a_room(self, sim: Simulator) -> None:
-        async with self.serving(sim) as session:
-            for room_sid in sim.room_sids[:5]:
-                async with session.get(f"/rooms/{room_sid}/recordings", params={"status": "completed"}) as response:
+    async def test_it_streams_rooms(self) -> None:
+        async with Simulator(rooms=3, recordings_per_room=(1200, 2200)) as sim, self.serving(sim) as session:
+            for room_sid in sim.room_sids:
+                async with session.get(f"/rooms/{room_sid}/recordings") as response:
                     assert response.status == 200
-                    sids = [json.loads(line)["sid"] async for line in response.content]
-                assert sids == truth(sim, room_sid, "completed")
+                    assert response.content_type == "application/x-ndjson"
+                    assert parsed(await response.read()) == truth(sim, room_sid)
+            async with session.get(f"/rooms/{room_sid}/recordings?status=completed") as response:
+                assert parsed(await response.read()) == truth(sim, room_sid, "completed")
 
     @pytest.mark.parametrize(
         ("path", "status", "told"),
@@ -97,52 +167,86 @@ class TestWebApp:
             (f"/rooms/{UNKNOWN}/recordings", 404, "20404"),
             ("/rooms/nonsense/recordings", 400, "room_sid must be"),
             (f"/rooms/{UNKNOWN}/recordings?status=strange", 400, "status must be"),
-            ("/elsewhere", 404, "Not Found"),
+            (f"/rooms/{UNKNOWN}/recordings?resume=forged", 400, "resume is not a token"),
         ],
     )
     async def test_errors_are_statuses(self, sim: Simulator, path: str, status: int, told: str) -> None:
         async with self.serving(sim) as session, session.get(path) as response:
             assert response.status == status
-            assert told in await response.text()
+            assert told in (await response.json())["error"]
 
-    async def test_an_error_in_mid_stream_says_how_to_go_on(self, sim: Simulator) -> None:
+    async def test_a_service_that_refuses_is_a_bad_gateway(self, sim: Simulator) -> None:
+        sim.inject(faults.Respond(403, b'{"code": 20403, "message": "suspended"}', content_type="application/json"))
+        async with self.serving(sim) as session:
+            path = f"/rooms/{sim.room_sids[0]}/recordings"
+            async with session.get(path) as response:
+                assert response.status == 502
+                assert "20403" in (await response.json())["error"]
+            async with session.get(path) as response:
+                assert response.status == 200
+
+    @pytest.mark.parametrize(("error", "status"), errors(), ids=lambda value: type(value).__name__)
+    async def test_each_error_has_its_status(self, error: RoomRecError, status: int) -> None:
+        response = await imported("web_app").told(None, error)
+        assert response.status_code == status
+        assert json.loads(response.body) == {"error": str(error)}
+
+    async def test_an_error_in_mid_stream_says_how_to_go_on(self) -> None:
         async with Simulator(rooms=1, recordings_per_room=2500, reads_per_second=None) as large:
             room = large.room_sids[0]
             large.inject(faults.Replace(spoil_an_offset), path_contains="Page=1")
             async with self.serving(large) as session:
                 async with session.get(f"/rooms/{room}/recordings") as response:
-                    lines = [json.loads(line) async for line in response.content]
-                *before, error = lines
+                    *before, last = (await response.read()).splitlines(keepends=True)
+                error = json.loads(last)
                 assert "record 0" in error["error"]
                 async with session.get(f"/rooms/{room}/recordings", params={"resume": error["resume"]}) as response:
-                    rest = [json.loads(line) async for line in response.content]
-            assert [record["sid"] for record in before + rest] == truth(large, room)
+                    rest = await response.read()
+            assert len(before) == 1000
+            assert parsed(b"".join(before) + rest) == truth(large, room)
 
-    async def test_whoever_hangs_up_ends_the_fetching(self) -> None:
+    @pytest.mark.parametrize("lines_read", [0, 1, 1500])
+    async def test_whoever_hangs_up_ends_the_fetching(self, lines_read: int) -> None:
         async with Simulator(rooms=1, recordings_per_room=100_000, reads_per_second=None) as endless:
+            # The answer is under way, not there yet, when a client hangs up that has read nothing.
+            endless.latency = 0.05
             async with self.serving(endless) as session:
-                async with session.get(f"/rooms/{endless.room_sids[0]}/recordings") as response:
-                    await response.content.readline()
+                asking = asyncio.create_task(session.get(f"/rooms/{endless.room_sids[0]}/recordings"))
+                await until(lambda: endless.stats.requests)
+                if lines_read:
+                    response = await asking
+                    for _ in range(lines_read):
+                        await response.content.readline()
                     response.close()
-                async with asyncio.timeout(10):
-                    while endless.stats.in_flight:
-                        await asyncio.sleep(0.01)
-                await asyncio.sleep(0.2)
-                requests = endless.stats.requests
-                await asyncio.sleep(0.2)
-                assert endless.stats.requests == requests < 50
+                else:
+                    asking.cancel()
+                await self.idle(session, endless)
+                asked = self.pages_asked(endless)
+                await self.idle(session, endless)
+                assert self.pages_asked(endless) == asked
+                # Of 100 pages: those that were read, and what fits into the buffers on the way.
+                assert asked < 50
+
+    async def idle(self, session: aiohttp.ClientSession, sim: Simulator) -> None:
+        """Let the app answer others for longer than a page takes, and the service come to rest."""
+        for _ in range(5):
+            async with session.get(f"/rooms/{UNKNOWN}/recordings") as response:
+                assert response.status == 404
+        await until(lambda: not sim.stats.in_flight)
+
+    def pages_asked(self, sim: Simulator) -> int:
+        return sum(sim.room_sids[0] in request.path for request in sim.requests)
 
 
 class TestBatchJob:
-    def exported(self, output: Path) -> dict[str, list[object]]:
-        by_room: dict[str, list[object]] = {}
-        for line in output.read_text().splitlines():
-            record = json.loads(line)
-            by_room.setdefault(record["room_sid"], []).append(record["sid"])
+    def exported(self, output: Path) -> dict[str | None, list[Recording]]:
+        by_room: dict[str | None, list[Recording]] = {}
+        for recording in parsed(output.read_bytes()):
+            by_room.setdefault(recording.room_sid, []).append(recording)
         return by_room
 
-    def expected(self, sim: Simulator) -> dict[str, list[object]]:
-        return {room: sids for room in sim.room_sids if (sids := truth(sim, room))}
+    def expected(self, sim: Simulator) -> dict[str | None, list[Recording]]:
+        return {room: recordings for room in sim.room_sids if (recordings := truth(sim, room))}
 
     async def test_everything_once(self, sim: Simulator, tmp_path: Path) -> None:
         rooms, output = tmp_path / "rooms.txt", tmp_path / "recordings.jsonl"
@@ -152,29 +256,77 @@ class TestBatchJob:
         assert job.returncode == 0
         assert self.exported(output) == self.expected(sim)
 
-    async def test_killed_and_started_again_until_it_is_done(self, sim: Simulator, tmp_path: Path) -> None:
+    async def test_killed_and_started_again_until_it_is_done(self, tmp_path: Path) -> None:
         rooms, output = tmp_path / "rooms.txt", tmp_path / "recordings.jsonl"
-        rooms.write_text("\n".join(sim.room_sids))
-        sim.latency = (0.0, 0.3)
+        journal = Path(f"{output}.journal")
         instants = random.Random(1)
-        for _ in range(6):
+        async with Simulator(rooms=40, recordings_per_room=(0, 400), reads_per_second=None) as sim:
+            rooms.write_text("\n".join(sim.room_sids))
+            sim.latency = (0.05, 0.6)
+            done = 0
+            for _ in range(5):
+                enough = done + instants.randint(1, 6)
+                job = await run(sim, "batch_job.py", str(rooms), str(output))
+                await until(lambda job=job, enough=enough: job.returncode is not None or lines_in(journal) >= enough)
+                assert job.returncode is None
+                job.kill()
+                await job.communicate()
+                done = lines_in(journal)
+            assert 5 <= done < 40
+            sim.latency = 0
             requests = sim.stats.requests
             job = await run(sim, "batch_job.py", str(rooms), str(output))
-            while job.returncode is None and sim.stats.requests < requests + instants.randint(1, 6):
-                await asyncio.sleep(0.005)
-            if job.returncode is None:
-                job.kill()
-            await job.communicate()
-        # A torn end, as a kill in the middle of a write leaves it.
-        with output.open("ab") as file:
-            file.write(b'{"sid": "RT')
-        with Path(f"{output}.journal").open("ab") as file:
-            file.write(b"RM12")
-        sim.latency = 0
-        job = await run(sim, "batch_job.py", str(rooms), str(output))
+            assert await job.communicate() == (b"", b"")
+            assert job.returncode == 0
+            # The rooms that were done are not asked for again.
+            assert sim.stats.requests == requests + 40 - done
+            assert self.exported(output) == self.expected(sim)
+
+    def test_killed_between_any_two_bytes(self, sim: Simulator, tmp_path: Path) -> None:
+        """What is on the disk when the job has written so many bytes and no more, for every number of bytes."""
+        written, output = imported("batch_job").Output, tmp_path / "recordings.jsonl"
+        journal = Path(f"{output}.journal")
+        full = [room for room in sim.room_sids if truth(sim, room)]
+        by_room = {full[0]: truth(sim, full[0])[:1], full[1]: [], full[2]: truth(sim, full[2])[:2]}
+        on_disk, journalled, states = b"", b"", [(b"", b"", 0)]
+        for done, (room, recordings) in enumerate(by_room.items()):
+            added = b"".join(json.dumps(to_dict(recording)).encode() + b"\n" for recording in recordings)
+            states += [(on_disk + added[:cut], journalled, done) for cut in range(len(added) + 1)]
+            on_disk += added
+            line = f"{room} {len(on_disk)}\n".encode()
+            states += [(on_disk, journalled + line[:cut], done) for cut in range(len(line))]
+            journalled += line
+            states.append((on_disk, journalled, done + 1))
+        for state_of_output, state_of_journal, done in states:
+            output.write_bytes(state_of_output)
+            journal.write_bytes(state_of_journal)
+            with written(output) as again:
+                assert again.done == set(list(by_room)[:done])
+                for room in list(by_room)[done:]:
+                    again.add(room, by_room[room])
+            assert output.read_bytes() == on_disk
+            assert journal.read_bytes() == journalled
+
+    async def test_without_its_output_it_begins_anew(self, sim: Simulator, tmp_path: Path) -> None:
+        rooms, output = tmp_path / "rooms.txt", tmp_path / "recordings.jsonl"
+        rooms.write_text("\n".join(sim.room_sids))
+        for _ in range(2):
+            job = await run(sim, "batch_job.py", str(rooms), str(output))
+            assert await job.communicate() == (b"", b"")
+            assert self.exported(output) == self.expected(sim)
+            output.unlink()
+
+    async def test_it_cuts_nobody_elses_file(self, sim: Simulator, tmp_path: Path) -> None:
+        rooms, other = tmp_path / "rooms.txt", tmp_path / "other.txt"
+        rooms.write_text("\n".join(sim.room_sids))
+        other.write_text("precious")
+        job = await run(sim, "batch_job.py", str(rooms), str(other))
         _, said = await job.communicate()
-        assert job.returncode == 0, said.decode()
-        assert self.exported(output) == self.expected(sim)
+        assert job.returncode == 1
+        assert said.decode().count("\n") == 1
+        assert "other.txt is not empty" in said.decode()
+        assert other.read_text() == "precious"
+        assert sim.stats.requests == 0
 
     async def test_a_failed_room_is_told_and_tried_again_by_the_next_run(self, sim: Simulator, tmp_path: Path) -> None:
         rooms, output = tmp_path / "rooms.txt", tmp_path / "recordings.jsonl"
@@ -192,6 +344,8 @@ class TestBatchJob:
 class Telegram:
     """As much of Telegram's Bot API as a polling bot needs."""
 
+    TOKEN = "1:token"
+
     def __init__(self) -> None:
         self._updates: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._count = 0
@@ -202,54 +356,120 @@ class Telegram:
         app.router.add_post("/bot{token}/{method}", self._called)
         return app
 
-    async def ask(self, text: str) -> str:
-        """Send the bot a message, and wait for its answer."""
+    def write(self, text: str, *, kind: str = "message") -> None:
+        """Send the bot a message."""
         self._count += 1
         command = {"type": "bot_command", "offset": 0, "length": len(text.split(maxsplit=1)[0])}
         chat = {"id": 7, "type": "private"}
         message = {"message_id": self._count, "date": 1_700_000_000, "chat": chat, "text": text, "entities": [command]}
-        self._updates.put_nowait({"update_id": self._count, "message": message})
+        self._updates.put_nowait({"update_id": self._count, kind: message})
+
+    async def reply(self) -> str:
+        """Wait for the bot's next answer."""
         async with asyncio.timeout(10):
             reply = await self.replies.get()
+        assert reply["chat_id"] == "7"
         assert "parse_mode" not in reply
+        assert "entities" not in reply
         return reply["text"]
+
+    async def ask(self, text: str) -> str:
+        self.write(text)
+        return await self.reply()
 
     async def _called(self, request: web.Request) -> web.Response:
         form = {name: str(value) for name, value in (await request.post()).items()}
         method = request.match_info["method"]
+        if request.match_info["token"] != self.TOKEN:
+            refusal = {"ok": False, "error_code": 401, "description": "Unauthorized"}
+            return web.json_response(refusal, status=401)
         result: object = True
         if method == "getMe":
             result = {"id": 1, "is_bot": True, "first_name": "Recorder", "username": "recorder_bot"}
         elif method == "getUpdates":
-            result = await self._next_updates()
+            result = await self._next_updates(float(form.get("timeout", 0)))
         elif method == "sendMessage":
             self.replies.put_nowait(form)
             result = {"message_id": 1000, "date": 1_700_000_000, "chat": {"id": 7, "type": "private"}}
         return web.json_response({"ok": True, "result": result})
 
-    async def _next_updates(self) -> list[dict[str, Any]]:
+    async def _next_updates(self, seconds: float) -> list[dict[str, Any]]:
         try:
-            async with asyncio.timeout(0.5):
+            async with asyncio.timeout(min(seconds, 0.5)):
                 return [await self._updates.get()]
         except TimeoutError:
             return []
 
 
-async def test_the_bot_answers(sim: Simulator) -> None:
-    telegram = Telegram()
-    async with TestServer(telegram.app()) as server:
-        base_url = str(server.make_url("")).rstrip("/")
-        bot = await run(sim, "bot.py", TELEGRAM_BOT_TOKEN="1:token", TELEGRAM_BASE_URL=base_url)
-        try:
-            room = max(sim.room_sids, key=lambda room: len(truth(sim, room)))
-            completed = list(sim.recordings(room, "completed"))
-            answer = await telegram.ask(f"/recordings {room}")
-            assert answer.startswith(f"{len(completed)} recordings (")
-            assert f"{sum(record['type'] == 'audio' for record in completed)} audio" in answer
+class TestBot:
+    @pytest.fixture
+    async def telegram(self) -> Telegram:
+        return Telegram()
+
+    @asynccontextmanager
+    async def started(self, sim: Simulator, telegram: Telegram, **environment: str) -> AsyncIterator[Process]:
+        async with TestServer(telegram.app()) as server:
+            base_url = str(server.make_url("")).rstrip("/")
+            told = {"TELEGRAM_BOT_TOKEN": Telegram.TOKEN, "TELEGRAM_BASE_URL": base_url, **environment}
+            bot = await run(sim, "bot.py", **told)
+            try:
+                yield bot
+            finally:
+                if bot.returncode is None:
+                    await stop(bot)
+
+    async def test_it_answers(self, sim: Simulator, telegram: Telegram) -> None:
+        room = max(sim.room_sids, key=lambda room: len(truth(sim, room)))
+        completed = truth(sim, room, "completed")
+        kinds = {kind: sum(recording.type == kind for recording in completed) for kind in ("audio", "data", "video")}
+        assert all(kinds.values())
+        listed = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+        minutes = sum(recording.duration or 0 for recording in completed) / 60
+        summary = f"Recordings: {len(completed)} ({listed}), {minutes:.0f} minutes."
+        async with self.started(sim, telegram):
+            assert await telegram.ask(f"/recordings {room}") == summary
+            telegram.write(f"/recordings {room}", kind="edited_message")
+            assert await telegram.reply() == summary
             assert await telegram.ask(f"/recordings {UNKNOWN}") == f"There is no room {UNKNOWN}."
-            assert (await telegram.ask("/recordings *bold*")).startswith("Which room?")
-            assert (await telegram.ask("/recordings")).startswith("Which room?")
-        finally:
-            said = await stop(bot)
-        assert "Traceback" not in said
-        assert "Unclosed" not in said
+            for nonsense in ("/recordings", "/recordings *bold*", "/recordings <b>RM</b> more"):
+                assert (await telegram.ask(nonsense)).startswith("Which room?")
+            sim.inject(faults.Respond(403))
+            assert "PermissionDeniedError" in await telegram.ask(f"/recordings {room}")
+
+    async def test_a_slow_answer_holds_up_nobody(self, sim: Simulator, telegram: Telegram) -> None:
+        room = sim.room_sids[0]
+        held = Held()
+        sim.inject(held, path_contains=room)
+        async with self.started(sim, telegram):
+            telegram.write(f"/recordings {room}")
+            await held.met.wait()
+            assert await telegram.ask(f"/recordings {UNKNOWN}") == f"There is no room {UNKNOWN}."
+            held.over.set()
+            assert "ecordings" in await telegram.reply()
+
+    async def test_it_ends_with_the_answers_that_are_under_way(self, sim: Simulator, telegram: Telegram) -> None:
+        held = Held()
+        sim.inject(held)
+        async with self.started(sim, telegram) as bot:
+            telegram.write(f"/recordings {sim.room_sids[0]}")
+            await held.met.wait()
+            bot.terminate()
+            held.over.set()
+            assert "ecordings" in await telegram.reply()
+            await stop(bot)
+            assert bot.returncode == 0
+
+    @pytest.mark.parametrize(
+        ("environment", "last_words"),
+        [
+            ({"TELEGRAM_BOT_TOKEN": "1:wrong"}, "InvalidToken"),
+            ({"TWILIO_ACCOUNT_SID": ""}, "ConfigurationError"),
+        ],
+    )
+    async def test_a_bot_that_cannot_start_says_why(
+        self, sim: Simulator, telegram: Telegram, environment: dict[str, str], last_words: str
+    ) -> None:
+        async with self.started(sim, telegram, **environment) as bot:
+            _, said = await bot.communicate()
+            assert bot.returncode == 1
+            assert last_words in said.decode().splitlines()[-1]

@@ -300,3 +300,17 @@ class TestStream:
         assert count == 16_000
         # Everything together would be 20 MB. The simulator notes its requests in the same process: some 2 KB each.
         assert peak - early < 4_000_000
+
+
+async def test_a_hidden_concurrency_limit_is_found_and_no_room_fails() -> None:
+    async with Simulator(
+        rooms=1500, recordings_per_room=2, latency=0.01, reads_per_second=None, concurrency_limit=20
+    ) as sim:
+        limiter = RateLimiter(reads_per_second=None)
+        async with sim.client(limiter=limiter) as client:
+            results = [result async for result in client.as_completed(sim.room_sids)]
+    assert [result for result in results if result.error] == []
+    assert sum(len(result.recordings) for result in results) == 3000
+    assert sim.stats.refused <= 0.02 * sim.stats.requests + 20
+    assert limiter.max_concurrency is not None
+    assert 15 <= limiter.max_concurrency <= 25
