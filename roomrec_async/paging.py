@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from typing import Final, Generic, TypeVar
 from urllib.parse import quote, urlsplit
@@ -120,7 +120,7 @@ class Pager(Generic[Model]):
         """The same list at another path below the base URL."""
         return Pager(attrs.evolve(self._operation, path=path))
 
-    def __aiter__(self) -> AsyncIterator[Model]:
+    def __aiter__(self) -> AsyncGenerator[Model, None]:  # noqa: PYI058  callers may want to close it
         return self._records()
 
     async def pages(self) -> AsyncGenerator[Page[Model], None]:

@@ -27,7 +27,7 @@ TARGETS = {
 def main(directory: Path, *, quick: bool) -> None:
     console = Console(width=110)
     measured: list[listing.Measured] = []
-    for rows in listing.measure(rounds=2 if quick else listing.ROUNDS):
+    for rows in listing.measure(quick=quick):
         measured += rows
         console.print(_compared(rows))
     figures = list(others.measure(quick=quick))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import assert_type
 
@@ -49,6 +50,8 @@ def clients() -> None:
 async def one_room(client: RecordingsClient) -> None:
     pager = client.recordings(ROOM, status=RecordingStatus.COMPLETED, date_created_after=datetime.now(UTC), limit=5)
     assert_type(pager, Pager[Recording])
+    async with aclosing(aiter(pager)) as records:
+        assert_type(records, AsyncGenerator[Recording, None])
     async for recording in pager:
         assert_type(recording, Recording)
         assert_type(recording.codec, Codec | None)
