@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
-from typing import Final, Generic, TypeVar
-from urllib.parse import quote, urlsplit
+from typing import Generic, TypeVar
+from urllib.parse import urlsplit
 
 import attrs
 from multidict import CIMultiDictProxy
@@ -14,14 +14,12 @@ from multidict import CIMultiDictProxy
 from .codec import DecodedPage, decode_raw
 from .errors import DecodeError, PaginationError, RoomRecError
 from .models import PageMeta, Recording, Room
-from .query import MAX_PAGE_SIZE, query_string
+from .query import MAX_PAGE_SIZE, query_string, requoted
 from .resume import Position, position_from
 from .transport import Deadline, Response, Timeout, Transport
 
 Model = TypeVar("Model", Recording, Room)
 _Result = TypeVar("_Result")
-
-_SAFE_IN_QUERIES: Final = "%/?:@!$&'()*+,;=-._~"
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -219,7 +217,7 @@ def _next_query(meta: PageMeta) -> str | None:
     """
     if not meta.next_page_url:
         return None
-    return quote(urlsplit(meta.next_page_url).query, safe=_SAFE_IN_QUERIES)
+    return requoted(urlsplit(meta.next_page_url).query)
 
 
 def _repeated(response: Response) -> PaginationError:

@@ -9,7 +9,7 @@ import attrs
 import msgspec
 
 from .errors import InvalidArgumentError
-from .query import query_parameters
+from .query import query_parameters, requoted
 
 
 @attrs.frozen
@@ -45,6 +45,8 @@ def position_from(token: str, path: str, given: Mapping[str, str]) -> Position:
         position = msgspec.json.decode(urlsafe_b64decode(padded), type=Position)
     except (ValueError, AttributeError, msgspec.MsgspecError):
         raise InvalidArgumentError("resume is not a token that this library made") from None
+    if position.skip < 0:
+        raise InvalidArgumentError("resume is a token that this library did not make: it skips back")
     if position.path != path:
         raise InvalidArgumentError(f"resume is a token of {position.path}, and cannot go on in {path}")
     started_with = query_parameters(position.start)
@@ -52,4 +54,6 @@ def position_from(token: str, path: str, given: Mapping[str, str]) -> Position:
         if started_with.get(name) != value:
             was = started_with.get(name, "not set")
             raise InvalidArgumentError(f"resume is a token of a list whose {name} was {was}, not {value}")
-    return position
+    # Tokens come back from outside, where anybody can have made them.
+    query = None if position.query is None else requoted(position.query)
+    return attrs.evolve(position, query=query)

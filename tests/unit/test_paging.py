@@ -14,6 +14,7 @@ from roomrec_async import (
     RecordingsClient,
     ServerError,
 )
+from roomrec_async.resume import Position
 
 from ..conftest import ROOM_SID, body, page_url, record
 
@@ -222,6 +223,17 @@ class TestResume:
     def test_what_is_no_token_is_refused(self, credentials: Any, token: Any) -> None:
         with pytest.raises(InvalidArgumentError, match="not a token"):
             RecordingsClient(credentials).recordings(ROOM_SID, resume=token)
+
+    async def test_a_forged_token_cannot_smuggle_a_second_request(self, service: Any, client: RecordingsClient) -> None:
+        path = f"/v1/Rooms/{ROOM_SID}/Recordings"
+        forged = Position(path, "PageSize=1000", "PageToken=b HTTP/1.1\r\nHost: evil\r\n\r\nü").token()
+        service.get(page_url("PageToken=b%20HTTP/1.1%0D%0AHost:%20evil%0D%0A%0D%0A%C3%BC"), body=body([record(1)]))
+        assert sids(await client.recordings(ROOM_SID, resume=forged).to_list()) == [1]
+
+    def test_a_forged_token_cannot_skip_back(self, credentials: Any) -> None:
+        path = f"/v1/Rooms/{ROOM_SID}/Recordings"
+        with pytest.raises(InvalidArgumentError, match="skips back"):
+            RecordingsClient(credentials).recordings(ROOM_SID, resume=Position(path, "", "", skip=-1).token())
 
 
 class TestPrefetch:
