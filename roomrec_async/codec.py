@@ -248,12 +248,17 @@ def _repaired_datetime(value: object, _: type) -> datetime | None:
 
 
 def _parsed_date(value: str) -> datetime:
-    for parse in (datetime.fromisoformat, parsedate_to_datetime):
+    # First as the strict decoder does it, so that a date means the same beside a record that needs repair.
+    for parse in (_strict_date, datetime.fromisoformat, parsedate_to_datetime):
         try:
             return parse(value)
-        except (ValueError, OverflowError):
+        except (ValueError, OverflowError, msgspec.MsgspecError):
             continue
     raise ValueError(f"{shown(value)} where an ISO 8601 date should be")
+
+
+def _strict_date(value: str) -> datetime:
+    return msgspec.convert(value, datetime)
 
 
 def _repaired_map(value: object, _: type) -> Mapping[str, object] | None:

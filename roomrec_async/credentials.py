@@ -32,7 +32,7 @@ class Credentials:
     """
 
     account_sid: str = attrs.field()
-    _auth_token: str = attrs.field()
+    _auth_token: str = attrs.field(repr=False)  # what prints attrs classes by their fields obeys this
     _key_sid: str | None = attrs.field(default=None, kw_only=True)
 
     def __attrs_post_init__(self) -> None:

@@ -208,8 +208,8 @@ class RoomsFailedError(RoomRecError):
     """
 
     def __init__(self, errors: Mapping[str, RoomRecError]) -> None:
-        super().__init__(errors)
         self.errors = dict(errors)
+        super().__init__(self.errors)
 
     def __str__(self) -> str:
         told = [f"{room_sid}: {error}" for room_sid, error in list(self.errors.items())[:_TOLD_AT_MOST]]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import math
+import sys
 from collections import deque
 from types import TracebackType
 from typing import Final, Literal, Self
 
 from .concurrency import AdaptiveConcurrency, Concurrency, FixedConcurrency
-from .errors import ConfigurationError
+from .errors import ConfigurationError, shown
 
 # A request that leaves a second after another may arrive a few milliseconds less than a second after it. This keeps
 # the service from seeing more in its second than we sent in ours.
@@ -188,7 +189,7 @@ def _concurrency(bound: int | Literal["auto"] | None) -> Concurrency:
     if bound == "auto":
         return AdaptiveConcurrency()
     if bound is not None and (not isinstance(bound, int) or isinstance(bound, bool) or bound < 1):
-        raise ConfigurationError(f"max_concurrency must be at least 1, 'auto' or None, not {bound!r}")
+        raise ConfigurationError(f"max_concurrency must be at least 1, 'auto' or None, not {shown(bound)}")
     return FixedConcurrency(bound)
 
 
@@ -200,8 +201,8 @@ class _Lane:
     """
 
     def __init__(self, name: str, rate: float | None) -> None:
-        if rate is not None and not (math.isfinite(rate) and rate > 0):
-            raise ConfigurationError(f"{name} must be positive, or None, not {rate!r}")
+        if rate is not None and not 0 < rate <= sys.float_info.max:
+            raise ConfigurationError(f"{name} must be positive, or None, not {shown(rate)}")
         self.waiters: deque[tuple[int, asyncio.Future[int]]] = deque()
         self._interval = _MARGIN / rate if rate else 0.0
         in_a_second = max(1, math.floor(rate)) if rate else 0

@@ -39,6 +39,11 @@ class OpenEnum(StrEnum):
         unknown._value_ = value
         return unknown
 
+    def __repr__(self) -> str:
+        # The name of an unknown value is what the service sent, line breaks and all.
+        name = f".{self._name_}: " if self.is_known else ": "
+        return f"<{type(self).__name__}{name}{self.value!r}>"
+
     @property
     def is_known(self) -> bool:
         """Whether this value is one of those that the reference lists."""

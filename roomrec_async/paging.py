@@ -107,7 +107,7 @@ class Pager(Generic[Model]):
         TransportError: no complete response arrived, or not in time.
         DecodeError: a response is not what the reference describes. The records before the first bad one are
             delivered before it is raised.
-        PaginationError: the next page is one that was already read.
+        PaginationError: the next page is one that was already read, or its URL is unusable.
     """
 
     def __init__(self, operation: ListOperation[Model]) -> None:
@@ -138,7 +138,8 @@ class Pager(Generic[Model]):
 
     async def first(self) -> Model | None:
         """The first record, or None if there is none, within one deadline."""
-        records = await Pager(attrs.evolve(self._operation, limit=1)).to_list()
+        limit = 1 if self._operation.limit is None else min(1, self._operation.limit)
+        records = await Pager(attrs.evolve(self._operation, limit=limit)).to_list()
         return records[0] if records else None
 
     async def _records(self) -> AsyncGenerator[Model, None]:
@@ -157,7 +158,7 @@ class Pager(Generic[Model]):
             while position.query is not None and left != 0:
                 fetched = await (ahead or self._fetch(position, deadline))
                 ahead = None
-                items = fetched.items[position.skip :][:left]
+                items = fetched.decoded.items[position.skip :][:left]
                 left = None if left is None else left - len(items)
                 position = fetched.after(len(items), position)
                 failure = fetched.error or (_repeated(fetched.response) if position.query in seen else None)
@@ -187,7 +188,12 @@ class Pager(Generic[Model]):
             raise
         if decoded.error is not None:
             decoded.error.url = str(response.url)
-        return _Fetched(response, decoded.items, decoded.meta, decoded.error)
+            return _Fetched(response, decoded, None, decoded.error)
+        try:
+            return _Fetched(response, decoded, _next_query(decoded.meta), None)
+        except ValueError as error:
+            told = f"{response.url}: the list cannot go on, its next_page_url is unusable: {error}"
+            return _Fetched(response, decoded, None, PaginationError(told))
 
 
 @attrs.frozen
@@ -195,29 +201,35 @@ class _Fetched(Generic[Model]):
     """A page as it came, before the limit and a resumed position cut it."""
 
     response: Response
-    items: list[Model]
-    meta: PageMeta
-    error: DecodeError | None
+    decoded: DecodedPage[Model]
+    following: str | None
+    error: RoomRecError | None
 
     def after(self, delivered: int, position: Position) -> Position:
         """Where the list goes on after so many more records of this page."""
         skip = position.skip + delivered
-        if self.error is not None or skip < len(self.items):
+        if self.error is not None or skip < len(self.decoded.items):
             return Position(position.path, position.start, position.query, skip)
-        return Position(position.path, position.start, _next_query(self.meta))
+        return Position(position.path, position.start, self.following)
 
     def page(self, items: list[Model], after: Position) -> Page[Model]:
         """What the caller sees of it."""
-        return Page(items, self.meta, self.response.headers, self.response.body, after)
+        return Page(items, self.decoded.meta, self.response.headers, self.response.body, after)
 
 
 def _next_query(meta: PageMeta) -> str | None:
     """The query of the next page. Only the query: the list goes on at the client's own endpoint, whatever host, path
     or scheme the service names.
+
+    Raises:
+        ValueError: the URL is none, or has no query. Without one, the list would begin anew.
     """
     if not meta.next_page_url:
         return None
-    return requoted(urlsplit(meta.next_page_url).query)
+    query = requoted(urlsplit(meta.next_page_url).query)
+    if not query:
+        raise ValueError("it has no query")
+    return query
 
 
 def _repeated(response: Response) -> PaginationError:

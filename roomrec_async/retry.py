@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -10,7 +11,7 @@ from typing import Final
 
 import attrs
 
-from .errors import APIError, ConfigurationError, RateLimitError, RoomRecError, TransportError
+from .errors import APIError, ConfigurationError, RateLimitError, RoomRecError, TransportError, shown
 
 RETRIED_STATUSES: Final = frozenset(
     {
@@ -24,13 +25,13 @@ RETRIED_STATUSES: Final = frozenset(
 
 
 def _seconds_from_zero(_: object, attribute: attrs.Attribute[float], value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not (math.isfinite(value) and value >= 0):
-        raise ConfigurationError(f"{attribute.name} must be a number of seconds from 0, not {value!r}")
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= sys.float_info.max:
+        raise ConfigurationError(f"{attribute.name} must be a number of seconds from 0, not {shown(value)}")
 
 
 def _count_from_one(_: object, attribute: attrs.Attribute[int], value: object) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ConfigurationError(f"{attribute.name} must be an integer from 1, not {value!r}")
+        raise ConfigurationError(f"{attribute.name} must be an integer from 1, not {shown(value)}")
 
 
 @attrs.frozen(kw_only=True)
@@ -65,7 +66,9 @@ class RetryPolicy:
         """Seconds to wait after an error of the given attempt (from 1), with ``drawn`` from 0 to 1 as the jitter."""
         jitter = drawn * min(self.max_delay, self.base_delay * 2.0 ** min(attempt - 1, 32))
         asked = error.retry_after if isinstance(error, APIError) else None
-        return jitter if asked is None else min(asked, self.max_retry_after) + drawn * self.base_delay
+        return (
+            jitter if asked is None else min(asked, self.max_retry_after) + drawn * min(self.base_delay, self.max_delay)
+        )
 
 
 def is_retried(error: RoomRecError) -> bool:

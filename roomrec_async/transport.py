@@ -31,6 +31,7 @@ from .errors import (
     RequestTimeoutError,
     RoomRecError,
     api_error_class,
+    shown,
 )
 from .limits import Permit, RateLimiter
 from .retry import RetryBudget, RetryPolicy, is_retried, parse_retry_after
@@ -68,8 +69,8 @@ class Timeout:
     def __attrs_post_init__(self) -> None:
         for name, value in (("total", self.total), ("connect", self.connect), ("read", self.read)):
             number = isinstance(value, (int, float)) and not isinstance(value, bool)
-            if value is not None and not (number and math.isfinite(value) and value > 0):
-                raise InvalidArgumentError(f"timeout: {name} must be a positive number of seconds, not {value!r}")
+            if value is not None and not (number and 0 < value <= sys.float_info.max):
+                raise InvalidArgumentError(f"timeout: {name} must be a positive number of seconds, not {shown(value)}")
         # Made once, and not for each request. Its own total is None: the deadline holds for all tries together.
         of_aiohttp = aiohttp.ClientTimeout(total=None, sock_connect=self.connect, sock_read=self.read)
         object.__setattr__(self, "_of_aiohttp", of_aiohttp)

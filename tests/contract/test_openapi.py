@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import AsyncIterator, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from openapi_core.exceptions import OpenAPIError
 from werkzeug.datastructures import Headers, ImmutableMultiDict
 from yarl import URL
 
+from roomrec_async import BadRequestError, Credentials
 from roomrec_async.simulator import EMPTY_EXAMPLE_ROOM_SID, EXAMPLE_ROOM_SID, ReceivedRequest, Simulator
 
 HOST = "https://video.twilio.com"
@@ -62,6 +63,24 @@ class Response:
     content_type: str = "application/json"
     headers: Headers = attrs.field(factory=Headers)
 
+    @classmethod
+    async def of(cls, received: aiohttp.ClientResponse) -> Response:
+        return cls(
+            await received.read(), received.status, received.content_type, Headers(list(received.headers.items()))
+        )
+
+    def as_published(self) -> Response:
+        """Without the deviation of the reference's own example: a codec in lower case, which the description's
+        enumeration does not have."""
+        page = json.loads(self.data)
+        for record in page["recordings"]:
+            record["codec"] = record["codec"].upper()
+        return attrs.evolve(self, data=json.dumps(page).encode())
+
+    @property
+    def recordings(self) -> list[dict[str, Any]]:
+        return json.loads(self.data)["recordings"]
+
 
 @pytest.fixture(scope="module")
 def description() -> OpenAPI:
@@ -77,26 +96,17 @@ async def sim() -> AsyncIterator[Simulator]:
         yield simulator
 
 
-def as_published(body: bytes) -> bytes:
-    """A page without the deviation of the reference's own example: a codec in lower case, which the description's
-    enumeration does not have."""
-    page = json.loads(body)
-    for record in page["recordings"]:
-        record["codec"] = record["codec"].upper()
-    return json.dumps(page).encode()
-
-
-async def answers(sim: Simulator, url: str) -> AsyncIterator[tuple[Request, bytes]]:
+async def answers(sim: Simulator, url: str) -> AsyncIterator[tuple[Request, Response]]:
     """All pages of a list, with the requests for them."""
     following: str | None = f"{sim.base_url}{url}"
     async with aiohttp.ClientSession(headers={"Authorization": sim.credentials.authorization}) as session:
         while following:
-            async with session.get(URL(following, encoded=True)) as response:
-                assert response.status == 200
-                body = await response.read()
             asked = URL(following, encoded=True)
-            yield Request.made(asked.path, asked.query), body
-            following = json.loads(body)["meta"]["next_page_url"]
+            async with session.get(asked) as received:
+                response = await Response.of(received)
+            assert response.status_code == 200
+            yield Request.made(asked.path, asked.query), response
+            following = json.loads(response.data)["meta"]["next_page_url"]
 
 
 class TestRequests:
@@ -126,12 +136,58 @@ class TestRequests:
         }
         assert all(received.status == 200 for received in sim.requests)
 
+    async def test_all_parameters_at_once_are_as_described(self, description: OpenAPI, sim: Simulator) -> None:
+        room = sim.room_sids[0]
+        async with sim.client() as client:
+            (one, *_) = await client.recordings(room, limit=1).to_list()
+            with pytest.raises(BadRequestError):  # the token is none of the simulator's: what is sent is what matters
+                await client.recordings(
+                    room,
+                    status="COMPLETED",
+                    source_sid=one.source_sid,
+                    date_created_after=datetime(2026, 1, 1, 3, 30, 0, 250_000, tzinfo=timezone(timedelta(hours=5.5))),
+                    date_created_before=datetime(2027, 1, 1, tzinfo=UTC),
+                    page_size=2,
+                    page=3,
+                    page_token="a-token/+=",
+                ).to_list()
+        request = Request.of(sim.requests[-1])
+        assert dict(request.parameters.query) == {
+            "Status": "completed",
+            "DateCreatedBefore": "2027-01-01T00:00:00Z",
+            "DateCreatedAfter": "2025-12-31T22:00:00.250000Z",
+            "SourceSid": one.source_sid,
+            "PageSize": "2",
+            "Page": "3",
+            "PageToken": "a-token/+=",
+        }
+        description.validate_request(request)
+
+    def test_a_request_without_credentials_is_not_as_described(self, description: OpenAPI) -> None:
+        path = f"/v1/Rooms/RM{'0' * 32}/Recordings"
+        basic = {"Authorization": Credentials("AC" + "0" * 32, "token").authorization}
+        description.validate_request(Request.made(path, {}, basic))
+        for headers in ({}, {"Authorization": basic["Authorization"].replace("Basic", "Bearer")}):
+            with pytest.raises(OpenAPIError):
+                description.validate_request(Request.made(path, {}, headers))
+
     @pytest.mark.parametrize(
-        "query", [{"PageSize": "1001"}, {"PageSize": "0"}, {"SourceSid": "MT1"}, {"Status": "done"}, {"Page": "-1"}]
+        "query",
+        [
+            {"PageSize": "1001"},
+            {"PageSize": "0"},
+            {"SourceSid": "MT1"},
+            {"Status": "done"},
+            {"Page": "-1"},
+            {"DateCreatedAfter": "2017-06-01"},
+            {"DateCreatedBefore": "2017-06-01T00:00:00"},
+        ],
     )
     def test_what_we_refuse_is_refused_there(self, description: OpenAPI, query: dict[str, str]) -> None:
+        path = f"/v1/Rooms/RM{'0' * 32}/Recordings"
+        basic = {"Authorization": Credentials("AC" + "0" * 32, "token").authorization}
         with pytest.raises(OpenAPIError):
-            description.validate_request(Request.made(f"/v1/Rooms/RM{'0' * 32}/Recordings", query))
+            description.validate_request(Request.made(path, query, basic))
 
 
 class TestAnswers:
@@ -139,32 +195,61 @@ class TestAnswers:
     async def test_pages_are_as_described(self, description: OpenAPI, sim: Simulator, query: str) -> None:
         count = 0
         for room in sim.room_sids:
-            async for request, body in answers(sim, f"/v1/Rooms/{room}/Recordings{query}"):
-                description.validate_response(request, Response(as_published(body)))
-                count += len(json.loads(body)["recordings"])
+            async for request, response in answers(sim, f"/v1/Rooms/{room}/Recordings{query}"):
+                description.validate_response(request, response.as_published())
+                count += len(response.recordings)
         assert count
+
+    async def test_pages_of_a_window_and_of_a_track_are_as_described(
+        self, description: OpenAPI, sim: Simulator
+    ) -> None:
+        url = f"/v1/Rooms/{sim.room_sids[0]}/Recordings"
+        everything = [record async for _, response in answers(sim, url) for record in response.recordings]
+        dates = sorted({record["date_created"] for record in everything})
+        assert len(dates) > 2
+        source = everything[0]["source_sid"]
+        for query, wanted in (
+            (f"DateCreatedAfter={dates[1]}", lambda record: record["date_created"] >= dates[1]),
+            (f"DateCreatedBefore={dates[-1]}", lambda record: record["date_created"] < dates[-1]),
+            (f"SourceSid={source}", lambda record: record["source_sid"] == source),
+            (f"DateCreatedBefore={dates[0]}", lambda record: False),
+        ):
+            found = []
+            async for request, response in answers(sim, f"{url}?{query.replace(':', '%3A')}&PageSize=3"):
+                description.validate_response(request, response.as_published())
+                found += response.recordings
+            assert sorted(record["sid"] for record in found) == sorted(
+                record["sid"] for record in everything if wanted(record)
+            )
 
     @pytest.mark.parametrize("room", [EXAMPLE_ROOM_SID, EMPTY_EXAMPLE_ROOM_SID])
     async def test_the_examples_are_the_references_byte_for_byte(
         self, description: OpenAPI, sim: Simulator, room: str
     ) -> None:
-        ((request, body),) = [answer async for answer in answers(sim, f"/v1/Rooms/{room}/Recordings")]
-        assert body in REFERENCE.read_bytes()
-        assert len(json.loads(body)["recordings"]) == (room == EXAMPLE_ROOM_SID)
-        description.validate_response(request, Response(as_published(body)))
+        ((request, response),) = [answer async for answer in answers(sim, f"/v1/Rooms/{room}/Recordings")]
+        assert response.data in REFERENCE.read_bytes()
+        assert len(response.recordings) == (room == EXAMPLE_ROOM_SID)
+        description.validate_response(request, response.as_published())
 
     async def test_rooms_are_as_described(self, description: OpenAPI, sim: Simulator) -> None:
         async with aiohttp.ClientSession(headers={"Authorization": sim.credentials.authorization}) as session:
             for path, query in (("/v1/Rooms", {"Status": "completed"}), (f"/v1/Rooms/{sim.room_sids[0]}", {})):
-                async with session.get(f"{sim.base_url}{path}", params=query) as response:
-                    description.validate_response(Request.made(path, query), Response(await response.read()))
+                async with session.get(f"{sim.base_url}{path}", params=query) as received:
+                    description.validate_response(Request.made(path, query), await Response.of(received))
 
     @pytest.mark.parametrize(
-        ("field", "value"), [("size", "23"), ("sid", "RT" + "a" * 31), ("status", "done"), ("date_created", "today")]
+        ("field", "value"),
+        [("size", "23"), ("sid", "RT" + "a" * 31), ("status", "done"), ("date_created", "today"), ("links", [])],
     )
-    async def test_a_wrong_answer_is_found(self, description: OpenAPI, sim: Simulator, field: str, value: Any) -> None:
-        ((request, body),) = [answer async for answer in answers(sim, f"/v1/Rooms/{EXAMPLE_ROOM_SID}/Recordings")]
-        page = json.loads(as_published(body))
+    async def test_a_wrong_record_is_found(self, description: OpenAPI, sim: Simulator, field: str, value: Any) -> None:
+        ((request, response),) = [a async for a in answers(sim, f"/v1/Rooms/{EXAMPLE_ROOM_SID}/Recordings")]
+        page = json.loads(response.as_published().data)
         page["recordings"][0][field] = value
         with pytest.raises(OpenAPIError):
-            description.validate_response(request, Response(json.dumps(page).encode()))
+            description.validate_response(request, attrs.evolve(response, data=json.dumps(page).encode()))
+
+    @pytest.mark.parametrize("wrong", [{"status_code": 299}, {"content_type": "text/html"}, {"data": b"{"}], ids=repr)
+    async def test_a_wrong_answer_is_found(self, description: OpenAPI, sim: Simulator, wrong: dict[str, Any]) -> None:
+        ((request, response),) = [a async for a in answers(sim, f"/v1/Rooms/{EXAMPLE_ROOM_SID}/Recordings")]
+        with pytest.raises(OpenAPIError):
+            description.validate_response(request, attrs.evolve(response.as_published(), **wrong))

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from roomrec_async import Codec, ContainerFormat, DecodeError, MediaType, Recording, RecordingStatus, from_dict, to_dict
 from roomrec_async.codec import DecodedPage, decode_recordings
+from roomrec_async.query import query_parameters, query_string
 
 from ..conftest import body, record
 
-settings.register_profile("here", deadline=None, max_examples=200)
-settings.load_profile("here")
+EXAMPLES = settings(deadline=None, max_examples=200)
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 INT64 = st.integers(-(2**63), 2**63 - 1)
@@ -42,12 +42,14 @@ JSON = st.recursive(
 PAGE = body([record(number) for number in range(3)], following="PageToken=b")
 
 
+@EXAMPLES
 @given(RECORDINGS)
 def test_a_recording_comes_back_from_its_dictionary(recording: Recording) -> None:
     assert from_dict(Recording, to_dict(recording)) == recording
     assert from_dict(Recording, json.loads(json.dumps(to_dict(recording)))) == recording
 
 
+@EXAMPLES
 @given(st.lists(RECORDINGS, max_size=4), st.booleans())
 def test_a_page_gives_the_records_that_are_in_it(recordings: list[Recording], lenient: bool) -> None:
     records: list[Any] = [to_dict(recording) for recording in recordings]
@@ -59,6 +61,7 @@ def test_a_page_gives_the_records_that_are_in_it(recordings: list[Recording], le
     assert decoded.error is None
 
 
+@EXAMPLES
 @given(st.data())
 def test_a_damaged_body_gives_a_page_or_a_decode_error(data: st.DataObject) -> None:
     damaged = bytearray(PAGE)
@@ -68,10 +71,20 @@ def test_a_damaged_body_gives_a_page_or_a_decode_error(data: st.DataObject) -> N
     only_documented_outcomes(bytes(damaged))
 
 
+@EXAMPLES
 @given(st.dictionaries(st.sampled_from(list(VALUES)), JSON), st.none() | JSON, st.none() | JSON)
 def test_any_json_in_any_field_gives_a_page_or_a_decode_error(fields: Any, more: Any, meta: Any) -> None:
     page = {"recordings": [record(0), {**record(1), **fields}, more], "meta": meta or {"next_page_url": None}}
     only_documented_outcomes(json.dumps(page).encode())
+
+
+@EXAMPLES
+@given(st.dictionaries(st.from_regex(r"[A-Za-z]{1,20}", fullmatch=True), TEXT))
+def test_parameters_come_back_from_their_query(parameters: dict[str, str]) -> None:
+    query = query_string(parameters)
+    assert query.isascii()
+    assert not set(query) & set(" \t\r\n#?")
+    assert query_parameters(query) == parameters
 
 
 def only_documented_outcomes(whole: bytes) -> None:

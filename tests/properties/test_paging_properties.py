@@ -17,8 +17,7 @@ from roomrec_async.transport import Deadline, Response
 
 from ..conftest import LIST_URL, body, record
 
-settings.register_profile("here", deadline=None, max_examples=150)
-settings.load_profile("here")
+EXAMPLES = settings(deadline=None, max_examples=150)
 
 PAGES = st.lists(st.integers(0, 4), min_size=1, max_size=7)
 """How many records each page has."""
@@ -53,6 +52,7 @@ class Service:
         return [record["sid"] for record in self.records[:limit]]
 
 
+@EXAMPLES
 @given(PAGES, st.none() | st.integers(0, 30), st.booleans(), st.booleans())
 def test_any_pages_give_the_records_up_to_the_limit(
     sizes: list[int], limit: int | None, prefetch: bool, at_once: bool
@@ -68,6 +68,7 @@ def test_any_pages_give_the_records_up_to_the_limit(
     assert len(service.asked) == len(set(service.asked)), "a page was asked for twice"
 
 
+@EXAMPLES
 @given(PAGES, st.sets(st.integers(0, 6)), st.none() | st.integers(1, 5), st.booleans())
 def test_a_list_that_is_resumed_after_each_error_is_whole(
     sizes: list[int], failing: set[int], step: int | None, prefetch: bool
@@ -93,6 +94,7 @@ def test_a_list_that_is_resumed_after_each_error_is_whole(
     assert asyncio.run(listed()) == service.sids()
 
 
+@EXAMPLES
 @given(PAGES, st.booleans())
 def test_each_pages_token_gives_exactly_the_rest(sizes: list[int], prefetch: bool) -> None:
     service = Service(sizes, set())

@@ -41,10 +41,21 @@ def clients() -> None:
     limiter = RateLimiter("auto", reads_per_second=None, writes_per_second=20)
     RateLimiter(max_concurrency=None)
     assert_type(limiter.max_concurrency, int | None)
+    assert_type(Credentials.from_env(), Credentials)
+    assert_type(credentials.username, str)
     RecordingsClient(credentials, limiter=limiter, retry=RetryPolicy(max_attempts=3), timeout=30)
     assert_type(RecordingsClient.from_env(timeout=Timeout(total=None, connect=5)), RecordingsClient)
+    assert_type(RecordingsClient.from_env({"TWILIO_ACCOUNT_SID": "AC"}, limiter=limiter), RecordingsClient)
+    RecordingsClient.from_env(token="x")  # type: ignore[call-arg]
     RecordingsClient("token")  # type: ignore[arg-type]
     RateLimiter("some")  # type: ignore[arg-type]
+
+
+async def opened_and_closed() -> None:
+    async with RecordingsClient.from_env() as client:
+        assert_type(client, RecordingsClient)
+        assert_type(client.limiter, RateLimiter)
+    assert_type(await client.aclose(), None)
 
 
 async def one_room(client: RecordingsClient) -> None:
@@ -80,6 +91,9 @@ async def many_rooms(client: RecordingsClient, endless: AsyncIterator[str]) -> N
     assert_type(
         await client.gather(endless, return_exceptions=True, limit=5), dict[str, list[Recording] | RoomRecError]
     )
+    flag = bool(ROOM)
+    assert_type(await client.gather([ROOM], return_exceptions=flag), dict[str, list[Recording] | RoomRecError])
+    await client.gather([ROOM], pagesize=5)  # type: ignore[call-overload]
     results = client.as_completed(endless, page_size=100)
     assert_type(results, AsyncGenerator[RoomResult, None])
     async for result in results:
@@ -92,6 +106,7 @@ async def many_rooms(client: RecordingsClient, endless: AsyncIterator[str]) -> N
 
     async for recording in client.stream((ROOM for _ in range(5)), on_error=failed, timeout=Timeout()):
         assert_type(recording, Recording)
+    assert_type(client.stream([ROOM]), AsyncGenerator[Recording, None])
     client.stream([ROOM], resume="token")  # type: ignore[call-arg]
 
 
@@ -100,11 +115,22 @@ def errors(error: RoomRecError) -> None:
     if isinstance(error, APIError):
         assert_type(error.status, int)
         assert_type(error.code, int | None)
+        assert_type(error.message, str)
+        assert_type(error.more_info, str | None)
+        assert_type(error.method, str)
+        assert_type(error.url, str)
+        assert_type(error.attempts, int)
         assert_type(error.request_id, str | None)
         assert_type(error.retry_after, float | None)
     if isinstance(error, TransportError):
+        assert_type(error.message, str)
+        assert_type(error.method, str)
+        assert_type(error.url, str)
+        assert_type(error.transient, bool)
         assert_type(error.attempts, int)
     if isinstance(error, DecodeError):
+        assert_type(error.message, str)
+        assert_type(error.url, str | None)
         assert_type(error.index, int | None)
         assert_type(error.field, str | None)
     if isinstance(error, RoomsFailedError):

@@ -180,6 +180,24 @@ def test_the_two_decoders_agree_on_a_valid_record(decode) -> None:
     assert decode(json.loads(EXAMPLE)["recordings"][0]) == EXAMPLE_RECORDING
 
 
+@pytest.mark.parametrize(
+    "date",
+    [
+        pytest.param("2015-07-30T20:00:00z", id="lower case zone"),
+        pytest.param("2015-07-30t20:00:00Z", id="lower case separator"),
+        pytest.param("2015-07-30 20:00:00Z", id="space"),
+        pytest.param("2015-07-30T20:00:00.123456789Z", id="nanoseconds"),
+        pytest.param("2015-07-30T20:00:00.9999999Z", id="a second but for a tenth of a microsecond"),
+        pytest.param("2015-07-30T20:00:00+05:45", id="another offset"),
+        pytest.param("2015-07-30T20:00:00-00:00", id="negative zero"),
+    ],
+)
+def test_a_date_is_the_same_whatever_else_is_on_its_page(date: str) -> None:
+    alone, beside_one_to_repair = decoded({"date_created": date}), decoded_leniently({"date_created": date})
+    assert alone.date_created is not None
+    assert alone == beside_one_to_repair
+
+
 # Enums
 
 
@@ -616,6 +634,7 @@ def test_an_error_in_the_form_of_rfc_9457() -> None:
         pytest.param(403, b"{}", "Forbidden", id="empty object"),
         pytest.param(403, b'{"message": ""}', "Forbidden", id="empty message"),
         pytest.param(403, b'{"message": null, "errors": null}', "Forbidden", id="nulls"),
+        pytest.param(403, b'{"message": "", "title": "No", "detail": ""}', "No", id="empty parts"),
         pytest.param(
             403,
             b'{"message": ["no"], "title": 1, "detail": {}, "errors": {"detail": "no"}}',
@@ -649,6 +668,13 @@ def test_a_very_long_message_is_cut(sent: bytes) -> None:
     message = decode_error(500, sent).message
     assert len(message) == 303
     assert message.endswith("...")
+
+
+def test_a_message_and_a_link_of_300_characters_are_whole() -> None:
+    link = "https://x/" + "y" * 290
+    said = decode_error(500, json.dumps({"message": "x" * 300, "more_info": link}).encode())
+    assert (said.message, said.more_info) == ("x" * 300, link)
+    assert decode_error(500, json.dumps({"more_info": link + "y"}).encode()).more_info is None
 
 
 @pytest.mark.parametrize("sent", [b"null", b'"20404"', b"20404.5", b"[20404]", b"{}"])

@@ -7,10 +7,13 @@ import pickle
 import traceback
 from typing import Any
 
+import aiohttp
 import attrs
 import pytest
 
-from roomrec_async import ConfigurationError, Credentials
+from roomrec_async import ConfigurationError, Credentials, RateLimiter, RecordingsClient, RetryPolicy, RoomRecError
+
+from ..conftest import ROOM_SID, body, page_url, record
 
 ACCOUNT_SID = "AC" + "0123456789abcdef" * 2
 KEY_SID = "SK" + "0123456789ABCDEF" * 2
@@ -208,6 +211,7 @@ def test_nothing_secret_is_shown(credentials: Credentials) -> None:
 def test_the_key_is_shown_and_its_secret_is_not() -> None:
     assert KEY_SID in repr(BY_KEY)
     assert KEY_SID not in repr(BY_TOKEN)
+    assert "key" not in repr(BY_TOKEN)
 
 
 @both_forms
@@ -242,3 +246,48 @@ def test_bytes_are_not_text() -> None:
     sid: Any = b"AC" + b"0" * 32
     with pytest.raises(ConfigurationError):
         Credentials(sid, "token")
+
+
+@both_forms
+def test_nothing_secret_is_shown_by_rich(credentials: Credentials) -> None:
+    # rich, and with it typer's and textual's tracebacks, reads the fields of attrs classes, and not their repr.
+    pretty = pytest.importorskip("rich.pretty")
+    for shown in (credentials, [credentials], {"credentials": credentials}, Holder(credentials)):
+        text = pretty.pretty_repr(shown)
+        assert ACCOUNT_SID in text
+        assert credentials.password not in text
+
+
+@both_forms
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param({"status": 401, "body": b'{"code": 20003, "message": "Authenticate"}'}, id="401"),
+        pytest.param({"status": 403}, id="403"),
+        pytest.param({"status": 503}, id="503"),
+        pytest.param({"exception": aiohttp.ServerDisconnectedError()}, id="cut off"),
+        pytest.param({"exception": TimeoutError()}, id="time-out"),
+        pytest.param({"body": b"<html>"}, id="no JSON"),
+        pytest.param({"body": body([record(1, size="many")])}, id="a record that cannot be read"),
+    ],
+)
+async def test_errors_and_their_pickles_hold_nothing_secret(
+    service: Any, credentials: Credentials, answer: dict[str, Any]
+) -> None:
+    service.get(page_url("PageSize=1000"), repeat=True, **answer)
+    limiter, retry = RateLimiter(None, None, None), RetryPolicy(max_attempts=2, base_delay=0)
+    async with RecordingsClient(credentials, limiter=limiter, retry=retry) as client:
+        with pytest.raises(RoomRecError) as caught:
+            await client.recordings(ROOM_SID).to_list()
+    error = caught.value
+    restored = pickle.loads(pickle.dumps(error))
+    told = [pickle.dumps(error, 0).decode("latin-1"), *traceback.format_exception(error)]
+    for each in (error, restored):
+        told += [str(each), repr(each), repr(vars(each)), repr(each.args)]
+    assert error.resume_token is not None
+    secrets = (credentials.password, credentials.authorization.removeprefix("Basic "))
+    assert not [text for text in told for secret in secrets if secret in text]
+    behind: BaseException | None = error
+    while behind is not None:
+        assert not isinstance(behind, aiohttp.ClientError), "aiohttp's exceptions hold the request's headers"
+        behind = behind.__cause__ or behind.__context__

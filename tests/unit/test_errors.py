@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from types import MappingProxyType
 
 import pytest
 
@@ -213,6 +214,8 @@ def test_what_was_not_told_is_none() -> None:
     error = APIError(status=404, message="no", method="GET", url=URL)
     assert (error.code, error.more_info, error.request_id, error.retry_after, error.resume_token) == (None,) * 5
     assert error.attempts == 1
+    unanswered = TransportError("reset", method="GET", url=URL)
+    assert (unanswered.attempts, unanswered.transient, unanswered.resume_token) == (1, True, None)
 
 
 # What they say
@@ -286,6 +289,12 @@ def test_the_errors_of_rooms_are_a_copy() -> None:
     error = RoomsFailedError(given)
     given.clear()
     assert list(error.errors) == ["RM1"]
+
+
+def test_the_errors_of_rooms_may_come_in_any_mapping() -> None:
+    error = RoomsFailedError(MappingProxyType({"RM1": DecodeError("no")}))
+    restored = pickle.loads(pickle.dumps(error))
+    assert str(restored) == str(error) == "1 room could not be listed: RM1: no"
 
 
 @pytest.mark.parametrize(

@@ -120,3 +120,16 @@ def test_the_participant_is_one_of_the_grouping_sids(grouping_sids, participant_
 def test_a_value_that_is_spelled_like_the_name_of_another_is_unknown(unknown: RoomStatus | RoomType) -> None:
     assert not unknown.is_known
     assert unknown != RoomStatus.IN_PROGRESS
+
+
+@pytest.mark.parametrize("sent", ["a\nb", "\x1b[2J", "\u202e", "\x00"], ids=ascii)
+def test_an_unknown_value_is_shown_on_one_line_and_controls_no_terminal(sent: str) -> None:
+    assert repr(Codec(sent)).isprintable()
+    assert repr(Recording(codec=Codec(sent), status=RecordingStatus(sent))).isprintable()
+    assert Codec(sent) == sent
+
+
+@pytest.mark.parametrize("value", [5, None, b"VP8", ["VP8"]], ids=repr)
+def test_what_is_no_text_is_no_value_of_an_enum(value: object) -> None:
+    with pytest.raises(ValueError, match="is not a valid Codec"):
+        Codec(value)

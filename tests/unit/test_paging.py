@@ -83,6 +83,11 @@ async def test_first_asks_for_one_record(service: Any, client: RecordingsClient)
     assert sent(service) == ["PageSize=1"]
 
 
+async def test_first_within_a_limit_of_zero_is_none_and_sends_nothing(service: Any, client: RecordingsClient) -> None:
+    assert await client.recordings(ROOM_SID, limit=0).first() is None
+    assert sent(service) == []
+
+
 async def test_first_of_an_empty_room_is_none(service: Any, client: RecordingsClient) -> None:
     service.get(page_url("PageSize=1"), body=body([]))
     assert await client.recordings(ROOM_SID).first() is None
@@ -126,6 +131,24 @@ async def test_a_next_page_cannot_smuggle_a_second_request(service: Any, client:
     service.get(page_url("PageSize=1000"), body=smuggled)
     service.get(page_url("PageToken=b%20HTTP/1.1Host:%20evil"), body=body([record(1)]))
     assert sids(await client.recordings(ROOM_SID).to_list()) == [1]
+
+
+@pytest.mark.parametrize(
+    "unusable", ["https://[oops?PageToken=b", "https://video.twilio.com/v1", "x?PageToken=\\ud800"]
+)
+async def test_an_unusable_next_page_is_an_error_after_the_records(
+    service: Any, client: RecordingsClient, unusable: str
+) -> None:
+    whole = body([record(0), record(1)], following="PageToken=b")
+    whole = whole.replace(page_url("PageToken=b").encode(), unusable.encode())
+    service.get(page_url("PageSize=1000"), body=whole)
+    seen = []
+    with pytest.raises(PaginationError, match="next_page_url is unusable") as caught:
+        async for recording in client.recordings(ROOM_SID):
+            seen.append(recording)
+    assert sids(seen) == [0, 1]
+    service.get(page_url("PageSize=1000"), body=body([record(0), record(1), record(2)]))
+    assert sids(await client.recordings(ROOM_SID, resume=caught.value.resume_token).to_list()) == [2]
 
 
 class TestPages:
@@ -260,8 +283,9 @@ class TestPrefetch:
         service.get(page_url("PageToken=b"), callback=a_minute)
         async for _ in client.recordings(ROOM_SID):
             break
-        await asyncio.sleep(0.01)
-        assert asyncio.all_tasks() == {asyncio.current_task()}
+        async with asyncio.timeout(5):
+            while asyncio.all_tasks() != {asyncio.current_task()}:
+                await asyncio.sleep(0)
 
 
 async def a_minute(*_: object, **__: object) -> None:

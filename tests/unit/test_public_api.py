@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
+from importlib.metadata import PackageNotFoundError, version
 
 import pytest
 
@@ -103,3 +105,12 @@ def test_the_version_is_one() -> None:
 @pytest.mark.parametrize("version", ["", "1.", "v1.0", "1.0-beta", "unknown", "01.0"])
 def test_a_version_that_is_none_would_be_seen(version: str) -> None:
     assert not PEP_440.fullmatch(version)
+
+
+def test_the_version_is_that_of_the_distribution() -> None:
+    try:
+        installed = version("roomrec-async")
+    except PackageNotFoundError:
+        reason = "the package is not installed here: there is no metadata to compare with"
+        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+    assert roomrec_async.__version__ == installed

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
-from roomrec_async import InvalidArgumentError, RecordingStatus
+from roomrec_async import InvalidArgumentError, RecordingsClient, RecordingStatus
 from roomrec_async.query import (
     MAX_PAGE_SIZE,
     limit_checked,
@@ -15,6 +16,7 @@ from roomrec_async.query import (
     query_string,
     recordings_parameters,
     recordings_path,
+    requoted,
     room_sid_checked,
 )
 
@@ -112,16 +114,21 @@ def test_the_page_size_ends_at_its_bounds(value: int) -> None:
         recordings_parameters(page_size=value)
 
 
+def test_the_page_ends_at_64_bits() -> None:
+    with pytest.raises(InvalidArgumentError, match=rf"^page must be an integer from 0, not {2**63}$"):
+        recordings_parameters(page=2**63)
+
+
 def test_the_largest_page_size_is_the_one_of_the_reference() -> None:
     assert MAX_PAGE_SIZE == 1000
 
 
-@pytest.mark.parametrize("limit", [None, 0, 1, 10**9])
+@pytest.mark.parametrize("limit", [None, 0, 1, 10**9, 2**63 - 1])
 def test_a_limit_is_none_or_a_number_from_0(limit: int | None) -> None:
     assert limit_checked(limit) == limit
 
 
-@pytest.mark.parametrize("limit", [-1, True, False, 1.0, "1"], ids=repr)
+@pytest.mark.parametrize("limit", [-1, True, False, 1.0, "1", 2**63], ids=repr)
 def test_any_other_limit_is_refused(limit) -> None:
     with pytest.raises(InvalidArgumentError, match=r"^limit must be an integer from 0, not "):
         limit_checked(limit)
@@ -321,3 +328,61 @@ def test_an_integer_of_thousands_of_digits_is_refused_in_one_line(name: str) -> 
 def test_an_instant_beyond_the_calendar_in_utc_is_refused(instant: datetime) -> None:
     with pytest.raises(InvalidArgumentError, match="date_created_after lies outside the years"):
         recordings_parameters(date_created_after=instant)
+
+
+@pytest.mark.parametrize(
+    ("given", "sent"),
+    [
+        ("Status=completed&PageToken=a%2Bb", "Status=completed&PageToken=a%2Bb"),
+        ("PageToken=b HTTP/1.1\r\nHost: evil", "PageToken=b%20HTTP/1.1%0D%0AHost:%20evil"),
+        ("PageToken=a#b", "PageToken=a%23b"),
+        ('PageToken=\xe9\x00"<', "PageToken=%C3%A9%00%22%3C"),
+        ("", ""),
+    ],
+)
+def test_the_query_of_somebody_else_keeps_its_escapes_and_cannot_end_the_request_line(given: str, sent: str) -> None:
+    assert requoted(given) == sent
+
+
+# Refused before anything is sent
+
+REFUSED = [
+    {"status": "done"},
+    {"source_sid": "MT1"},
+    {"date_created_after": datetime(2017, 6, 1)},  # noqa: DTZ001
+    {"date_created_before": datetime(2017, 6, 1)},  # noqa: DTZ001
+    {"date_created_after": NOON, "date_created_before": NOON - timedelta(seconds=1)},
+    {"page_size": 1001},
+    {"limit": -1},
+]
+ONLY_OF_ONE_ROOM = [{"page": -1}, {"page_token": "a b"}, {"resume": "nonsense"}]
+named = {"ids": "+".join}
+
+
+@pytest.mark.parametrize("arguments", [*REFUSED, *ONLY_OF_ONE_ROOM], **named)
+def test_the_client_refuses_at_the_call_and_sends_nothing(
+    service: Any, client: RecordingsClient, arguments: Any
+) -> None:
+    with pytest.raises(InvalidArgumentError):
+        client.recordings(ROOM_SID, **arguments)
+    assert not service.requests
+
+
+@pytest.mark.parametrize("arguments", REFUSED, **named)
+@pytest.mark.parametrize("name", ["as_completed", "stream"])
+def test_lists_of_many_rooms_refuse_at_the_call_and_send_nothing(
+    service: Any, client: RecordingsClient, name: str, arguments: Any
+) -> None:
+    with pytest.raises(InvalidArgumentError):
+        getattr(client, name)([ROOM_SID], **arguments)
+    assert not service.requests
+
+
+@pytest.mark.parametrize("arguments", REFUSED, **named)
+@pytest.mark.parametrize("return_exceptions", [False, True])
+async def test_gather_refuses_its_arguments_for_all_rooms_and_sends_nothing(
+    service: Any, client: RecordingsClient, return_exceptions: bool, arguments: Any
+) -> None:
+    with pytest.raises(InvalidArgumentError):
+        await client.gather([ROOM_SID], return_exceptions=return_exceptions, **arguments)
+    assert not service.requests

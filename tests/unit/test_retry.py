@@ -16,14 +16,20 @@ from roomrec_async import (
     DecodeError,
     InvalidArgumentError,
     PaginationError,
+    RateLimiter,
+    RateLimitError,
+    RecordingsClient,
     RequestTimeoutError,
     RetryPolicy,
     RoomRecError,
     RoomsFailedError,
+    ServerError,
     TransportError,
 )
 from roomrec_async.errors import api_error_class
 from roomrec_async.retry import RetryBudget, is_retried, parse_retry_after
+
+from ..conftest import ROOM_SID, body, page_url
 
 NOW = datetime(2024, 2, 29, 12, 0, 0, tzinfo=UTC)
 
@@ -71,6 +77,12 @@ def test_a_retry_after_is_kept_to_and_cut_at_its_cap(status: int, attempt: int, 
     assert waits == sorted(waits)
     assert least < waits[1] < waits[2], "all clients that were told the same time come back at the same time"
     assert waits[2] <= least + 5
+
+
+@pytest.mark.parametrize("asked", [0.0, 7.0])
+def test_what_is_drawn_on_top_of_a_retry_after_keeps_to_the_cap(asked: float) -> None:
+    policy = RetryPolicy(base_delay=5, max_delay=2, max_retry_after=30)
+    assert asked <= policy.delay(answered(503, asked), 1, 1.0) <= asked + 2
 
 
 # Retry-After
@@ -216,7 +228,7 @@ def test_a_policy_of_less_than_one_is_refused(name: str, value: int) -> None:
 
 
 @pytest.mark.parametrize("name", ["base_delay", "max_delay", "max_retry_after"])
-@pytest.mark.parametrize("value", [-1, -0.001, math.inf, -math.inf, math.nan])
+@pytest.mark.parametrize("value", [-1, -0.001, math.inf, -math.inf, math.nan, True, "1", None], ids=repr)
 def test_a_policy_with_waits_that_cannot_be_is_refused(name: str, value: float) -> None:
     with pytest.raises(ConfigurationError, match=rf"^{name} must be a number of seconds from 0, not "):
         RetryPolicy(**{name: value})
@@ -237,3 +249,60 @@ def test_a_policy_cannot_be_changed() -> None:
 def test_a_policy_of_something_else_than_a_count_is_refused(name: str, value: Any) -> None:
     with pytest.raises(ConfigurationError, match=name):
         RetryPolicy(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        pytest.param("base_delay", 10**400, id="an integer beyond all floats"),
+        pytest.param("max_retry_after", -(10**5000), id="an integer of 5000 digits, for a time"),
+        pytest.param("max_attempts", -(10**5000), id="an integer of 5000 digits, for a count"),
+    ],
+)
+def test_a_policy_of_numbers_that_python_cannot_convert_or_print_is_refused(name: str, value: int) -> None:
+    with pytest.raises(ConfigurationError, match=rf"^{name} must be "):
+        RetryPolicy(**{name: value})
+
+
+# The budget of a client
+
+
+def times_sent(service: Any) -> int:
+    return sum(len(calls) for calls in service.requests.values())
+
+
+def a_client(credentials: Any, **policy: int) -> RecordingsClient:
+    return RecordingsClient(
+        credentials, limiter=RateLimiter(None, None, None), retry=RetryPolicy(base_delay=0, **policy)
+    )
+
+
+@pytest.mark.parametrize(
+    ("lists", "attempts", "budget", "sent"),
+    [
+        pytest.param(10, 5, 3, 13, id="the budget ends it"),
+        pytest.param(10, 5, 1000, 50, id="the attempts end it"),
+        pytest.param(10, 1, 1000, 10, id="no retries"),
+    ],
+)
+async def test_an_outage_does_not_multiply_the_requests_of_a_client(
+    service: Any, credentials: Any, lists: int, attempts: int, budget: int, sent: int
+) -> None:
+    service.get(page_url("PageSize=1000"), status=503, repeat=True)
+    async with a_client(credentials, max_attempts=attempts, budget=budget) as client:
+        for _ in range(lists):
+            with pytest.raises(ServerError):
+                await client.recordings(ROOM_SID).to_list()
+    assert times_sent(service) == sent
+
+
+async def test_refusals_for_the_rate_leave_a_client_its_budget(service: Any, credentials: Any) -> None:
+    async with a_client(credentials, max_attempts=3, budget=1) as client:
+        service.get(page_url("PageSize=1000"), status=429, repeat=12)
+        for _ in range(4):
+            with pytest.raises(RateLimitError):
+                await client.recordings(ROOM_SID).to_list()
+        assert times_sent(service) == 12
+        service.get(page_url("PageSize=1000"), status=503)
+        service.get(page_url("PageSize=1000"), body=body([]))
+        assert await client.recordings(ROOM_SID).to_list() == []
