@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, TypeGuard
 from urllib.parse import parse_qsl, quote
 
 from .errors import InvalidArgumentError, shown
@@ -52,8 +52,7 @@ def recordings_parameters(
     Raises:
         InvalidArgumentError: a value is outside the reference's patterns and bounds.
     """
-    if date_created_after and date_created_before:
-        _check_window(date_created_after, date_created_before)
+    _check_window(date_created_after, date_created_before)
     parameters = {
         "Status": None if status is None else _status(status),
         "DateCreatedBefore": _utc("date_created_before", date_created_before),
@@ -132,10 +131,13 @@ def _utc(name: str, value: datetime | None) -> str | None:
         raise InvalidArgumentError(f"{name} lies outside the years 1 to 9999 in UTC: {value!r}") from None
 
 
-def _check_window(after: datetime, before: datetime) -> None:
+def _check_window(after: datetime | None, before: datetime | None) -> None:
     # Naive ones are refused by name, further on; they cannot be compared with aware ones.
-    aware = all(isinstance(value, datetime) and value.utcoffset() is not None for value in (after, before))
-    if aware and after > before:
+    if _is_aware(after) and _is_aware(before) and after > before:
         raise InvalidArgumentError(
             f"date_created_after ({after.isoformat()}) is later than date_created_before ({before.isoformat()})"
         )
+
+
+def _is_aware(value: object) -> TypeGuard[datetime]:
+    return isinstance(value, datetime) and value.utcoffset() is not None

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Final, Literal
+from typing import Final
 
 import aiohttp
 import attrs
@@ -42,8 +42,6 @@ USER_AGENT: Final = (
     f"roomrec_async/{__version__} aiohttp/{aiohttp.__version__} "
     f"Python/{sys.version_info.major}.{sys.version_info.minor}"
 )
-
-Method = Literal["GET", "DELETE"]
 
 
 @attrs.frozen
@@ -248,7 +246,7 @@ class Transport:
 class _Request:
     """One request through all its tries, and the errors that it can end in."""
 
-    method: Method
+    method: str
     url: URL
     attempts: int = 0
     last_error: RoomRecError | None = None

@@ -19,6 +19,7 @@ from roomrec_async.client import RecordingsClient
 from roomrec_async.models import RoomResult
 from roomrec_async.simulator import Simulator
 
+from .inputs import recordings_option, seed_option
 from .rendering import counted, failure_told, hours_told, pace_told, plain, progress_shown, size_told
 from .totals import RoomSum, Sum, Totals
 
@@ -28,14 +29,7 @@ _PAGE_SIZE: Final = 50
 
 @click.command(short_help="Show what it does, on a simulated account.")
 @click.option("--rooms", type=int, default=200, show_default=True, metavar="N", help="Rooms to list.")
-@click.option(
-    "--recordings",
-    type=click.IntRange(0),
-    default=120,
-    show_default=True,
-    metavar="N",
-    help="Recordings of a room at the most.",
-)
+@recordings_option
 @click.option(
     "--latency",
     type=click.FloatRange(0),
@@ -44,7 +38,7 @@ _PAGE_SIZE: Final = 50
     metavar="MS",
     help="How long an answer takes on average, in milliseconds.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Another seed, another account.")
+@seed_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line: one for each room, then the summary.")
 def demo(rooms: int, recordings: int, latency: float, seed: int, as_json: bool) -> int:
     """List the recordings of 200 rooms at once, in five seconds. No account is needed, nothing leaves this machine.

@@ -20,6 +20,19 @@ OnRefused: TypeAlias = Callable[[str, str], object]
 
 STANDARD_INPUT: Final = "-"
 
+# What every command that runs the simulator can be asked for.
+recordings_option: Final = click.option(
+    "--recordings",
+    type=click.IntRange(0),
+    default=120,
+    show_default=True,
+    metavar="N",
+    help="Recordings of a room at the most.",
+)
+seed_option: Final = click.option(
+    "--seed", type=int, default=0, show_default=True, metavar="N", help="Another seed, another account."
+)
+
 
 class Instant(click.ParamType[datetime]):
     """An ISO 8601 date and time with its time zone."""

@@ -18,6 +18,7 @@ from roomrec_async.simulator import Simulator
 
 from .demo import spread
 from .ending import Ended
+from .inputs import recordings_option, seed_option
 from .rendering import counted
 
 _ROOMS_TOLD: Final = 3
@@ -40,14 +41,7 @@ Examples:
 )
 @click.option("--port", type=click.IntRange(0, 65535), default=0, metavar="N", help="By default a free one.")
 @click.option("--rooms", type=int, default=20, show_default=True, metavar="N", help="Rooms of the account.")
-@click.option(
-    "--recordings",
-    type=click.IntRange(0),
-    default=120,
-    show_default=True,
-    metavar="N",
-    help="Recordings of a room at the most.",
-)
+@recordings_option
 @click.option(
     "--latency",
     type=click.FloatRange(0),
@@ -56,7 +50,7 @@ Examples:
     metavar="MS",
     help="How long an answer takes on average, in milliseconds.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Another seed, another account.")
+@seed_option
 @click.option(
     "--concurrency",
     type=click.IntRange(1),
