@@ -9,6 +9,7 @@ from ._version import __version__
 from .client import RecordingsClient
 from .codec import from_dict, to_dict
 from .credentials import Credentials
+from .downloads import Download
 from .errors import (
     APIError,
     AuthenticationError,
@@ -17,7 +18,9 @@ from .errors import (
     ConfigurationError,
     ConnectionFailedError,
     DecodeError,
+    DecryptionError,
     InvalidArgumentError,
+    MediaError,
     NotFoundError,
     PaginationError,
     PermissionDeniedError,
@@ -27,6 +30,7 @@ from .errors import (
     RoomsFailedError,
     ServerError,
     TransportError,
+    VerificationError,
 )
 from .limits import RateLimiter
 from .models import (
@@ -43,7 +47,8 @@ from .models import (
 )
 from .paging import Page, Pager
 from .retry import RetryPolicy
-from .transport import Timeout
+from .scan import DateWindow
+from .timeouts import Timeout
 
 __all__ = [
     "APIError",
@@ -55,8 +60,12 @@ __all__ = [
     "ConnectionFailedError",
     "ContainerFormat",
     "Credentials",
+    "DateWindow",
     "DecodeError",
+    "DecryptionError",
+    "Download",
     "InvalidArgumentError",
+    "MediaError",
     "MediaType",
     "NotFoundError",
     "Page",
@@ -80,6 +89,7 @@ __all__ = [
     "ServerError",
     "Timeout",
     "TransportError",
+    "VerificationError",
     "__version__",
     "from_dict",
     "to_dict",

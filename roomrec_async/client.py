@@ -6,26 +6,48 @@ import os
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
-from typing import Literal, Self, TypedDict, Unpack, cast, overload
+from typing import Literal, Self, TypeAlias, TypedDict, Unpack, cast, overload
 
 import aiohttp
+import attrs
 
-from . import fanout
-from .codec import decode_recordings
+from . import fanout, scan
+from .codec import decode_account_recordings, decode_recording, decode_recordings, decode_rooms
 from .credentials import Credentials
-from .errors import ConfigurationError, RoomRecError
+from .downloads import Download, DownloadOperation, OnBytes
+from .endpoints import DEFAULT_BASE_URL
+from .errors import ConfigurationError, DecodeError, InvalidArgumentError, NotFoundError, RoomRecError, shown
 from .fanout import OnError, OpenRoom, RoomSids, room_sids_checked
 from .limits import RateLimiter
-from .models import Recording, RecordingStatus, RoomResult
+from .media import Decryption, Destination, Media
+from .models import MediaType, Recording, RecordingStatus, Room, RoomResult, RoomStatus
 from .paging import ListOperation, Pager
-from .query import limit_checked, recordings_parameters, recordings_path
+from .query import (
+    ACCOUNT_RECORDINGS_PATH,
+    MAX_ACCOUNT_PAGE_SIZE,
+    ROOMS_PATH,
+    account_recordings_parameters,
+    limit_checked,
+    media_parameters,
+    recording_path,
+    recordings_parameters,
+    recordings_path,
+    rooms_parameters,
+    seconds_checked,
+)
 from .retry import RetryPolicy
-from .transport import DEFAULT_BASE_URL, Timeout, Transport
+from .scan import DateWindow
+from .timeouts import Timeout
+from .transport import Transport
 
 # With no bound on the requests in flight, something must still bound the rooms.
 _ROOMS_AT_ONCE = 100
 
 _ANY_ROOM_SID = "RM" + 32 * "0"
+
+
+Via: TypeAlias = Literal["rooms", "account"]
+"""Which lists the recordings of many rooms come from; see :meth:`RecordingsClient.gather`."""
 
 
 class RoomOptions(TypedDict, total=False):
@@ -188,18 +210,270 @@ class RecordingsClient:
             )
         )
 
+    def account_recordings(
+        self,
+        *,
+        status: RecordingStatus | str | None = None,
+        source_sid: str | None = None,
+        grouping_sids: Sequence[str] = (),
+        date_created_after: datetime | None = None,
+        date_created_before: datetime | None = None,
+        media_type: MediaType | str | None = None,
+        page_size: int | None = None,
+        page: int | None = None,
+        page_token: str | None = None,
+        limit: int | None = None,
+        resume: str | None = None,
+        prefetch: bool = True,
+        timeout: Timeout | float | None = None,
+    ) -> Pager[Recording]:
+        """The recordings of all rooms of the account: ``GET /v1/Recordings``, "List of all Track recordings".
+
+        Nothing is sent until the result is iterated; arguments are checked at once. ``room_sid`` is filled in from
+        ``grouping_sids`` where the service leaves it out.
+
+        Args:
+            status: as for :meth:`recordings`.
+            source_sid: as for :meth:`recordings`.
+            grouping_sids: only recordings that belong to all of these rooms (``RM...``) and participants (``PA...``).
+            date_created_after: as for :meth:`recordings`.
+            date_created_before: as for :meth:`recordings`.
+            media_type: only audio, or only video.
+            page_size: records in a page, 1 to 100 here. By default as many as allowed and needed.
+            page: as for :meth:`recordings`.
+            page_token: as for :meth:`recordings`.
+            limit: as for :meth:`recordings`.
+            resume: as for :meth:`recordings`.
+            prefetch: as for :meth:`recordings`.
+            timeout: as for :meth:`recordings`.
+
+        Raises:
+            InvalidArgumentError: an argument is outside the published description's patterns and bounds.
+        """
+        parameters = account_recordings_parameters(
+            status=status,
+            source_sid=source_sid,
+            grouping_sids=grouping_sids,
+            date_created_after=date_created_after,
+            date_created_before=date_created_before,
+            media_type=media_type,
+            page_size=page_size,
+            page=page,
+            page_token=page_token,
+        )
+        return Pager(
+            ListOperation(
+                transport=self._transport,
+                path=ACCOUNT_RECORDINGS_PATH,
+                parameters=parameters,
+                decode=decode_account_recordings,
+                timeout=Timeout.of(timeout, self._timeout),
+                limit=limit_checked(limit),
+                resume=resume,
+                prefetch=prefetch,
+                max_page_size=MAX_ACCOUNT_PAGE_SIZE,
+            )
+        )
+
+    def rooms(
+        self,
+        *,
+        status: RoomStatus | str | None = None,
+        unique_name: str | None = None,
+        date_created_after: datetime | None = None,
+        date_created_before: datetime | None = None,
+        page_size: int | None = None,
+        page: int | None = None,
+        page_token: str | None = None,
+        limit: int | None = None,
+        resume: str | None = None,
+        prefetch: bool = True,
+        timeout: Timeout | float | None = None,
+    ) -> Pager[Room]:
+        """The rooms of the account: ``GET /v1/Rooms``.
+
+        **Without a status, the API lists only the rooms in progress.** Most recordings are in rooms that are over:
+        ``client.rooms(status="completed")``.
+
+        Args:
+            status: ``in-progress`` (the API's default), ``completed`` or ``failed``.
+            unique_name: only rooms of this name.
+            date_created_after: only rooms that were created at this instant or later; aware, sent as UTC.
+            date_created_before: only rooms that were created before this instant; aware, sent as UTC.
+            page_size: records in a page, 1 to 1000. By default as many as allowed and needed.
+            page: as for :meth:`recordings`.
+            page_token: as for :meth:`recordings`.
+            limit: as for :meth:`recordings`.
+            resume: as for :meth:`recordings`.
+            prefetch: as for :meth:`recordings`.
+            timeout: as for :meth:`recordings`.
+
+        Raises:
+            InvalidArgumentError: an argument is outside the published description's patterns and bounds.
+        """
+        parameters = rooms_parameters(
+            status=status,
+            unique_name=unique_name,
+            date_created_after=date_created_after,
+            date_created_before=date_created_before,
+            page_size=page_size,
+            page=page,
+            page_token=page_token,
+        )
+        return Pager(
+            ListOperation(
+                transport=self._transport,
+                path=ROOMS_PATH,
+                parameters=parameters,
+                decode=decode_rooms,
+                timeout=Timeout.of(timeout, self._timeout),
+                limit=limit_checked(limit),
+                resume=resume,
+                prefetch=prefetch,
+            )
+        )
+
+    async def recording(self, room_sid: str, sid: str, *, timeout: Timeout | float | None = None) -> Recording:
+        """One recording: ``GET /v1/Rooms/{RoomSid}/Recordings/{Sid}``.
+
+        Args:
+            room_sid: ``RM`` and 32 hexadecimal digits.
+            sid: the recording's, ``RT`` and 32 hexadecimal digits.
+            timeout: a number of seconds for the whole operation, or a :class:`Timeout`; by default the client's.
+
+        Raises:
+            InvalidArgumentError: a SID is malformed.
+            NotFoundError: there is no such recording.
+            DecodeError: the response is not what the reference describes.
+        """
+        path = recording_path(room_sid, sid)
+        response = await self._transport.get(path, "", Timeout.of(timeout, self._timeout).start())
+        try:
+            return decode_recording(response.body)
+        except DecodeError as error:
+            error.url = str(response.url)
+            raise
+
+    async def delete(self, room_sid: str, sid: str, *, timeout: Timeout | float | None = None) -> bool:
+        """Delete one recording's media for good: ``DELETE /v1/Rooms/{RoomSid}/Recordings/{Sid}``.
+
+        The service keeps the metadata for 30 days, under the status ``deleted``. To delete twice is to delete: a
+        recording that is gone already is a success.
+
+        Args:
+            room_sid: ``RM`` and 32 hexadecimal digits.
+            sid: the recording's, ``RT`` and 32 hexadecimal digits.
+            timeout: a number of seconds for the whole operation, or a :class:`Timeout`; by default the client's.
+
+        Returns:
+            Whether there was something to delete; False if the service no longer knew it. After a try whose answer
+            was lost, False may also mean that that try has deleted it.
+
+        Raises:
+            InvalidArgumentError: a SID is malformed.
+        """
+        path = recording_path(room_sid, sid)
+        try:
+            await self._transport.delete(path, Timeout.of(timeout, self._timeout).start())
+        except NotFoundError:
+            return False
+        return True
+
+    async def media_url(
+        self,
+        recording: Recording,
+        *,
+        ttl: int | None = None,
+        content_disposition: Literal["attachment", "inline"] | None = None,
+        wait: float = 0.0,
+        timeout: Timeout | float | None = None,
+    ) -> str:
+        """A URL where a recording's media can be had for some time, by anybody who has it: ``GET .../Media``.
+
+        Whoever fetches it must send no ``Authorization`` header there. :meth:`download` does all of it.
+
+        Args:
+            recording: whose media; its SIDs lead to them.
+            ttl: for how many seconds the URL is good, 1 to 3600; the API's default is 600.
+            content_disposition: whether a browser saves the media or plays them.
+            wait: for how many seconds to wait for media that are not there yet: they can come some seconds after the
+                recording has ended.
+            timeout: a number of seconds for each request, or a :class:`Timeout`; by default the client's.
+
+        Raises:
+            InvalidArgumentError: an argument is outside the documented bounds.
+            NotFoundError: there are no media, or not yet, or no longer.
+            MediaError: the service named no usable URL.
+        """
+        parameters = media_parameters(ttl=ttl, content_disposition=content_disposition)
+        return str(await self._media(recording, wait, Timeout.of(timeout, self._timeout)).url(parameters))
+
+    async def download(
+        self,
+        recording: Recording,
+        destination: str | os.PathLike[str] | Destination,
+        *,
+        decryption: Decryption | None = None,
+        wait: float = 0.0,
+        timeout: Timeout | float | None = None,
+        on_bytes: OnBytes | None = None,
+    ) -> Download:
+        """Fetch a recording's media, whole and verified.
+
+        A file grows beside its place as ``NAME.KEY.part`` and takes its place when it is whole and on the disk. What an
+        interrupted download has left is gone on with, if it is of the same version. A file of the right name and size
+        is not fetched again. Credentials go to the service, and never to the object store.
+
+        Args:
+            recording: whose media; its SIDs lead to them.
+            destination: a file; or a directory (one that exists, or ends in a slash), which gets ``RT....mka`` or
+                ``RT....mkv``; or a store, such as :class:`roomrec_async.integrations.stores.ObjectStore`.
+            decryption: what encrypted media are decrypted with while they arrive, such as
+                :class:`roomrec_async.integrations.decryption.PrivateKey`.
+            wait: for how many seconds to wait for media that are not there yet.
+            timeout: a number of seconds for the whole download, or a :class:`Timeout`. By default there is no bound
+                for the whole: the client's bounds for connecting, for reading, and for each request of the API hold.
+            on_bytes: is called in the event loop with the number of bytes that have arrived, each time some have.
+
+        Raises:
+            InvalidArgumentError: the recording has no SID, or the destination is none.
+            NotFoundError: there are no media, or not yet, or no longer.
+            APIError: the service or the object store answered with another error.
+            TransportError: connections broke too often, or the time was over. The part stays, to be gone on with.
+            VerificationError: what arrived is not what was announced. Nothing is left behind.
+            DecryptionError: there is no key, it is the wrong one, or the media are damaged. Nothing is left behind.
+            MediaError: the same file is being downloaded already.
+            OSError: the file cannot be written.
+        """
+        reading = Timeout.of(timeout, attrs.evolve(self._timeout, total=None))
+        media = self._media(recording, wait, self._timeout, reading)
+        return await DownloadOperation(media, destination, decryption, on_bytes).run(reading.start())
+
+    def _media(self, recording: Recording, wait: float, asking: Timeout, reading: Timeout | None = None) -> Media:
+        return Media(self._transport, recording, seconds_checked("wait", wait), asking, reading or asking)
+
     @overload
     async def gather(
-        self, room_sids: RoomSids, *, return_exceptions: Literal[False] = False, **options: Unpack[RoomOptions]
+        self,
+        room_sids: RoomSids,
+        *,
+        via: Via = "rooms",
+        return_exceptions: Literal[False] = False,
+        **options: Unpack[RoomOptions],
     ) -> dict[str, list[Recording]]: ...
 
     @overload
     async def gather(
-        self, room_sids: RoomSids, *, return_exceptions: bool, **options: Unpack[RoomOptions]
+        self, room_sids: RoomSids, *, via: Via = "rooms", return_exceptions: bool, **options: Unpack[RoomOptions]
     ) -> dict[str, list[Recording] | RoomRecError]: ...
 
     async def gather(
-        self, room_sids: RoomSids, *, return_exceptions: bool = False, **options: Unpack[RoomOptions]
+        self,
+        room_sids: RoomSids,
+        *,
+        via: Via = "rooms",
+        return_exceptions: bool = False,
+        **options: Unpack[RoomOptions],
     ) -> dict[str, list[Recording]] | dict[str, list[Recording] | RoomRecError]:
         """The recordings of many rooms: a list for each, in the order given. A room named twice is fetched once.
 
@@ -207,9 +481,19 @@ class RecordingsClient:
 
         Args:
             room_sids: any iterable or async iterable.
+            via: ``rooms`` asks for each room: one request for each at the least. ``account`` asks for everything that
+                the account has recorded from ``date_created_after`` (which must be given) to ``date_created_before``,
+                100 recordings a request and many requests at once, and keeps what belongs to these rooms: for many
+                rooms with few recordings each. A room that does not exist then is a room without recordings, a
+                room's recordings are in the order in which they began, and an error is never one room's.
             return_exceptions: whether a failed room's value is its exception, and the other rooms go on.
             options: as for :meth:`recordings`; ``limit`` and ``timeout`` are each room's.
+
+        Raises:
+            InvalidArgumentError: an argument is outside its bounds, or ``via="account"`` has no beginning.
         """
+        if _is_via_account(via):
+            return await scan.gather(*self._account_scan(room_sids, options))
         return cast(
             "dict[str, list[Recording]]",
             await fanout.gather(
@@ -220,7 +504,9 @@ class RecordingsClient:
             ),
         )
 
-    def as_completed(self, room_sids: RoomSids, **options: Unpack[RoomOptions]) -> AsyncGenerator[RoomResult, None]:
+    def as_completed(
+        self, room_sids: RoomSids, *, via: Via = "rooms", **options: Unpack[RoomOptions]
+    ) -> AsyncGenerator[RoomResult, None]:
         """One :class:`RoomResult` for each room, as rooms finish. A room that fails is a result with an error.
 
         Rooms are pulled from the iterable as there is capacity for them; a slow consumer stops the fetching. Nothing
@@ -228,12 +514,20 @@ class RecordingsClient:
 
         Args:
             room_sids: any iterable or async iterable.
+            via: as for :meth:`gather`; with ``account``, all rooms finish together, each of them once.
             options: as for :meth:`recordings`; ``limit`` and ``timeout`` are each room's.
         """
+        if _is_via_account(via):
+            return scan.as_completed(*self._account_scan(room_sids, options))
         return fanout.as_completed(room_sids_checked(room_sids), self._opener(options), self._rooms_at_once)
 
     def stream(
-        self, room_sids: RoomSids, *, on_error: OnError | None = None, **options: Unpack[RoomOptions]
+        self,
+        room_sids: RoomSids,
+        *,
+        via: Via = "rooms",
+        on_error: OnError | None = None,
+        **options: Unpack[RoomOptions],
     ) -> AsyncGenerator[Recording, None]:
         """The recordings of many rooms, page by page as they come, in flat memory.
 
@@ -241,6 +535,7 @@ class RecordingsClient:
 
         Args:
             room_sids: any iterable or async iterable.
+            via: as for :meth:`gather`; with ``account``, the SIDs of all rooms are held in memory.
             on_error: is called with the :class:`RoomResult` of each room that fails; what it raises ends the stream.
                 By default the failures are kept until the end.
             options: as for :meth:`recordings`; ``limit`` is each room's, ``timeout`` each page's.
@@ -248,9 +543,37 @@ class RecordingsClient:
         Raises:
             RoomsFailedError: after everything else was delivered, if rooms failed and there is no ``on_error``.
         """
+        if _is_via_account(via):
+            return scan.stream(*self._account_scan(room_sids, options))
         return fanout.stream(
             room_sids_checked(room_sids), self._opener(options), self._rooms_at_once, on_error=on_error
         )
+
+    def _account_scan(
+        self, room_sids: RoomSids, options: RoomOptions
+    ) -> tuple[RoomSids, AsyncGenerator[list[Recording], None], int | None]:
+        """What the functions of :mod:`.scan` take. All options are checked here, before anything is sent."""
+        limit = limit_checked(options.get("limit"))
+        after, before = options.get("date_created_after"), options.get("date_created_before")
+        if after is None:
+            raise InvalidArgumentError(
+                "via='account' needs date_created_after: when the first of the rooms was created"
+            )
+
+        def list_window(window: DateWindow) -> Pager[Recording]:
+            return self.account_recordings(
+                status=options.get("status"),
+                source_sid=options.get("source_sid"),
+                date_created_after=window.after,
+                date_created_before=window.before,
+                page_size=options.get("page_size"),
+                prefetch=False,
+                timeout=options.get("timeout"),
+            )
+
+        window = DateWindow(after, before)
+        list_window(window)
+        return room_sids_checked(room_sids), scan.scan(window, list_window, self._rooms_at_once), limit
 
     def _opener(self, options: RoomOptions) -> OpenRoom:
         """How each of many rooms is listed. The options are checked here, once, before anything is sent."""
@@ -284,3 +607,9 @@ class RecordingsClient:
 
     def __repr__(self) -> str:
         return f"<RecordingsClient of {self._transport.base_url}>"
+
+
+def _is_via_account(via: Via) -> bool:
+    if via not in ("rooms", "account"):
+        raise InvalidArgumentError(f"via must be 'rooms' or 'account', not {shown(via)}")
+    return via == "account"

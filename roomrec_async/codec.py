@@ -29,7 +29,8 @@ _Attrs = TypeVar("_Attrs", Recording, Room, PageMeta)
 
 _MESSAGE_AT_MOST = 300
 _READ_OF_AN_ERROR = 4096
-_HTML_TITLE = re.compile(r"<title[^>]*>(.*?)</title", re.IGNORECASE | re.DOTALL)
+# An HTML page's title, or an object store's message.
+_TITLE = re.compile(r"<(?:title|Message)\b[^>]*>(.*?)</(?:title|Message)", re.IGNORECASE | re.DOTALL)
 
 
 @attrs.frozen
@@ -66,6 +67,12 @@ class _RoomsBody(msgspec.Struct):
     meta: PageMeta
 
 
+class _MediaBody(msgspec.Struct):
+    redirect_to: str
+
+
+_strict_recording: Final = msgspec.json.Decoder(Recording)
+_strict_media: Final = msgspec.json.Decoder(_MediaBody)
 _strict_recordings: Final = msgspec.json.Decoder(_RecordingsBody)
 _strict_rooms: Final = msgspec.json.Decoder(_RoomsBody)
 _STRICT_REFUSALS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError)
@@ -83,6 +90,35 @@ def decode_recordings(body: bytes) -> DecodedPage[Recording]:
     except _STRICT_REFUSALS:
         return _decode_leniently(body, "recordings", Recording)
     return DecodedPage(page.recordings, page.meta)
+
+
+def decode_account_recordings(body: bytes) -> DecodedPage[Recording]:
+    """A page of ``GET /v1/Recordings``; otherwise as :func:`decode_recordings`.
+
+    Its records may lack ``room_sid``, and have it among their ``grouping_sids``: it is put where the others have it.
+    """
+    page = decode_recordings(body)
+    return attrs.evolve(page, items=[_with_room_sid(recording) for recording in page.items])
+
+
+def decode_recording(body: bytes) -> Recording:
+    """One recording: ``GET /v1/Rooms/{RoomSid}/Recordings/{Sid}``.
+
+    Raises:
+        DecodeError: the body is not a recording.
+    """
+    try:
+        return _strict_recording.decode(body)
+    except _STRICT_REFUSALS:
+        return from_dict(Recording, decode_raw(body))
+
+
+def decode_media_location(body: bytes) -> str | None:
+    """Where ``Media`` says that the media are, if its body says it: ``{"redirect_to": URL}``."""
+    try:
+        return _strict_media.decode(body).redirect_to
+    except _STRICT_REFUSALS:
+        return None
 
 
 def decode_rooms(body: bytes) -> DecodedPage[Room]:
@@ -188,9 +224,16 @@ def _link(value: object) -> str | None:
     return value if value.isprintable() and len(value) <= _MESSAGE_AT_MOST else None
 
 
+def _with_room_sid(recording: Recording) -> Recording:
+    room_sid = (recording.grouping_sids or {}).get("room_sid")
+    if recording.room_sid is not None or not isinstance(room_sid, str):
+        return recording
+    return attrs.evolve(recording, room_sid=room_sid)
+
+
 def _page_title(body: bytes) -> str:
     text = body[:_READ_OF_AN_ERROR].decode(errors="replace")
-    title = _HTML_TITLE.search(text)
+    title = _TITLE.search(text)
     return title.group(1) if title else text
 
 

@@ -13,6 +13,9 @@
     │   └── RequestTimeoutError       nothing, or not enough, within the time allowed (also a TimeoutError)
     ├── DecodeError               an answer arrived that is not what the reference describes
     ├── PaginationError           the pages of a list do not lead to an end
+    ├── MediaError                a recording's media could not be had whole
+    │   ├── VerificationError         what arrived is not what was announced
+    │   └── DecryptionError           no key, the wrong key, or damaged media
     ├── RoomsFailedError          some of many rooms failed, after all others were delivered
     ├── InvalidArgumentError      refused before anything was sent (also a ValueError)
     ├── ConfigurationError        settings or credentials that cannot work
@@ -197,6 +200,18 @@ class DecodeError(RoomRecError):
 
 class PaginationError(RoomRecError):
     """The next page of a list is one that was already read, so that the list would never end."""
+
+
+class MediaError(RoomRecError):
+    """The media of a recording could not be had whole, though the service and the network did their part."""
+
+
+class VerificationError(MediaError):
+    """What arrived is not what was announced: another size, or other media than those that were begun."""
+
+
+class DecryptionError(MediaError):
+    """Encrypted media could not be decrypted: there is no key, it is the wrong one, or the media are damaged."""
 
 
 class RoomsFailedError(RoomRecError):

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Collection, Iterable
 from contextlib import aclosing
-from typing import TypeAlias
+from typing import Generic, TypeAlias, TypeVar
 
 from .errors import InvalidArgumentError, RoomRecError, RoomsFailedError
 from .models import Recording, RoomResult
 from .paging import Pager, cancelled, collect
 from .query import room_sid_checked
+
+_Work = TypeVar("_Work")
+_Item = TypeVar("_Item")
 
 RoomSids: TypeAlias = Iterable[str] | AsyncIterable[str]
 """Where the rooms come from; pulled from one by one, as there is capacity for them."""
@@ -61,7 +64,7 @@ def as_completed(room_sids: RoomSids, open_room: OpenRoom, at_once: AtOnce) -> A
             error = failure
         yield RoomResult(room_sid, recordings, error)
 
-    return _Flow(_pulled(room_sids), list_room, at_once).items()
+    return Flow(pulled(room_sids), list_room, at_once).items()
 
 
 async def stream(
@@ -79,7 +82,7 @@ async def stream(
         except RoomRecError as failure:
             yield RoomResult(room_sid, [], failure)
 
-    async with aclosing(_Flow(_pulled(room_sids), list_room, at_once).items()) as results:
+    async with aclosing(Flow(pulled(room_sids), list_room, at_once).items()) as results:
         async for result in results:
             if result.error is not None:
                 report(result)
@@ -90,37 +93,37 @@ async def stream(
         raise RoomsFailedError(errors)
 
 
-class _Flow:
-    """What ``produce`` gives for each room, from up to ``at_once()`` rooms at a time.
+class Flow(Generic[_Work, _Item]):
+    """What ``produce`` gives for each piece of work, from up to ``at_once()`` pieces at a time.
 
     Nothing is pulled, fetched or kept beyond that: a worker waits until the consumer has taken its item.
     """
 
     def __init__(
         self,
-        rooms: AsyncGenerator[str, None],
-        produce: Callable[[str], AsyncGenerator[RoomResult, None]],
+        work: AsyncGenerator[_Work, None],
+        produce: Callable[[_Work], AsyncGenerator[_Item, None]],
         at_once: AtOnce,
     ) -> None:
-        self._rooms = rooms
+        self._work = work
         self._produce = produce
         self._at_once = at_once
         self._pulling = asyncio.Lock()
         self._capacity = asyncio.Semaphore(1)
-        self._ready: asyncio.Queue[RoomResult | None] = asyncio.Queue()
+        self._ready: asyncio.Queue[tuple[_Item] | None] = asyncio.Queue()
         self._workers = 0
 
-    async def items(self) -> AsyncGenerator[RoomResult, None]:
+    async def items(self) -> AsyncGenerator[_Item, None]:
         """The items, as they are ready."""
         workers = asyncio.create_task(self._run_workers())
         try:
-            while (item := await self._ready.get()) is not None:
-                yield item
+            while (ready := await self._ready.get()) is not None:
+                yield ready[0]
                 self._capacity.release()
             await workers
         finally:
             await cancelled(workers)
-            await self._rooms.aclose()
+            await self._work.aclose()
 
     async def _run_workers(self) -> None:
         try:
@@ -134,30 +137,31 @@ class _Flow:
 
     def _hire(self, group: asyncio.TaskGroup) -> None:
         self._workers += 1
-        group.create_task(self._work(group))
+        group.create_task(self._run_worker(group))
 
-    async def _work(self, group: asyncio.TaskGroup) -> None:
-        """Take room after room, while there are rooms and this worker is not one too many.
+    async def _run_worker(self, group: asyncio.TaskGroup) -> None:
+        """Take piece after piece, while there are any and this worker is not one too many.
 
-        A worker that finds a room hires the next worker, so that few rooms need few of them.
+        A worker that finds work hires the next worker, so that little work needs few of them.
         """
-        while self._workers <= self._at_once() and (room_sid := await self._next_room()) is not None:
+        while self._workers <= self._at_once() and (found := await self._next()) is not None:
             if self._workers < self._at_once():
                 self._hire(group)
-            async with aclosing(self._produce(room_sid)) as items:
+            async with aclosing(self._produce(found[0])) as items:
                 async for item in items:
                     await self._capacity.acquire()
-                    self._ready.put_nowait(item)
+                    self._ready.put_nowait((item,))
         self._workers -= 1
 
-    async def _next_room(self) -> str | None:
+    async def _next(self) -> tuple[_Work] | None:
         async with self._pulling:
-            async for room_sid in self._rooms:
-                return room_sid
+            async for piece in self._work:
+                return (piece,)
         return None
 
 
-async def _pulled(room_sids: RoomSids) -> AsyncGenerator[str, None]:
+async def pulled(room_sids: RoomSids) -> AsyncGenerator[str, None]:
+    """The rooms, one by one, whatever gives them."""
     if isinstance(room_sids, AsyncIterable):
         async for room_sid in room_sids:
             yield _text(room_sid)
@@ -177,8 +181,8 @@ async def _entered_once(
     room_sids: RoomSids, by_room: dict[str, list[Recording] | RoomRecError]
 ) -> AsyncGenerator[str, None]:
     """Each room once. Its place in the dictionary is taken when it is pulled, so that the order is the one given."""
-    async with aclosing(_pulled(room_sids)) as pulled:
-        async for room_sid in pulled:
+    async with aclosing(pulled(room_sids)) as each:
+        async for room_sid in each:
             if room_sid not in by_room:
                 by_room[room_sid] = []
                 yield room_sid

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Generic, TypeVar
 from urllib.parse import urlsplit
@@ -14,9 +14,10 @@ from multidict import CIMultiDictProxy
 from .codec import DecodedPage, decode_raw
 from .errors import DecodeError, PaginationError, RoomRecError
 from .models import PageMeta, Recording, Room
-from .query import MAX_PAGE_SIZE, query_string, requoted
+from .query import MAX_PAGE_SIZE, Parameters, query_string, requoted
 from .resume import Position, position_from
-from .transport import Deadline, Response, Timeout, Transport
+from .timeouts import Deadline, Timeout
+from .transport import Response, Transport
 
 Model = TypeVar("Model", Recording, Room)
 _Result = TypeVar("_Result")
@@ -65,16 +66,18 @@ class ListOperation(Generic[Model]):
         limit: how many records it gives at the most; None for all.
         resume: a token, to go on in an interrupted list.
         prefetch: whether the next page is fetched while the caller works on the present one.
+        max_page_size: the largest ``PageSize`` of this list.
     """
 
     transport: Transport
     path: str
-    parameters: Mapping[str, str]
+    parameters: Parameters
     decode: Callable[[bytes], DecodedPage[Model]]
     timeout: Timeout
     limit: int | None = None
     resume: str | None = None
     prefetch: bool = True
+    max_page_size: int = MAX_PAGE_SIZE
 
     def begin(self) -> Position:
         """Where the list begins.
@@ -84,7 +87,7 @@ class ListOperation(Generic[Model]):
         """
         if self.resume is not None:
             return position_from(self.resume, self.path, self.parameters)
-        page_size = MAX_PAGE_SIZE if self.limit is None else min(MAX_PAGE_SIZE, max(1, self.limit))
+        page_size = self.max_page_size if self.limit is None else min(self.max_page_size, max(1, self.limit))
         query = query_string({**self.parameters, "PageSize": self.parameters.get("PageSize", str(page_size))})
         return Position(self.path, query, query)
 

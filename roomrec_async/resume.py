@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Mapping
 
 import attrs
 import msgspec
 
 from .errors import InvalidArgumentError
-from .query import query_parameters, requoted
+from .query import Parameters, each_value, query_parameters, requoted
 
 
 @attrs.frozen
@@ -33,7 +32,7 @@ class Position:
         return urlsafe_b64encode(msgspec.json.encode(self)).decode().rstrip("=")
 
 
-def position_from(token: str, path: str, given: Mapping[str, str]) -> Position:
+def position_from(token: str, path: str, given: Parameters) -> Position:
     """The position of a token, for the list at ``path`` with the parameters that the caller gave.
 
     Raises:
@@ -50,10 +49,11 @@ def position_from(token: str, path: str, given: Mapping[str, str]) -> Position:
     if position.path != path:
         raise InvalidArgumentError(f"resume is a token of {position.path}, and cannot go on in {path}")
     started_with = query_parameters(position.start)
-    for name, value in given.items():
-        if started_with.get(name) != value:
-            was = started_with.get(name, "not set")
-            raise InvalidArgumentError(f"resume is a token of a list whose {name} was {was}, not {value}")
+    for name, values in given.items():
+        before, now = started_with.get(name, ()), each_value(values)
+        if before != now:
+            was = ", ".join(before) or "not set"
+            raise InvalidArgumentError(f"resume is a token of a list whose {name} was {was}, not {', '.join(now)}")
     # Tokens come back from outside, where anybody can have made them.
     query = None if position.query is None else requoted(position.query)
     return attrs.evolve(position, query=query)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import math
 import random
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
 import aiohttp
 import attrs
@@ -21,22 +21,25 @@ from yarl import URL
 from ._version import __version__
 from .codec import decode_error
 from .credentials import Credentials
+from .endpoints import base_url_checked, proxy_checked
 from .errors import (
     APIError,
     ClientClosedError,
     ConfigurationError,
     ConnectionFailedError,
-    InvalidArgumentError,
     RateLimitError,
     RequestTimeoutError,
     RoomRecError,
     api_error_class,
-    shown,
 )
 from .limits import Permit, RateLimiter
 from .retry import RetryBudget, RetryPolicy, is_retried, parse_retry_after
+from .timeouts import Deadline, Timeout
 
-DEFAULT_BASE_URL: Final = "https://video.twilio.com"
+_UNCOMPRESSED: Final = {"Accept-Encoding": "identity"}
+# Bytes that may arrive before the reader has taken the ones before: less of it costs speed.
+_READ_AHEAD: Final = 2**20
+_READ_OF_AN_ERROR: Final = 4096
 
 USER_AGENT: Final = (
     f"roomrec_async/{__version__} aiohttp/{aiohttp.__version__} "
@@ -45,66 +48,30 @@ USER_AGENT: Final = (
 
 
 @attrs.frozen
-class Timeout:
-    """How long an operation may take, in seconds; None lifts a bound.
-
-    Args:
-        total: the deadline of the whole operation: waiting for the limiter, every try, every wait between tries. One
-            operation is one page when a list is iterated, and the whole list for ``to_list()``, ``first()`` and each
-            room of many.
-        connect: to establish a connection.
-        read: between two pieces of a response.
-
-    Raises:
-        InvalidArgumentError: a value is not positive.
-    """
-
-    total: float | None = 300.0
-    connect: float | None = 10.0
-    read: float | None = 30.0
-    _of_aiohttp: aiohttp.ClientTimeout = attrs.field(init=False, repr=False, eq=False)
-
-    def __attrs_post_init__(self) -> None:
-        for name, value in (("total", self.total), ("connect", self.connect), ("read", self.read)):
-            number = isinstance(value, (int, float)) and not isinstance(value, bool)
-            if value is not None and not (number and 0 < value <= sys.float_info.max):
-                raise InvalidArgumentError(f"timeout: {name} must be a positive number of seconds, not {shown(value)}")
-        # Made once, and not for each request. Its own total is None: the deadline holds for all tries together.
-        of_aiohttp = aiohttp.ClientTimeout(total=None, sock_connect=self.connect, sock_read=self.read)
-        object.__setattr__(self, "_of_aiohttp", of_aiohttp)
-
-    @classmethod
-    def of(cls, value: Timeout | float | None, default: Timeout) -> Timeout:
-        """The time-outs that a caller means: a number is the deadline, None the default."""
-        if value is None or isinstance(value, Timeout):
-            return value or default
-        return attrs.evolve(default, total=value)
-
-    def start(self) -> Deadline:
-        """The deadline of an operation that begins now."""
-        at = math.inf if self.total is None else asyncio.get_running_loop().time() + self.total
-        return Deadline(self, at)
-
-
-@attrs.frozen
-class Deadline:
-    """When an operation must be over, in the time of the event loop."""
-
-    timeout: Timeout
-    at: float
-
-    def allows(self, delay: float) -> bool:
-        """Whether there is time left after a wait of so many seconds."""
-        return asyncio.get_running_loop().time() + delay < self.at
-
-
-@attrs.frozen
 class Response:
-    """A response with status 200."""
+    """A response that is a success."""
 
     url: URL
+    status: int
     body: bytes
     headers: CIMultiDictProxy[str]
+
+
+Method: TypeAlias = Literal["GET", "DELETE"]
+
+_REDIRECTS: Final = frozenset(
+    {
+        HTTPStatus.MOVED_PERMANENTLY,
+        HTTPStatus.FOUND,
+        HTTPStatus.SEE_OTHER,
+        HTTPStatus.TEMPORARY_REDIRECT,
+        HTTPStatus.PERMANENT_REDIRECT,
+    }
+)
+_OK: Final = frozenset({HTTPStatus.OK})
+_OK_OR_REDIRECT: Final = _OK | _REDIRECTS
+_WHOLE_OR_PART: Final = frozenset({HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT})
+_DONE: Final = frozenset({HTTPStatus.OK, HTTPStatus.ACCEPTED, HTTPStatus.NO_CONTENT})
 
 
 class Transport:
@@ -121,19 +88,20 @@ class Transport:
         trace_configs: Sequence[aiohttp.TraceConfig],
         proxy: str | None,
     ) -> None:
-        self.base_url = _checked_base_url(base_url, proxy)
+        self.base_url = base_url_checked(base_url, proxy)
         self.limiter = limiter
         self._headers = CIMultiDict(
             {"Authorization": credentials.authorization, "User-Agent": USER_AGENT, "Accept": "application/json"}
         )
         self._lent = session
         self._own: aiohttp.ClientSession | None = None
+        self._elsewhere: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
         self._retry = retry
         self._budget = RetryBudget(retry)
         self._trace_configs = list(trace_configs)
-        self._proxy = _checked_proxy(proxy)
+        self._proxy = proxy_checked(proxy)
 
     async def get(self, path: str, query: str, deadline: Deadline) -> Response:
         """GET a path below the base URL, with as many tries as the settings and the deadline allow.
@@ -143,9 +111,20 @@ class Transport:
             TransportError: no complete response arrived, or not in time.
             ClientClosedError: the client or the lent session is closed.
         """
-        request = _Request(
-            "GET", URL(f"{self.base_url}{path}?{query}" if query else f"{self.base_url}{path}", encoded=True)
-        )
+        return await self._request(_Request("GET", self._url(path, query), _OK), deadline)
+
+    async def locate(self, path: str, query: str, deadline: Deadline) -> Response:
+        """GET a path that leads elsewhere, without going there; otherwise as :meth:`get`."""
+        return await self._request(_Request("GET", self._url(path, query), _OK_OR_REDIRECT), deadline)
+
+    async def delete(self, path: str, deadline: Deadline) -> Response:
+        """DELETE a path. It is tried again like a read: to delete twice is to delete. Otherwise as :meth:`get`."""
+        return await self._request(_Request("DELETE", self._url(path, ""), _DONE), deadline)
+
+    def _url(self, path: str, query: str) -> URL:
+        return URL(f"{self.base_url}{path}?{query}" if query else f"{self.base_url}{path}", encoded=True)
+
+    async def _request(self, request: _Request, deadline: Deadline) -> Response:
         scope = asyncio.timeout_at(None if math.isinf(deadline.at) else deadline.at)
         try:
             async with scope:
@@ -157,7 +136,7 @@ class Transport:
 
     async def _send_until_settled(self, request: _Request, deadline: Deadline) -> Response:
         while True:
-            async with self.limiter.read() as permit:
+            async with self.limiter.read() if request.method == "GET" else self.limiter.write() as permit:
                 outcome = await self._send(request, deadline.timeout)
                 _report(outcome, permit)
             if isinstance(outcome, Response):
@@ -183,26 +162,50 @@ class Transport:
                 proxy=self._proxy,
             ) as response:
                 body = await response.read()
-        except aiohttp.ClientConnectorCertificateError as error:
-            return request.failed(f"the certificate was refused: {error.certificate_error}", transient=False)
-        except TimeoutError as error:
-            return request.stalled(error, timeout)
-        except (aiohttp.ClientError, OSError) as error:
-            return request.failed(f"{_reason(error)} ({type(error).__name__})")
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            return request.broken(error, timeout)
         return request.classified(response.status, response.headers, body)
+
+    async def fetch(self, url: URL, first: int, attempt: int, timeout: Timeout) -> Body | RoomRecError:
+        """Begin to read something that another origin keeps, from the given byte on: one try, with no credentials and
+        no permit. The URL is a secret: no error shows its query. As with :meth:`_send`, an error is returned.
+        """
+        session = self._session_elsewhere()
+        request = _Request("GET", url.with_query(None), _WHOLE_OR_PART, attempt)
+        headers = {**_UNCOMPRESSED, "Range": f"bytes={first}-"} if first else _UNCOMPRESSED
+        try:
+            response = await session.get(
+                url,
+                headers=headers,
+                timeout=timeout._of_aiohttp,
+                allow_redirects=False,
+                read_bufsize=_READ_AHEAD,
+                proxy=self._proxy,
+            )
+            if response.status in request.accepted:
+                return Body(request, timeout, response)
+            async with response:
+                told = await response.content.read(_READ_OF_AN_ERROR)
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            return request.broken(error, timeout)
+        return request.refused(response.status, response.headers, told)
+
+    async def recover(self, error: RoomRecError, attempt: int, deadline: Deadline) -> None:
+        """Wait until something that failed for the given time (from 1) may be tried again; raise the error if not."""
+        if self._closed:
+            raise ClientClosedError("the client was closed while a request was under way")
+        delay = self._retry.delay(error, attempt, random.random())
+        again = is_retried(error) and attempt < self._retry.max_attempts and deadline.allows(delay)
+        if not again or not self._budget.take(error):
+            raise error
+        await asyncio.sleep(delay)
 
     async def _wait_or_raise(self, error: RoomRecError, request: _Request, deadline: Deadline) -> None:
         """Sleep until the next try, with no permit and no connection held; raise the error if there is none."""
-        if self._closed:
-            raise ClientClosedError("the client was closed while a request was under way")
-        delay = self._retry.delay(error, request.attempts, random.random())
         if isinstance(error, RateLimitError) and error.retry_after:
             self.limiter.pause(min(error.retry_after, self._retry.max_retry_after))
-        again = is_retried(error) and request.attempts < self._retry.max_attempts and deadline.allows(delay)
-        if not again or not self._budget.take(error):
-            raise error
         request.last_error = error
-        await asyncio.sleep(delay)
+        await self.recover(error, request.attempts, deadline)
 
     def _session(self) -> aiohttp.ClientSession:
         if self._closed:
@@ -226,9 +229,25 @@ class Transport:
             trace_configs=self._trace_configs,
         )
 
+    def _session_elsewhere(self) -> aiohttp.ClientSession:
+        """A session over the same connections that brings nothing along: no credentials, no headers, no cookies."""
+        session = self._session()
+        if self._elsewhere is None or self._elsewhere.closed:
+            self._elsewhere = aiohttp.ClientSession(
+                connector=session.connector,
+                connector_owner=False,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                headers={"User-Agent": USER_AGENT},
+                auto_decompress=False,
+                trace_configs=self._trace_configs,
+            )
+        return self._elsewhere
+
     async def aclose(self) -> None:
         """Close the session, if it is our own. May be called again."""
         self._closed = True
+        if self._elsewhere is not None:
+            await self._elsewhere.close()
         if self._own is not None:
             await self._own.close()
 
@@ -242,19 +261,66 @@ class Transport:
             )
 
 
+class Body:
+    """A response that is read piece by piece, and was not asked for with credentials.
+
+    Attributes:
+        status: 200, or 206 for a part.
+        headers: its headers.
+    """
+
+    def __init__(self, request: _Request, timeout: Timeout, response: aiohttp.ClientResponse) -> None:
+        self.status = response.status
+        self.headers = response.headers
+        self._request = request
+        self._timeout = timeout
+        self._response = response
+
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
+        """The bytes as they arrive.
+
+        Raises:
+            TransportError: they stopped, or the connection broke.
+        """
+        while isinstance(chunk := await self._read(), bytes):
+            if not chunk:
+                return
+            yield chunk
+        raise chunk
+
+    async def _read(self) -> bytes | RoomRecError:
+        try:
+            return await self._response.content.readany()
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            return self._request.broken(error, self._timeout)
+
+    def ended_early(self, message: str) -> ConnectionFailedError:
+        """What to raise where less came than was announced."""
+        return self._request.failed(message)
+
+    def close(self) -> None:
+        """Let the connection go: back to the others if all was read, else closed."""
+        self._response.close()
+
+
 @attrs.define
 class _Request:
     """One request through all its tries, and the errors that it can end in."""
 
-    method: str
+    method: Method
     url: URL
+    accepted: AbstractSet[int]
     attempts: int = 0
     last_error: RoomRecError | None = None
 
     def classified(self, status: int, headers: CIMultiDictProxy[str], body: bytes) -> Response | APIError:
         """A response as what it means."""
-        if status == HTTPStatus.OK:
-            return Response(self.url, body, headers)
+        if status in self.accepted:
+            return Response(self.url, status, body, headers)
+        return self.refused(status, headers, body)
+
+    def refused(self, status: int, headers: CIMultiDictProxy[str], body: bytes) -> APIError:
+        """A response that is an error."""
         said = decode_error(status, body)
         target = headers.get("Location")
         redirected = f" to {_without_query(target)}: redirects are not followed, check base_url" if target else ""
@@ -270,13 +336,21 @@ class _Request:
             attempts=self.attempts,
         )
 
+    def broken(self, error: Exception, timeout: Timeout) -> ConnectionFailedError | RequestTimeoutError:
+        """What went wrong on the way, from aiohttp's exception."""
+        if isinstance(error, aiohttp.ClientConnectorCertificateError):
+            return self.failed(f"the certificate was refused: {error.certificate_error}", transient=False)
+        if isinstance(error, TimeoutError):
+            return self._stalled(error, timeout)
+        return self.failed(f"{_reason(error)} ({type(error).__name__})")
+
     def failed(self, message: str, *, transient: bool = True) -> ConnectionFailedError:
         """No connection, or a broken one."""
         return ConnectionFailedError(
             message, method=self.method, url=str(self.url), attempts=self.attempts, transient=transient
         )
 
-    def stalled(self, error: TimeoutError, timeout: Timeout) -> RequestTimeoutError:
+    def _stalled(self, error: TimeoutError, timeout: Timeout) -> RequestTimeoutError:
         """Nothing came for the time that a connection or a read may take."""
         connecting = isinstance(error, aiohttp.ConnectionTimeoutError)
         message = (
@@ -301,42 +375,6 @@ def _report(outcome: Response | RoomRecError, permit: Permit) -> None:
         permit.refused()
     elif isinstance(outcome, (Response, APIError)):
         permit.admitted()
-
-
-def _checked_base_url(base_url: str, proxy: str | None) -> str:
-    url = _parsed(base_url)
-    if url.scheme not in ("https", "http") or not url.host or url.query or url.fragment or url.user:
-        raise ConfigurationError("base_url must be 'https://host' with an optional port and path, and nothing else")
-    if url.scheme == "http" and not _is_loopback(url):
-        raise ConfigurationError(
-            f"base_url {base_url} is not https: credentials go unencrypted only to a loopback address"
-        )
-    if url.scheme == "http" and proxy is not None and not _is_loopback(_parsed(proxy)):
-        raise ConfigurationError("credentials would go to the proxy unencrypted: use an https base_url")
-    return str(url).rstrip("/")
-
-
-def _parsed(url: str) -> URL:
-    try:
-        return URL(url)
-    except ValueError:
-        return URL()  # which passes no check
-
-
-def _checked_proxy(proxy: str | None) -> str | None:
-    # The value is not repeated: proxies' URLs may hold passwords.
-    if proxy is not None and (_parsed(proxy).scheme not in ("http", "https") or not _parsed(proxy).host):
-        raise ConfigurationError("proxy must be the URL of an HTTP proxy, such as 'http://proxy.example:3128'")
-    return proxy
-
-
-def _is_loopback(url: URL) -> bool:
-    if url.host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(url.host or "").is_loopback
-    except ValueError:
-        return False
 
 
 def _without_query(location: str) -> str:

@@ -23,7 +23,7 @@ from roomrec_async.credentials import Credentials
 from roomrec_async.errors import AuthenticationError, ConfigurationError
 from roomrec_async.models import Recording, RecordingStatus, RoomResult
 from roomrec_async.query import MAX_PAGE_SIZE
-from roomrec_async.transport import DEFAULT_BASE_URL
+from roomrec_async.endpoints import DEFAULT_BASE_URL
 
 from .blocking import LineWriter
 from .inputs import Instant, RoomSources, checked_room

@@ -18,7 +18,7 @@ from roomrec_async.credentials import Credentials
 from roomrec_async.errors import InvalidArgumentError
 from roomrec_async.limits import RateLimiter
 from roomrec_async.retry import RetryPolicy
-from roomrec_async.transport import Timeout
+from roomrec_async.timeouts import Timeout
 
 from .api import Api
 from .data import LazyRoomSids, World

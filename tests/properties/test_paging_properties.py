@@ -13,7 +13,8 @@ from yarl import URL
 from roomrec_async import Pager, Recording, ServerError, Timeout
 from roomrec_async.codec import decode_recordings
 from roomrec_async.paging import ListOperation
-from roomrec_async.transport import Deadline, Response
+from roomrec_async.timeouts import Deadline
+from roomrec_async.transport import Response
 
 from ..conftest import LIST_URL, body, record
 
@@ -42,7 +43,7 @@ class Service:
         begin = sum(self._sizes[:number])
         records = self.records[begin : begin + self._sizes[number]]
         following = f"PageToken={number + 1}" if number + 1 < len(self._sizes) else None
-        return Response(URL(LIST_URL), body(records, following=following), CIMultiDictProxy(CIMultiDict()))
+        return Response(URL(LIST_URL), 200, body(records, following=following), CIMultiDictProxy(CIMultiDict()))
 
     def list(self, **options: Any) -> Pager[Recording]:
         transport: Any = self

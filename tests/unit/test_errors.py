@@ -17,7 +17,9 @@ from roomrec_async import (
     ConfigurationError,
     ConnectionFailedError,
     DecodeError,
+    DecryptionError,
     InvalidArgumentError,
+    MediaError,
     NotFoundError,
     PaginationError,
     PermissionDeniedError,
@@ -27,6 +29,7 @@ from roomrec_async import (
     RoomsFailedError,
     ServerError,
     TransportError,
+    VerificationError,
 )
 from roomrec_async.errors import api_error_class, shown
 
@@ -53,7 +56,16 @@ API_ERRORS = [
     ServerError,
 ]
 TRANSPORT_ERRORS = [TransportError, ConnectionFailedError, RequestTimeoutError]
-PLAIN_ERRORS = [RoomRecError, PaginationError, InvalidArgumentError, ConfigurationError, ClientClosedError]
+PLAIN_ERRORS = [
+    RoomRecError,
+    PaginationError,
+    MediaError,
+    VerificationError,
+    DecryptionError,
+    InvalidArgumentError,
+    ConfigurationError,
+    ClientClosedError,
+]
 
 
 def each_error() -> list[RoomRecError]:

@@ -1,0 +1,287 @@
+"""Downloads: media into a file that is resumed, or to a destination that takes all of it or nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+from collections.abc import AsyncGenerator, Callable, Iterable
+from contextlib import ExitStack, aclosing, closing
+from pathlib import Path
+from typing import Final, TypeAlias
+
+import attrs
+
+from .errors import (
+    DecryptionError,
+    InvalidArgumentError,
+    MediaError,
+    RequestTimeoutError,
+    RoomRecError,
+    VerificationError,
+)
+from .files import PartFile, file_path, file_size
+from .media import Decryption, Decryptor, Destination, Media, MediaStream, is_encrypted
+from .timeouts import Deadline
+
+OnBytes: TypeAlias = Callable[[int], object]
+"""What is told of the bytes that arrive, each time how many."""
+
+# Bytes that are handed to a thread at once: so many are worth the way there.
+_BATCH: Final = 2**20
+
+
+@attrs.frozen
+class Download:
+    """A recording's media, where they are now.
+
+    Attributes:
+        recording_sid: whose media they are.
+        location: the path of the file, or where the destination has put them.
+        size: how many bytes there are, decrypted where they were encrypted.
+        sha256: the SHA-256 of these bytes, in hexadecimal; None where they were there already, which is told by name
+            and size without reading them.
+        etag: the ETag of the version that was read; None where nothing was read, or the store has none.
+        resumed_at: how many of the bytes an earlier attempt had left.
+        already_there: whether nothing had to be downloaded.
+    """
+
+    recording_sid: str
+    location: str
+    size: int
+    sha256: str | None
+    etag: str | None = None
+    resumed_at: int = 0
+    already_there: bool = False
+
+
+@attrs.frozen
+class DownloadOperation:
+    """One download: what, where to and how.
+
+    Args:
+        media: what.
+        destination: a path, or something that takes media.
+        decryption: what encrypted media are decrypted with.
+        on_bytes: is told of the bytes that arrive.
+        folder: what comes before the name in the destination: nothing, or something that ends in a slash.
+        anew: whether to download even what is there already by its name and size.
+
+    Raises:
+        InvalidArgumentError: the destination is neither a path nor a :class:`Destination`.
+    """
+
+    media: Media
+    destination: str | os.PathLike[str] | Destination
+    decryption: Decryption | None = None
+    on_bytes: OnBytes | None = None
+    folder: str = ""
+    anew: bool = False
+
+    def __attrs_post_init__(self) -> None:
+        if not isinstance(self.destination, (str, os.PathLike)) and not hasattr(self.destination, "write"):
+            raise InvalidArgumentError(f"destination must be a path or a store, not {type(self.destination).__name__}")
+
+    @property
+    def name(self) -> str:
+        """What the media are called in the destination."""
+        return self.folder + self.media.name
+
+    async def run(self, deadline: Deadline) -> Download:
+        """Do it.
+
+        Raises:
+            RequestTimeoutError: it was not finished in time. What a file has by then stays, to be resumed.
+        """
+        scope = asyncio.timeout_at(None if deadline.timeout.total is None else deadline.at)
+        try:
+            async with scope:
+                with closing(MediaStream(self.media, deadline)) as stream:
+                    if isinstance(self.destination, (str, os.PathLike)):
+                        return await self._to_file(file_path(self.destination, self.name), stream)
+                    return await self._to_destination(self.destination, stream)
+        except TimeoutError:
+            if not scope.expired():
+                raise
+        raise RequestTimeoutError(
+            f"the media did not arrive within {deadline.timeout.total:g} s",
+            method="GET",
+            url=f"{self.media.transport.base_url}{self.media.path}",
+        )
+
+    async def _to_file(self, path: Path, stream: MediaStream) -> Download:
+        there = await asyncio.to_thread(file_size, path)
+        if there is not None and self._is_whole(there):
+            return self._already_at(str(path), there)
+        with ExitStack() as files:
+            left = await asyncio.to_thread(PartFile.left_behind, path)
+            if left is not None:
+                files.callback(left.close)
+            await stream.begin(left.size if left else 0, lambda etag: left is not None and left.is_part_of(etag))
+            part = left if left is not None and stream.position else await _new_part(path, stream, left)
+            files.callback(part.close)
+            resumed_at, intake = part.size, self._intake(stream)
+            try:
+                await _fill(part, self._batches(stream), intake)
+                self._check(intake, stream)
+            except MediaError:
+                # What is not what it should be must not be resumed.
+                part.discard()
+                raise
+            await asyncio.to_thread(part.finish)
+        return self._downloaded(str(path), stream, intake, resumed_at)
+
+    async def _to_destination(self, destination: Destination, stream: MediaStream) -> Download:
+        name = self.name
+        location, there = destination.location(name), await destination.size(name)
+        if there is not None and self._is_whole(there):
+            return self._already_at(location, there)
+        await stream.begin(0, lambda _: False)
+        intake = self._intake(stream)
+
+        async def chunks() -> AsyncGenerator[bytes, None]:
+            async with aclosing(self._batches(stream)) as batches:
+                async for batch in batches:
+                    yield b"".join(await asyncio.to_thread(intake.take, batch))
+            yield intake.end()
+            self._check(intake, stream)
+
+        async with aclosing(chunks()) as arriving:
+            await destination.write(name, arriving)
+        there = await destination.size(name)
+        if there != intake.size:
+            raise VerificationError(f"{location}: {there} bytes are there, and {intake.size} were written")
+        return self._downloaded(location, stream, intake, 0)
+
+    def _is_whole(self, there: int) -> bool:
+        return not self.anew and there == self.media.size
+
+    def _already_at(self, location: str, size: int) -> Download:
+        return Download(self._sid, location, size, sha256=None, already_there=True)
+
+    def _downloaded(self, location: str, stream: MediaStream, intake: _Intake, resumed_at: int) -> Download:
+        return Download(self._sid, location, intake.size, intake.sha256, stream.etag, resumed_at)
+
+    def _intake(self, stream: MediaStream) -> _Intake:
+        """What the bytes go through.
+
+        Raises:
+            DecryptionError: they are encrypted, and there is no key for them.
+        """
+        if not is_encrypted(stream.headers):
+            return _Intake(None)
+        if self.decryption is None:
+            raise DecryptionError(
+                f"the media of {self._sid} are encrypted: give the private key as 'decryption' "
+                "(roomrec_async.integrations.decryption.PrivateKey)"
+            )
+        return _Intake(self.decryption.decryptor(stream.headers))
+
+    def _check(self, intake: _Intake, stream: MediaStream) -> None:
+        """What arrived is as much as was announced, by whomever announced it."""
+        announced = intake.announced or (stream.total if stream.total is not None else self.media.size)
+        if announced is not None and intake.size != announced:
+            raise VerificationError(
+                f"the media of {self._sid}: {intake.size} bytes arrived, and {announced} were announced"
+            )
+
+    async def _batches(self, stream: MediaStream) -> AsyncGenerator[list[bytes], None]:
+        """The chunks, enough of them at once to be worth a thread's while. What comes before an error is given, too."""
+        batch: list[bytes] = []
+        failure: RoomRecError | None = None
+        held = 0
+        try:
+            async with aclosing(stream.chunks()) as chunks:
+                async for chunk in chunks:
+                    batch.append(chunk)
+                    held += len(chunk)
+                    self._tell(len(chunk))
+                    if held >= _BATCH:
+                        yield batch
+                        batch, held = [], 0
+        except RoomRecError as error:
+            failure = error
+        yield batch
+        if failure is not None:
+            raise failure
+
+    def _tell(self, arrived: int) -> None:
+        if self.on_bytes is not None:
+            self.on_bytes(arrived)
+
+    @property
+    def _sid(self) -> str:
+        return self.media.recording.sid or ""
+
+
+class _Intake:
+    """What bytes go through on their way: decrypted if they are encrypted, hashed and counted. For threads."""
+
+    def __init__(self, decryptor: Decryptor | None) -> None:
+        self.size = 0
+        self._decryptor = decryptor
+        self._hash = hashlib.sha256()
+
+    @property
+    def announced(self) -> int | None:
+        """How many decrypted bytes there are, as the store says."""
+        return self._decryptor.size if self._decryptor else None
+
+    @property
+    def sha256(self) -> str:
+        """The digest of what went through."""
+        return self._hash.hexdigest()
+
+    def take(self, chunks: Iterable[bytes]) -> list[bytes]:
+        """The next ones."""
+        return [self._counted(self._decryptor.update(chunk) if self._decryptor else chunk) for chunk in chunks]
+
+    def end(self) -> bytes:
+        """What the decryption held back."""
+        return self._counted(self._decryptor.finalize() if self._decryptor else b"")
+
+    def _counted(self, chunk: bytes) -> bytes:
+        self.size += len(chunk)
+        self._hash.update(chunk)
+        return chunk
+
+
+async def _new_part(path: Path, stream: MediaStream, left: PartFile | None) -> PartFile:
+    if left is not None:
+        left.discard()
+    # Decrypted bytes do not tell where to go on in the encrypted ones: such a part is of no version.
+    version = None if is_encrypted(stream.headers) else stream.etag
+    return await asyncio.to_thread(PartFile.begun, path, version)
+
+
+async def _fill(part: PartFile, batches: AsyncGenerator[list[bytes], None], intake: _Intake) -> None:
+    """Write batch after batch, each while the next one arrives."""
+
+    def again() -> None:
+        for piece in part.read():
+            intake.take([piece])
+
+    def write(batch: list[bytes]) -> None:
+        part.write(intake.take(batch))
+
+    await asyncio.to_thread(again)
+    writing: asyncio.Task[None] | None = None
+    try:
+        async with aclosing(batches):
+            async for batch in batches:
+                if writing is not None:
+                    await asyncio.shield(writing)
+                writing = asyncio.create_task(asyncio.to_thread(write, batch))
+        if writing is not None:
+            await asyncio.shield(writing)
+    finally:
+        # A thread cannot be cancelled: whoever closes the file comes after it.
+        await _settled(writing)
+    part.write([await asyncio.to_thread(intake.end)])
+
+
+async def _settled(task: asyncio.Task[None] | None) -> None:
+    if task is not None:
+        await asyncio.wait([task])
+        if not task.cancelled():
+            task.exception()
