@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
-from typing import Literal, Self, TypeAlias, TypedDict, Unpack, cast, overload
+from typing import TYPE_CHECKING, Literal, Self, TypeAlias, TypedDict, Unpack, cast, overload
 
 import aiohttp
 import attrs
@@ -39,6 +39,10 @@ from .retry import RetryPolicy
 from .scan import DateWindow
 from .timeouts import Timeout
 from .transport import Transport
+
+if TYPE_CHECKING:
+    from .archive import ArchiveProgress, ArchiveReport
+    from .tables import TableFormat
 
 # With no bound on the requests in flight, something must still bound the rooms.
 _ROOMS_AT_ONCE = 100
@@ -449,6 +453,66 @@ class RecordingsClient:
         media = self._media(recording, wait, self._timeout, reading)
         return await DownloadOperation(media, destination, decryption, on_bytes).run(reading.start())
 
+    async def archive(
+        self,
+        source: RoomSids | DateWindow,
+        destination: str | os.PathLike[str] | Destination,
+        *,
+        delete: bool = False,
+        decryption: Decryption | None = None,
+        ledger: str | os.PathLike[str] | None = None,
+        manifest: Collection[TableFormat] = ("jsonl", "parquet"),
+        downloads: int = 8,
+        progress: ArchiveProgress | None = None,
+    ) -> ArchiveReport:
+        """Copy the media of all completed recordings, verify them, list them, and delete them at the source if asked.
+
+        It may be killed at any instant and run again with the same ledger: it goes on where it was. Recordings are
+        put into a folder for each room: ``RM.../RT....mkv``.
+
+        Args:
+            source: rooms, as for :meth:`gather`; or a :class:`DateWindow`, for all that the account has recorded in it.
+            destination: a directory, or a store as for :meth:`download`.
+            delete: whether recordings are deleted at the source: each when its copy is verified and safe on the disk,
+                and never otherwise. A copy of an earlier run is looked at again before that.
+            decryption: what encrypted media are decrypted with; without it, encrypted recordings fail.
+            ledger: the SQLite file that says what is done; by default ``ledger.sqlite3`` in the directory. It must be
+                given with a store, and belongs to one destination.
+            manifest: the formats of the list that is written at the end: ``manifest.jsonl`` and ``manifest.parquet``.
+                Parquet needs the extra ``parquet``.
+            downloads: how many media are copied at once.
+            progress: is kept up to date, to be looked at meanwhile.
+
+        Returns:
+            What the archive holds. A recording that failed is in its ``failures``, and tried again by the next run.
+
+        Raises:
+            InvalidArgumentError: an argument is outside its bounds.
+            ConfigurationError: the ledger belongs to another destination, or is in use; or an extra is missing.
+            AuthenticationError: the credentials were refused.
+            RoomRecError: a window could not be listed.
+            OSError: the disk is full, or cannot be written.
+        """
+        # Not with the package: few need it, and SQLite takes time to import.
+        from .archive import ArchiveOperation, ArchiveProgress  # noqa: PLC0415
+
+        reading = attrs.evolve(self._timeout, total=None)
+        return await ArchiveOperation(
+            source=source if isinstance(source, DateWindow) else room_sids_checked(source),
+            destination=destination,
+            delete=delete,
+            decryption=decryption,
+            ledger=ledger,
+            manifest=manifest,
+            downloads=downloads,
+            progress=progress or ArchiveProgress(),
+            list_rooms=lambda room_sids: self.as_completed(room_sids, status=RecordingStatus.COMPLETED),
+            list_window=lambda window: self._scan(window, {"status": RecordingStatus.COMPLETED}),
+            media=lambda recording: self._media(recording, 0.0, self._timeout, reading),
+            delete_recording=self.delete,
+            deadline=reading.start,
+        ).run()
+
     def _media(self, recording: Recording, wait: float, asking: Timeout, reading: Timeout | None = None) -> Media:
         return Media(self._transport, recording, seconds_checked("wait", wait), asking, reading or asking)
 
@@ -559,7 +623,9 @@ class RecordingsClient:
             raise InvalidArgumentError(
                 "via='account' needs date_created_after: when the first of the rooms was created"
             )
+        return room_sids_checked(room_sids), self._scan(DateWindow(after, before), options), limit
 
+    def _scan(self, window: DateWindow, options: RoomOptions) -> AsyncGenerator[list[Recording], None]:
         def list_window(window: DateWindow) -> Pager[Recording]:
             return self.account_recordings(
                 status=options.get("status"),
@@ -571,9 +637,8 @@ class RecordingsClient:
                 timeout=options.get("timeout"),
             )
 
-        window = DateWindow(after, before)
         list_window(window)
-        return room_sids_checked(room_sids), scan.scan(window, list_window, self._rooms_at_once), limit
+        return scan.scan(window, list_window, self._rooms_at_once)
 
     def _opener(self, options: RoomOptions) -> OpenRoom:
         """How each of many rooms is listed. The options are checked here, once, before anything is sent."""

@@ -79,8 +79,7 @@ class DownloadOperation:
     anew: bool = False
 
     def __attrs_post_init__(self) -> None:
-        if not isinstance(self.destination, (str, os.PathLike)) and not hasattr(self.destination, "write"):
-            raise InvalidArgumentError(f"destination must be a path or a store, not {type(self.destination).__name__}")
+        destination_checked(self.destination)
 
     @property
     def name(self) -> str:
@@ -212,6 +211,16 @@ class DownloadOperation:
     @property
     def _sid(self) -> str:
         return self.media.recording.sid or ""
+
+
+def destination_checked(destination: str | os.PathLike[str] | Destination) -> None:
+    """Whether it is a path, or something that takes media.
+
+    Raises:
+        InvalidArgumentError: it is neither.
+    """
+    if not isinstance(destination, (str, os.PathLike)) and not hasattr(destination, "write"):
+        raise InvalidArgumentError(f"destination must be a path or a store, not {type(destination).__name__}")
 
 
 class _Intake:

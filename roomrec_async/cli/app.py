@@ -14,10 +14,14 @@ import click
 from roomrec_async._version import __version__
 from roomrec_async.errors import AuthenticationError, ConfigurationError, InvalidArgumentError, RoomRecError
 
+from .archive import archive
+from .delete import delete
 from .demo import demo
+from .download import download
 from .ending import Ended
 from .list import list_recordings
 from .rendering import failure_told, plain
+from .rooms import list_rooms as rooms
 from .simulate import simulate
 
 _REFUSED, _USAGE, _AUTHENTICATION, _INTERRUPTED = 1, 2, 3, 130
@@ -25,7 +29,7 @@ _REFUSED, _USAGE, _AUTHENTICATION, _INTERRUPTED = 1, 2, 3, 130
 _EPILOG: Final = """\b
 Exit codes:
   0    all good
-  1    rooms failed, or the service said no
+  1    rooms or recordings failed, or the service said no
   2    a mistake in the command line, the input or the configuration
   3    the credentials were refused
   130  Ctrl-C
@@ -58,12 +62,13 @@ class _Roomrec(click.Group):
 def roomrec() -> None:
     """Recordings of video rooms (Twilio Video REST API).
 
-    'roomrec demo' shows what it does and needs no account. 'roomrec list' lists the recordings of your rooms.
-    'roomrec simulate' is a service to try programs with.
+    'roomrec demo' shows what it does and needs no account. 'roomrec rooms' and 'roomrec list' list your rooms and
+    their recordings; 'download', 'delete' and 'archive' do that to recordings. 'roomrec simulate' is a service to try
+    programs with.
     """
 
 
-for _command in (demo, list_recordings, simulate):
+for _command in (demo, rooms, list_recordings, download, delete, archive, simulate):
     roomrec.add_command(_command)
 
 

@@ -10,58 +10,49 @@ import sys
 from collections.abc import AsyncGenerator
 from contextlib import AbstractContextManager, aclosing, nullcontext
 from datetime import datetime
+from functools import partial
+from pathlib import Path
 from typing import Final, TypeAlias
 
 import attrs
 import click
 from rich.console import Console
-from rich.text import Text
 
 from roomrec_async.client import RecordingsClient, RoomOptions
 from roomrec_async.codec import to_dict
-from roomrec_async.credentials import Credentials
-from roomrec_async.errors import AuthenticationError, ConfigurationError
-from roomrec_async.models import Recording, RecordingStatus, RoomResult
+from roomrec_async.models import Recording, RecordingStatus
 from roomrec_async.query import MAX_PAGE_SIZE
-from roomrec_async.endpoints import DEFAULT_BASE_URL
+from roomrec_async.tables import format_of, open_table, recording_columns
 
-from .blocking import LineWriter
-from .inputs import Instant, RoomSources, checked_room
-from .rendering import RecordingTable, counted, failure_told, length_told, pace_told, plain, progress_shown
+from .blocking import LineWriter, in_thread
+from .connecting import base_url_option, client_from, files_option, rooms_argument, window_options
+from .failures import Failures
+from .inputs import RoomSources
+from .rendering import Table, counted, length_told, pace_told, progress_shown, rendered, room_heading
 
 Recordings: TypeAlias = AsyncGenerator[Recording, None]
+
+_ROWS_AT_ONCE: Final = 1_000
 
 _EXAMPLES: Final = """\b
 Examples:
   roomrec list RM0123456789abcdef0123456789abcdef
   roomrec list --from-file rooms.txt --status completed --after 2026-03-01T00:00:00Z
   roomrec list - < rooms.txt | jq -r .sid
+  roomrec list --from-file rooms.txt -o recordings.parquet
 """
 
 
 @click.command("list", epilog=_EXAMPLES, short_help="List the recordings of rooms.")
-@click.argument("rooms", nargs=-1, metavar="[ROOM|-]...", callback=checked_room)
-@click.option(
-    "--from-file",
-    "files",
-    multiple=True,
-    metavar="FILE",
-    type=click.Path(exists=True, dir_okay=False, readable=True, allow_dash=True),
-    help="Read room SIDs from a file, one a line; blank lines and # comments are passed over.",
-)
+@rooms_argument
+@files_option
 @click.option(
     "--status",
     type=click.Choice([status.value for status in RecordingStatus], case_sensitive=False),
     help="Only recordings with this status. Deleted ones are listed only when asked for.",
 )
 @click.option("--source-sid", metavar="SID", help="Only recordings of this track (MT...).")
-@click.option(
-    "--after",
-    type=Instant(),
-    metavar="INSTANT",
-    help="Only recordings that started then or later: 2026-03-01T09:30:00Z.",
-)
-@click.option("--before", type=Instant(), metavar="INSTANT", help="Only recordings that started before then.")
+@window_options("recordings that started")
 @click.option(
     "--page-size",
     type=click.IntRange(1, MAX_PAGE_SIZE),
@@ -69,14 +60,7 @@ Examples:
     help="Recordings per request. By default as many as allowed and needed.",
 )
 @click.option("--limit", type=click.IntRange(0), metavar="N", help="At most so many recordings of each room.")
-@click.option(
-    "--base-url",
-    envvar="ROOMREC_BASE_URL",
-    default=DEFAULT_BASE_URL,
-    metavar="URL",
-    show_default=True,
-    help="Another endpoint, such as a gateway or 'roomrec simulate'; also $ROOMREC_BASE_URL.",
-)
+@base_url_option
 @click.option(
     "--timeout", type=float, metavar="SECONDS", help="How long a page may take, with all its retries. By default 300."
 )
@@ -85,6 +69,13 @@ Examples:
     "as_json",
     default=None,
     help="JSON, one recording a line, or a table. By default a table on a terminal, JSON elsewhere.",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write a file instead: .jsonl, .csv or .parquet. It is there only when the list is complete.",
 )
 @click.option(
     "--progress/--no-progress",
@@ -103,6 +94,7 @@ def list_recordings(
     base_url: str,
     timeout: float | None,
     as_json: bool | None,
+    output: Path | None,
     progress: bool | None,
 ) -> int:
     """List the recordings of rooms, many rooms at once.
@@ -123,49 +115,55 @@ def list_recordings(
         page_size=page_size,
         limit=limit,
     )
-    tabular = sys.stdout.isatty() if as_json is None else not as_json
-    shown = not tabular and (_goes_to_file() if progress is None else progress)
-    listing = _Listing(RoomSources(rooms, files), tabular=tabular, with_progress=shown)
-    return asyncio.run(listing.run(_client(base_url, timeout), options))
+    if output is not None and as_json is not None:
+        raise click.UsageError("--output goes with neither --json nor --table: the file's ending says what it is")
+    if output is not None:
+        format_of(output)
+    tabular = output is None and (sys.stdout.isatty() if as_json is None else not as_json)
+    goes_to_file = output is not None or _stdout_goes_to_file()
+    listing = _Listing(
+        RoomSources(rooms, files),
+        output=output,
+        tabular=tabular,
+        with_progress=not tabular and (goes_to_file if progress is None else progress),
+    )
+    return asyncio.run(listing.run(client_from(base_url, timeout), options))
 
 
-def _client(base_url: str, timeout: float | None) -> RecordingsClient:
-    try:
-        credentials = Credentials.from_env()
-    except ConfigurationError as error:
-        raise ConfigurationError(f"{error}. 'roomrec demo' needs none") from None
-    return RecordingsClient(credentials, base_url=base_url, timeout=timeout)
-
-
-def _goes_to_file() -> bool:
+def _stdout_goes_to_file() -> bool:
     # What reads a pipe may write to the same terminal, and progress would be drawn over it.
     return not stat.S_ISFIFO(os.fstat(sys.stdout.fileno()).st_mode)
 
 
 @attrs.define
 class _Listing:
-    """One run of the command: where the rooms come from, how recordings are printed, and what has been counted."""
+    """One run of the command: where the rooms come from, where recordings go, and what has been counted."""
 
     sources: RoomSources
+    output: Path | None
     tabular: bool
     with_progress: bool
-    errors: Console = attrs.field(factory=lambda: Console(stderr=True, highlight=False))
+    failures: Failures = attrs.field(factory=Failures)
     rooms: int = 0
     recordings: int = 0
-    failed: int = 0
 
     async def run(self, client: RecordingsClient, options: RoomOptions) -> int:
         """List everything. The result is the exit code."""
-        async with client, aclosing(self._room_sids()) as room_sids, LineWriter() as output:
-            recordings = self._counted(client.stream(room_sids, on_error=self._room_failed, **options))
-            lines = _table_lines(recordings) if self.tabular else _json_lines(recordings)
+        async with client, aclosing(self._room_sids()) as room_sids:
+            recordings = self._counted(client.stream(room_sids, on_error=self.failures.of_room, **options))
             with self._progress(client):
-                async with aclosing(recordings), aclosing(lines):
-                    async for line in lines:
-                        await output.write(line)
-        if self.tabular and self.errors.is_terminal:
-            self._say(f"{counted(self.recordings, 'recording')} of {self._rooms_told()}")
-        return 1 if self.failed else 0
+                async with aclosing(recordings):
+                    await (self._print(recordings) if self.output is None else _write(self.output, recordings))
+        if self.output is not None or (self.tabular and self.failures.console.is_terminal):
+            into = f" in {self.output}" if self.output is not None else ""
+            self.failures.say(f"{counted(self.recordings, 'recording')} of {self._rooms_told()}{into}")
+        return self.failures.exit_code
+
+    async def _print(self, recordings: Recordings) -> None:
+        lines = _table_lines(recordings) if self.tabular else _json_lines(recordings)
+        async with LineWriter() as output, aclosing(lines):
+            async for line in lines:
+                await output.write(line)
 
     async def _room_sids(self) -> AsyncGenerator[str, None]:
         async for room_sid in self.sources.sids(self._line_refused):
@@ -178,24 +176,12 @@ class _Listing:
                 self.recordings += 1
                 yield recording
 
-    def _room_failed(self, result: RoomResult) -> None:
-        if isinstance(result.error, AuthenticationError):
-            # It would be the same with every other room.
-            raise result.error
-        if result.error is not None:
-            self.failed += 1
-            self._say(f"{plain(result.room_sid)}: {failure_told(result.error)}")
-
     def _line_refused(self, place: str, reason: str) -> None:
         self.rooms += 1
-        self.failed += 1
-        self._say(f"{plain(place)}: {plain(reason)}")
-
-    def _say(self, line: str) -> None:
-        self.errors.print(Text(line), soft_wrap=True)
+        self.failures.of_line(place, reason)
 
     def _rooms_told(self) -> str:
-        return counted(self.rooms, "room") + (f", {self.failed:,} failed" if self.failed else "")
+        return counted(self.rooms, "room") + self.failures.told
 
     def _progress(self, client: RecordingsClient) -> AbstractContextManager[object]:
         if not self.with_progress:
@@ -205,7 +191,7 @@ class _Listing:
             pace, in_flight = pace_told(self.recordings, elapsed), client.limiter.in_flight
             return f"{self._rooms_told()} · {pace} · {in_flight} in flight · {length_told(elapsed)}"
 
-        return progress_shown(self.errors, tell)
+        return progress_shown(self.failures.console, tell)
 
 
 async def _json_lines(recordings: Recordings) -> AsyncGenerator[str, None]:
@@ -215,17 +201,23 @@ async def _json_lines(recordings: Recordings) -> AsyncGenerator[str, None]:
 
 async def _table_lines(recordings: Recordings) -> AsyncGenerator[str, None]:
     console = Console(highlight=False)
-    table, room_sid = RecordingTable(console.width), None
+    table, room_sid = Table.of_recordings(console.width), None
     async for recording in recordings:
         if recording.room_sid != room_sid:
             if room_sid is not None:
                 yield "\n"
             room_sid = recording.room_sid
-            yield _rendered(console, table.heading(room_sid or "?"))
-        yield _rendered(console, table.row(recording))
+            yield rendered(console, room_heading(room_sid or "?"), table.titles())
+        yield rendered(console, table.row(recording))
 
 
-def _rendered(console: Console, text: Text) -> str:
-    with console.capture() as capture:
-        console.print(text, soft_wrap=True)
-    return capture.get()
+async def _write(path: Path, recordings: Recordings) -> None:
+    """Write a table's file, some rows at a time: disks are slow, and the event loop must not wait for them."""
+    with open_table(path, recording_columns(), format_of(path)) as table:
+        rows: list[Recording] = []
+        async for recording in recordings:
+            rows.append(recording)
+            if len(rows) >= _ROWS_AT_ONCE:
+                await in_thread(partial(table.write, [to_dict(row) for row in rows]))
+                rows.clear()
+        table.write(to_dict(row) for row in rows)

@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 import attrs
 from rich.cells import set_cell_size
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.filesize import decimal
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, SpinnerColumn, Task
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 from rich.text import Text
 
 from roomrec_async.errors import APIError, RoomRecError, TransportError
-from roomrec_async.models import Recording
+from roomrec_async.models import Recording, Room
+
+_Model = TypeVar("_Model", Recording, Room)
 
 _GAP: Final = "  "
 _NOTHING: Final = "-"
-_TRACK_AT_LEAST: Final = 12
-_TRACK_AT_MOST: Final = 40
-_BAR_AT_LEAST, _BAR_AT_MOST, _BESIDE_THE_BAR = 8, 40, 70
+_LAST_AT_LEAST: Final = 12
+_LAST_AT_MOST: Final = 40
+_BAR_AT_LEAST, _BAR_AT_MOST, _BESIDE_THE_BAR, _BESIDE_THE_BYTES = 8, 40, 70, 90
 
 
 def plain(text: str) -> str:
@@ -67,10 +79,10 @@ def counted(count: int, noun: str) -> str:
 
 
 @attrs.frozen
-class _Column:
+class _Column(Generic[_Model]):
     title: str
     width: int
-    value: Callable[[Recording], str]
+    value: Callable[[_Model], str]
     right: bool = False
 
     def cell(self, text: str) -> str:
@@ -80,60 +92,82 @@ class _Column:
         return set_cell_size(text, self.width)
 
 
-def _started(recording: Recording) -> str:
-    return _instant_told(recording.date_created) if recording.date_created else _NOTHING
+def _instant_told(instant: datetime | None) -> str:
+    return _NOTHING if instant is None else instant.astimezone(UTC).strftime("%Y-%m-%d %H:%M")
 
 
-def _instant_told(instant: datetime) -> str:
-    return instant.astimezone(UTC).strftime("%Y-%m-%d %H:%M")
+def _or_nothing(value: int | None, told: Callable[[int], str]) -> str:
+    return _NOTHING if value is None else told(value)
 
 
-# In the order of importance: a narrow terminal shows as many as fit.
-_COLUMNS: Final = (
-    _Column("recording", 34, lambda recording: plain(recording.sid or _NOTHING)),
-    _Column("type", 5, lambda recording: plain(recording.type or _NOTHING)),
-    _Column("status", 10, lambda recording: plain(recording.status or _NOTHING)),
-    _Column("started (UTC)", 16, _started),
-    _Column(
-        "length",
-        7,
-        lambda recording: _NOTHING if recording.duration is None else length_told(recording.duration),
-        right=True,
-    ),
-    _Column("size", 8, lambda recording: _NOTHING if recording.size is None else size_told(recording.size), right=True),
+# In the order of importance: a narrow terminal shows as many as fit, and the last one gets what is left.
+_OF_RECORDINGS: Final = (
+    _Column[Recording]("recording", 34, lambda recording: plain(recording.sid or _NOTHING)),
+    _Column[Recording]("type", 5, lambda recording: plain(recording.type or _NOTHING)),
+    _Column[Recording]("status", 10, lambda recording: plain(recording.status or _NOTHING)),
+    _Column[Recording]("started (UTC)", 16, lambda recording: _instant_told(recording.date_created)),
+    _Column[Recording]("length", 7, lambda recording: _or_nothing(recording.duration, length_told), right=True),
+    _Column[Recording]("size", 8, lambda recording: _or_nothing(recording.size, size_told), right=True),
+    _Column[Recording]("track", _LAST_AT_MOST, lambda recording: plain(recording.track_name or _NOTHING)),
+)
+_OF_ROOMS: Final = (
+    _Column[Room]("room", 34, lambda room: plain(room.sid or _NOTHING)),
+    _Column[Room]("status", 11, lambda room: plain(room.status or _NOTHING)),
+    _Column[Room]("created (UTC)", 16, lambda room: _instant_told(room.date_created)),
+    _Column[Room]("length", 7, lambda room: _or_nothing(room.duration, length_told), right=True),
+    _Column[Room]("type", 12, lambda room: plain(room.type or _NOTHING)),
+    _Column[Room]("name", _LAST_AT_MOST, lambda room: plain(room.unique_name or _NOTHING)),
 )
 
 
-class RecordingTable:
-    """Recordings as rows, one by one: nothing is kept.
+class Table(Generic[_Model]):
+    """Records as rows, one by one: nothing is kept."""
 
-    Args:
-        width: how many characters fit into a line.
-    """
+    def __init__(self, columns: Sequence[_Column[_Model]], width: int) -> None:
+        self._columns: list[_Column[_Model]] = list(_fitting(columns, width))
 
-    def __init__(self, width: int) -> None:
-        self._columns = list(_fitting(width))
+    @classmethod
+    def of_recordings(cls, width: int) -> Table[Recording]:
+        """Recordings, in lines of so many characters."""
+        return Table(_OF_RECORDINGS, width)
 
-    def heading(self, room_sid: str) -> Text:
-        """What goes above the rows of a room."""
-        titles = _GAP.join(column.cell(column.title) for column in self._columns)
-        return Text.assemble((f"Room {plain(room_sid)}\n", "bold"), (titles.rstrip(), "dim"))
+    @classmethod
+    def of_rooms(cls, width: int) -> Table[Room]:
+        """Rooms, in lines of so many characters."""
+        return Table(_OF_ROOMS, width)
 
-    def row(self, recording: Recording) -> Text:
-        """One recording."""
-        cells = [column.cell(column.value(recording)) for column in self._columns]
+    def titles(self) -> Text:
+        """What goes above the rows."""
+        return Text(_GAP.join(column.cell(column.title) for column in self._columns).rstrip(), "dim")
+
+    def row(self, record: _Model) -> Text:
+        """One record."""
+        cells = [column.cell(column.value(record)) for column in self._columns]
         return Text(_GAP.join(cells).rstrip())
 
 
-def _fitting(width: int) -> Iterator[_Column]:
-    left = width
-    for column in _COLUMNS:
+def _fitting(columns: Sequence[_Column[_Model]], width: int) -> Iterator[_Column[_Model]]:
+    left, last = width, columns[-1]
+    for column in columns[:-1]:
         if left < column.width:
             return
         yield column
         left -= column.width + len(_GAP)
-    if left >= _TRACK_AT_LEAST:
-        yield _Column("track", min(left, _TRACK_AT_MOST), lambda recording: plain(recording.track_name or _NOTHING))
+    if left >= _LAST_AT_LEAST:
+        yield attrs.evolve(last, width=min(left, last.width))
+
+
+def room_heading(room_sid: str) -> Text:
+    """What goes above the recordings of a room."""
+    return Text(f"Room {plain(room_sid)}", "bold")
+
+
+def rendered(console: Console, *lines: Text) -> str:
+    """Lines as they are written to this console."""
+    with console.capture() as capture:
+        for line in lines:
+            console.print(line, soft_wrap=True)
+    return capture.get()
 
 
 class _Told(ProgressColumn):
@@ -168,3 +202,43 @@ def progress_shown(
     with progress:
         task = progress.add_task("", total=rooms)
         yield lambda: progress.advance(task)
+
+
+@contextmanager
+def transfers_shown(
+    console: Console, amounts: Callable[[], tuple[int, int]], tell: Callable[[float], str]
+) -> Iterator[None]:
+    """One line of progress for bytes on a terminal, gone at the end; nothing elsewhere.
+
+    Args:
+        console: where.
+        amounts: how many bytes have arrived at the moment, and how many there are to be.
+        tell: what the line says beside them; it is given the seconds since the beginning.
+    """
+    bar = BarColumn(bar_width=max(_BAR_AT_LEAST, min(_BAR_AT_MOST, console.width - _BESIDE_THE_BYTES)))
+    columns = (bar, DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn(), _Told(tell))
+    with _Polled(amounts, *columns, console=console, transient=True, disable=not console.is_terminal):
+        yield
+
+
+class _Polled(Progress):
+    """Progress that asks for its numbers whenever it is drawn."""
+
+    def __init__(
+        self,
+        amounts: Callable[[], tuple[int, int]],
+        *columns: ProgressColumn,
+        console: Console,
+        transient: bool,
+        disable: bool,
+    ) -> None:
+        self._amounts = amounts
+        super().__init__(*columns, console=console, transient=transient, disable=disable)
+        self._bytes = self.add_task("", total=0)
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        """What is drawn."""
+        if self.task_ids:
+            completed, total = self._amounts()
+            self.update(self._bytes, completed=completed, total=total)
+        return super().get_renderables()

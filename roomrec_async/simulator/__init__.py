@@ -10,12 +10,15 @@ fixtures, and ``faults`` what can be made to go wrong.
 from . import faults
 from .api import EMPTY_EXAMPLE_ROOM_SID, EXAMPLE_ROOM_SID
 from .data import LazyRoomSids, World
-from .server import ReceivedRequest, Simulator, Statistics
+from .receiving import ReceivedRequest, Statistics
+from .server import Simulator
+from .store import MediaStore
 
 __all__ = [
     "EMPTY_EXAMPLE_ROOM_SID",
     "EXAMPLE_ROOM_SID",
     "LazyRoomSids",
+    "MediaStore",
     "ReceivedRequest",
     "Simulator",
     "Statistics",

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from http import HTTPStatus
 from importlib.resources import files
 from typing import Final
 
 import attrs
+from multidict import MultiMapping
 
-from .data import RoomData, World
-from .pages import PageTokens, body, cut
-from .parameters import RecordingParameters, RoomParameters
+from .account import AccountCandidates
+from .data import EPOCH, RoomData, World
+from .pages import Ascending, PageTokens, body, cut
+from .parameters import AccountRecordingParameters, RecordingParameters, RoomParameters
 from .refusals import not_found
+
+_32_BITS: Final = 2**32 - 1
 
 EXAMPLE_ROOM_SID: Final = "RM" + "a" * 32
 """The room whose list is the reference's example with one recording, byte for byte."""
@@ -56,18 +62,62 @@ class Api:
             created_before=parameters.created_before,
             source_sid=parameters.source_sid,
         )
-        page = cut(candidates, wanted, PageTokens(self.world.secret, path, parameters))
+        page = cut(Ascending(candidates), wanted, PageTokens(self.world.secret, path, parameters))
         records = room.recordings_json(page.indices, self.base_url)
         return body("recordings", self.base_url + path, page, parameters, records)
 
     def fetch_recording(self, room_sid: str, sid: str) -> bytes:
         """``GET /v1/Rooms/{RoomSid}/Recordings/{Sid}``."""
         path = f"/v1/Rooms/{room_sid}/Recordings/{sid}"
-        room = self._room(room_sid, path)
-        index = room.recording_index(sid)
-        if index is None:
-            raise not_found(path)
+        room, index = self.find_recording(room_sid, sid, path)
         return room.recordings_json([index], self.base_url)[0].encode()
+
+    def list_account_recordings(self, query: MultiMapping[str]) -> bytes:
+        """``GET /v1/Recordings``."""
+        path = "/v1/Recordings"
+        parameters = AccountRecordingParameters.parse(query)
+        candidates = AccountCandidates(self.world, parameters)
+        page = cut(candidates, candidates.wanted, PageTokens(self.world.secret, path, parameters))
+        records = [
+            self.world.room(number >> 32).recordings_json([number & _32_BITS], self.base_url, of_account=True)[0]
+            for number in page.indices
+        ]
+        return body("recordings", self.base_url + path, page, parameters, records)
+
+    def fetch_account_recording(self, sid: str) -> bytes:
+        """``GET /v1/Recordings/{Sid}``."""
+        room, index = self.find_recording(None, sid, f"/v1/Recordings/{sid}")
+        return room.recordings_json([index], self.base_url, of_account=True)[0].encode()
+
+    def delete_recording(self, room_sid: str | None, sid: str, path: str, *, again: int) -> None:
+        """``DELETE /v1/Rooms/{RoomSid}/Recordings/{Sid}`` and ``DELETE /v1/Recordings/{Sid}``.
+
+        Args:
+            room_sid: the room; None where it is not in the path.
+            sid: the recording.
+            path: what was asked for.
+            again: the status of a second deletion.
+        """
+        room, index = self.find_recording(room_sid, sid, path)
+        if room.recording_status(index) == "deleted":
+            if again == HTTPStatus.NOT_FOUND:
+                raise not_found(path)
+            return
+        room.delete(index, int((datetime.now(UTC) - EPOCH).total_seconds()))
+
+    def find_media(self, room_sid: str | None, sid: str, path: str) -> tuple[RoomData, int]:
+        """``GET .../Recordings/{Sid}/Media``: the room of the recording whose media are to be had, and its index."""
+        room, index = self.find_recording(room_sid, sid, path)
+        if not room.has_media(index):
+            raise not_found(path)
+        return room, index
+
+    def find_recording(self, room_sid: str | None, sid: str, path: str) -> tuple[RoomData, int]:
+        """A recording's room, and its index there."""
+        found = self.world.find_recording(sid)
+        if found is None or room_sid not in (None, found[0].sid):
+            raise not_found(path)
+        return found
 
     def list_rooms(self, query: Mapping[str, str]) -> bytes:
         """``GET /v1/Rooms``."""
@@ -82,7 +132,7 @@ class Api:
             created_before=parameters.created_before,
             unique_name=parameters.unique_name,
         )
-        page = cut(candidates, wanted, PageTokens(self.world.secret, path, parameters))
+        page = cut(Ascending(candidates), wanted, PageTokens(self.world.secret, path, parameters))
         rooms = [_json(self.world.room(index).to_dict(self.base_url)) for index in page.indices]
         return body("rooms", self.base_url + path, page, parameters, rooms)
 

@@ -68,9 +68,9 @@ _REGIONS = ("us1", "us1", "ie1", "de1", "sg1", "jp1", "au1", "br1")
 _NAMED_ROOM = re.compile(r"daily-standup-([0-9]{1,12})")
 
 _RECORDING = (
-    '{"sid":"%%s","url":"%(room)s/Recordings/%%s","size":%%s,"type":"%%s","codec":"%%s",'
-    '"links":{"media":"%(room)s/Recordings/%%s/Media"},"offset":%%d,"status":"%%s","duration":%%s,'
-    '"room_sid":"%(room_sid)s","source_sid":"%%s","track_name":%%s,"account_sid":"%(account_sid)s",'
+    '{"sid":"%%s","url":"%(list)s/%%s","size":%%s,"type":"%%s","codec":"%%s",'
+    '"links":{"media":"%(list)s/%%s/Media"},"offset":%%d,"status":"%%s","duration":%%s,'
+    '%(own_room)s"source_sid":"%%s","track_name":%%s,"account_sid":"%(account_sid)s",'
     '"date_created":"%%s","date_deleted":%%s,"date_updated":"%%s",'
     '"grouping_sids":{"room_sid":"%(room_sid)s","participant_sid":"%%s"},"encryption_key":%(encryption_key)s,'
     '"container_format":"%%s","media_external_location":%%s}'
@@ -148,7 +148,8 @@ class RoomData:
 
     def recording_status(self, index: int) -> str:
         """The ``status`` of a recording, without computing the rest of it."""
-        if (index * (self.total - self.shown) + self.salt) % self.total < self.total - self.shown:
+        deleted = (index * (self.total - self.shown) + self.salt) % self.total < self.total - self.shown
+        if deleted or self.index << 32 | index in self.world.deletions:
             return "deleted"
         return _STATUSES[((index + self.salt) * _SPREAD_32 >> 16) % len(_STATUSES)]
 
@@ -166,10 +167,43 @@ class RoomData:
             return None
         return number & _32_BITS
 
-    def recordings_json(self, indices: Sequence[int], base_url: str) -> list[str]:
-        """Recordings as compact JSON, with URLs below ``base_url``."""
+    def recording_sid(self, index: int) -> str:
+        """The SID of a recording."""
+        return self.world.recording_sids.sid(self.index << 32 | index)
+
+    def recording_type(self, index: int) -> str:
+        """The ``type`` of a recording."""
+        return self._kind(index)[0]
+
+    def container(self, index: int) -> str:
+        """The ``container_format`` of a recording."""
+        return self._kind(index)[2]
+
+    def participant_sid(self, index: int) -> str:
+        """The participant whose track was recorded."""
+        return self.world.participant_sids.sid(self.index << 32 | index % self.tracks // 2)
+
+    def has_media(self, index: int) -> bool:
+        """Whether the provider stores the media of a recording."""
+        return self.recording_status(index) == "completed" and self.bucket is None
+
+    def media_size(self, index: int) -> int:
+        """How many bytes the media of a completed recording have."""
+        _, draw, small, _ = self.world.recording_sids.words(self.index << 32 | index)
+        return self._size(self.recording_type(index), self._lasted(index, draw), small)
+
+    def delete(self, index: int, now: int) -> None:
+        """Delete a recording's media, at this instant or at its end, whichever is later."""
+        _, draw, _, _ = self.world.recording_sids.words(self.index << 32 | index)
+        ended = self.created(index) + self._lasted(index, draw)
+        self.world.deletions[self.index << 32 | index] = max(now, ended)
+
+    def recordings_json(self, indices: Sequence[int], base_url: str, *, of_account: bool = False) -> list[str]:
+        """Recordings as compact JSON, with URLs below ``base_url``: as the room lists them, or as the account does."""
+        path = "/v1/Recordings" if of_account else f"/v1/Rooms/{self.sid}/Recordings"
         template = _RECORDING % {
-            "room": f"{base_url}/v1/Rooms/{self.sid}".replace("%", "%%"),
+            "list": f"{base_url}{path}".replace("%", "%%"),
+            "own_room": "" if of_account else f'"room_sid":"{self.sid}",',
             "room_sid": self.sid,
             "account_sid": self.world.account_sid,
             "encryption_key": json.dumps(self.encryption_key),
@@ -212,6 +246,23 @@ class RoomData:
             },
         }
 
+    def _kind(self, index: int) -> tuple[str, str, str]:
+        track = index % self.tracks
+        return _kind(track, self.world.track_sids.words(self.index << 32 | track)[1])
+
+    def _lasted(self, index: int, draw: int) -> int:
+        return 1 + draw % max(1, min(self.started + self.lasted - self.created(index), _LONGEST_RECORDING))
+
+    def _size(self, kind: str, lasted: int, draw: int) -> int:
+        bounds = self.world.media_size
+        if bounds is not None:
+            return bounds[0] + draw % (bounds[1] - bounds[0] + 1)
+        bytes_per_second = 125_000 if kind == "video" else 4_000
+        return lasted * bytes_per_second + draw % bytes_per_second
+
+    def _deleted(self, number: int, drawn: int) -> int:
+        return self.world.deletions.get(number, drawn)
+
     def _of_track(self, source_sid: str) -> range:
         number = self.world.track_sids.number(source_sid)
         if number is None or number >> 32 != self.index or number & _32_BITS >= self.tracks:
@@ -228,9 +279,9 @@ class RoomData:
         source_sid = self.world.track_sids.sid_from(room | track, track_first)
         kind, codec, container = _kind(track, track_draw)
         status, created = self.recording_status(index), self.created(index)
-        lasted = 1 + draw % max(1, min(self.started + self.lasted - created, _LONGEST_RECORDING))
-        deleted = created + lasted + small % _RETENTION if status == "deleted" else None
-        size, duration = _extent(status, kind, lasted, small)
+        lasted = self._lasted(index, draw)
+        deleted = self._deleted(number, created + lasted + small % _RETENTION) if status == "deleted" else None
+        size, duration = _extent(status, self._size(kind, lasted, small), lasted)
         named = track_draw >> 16 & 1
         return (
             sid,
@@ -262,21 +313,35 @@ class World:
         recordings_per_room: how many recordings a list without a filter shows for each room: a number, or the
             smallest and the largest number. The deleted ones come on top, about one in nine.
 
+        media_size: how many bytes the media of each recording have: a number, or the smallest and the largest number.
+            By default as many as tracks of their length have, up to gigabytes.
+
+    Attributes:
+        deletions: what was deleted through the API: the number of each recording, and when.
+
     Raises:
         InvalidArgumentError: a number is negative or beyond 2**31, or the bounds are the wrong way round.
     """
 
-    def __init__(self, seed: int = 0, rooms: int = 20, recordings_per_room: int | tuple[int, int] = (0, 120)) -> None:
-        low, high = (
-            (recordings_per_room, recordings_per_room) if isinstance(recordings_per_room, int) else recordings_per_room
-        )
+    def __init__(
+        self,
+        seed: int = 0,
+        rooms: int = 20,
+        recordings_per_room: int | tuple[int, int] = (0, 120),
+        media_size: int | tuple[int, int] | None = None,
+    ) -> None:
+        low, high = _bounds(recordings_per_room)
         if not 0 <= rooms <= 2**31:
             raise InvalidArgumentError(f"rooms must lie between 0 and 2**31, not {rooms}")
         if not 0 <= low <= high <= 2**31:
             raise InvalidArgumentError(
                 f"recordings_per_room must lie between 0 and 2**31, or be two such bounds, not {recordings_per_room!r}"
             )
+        if media_size is not None and not 0 <= _bounds(media_size)[0] <= _bounds(media_size)[1]:
+            raise InvalidArgumentError(f"media_size must be a number of bytes, or two such bounds, not {media_size!r}")
         self.rooms = rooms
+        self.media_size = None if media_size is None else _bounds(media_size)
+        self.deletions: dict[int, int] = {}
         self._low, self._choices = low, high - low + 1
         self.secret = blake2b(str(seed).encode(), digest_size=32, person=b"roomrec").digest()
         self.account_sid = f"AC{self._secret_text('account')}"
@@ -298,6 +363,14 @@ class World:
         """The room with this SID; None if there is none."""
         index = self._room_sids.number(sid)
         return None if index is None or index >= self.rooms else self.room(index)
+
+    def find_recording(self, sid: str) -> tuple[RoomData, int] | None:
+        """The room of this recording and its index there; None if there is none."""
+        number = self.recording_sids.number(sid)
+        if number is None or number >> 32 >= self.rooms:
+            return None
+        room = self.room(number >> 32)
+        return (room, number & _32_BITS) if number & _32_BITS < room.total else None
 
     def room(self, index: int) -> RoomData:
         """The room at this index in :attr:`room_sids`."""
@@ -336,6 +409,12 @@ class World:
         """The indices of the rooms that these filters leave, oldest first; a status is not looked at."""
         found = range(self.rooms) if unique_name is None else self._named(unique_name)
         return _between(found, self.room_started, created_from, created_before)
+
+    def rooms_under_way(self, start: datetime | None, end: datetime | None) -> range:
+        """The indices of the rooms that may have recordings from ``start`` to before ``end``, and of few others."""
+        longest = min(max(600 + 4 * _HOUR, 4 * (self._low + self._choices)), _LONGEST_ROOM)
+        earliest = None if start is None else start - timedelta(seconds=longest)
+        return _between(range(self.rooms), self.room_started, earliest, end)
 
     def _named(self, unique_name: str) -> range:
         match = _NAMED_ROOM.fullmatch(unique_name)
@@ -388,6 +467,10 @@ class LazyRoomSids(Sequence[str]):
         return f"<{len(self)} room SIDs>"
 
 
+def _bounds(value: int | tuple[int, int]) -> tuple[int, int]:
+    return (value, value) if isinstance(value, int) else value
+
+
 def _mask(first_word: int) -> int:
     return (first_word * _SPREAD_64 >> 32) & _64_BITS
 
@@ -409,14 +492,13 @@ def _kind(track: int, draw: int) -> tuple[str, str, str]:
     return "video", _VIDEO_CODECS[draw % len(_VIDEO_CODECS)], "mkv"
 
 
-def _extent(status: str, kind: str, lasted: int, draw: int) -> tuple[str, str]:
+def _extent(status: str, size: int, lasted: int) -> tuple[str, str]:
     """Size and duration, as JSON."""
     if status == "processing":
         return "null", "null"
     if status == "failed":
         return "0", "0"
-    bytes_per_second = 125_000 if kind == "video" else 4_000
-    return str(lasted * bytes_per_second + draw % bytes_per_second), str(lasted)
+    return str(size), str(lasted)
 
 
 @lru_cache(maxsize=366)

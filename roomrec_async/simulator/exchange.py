@@ -66,7 +66,8 @@ class Exchange:
 
     def _compress(self, response: web.Response) -> None:
         body = body_of(response)
-        if len(body) < _COMPRESSED_FROM or not _takes_gzip(self.request.headers.get("Accept-Encoding", "")):
+        text = response.content_type.startswith(("text/", "application/json"))
+        if not text or len(body) < _COMPRESSED_FROM or not _takes_gzip(self.request.headers.get("Accept-Encoding", "")):
             return
         response.body = gzip.compress(body, compresslevel=1, mtime=0)
         response.headers["Content-Encoding"] = "gzip"

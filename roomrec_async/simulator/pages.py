@@ -5,9 +5,10 @@ from __future__ import annotations
 import hmac
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from hashlib import blake2b
 from itertools import islice
+from typing import Protocol
 from urllib.parse import urlencode
 
 import attrs
@@ -69,7 +70,35 @@ class PageTokens:
         return blake2b(signed.encode(), key=self.secret, digest_size=16).hexdigest()
 
 
-def cut(candidates: range, wanted: Callable[[int], bool], tokens: PageTokens) -> Page:
+class Candidates(Protocol):
+    """Numbers of records, in the order of a list."""
+
+    def onwards(self, number: int | None) -> Iterator[int]:
+        """From this one on, or from the first."""
+
+    def backwards(self, number: int) -> Iterator[int]:
+        """Those before this one, the nearest first."""
+
+
+@attrs.frozen
+class Ascending:
+    """Candidates that are a range of rising numbers."""
+
+    numbers: range
+
+    def onwards(self, number: int | None) -> Iterator[int]:
+        """From this one on, or from the first."""
+        return iter(self.numbers if number is None else self.numbers[self._place(number) :])
+
+    def backwards(self, number: int) -> Iterator[int]:
+        """Those before this one, the nearest first."""
+        return reversed(self.numbers[: self._place(number)])
+
+    def _place(self, number: int) -> int:
+        return max(0, -(-(number - self.numbers.start) // self.numbers.step))
+
+
+def cut(candidates: Candidates, wanted: Callable[[int], bool], tokens: PageTokens) -> Page:
     """The page that the parameters ask for.
 
     No more of the list is looked at than the page and the one record that tells whether another page follows, so that
@@ -79,14 +108,15 @@ def cut(candidates: range, wanted: Callable[[int], bool], tokens: PageTokens) ->
         RefusedError: 400/20001, the page token is not one of this list.
     """
     size, token = tokens.parameters.page_size, tokens.parameters.page_token
-    kind, index = tokens.read(token) if token is not None else ("A", 0)
-    if kind == "B":
-        index = _start_of_page_before(candidates, wanted, index, size)
-    found = list(islice(filter(wanted, _from(candidates, index)), size + 1))
+    kind, number = tokens.read(token) if token is not None else ("A", None)
+    if kind == "B" and number is not None:
+        before = list(islice(filter(wanted, candidates.backwards(number)), size))
+        number = before[-1] if before else None
+    found = list(islice(filter(wanted, candidates.onwards(number)), size + 1))
     return Page(
         indices=found[:size],
         next_token=tokens.make("A", found[size]) if len(found) > size else None,
-        previous_token=tokens.make("B", index) if tokens.parameters.page > 0 else None,
+        previous_token=_previous(tokens, number, found),
     )
 
 
@@ -121,12 +151,8 @@ def _meta(key: str, url: str, page: Page, parameters: PageParameters) -> dict[st
     }
 
 
-def _from(candidates: range, index: int) -> range:
-    """The candidates from this index on."""
-    return candidates[max(0, -(-(index - candidates.start) // candidates.step)) :]
-
-
-def _start_of_page_before(candidates: range, wanted: Callable[[int], bool], index: int, size: int) -> int:
-    before = candidates[: len(candidates) - len(_from(candidates, index))]
-    found = list(islice(filter(wanted, reversed(before)), size))
-    return found[-1] if found else 0
+def _previous(tokens: PageTokens, number: int | None, found: Sequence[int]) -> str | None:
+    if tokens.parameters.page == 0:
+        return None
+    begins = number if number is not None else next(iter(found), 0)
+    return tokens.make("B", begins)

@@ -8,15 +8,21 @@ from datetime import datetime
 from typing import Final, Self
 
 import attrs
+from multidict import MultiMapping
 
 from .refusals import bad_parameter
 
 DEFAULT_PAGE_SIZE: Final = 50
 MAX_PAGE_SIZE: Final = 1000
+MAX_ACCOUNT_PAGE_SIZE: Final = 100
+DEFAULT_TTL: Final = 600
+MAX_TTL: Final = 3600
+MEDIA_TYPES: Final = frozenset({"audio", "video", "data"})
+DISPOSITIONS: Final = frozenset({"attachment", "inline"})
 RECORDING_STATUSES: Final = frozenset({"processing", "completed", "deleted", "failed"})
 ROOM_STATUSES: Final = frozenset({"in-progress", "completed", "failed"})
 
-_SOURCE_SID = re.compile(r"[a-zA-Z]{2}[0-9a-fA-F]{32}")
+_SID = re.compile(r"[a-zA-Z]{2}[0-9a-fA-F]{32}")
 _INTEGER = re.compile(r"[0-9]{1,19}")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _DATE_TIME = re.compile(
@@ -87,6 +93,55 @@ class RoomParameters(PageParameters):
         )
 
 
+@attrs.frozen(kw_only=True)
+class AccountRecordingParameters(PageParameters):
+    """The parameters of ``GET /v1/Recordings``."""
+
+    status: str | None
+    source_sid: str | None
+    grouping_sids: tuple[str, ...]
+    created_from: datetime | None
+    created_before: datetime | None
+    media_type: str | None
+
+    @classmethod
+    def parse(cls, query: MultiMapping[str]) -> Self:
+        """Read a query, as :meth:`RecordingParameters.parse` does."""
+        grouping_sids = tuple(query.getall("GroupingSid", ()))
+        for sid in grouping_sids:
+            _check_sid("GroupingSid", sid)
+        grouped = tuple(("GroupingSid", sid) for sid in grouping_sids)
+        others = _given(query, "Status", "DateCreatedBefore", "DateCreatedAfter", "SourceSid", "MediaType")
+        return cls(
+            filters=others + grouped,
+            page_size=_page_size(query, MAX_ACCOUNT_PAGE_SIZE),
+            page=_page(query),
+            page_token=query.get("PageToken"),
+            status=_one_of(RECORDING_STATUSES, query, "Status"),
+            source_sid=_source_sid(query),
+            grouping_sids=grouping_sids,
+            created_from=_instant(query, "DateCreatedAfter"),
+            created_before=_instant(query, "DateCreatedBefore"),
+            media_type=_one_of(MEDIA_TYPES, query, "MediaType"),
+        )
+
+
+@attrs.frozen(kw_only=True)
+class MediaParameters:
+    """The parameters of a recording's ``Media``."""
+
+    ttl: int
+    disposition: str
+
+    @classmethod
+    def parse(cls, query: Mapping[str, str]) -> Self:
+        """Read a query, as :meth:`RecordingParameters.parse` does."""
+        ttl = _integer(query, "Ttl", DEFAULT_TTL)
+        if not 1 <= ttl <= MAX_TTL:
+            raise bad_parameter("Ttl", str(ttl))
+        return cls(ttl=ttl, disposition=_one_of(DISPOSITIONS, query, "ContentDisposition") or "attachment")
+
+
 def _given(query: Mapping[str, str], *names: str) -> tuple[tuple[str, str], ...]:
     return tuple((name, query[name]) for name in names if name in query)
 
@@ -100,9 +155,14 @@ def _one_of(values: frozenset[str], query: Mapping[str, str], name: str) -> str 
 
 def _source_sid(query: Mapping[str, str]) -> str | None:
     value = query.get("SourceSid")
-    if value is not None and not _SOURCE_SID.fullmatch(value):
-        raise bad_parameter("SourceSid", value)
+    if value is not None:
+        _check_sid("SourceSid", value)
     return value
+
+
+def _check_sid(name: str, value: str) -> None:
+    if not _SID.fullmatch(value):
+        raise bad_parameter(name, value)
 
 
 def _integer(query: Mapping[str, str], name: str, default: int) -> int:
@@ -114,9 +174,9 @@ def _integer(query: Mapping[str, str], name: str, default: int) -> int:
     return int(value)
 
 
-def _page_size(query: Mapping[str, str]) -> int:
+def _page_size(query: Mapping[str, str], most: int = MAX_PAGE_SIZE) -> int:
     size = _integer(query, "PageSize", DEFAULT_PAGE_SIZE)
-    if not 1 <= size <= MAX_PAGE_SIZE:
+    if not 1 <= size <= most:
         raise bad_parameter("PageSize", str(size))
     return size
 

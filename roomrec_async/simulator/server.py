@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
-from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import suppress
-from typing import TYPE_CHECKING, Final, cast
+from collections.abc import Iterator
+from http import HTTPStatus
+from typing import Final, Literal, TypeAlias, cast
 
 import aiohttp
-import attrs
 from aiohttp import web
 
 from roomrec_async.client import RecordingsClient
@@ -21,19 +20,16 @@ from roomrec_async.retry import RetryPolicy
 from roomrec_async.timeouts import Timeout
 
 from .api import Api
+from .content import private_key_pem
 from .data import LazyRoomSids, World
-from .exchange import Exchange
-from .faults import Fault
+from .parameters import MediaParameters
 from .quotas import SlidingWindow
+from .receiving import Handler, ReceivingServer
 from .refusals import RefusedError, method_not_allowed, not_found, too_many_requests, unauthenticated
-from .running import SocketServer
+from .store import MediaStore
 
-if TYPE_CHECKING:
-    from multidict import CIMultiDictProxy
+MediaAnswer: TypeAlias = Literal["json", "location", "ok"]
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-_REQUESTS_KEPT: Final = 10_000
 _CORS: Final = {
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Allow-Methods": "GET, POST, DELETE, OPTIONS",
@@ -43,56 +39,7 @@ _CORS: Final = {
 }
 
 
-@attrs.define(eq=False)
-class ReceivedRequest:
-    """A request that the simulator received.
-
-    Attributes:
-        method: the HTTP method.
-        path: the path, decoded.
-        query_string: the query as it came, still encoded.
-        headers: all headers as they came, the credentials too.
-        arrived_at: seconds on the clock of the simulator's event loop.
-        status: the status of the answer; None before it is sent, and if none is.
-    """
-
-    method: str
-    path: str
-    query_string: str
-    headers: CIMultiDictProxy[str]
-    arrived_at: float
-    status: int | None = None
-
-
-@attrs.define
-class Statistics:
-    """What the simulator has counted since it was created.
-
-    Attributes:
-        connections: connections that were accepted.
-        requests: requests that were received.
-        by_status: how many of them were answered with which HTTP status; those without an answer are missing.
-        refused: how many of them were over a quota or the concurrency limit.
-        in_flight: how many of them are being answered at present.
-        peak_in_flight: the largest number that ever were.
-    """
-
-    connections: int = 0
-    requests: int = 0
-    by_status: Counter[int] = attrs.field(factory=Counter)
-    refused: int = 0
-    in_flight: int = 0
-    peak_in_flight: int = 0
-
-
-@attrs.define
-class _Injected:
-    fault: Fault
-    times: int | None
-    path_contains: str
-
-
-class Simulator(SocketServer):
+class Simulator(ReceivingServer):
     """The recordings API with an account of made-up rooms, on a loopback socket.
 
     ``async with`` runs it in the running event loop, ``with`` in a thread of its own. Its settings are attributes of
@@ -111,6 +58,11 @@ class Simulator(SocketServer):
             None for no bound.
         latency: seconds that every admitted request takes, or the shortest and the longest time.
         retry_after: the ``Retry-After`` of a 429: seconds or an HTTP date. By default there is none.
+        media_size: how many bytes the media of each recording have: a number, or the smallest and the largest number.
+            By default as many as tracks of their length have, up to gigabytes.
+        media_answer: how ``Media`` says where they are: ``json``, a 302 with a JSON body; ``location``, a 302 with a
+            ``Location`` header; ``ok``, a 200 with the JSON body.
+        second_delete: the status of deleting what is deleted, which the provider does not document: 404 or 204.
 
     Raises:
         InvalidArgumentError: a number is out of range.
@@ -133,20 +85,24 @@ class Simulator(SocketServer):
         concurrency_limit: int | None = 100,
         latency: float | tuple[float, float] = 0.0,
         retry_after: str | None = None,
+        media_size: int | tuple[int, int] | None = None,
+        media_answer: MediaAnswer = "json",
+        second_delete: int = HTTPStatus.NOT_FOUND,
     ) -> None:
         super().__init__(host, port)
-        self.world = World(seed, rooms, recordings_per_room)
+        if second_delete not in (HTTPStatus.NOT_FOUND, HTTPStatus.NO_CONTENT):
+            raise InvalidArgumentError(f"second_delete must be 404 or 204, not {second_delete}")
+        self.world = World(seed, rooms, recordings_per_room, media_size)
+        self.store = MediaStore(self.world, host)
         self.reads_per_second = reads_per_second
         self.writes_per_second = writes_per_second
         self.concurrency_limit = concurrency_limit
         self.latency = latency
         self.retry_after = retry_after
-        self.stats = Statistics()
-        self.requests: deque[ReceivedRequest] = deque(maxlen=_REQUESTS_KEPT)
-        """The latest requests, oldest first; the last 10,000."""
+        self.media_answer: MediaAnswer = media_answer
+        self.second_delete = second_delete
         self._random = random.Random(seed)
         self._reads, self._writes = SlidingWindow(), SlidingWindow()
-        self._injected: list[_Injected] = []
         self._authorizations = {
             credentials.authorization for credentials in (self.credentials, self.api_key_credentials)
         }
@@ -182,6 +138,23 @@ class Simulator(SocketServer):
         except RefusedError:
             raise LookupError(room_sid) from None
 
+    def media(self, recording_sid: str) -> Iterator[bytes]:
+        """What a download of a recording must give, decrypted, in pieces.
+
+        Raises:
+            LookupError: the account has no such recording, or no media of it.
+        """
+        found = self.world.find_recording(recording_sid)
+        if found is None or not found[0].has_media(found[1]):
+            raise LookupError(recording_sid)
+        content = self.store.content(*found)
+        return content.pieces(0, content.size)
+
+    @property
+    def private_key_pem(self) -> bytes:
+        """The key that decrypts the media of those rooms whose recordings have an ``encryption_key``."""
+        return private_key_pem()
+
     def client(
         self,
         *,
@@ -200,28 +173,6 @@ class Simulator(SocketServer):
             timeout=timeout,
         )
 
-    def inject(self, fault: Fault, *, times: int | None = 1, path_contains: str = "") -> None:
-        """Let a fault happen to the next requests. Faults that wait for the same requests happen one after another.
-
-        Args:
-            fault: what happens; see :mod:`roomrec_async.simulator.faults`.
-            times: to how many requests; None for all, until :meth:`clear_faults`.
-            path_contains: only to requests with this in their path or query.
-
-        Raises:
-            InvalidArgumentError: ``times`` is not positive.
-        """
-        if times is not None and times < 1:
-            raise InvalidArgumentError(f"times must be at least 1, or None, not {times}")
-        self._injected.append(_Injected(fault, times, path_contains))
-
-    def clear_faults(self) -> None:
-        """Forget the faults that have not happened yet."""
-        self._injected.clear()
-
-    def _connected(self) -> None:
-        self.stats.connections += 1
-
     def _application(self) -> web.Application:
         app = web.Application(middlewares=[self._receive])
         for path, handler in (
@@ -229,9 +180,27 @@ class Simulator(SocketServer):
             ("/v1/Rooms/{sid}", self._fetch_room),
             ("/v1/Rooms/{room_sid}/Recordings", self._list_recordings),
             ("/v1/Rooms/{room_sid}/Recordings/{sid}", self._fetch_recording),
+            ("/v1/Rooms/{room_sid}/Recordings/{sid}/Media", self._locate_media),
+            ("/v1/Recordings", self._list_account_recordings),
+            ("/v1/Recordings/{sid}", self._fetch_account_recording),
+            ("/v1/Recordings/{sid}/Media", self._locate_media),
         ):
             app.router.add_get(path, handler, allow_head=False)
+        for path in ("/v1/Rooms/{room_sid}/Recordings/{sid}", "/v1/Recordings/{sid}"):
+            app.router.add_delete(path, self._delete_recording)
         return app
+
+    async def _start(self) -> None:
+        await self.store._start()
+        try:
+            await super()._start()
+        except BaseException:
+            await self.store._stop()
+            raise
+
+    async def _stop(self) -> None:
+        await super()._stop()
+        await self.store._stop()
 
     async def _list_rooms(self, request: web.Request) -> web.Response:
         return _ok(self._api.list_rooms(request.query))
@@ -245,52 +214,31 @@ class Simulator(SocketServer):
     async def _fetch_recording(self, request: web.Request) -> web.Response:
         return _ok(self._api.fetch_recording(request.match_info["room_sid"], request.match_info["sid"]))
 
+    async def _list_account_recordings(self, request: web.Request) -> web.Response:
+        return _ok(self._api.list_account_recordings(request.query))
+
+    async def _fetch_account_recording(self, request: web.Request) -> web.Response:
+        return _ok(self._api.fetch_account_recording(request.match_info["sid"]))
+
+    async def _delete_recording(self, request: web.Request) -> web.Response:
+        room_sid, sid = request.match_info.get("room_sid"), request.match_info["sid"]
+        self._api.delete_recording(room_sid, sid, request.path, again=self.second_delete)
+        return web.Response(status=HTTPStatus.NO_CONTENT)
+
+    async def _locate_media(self, request: web.Request) -> web.Response:
+        parameters = MediaParameters.parse(request.query)
+        room, index = self._api.find_media(request.match_info.get("room_sid"), request.match_info["sid"], request.path)
+        url = self.store.signed_url(room, index, parameters.ttl, parameters.disposition)
+        if self.media_answer == "location":
+            return web.Response(status=HTTPStatus.FOUND, headers={"Location": url})
+        found = _ok(json.dumps({"redirect_to": url}).encode())
+        if self.media_answer == "json":
+            found.set_status(HTTPStatus.FOUND)
+        return found
+
     @property
     def _api(self) -> Api:
         return Api(self.world, self.base_url)
-
-    @web.middleware
-    async def _receive(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Every request goes through here: note it, answer it or let a fault happen to it, send, and note the end."""
-        received = self._noted(request)
-
-        async def produce() -> web.Response:
-            return await self._normal_answer(request, handler, received.arrived_at)
-
-        self.stats.in_flight += 1
-        self.stats.peak_in_flight = max(self.stats.peak_in_flight, self.stats.in_flight)
-        try:
-            exchange, fault = Exchange(request, produce), self._next_fault(request)
-            response = await (fault.answer(exchange) if fault else produce())
-            if response is None:
-                # The connection is gone; aiohttp is content with anything.
-                return web.Response()
-            # A client that has gone away is none of the simulator's problems.
-            with suppress(ConnectionError):
-                await exchange.send(response)
-            received.status = response.status
-            self.stats.by_status[response.status] += 1
-            return response
-        finally:
-            self.stats.in_flight -= 1
-
-    def _noted(self, request: web.Request) -> ReceivedRequest:
-        now = asyncio.get_running_loop().time()
-        query = request.rel_url.raw_query_string
-        received = ReceivedRequest(request.method, request.path, query, request.headers, now)
-        self.requests.append(received)
-        self.stats.requests += 1
-        return received
-
-    def _next_fault(self, request: web.Request) -> Fault | None:
-        for waiting in self._injected:
-            if waiting.path_contains in request.path_qs:
-                if waiting.times is not None:
-                    waiting.times -= 1
-                    if not waiting.times:
-                        self._injected.remove(waiting)
-                return waiting.fault
-        return None
 
     async def _normal_answer(self, request: web.Request, handler: Handler, arrived_at: float) -> web.Response:
         # As many as are in flight now: a refusal, too, says how many it met.

@@ -20,7 +20,7 @@ from roomrec_async import (
     RoomRecError,
     RoomResult,
 )
-from roomrec_async.cli.rendering import RecordingTable, failure_told, length_told, plain
+from roomrec_async.cli.rendering import Table, failure_told, length_told, plain, room_heading
 from roomrec_async.cli.totals import Totals
 
 ROOM_SID = "RM" + "1" * 32
@@ -49,39 +49,39 @@ def on_a_terminal(text: Text) -> str:
 
 
 def test_a_wide_row_shows_everything() -> None:
-    row = RecordingTable(120).row(a_recording()).plain
+    row = Table.of_recordings(120).row(a_recording()).plain
     assert row.split() == f"RT{'2' * 32} audio completed 2026-02-28 23:00 1:02:03 2.0 MB microphone".split()
 
 
 @pytest.mark.parametrize(("width", "last"), [(40, "recording"), (80, "length"), (100, "size"), (104, "track")])
 def test_a_narrow_terminal_has_fewer_columns(width: int, last: str) -> None:
-    assert RecordingTable(width).heading(ROOM_SID).plain.split()[-1] == last
+    assert Table.of_recordings(width).titles().plain.split()[-1] == last
 
 
 @pytest.mark.parametrize("name", ["麦克风" * 30, "🎤" * 60, "e\u0301" * 80, "x" * 500, HOSTILE])
 @pytest.mark.parametrize("width", [80, 110, 120, 200])
 def test_no_row_is_wider_than_the_terminal(name: str, width: int) -> None:
-    row = on_a_terminal(RecordingTable(width).row(a_recording(track_name=name, status="s" * 99)))
+    row = on_a_terminal(Table.of_recordings(width).row(a_recording(track_name=name, status="s" * 99)))
     assert row.count("\n") == 1
     assert cell_len(row.rstrip("\n")) <= width
 
 
 @pytest.mark.parametrize("field", ["sid", "status", "type", "track_name"])
 def test_hostile_text_neither_steers_the_terminal_nor_is_markup(field: str) -> None:
-    shown = on_a_terminal(RecordingTable(200).row(a_recording(**{field: HOSTILE})))
+    shown = on_a_terminal(Table.of_recordings(200).row(a_recording(**{field: HOSTILE})))
     assert all(char.isprintable() for char in shown.rstrip("\n"))
     if field in ("sid", "track_name"):
         assert "[red]" in shown
 
 
 def test_a_hostile_room_cannot_steer_the_terminal() -> None:
-    title, _ = on_a_terminal(RecordingTable(80).heading(HOSTILE)).splitlines()
+    [title] = on_a_terminal(room_heading(HOSTILE)).splitlines()
     assert plain(HOSTILE) in title
     assert "\x07" not in title
 
 
 def test_an_empty_record_is_a_row_too() -> None:
-    assert set(RecordingTable(200).row(Recording()).plain.split()) == {"-"}
+    assert set(Table.of_recordings(200).row(Recording()).plain.split()) == {"-"}
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,17 @@ PUBLIC = [
     "from_dict",
     "to_dict",
 ]
-NOT_LOADED = ["click", "rich", "pytest", "cattrs", "sqlite3", "roomrec_async.archive", "roomrec_async.cli", "roomrec_async.integrations", "roomrec_async.simulator"]
+NOT_LOADED = [
+    "click",
+    "rich",
+    "pytest",
+    "cattrs",
+    "sqlite3",
+    "roomrec_async.archive",
+    "roomrec_async.cli",
+    "roomrec_async.integrations",
+    "roomrec_async.simulator",
+]
 # PEP 440, appendix B, without what normal forms do not have.
 PEP_440 = re.compile(
     r"([1-9][0-9]*!)?(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))*((a|b|rc)(0|[1-9][0-9]*))?"
