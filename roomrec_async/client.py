@@ -424,7 +424,7 @@ class RecordingsClient:
     ) -> Download:
         """Fetch a recording's media, whole and verified.
 
-        A file grows beside its place as ``NAME.KEY.part`` and takes its place when it is whole and on the disk. What an
+        A file grows beside its place as ``NAME.part`` and takes its place when it is whole and on the disk. What an
         interrupted download has left is gone on with, if it is of the same version. A file of the right name and size
         is not fetched again. Credentials go to the service, and never to the object store.
 

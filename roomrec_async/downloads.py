@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import os
 from collections.abc import AsyncGenerator, Callable, Iterable
-from contextlib import ExitStack, aclosing, closing
+from contextlib import aclosing, closing
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -15,7 +15,6 @@ import attrs
 from .errors import (
     DecryptionError,
     InvalidArgumentError,
-    MediaError,
     RequestTimeoutError,
     RoomRecError,
     VerificationError,
@@ -112,22 +111,23 @@ class DownloadOperation:
         there = await asyncio.to_thread(file_size, path)
         if there is not None and self._is_whole(there):
             return self._already_at(str(path), there)
-        with ExitStack() as files:
-            left = await asyncio.to_thread(PartFile.left_behind, path)
-            if left is not None:
-                files.callback(left.close)
-            await stream.begin(left.size if left else 0, lambda etag: left is not None and left.is_part_of(etag))
-            part = left if left is not None and stream.position else await _new_part(path, stream, left)
-            files.callback(part.close)
-            resumed_at, intake = part.size, self._intake(stream)
-            try:
-                await _fill(part, self._batches(stream), intake)
-                self._check(intake, stream)
-            except MediaError:
-                # What is not what it should be must not be resumed.
-                part.discard()
-                raise
+        part = await _opened(path)
+        try:
+            await stream.begin(part.size if part.version else 0, lambda etag: etag == part.version)
+            if not stream.position:
+                # Decrypted bytes do not tell where to go on in encrypted ones: they are the part of no version.
+                version = None if is_encrypted(stream.headers) else stream.etag
+                await asyncio.to_thread(part.begin, version)
+            resumed_at, intake = stream.position, self._intake(stream)
+            await _fill(part, self._batches(stream), intake)
+            self._check(intake, stream)
             await asyncio.to_thread(part.finish)
+        except (VerificationError, DecryptionError):
+            # What is not what it should be must not be resumed.
+            part.discard()
+            raise
+        finally:
+            part.close()
         return self._downloaded(str(path), stream, intake, resumed_at)
 
     async def _to_destination(self, destination: Destination, stream: MediaStream) -> Download:
@@ -255,12 +255,16 @@ class _Intake:
         return chunk
 
 
-async def _new_part(path: Path, stream: MediaStream, left: PartFile | None) -> PartFile:
-    if left is not None:
-        left.discard()
-    # Decrypted bytes do not tell where to go on in the encrypted ones: such a part is of no version.
-    version = None if is_encrypted(stream.headers) else stream.etag
-    return await asyncio.to_thread(PartFile.begun, path, version)
+async def _opened(path: Path) -> PartFile:
+    """What has arrived of a file, from a thread; closed if nobody waits for it any longer."""
+    opening = asyncio.create_task(asyncio.to_thread(PartFile, path))
+    try:
+        return await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        await asyncio.wait([opening])
+        if opening.exception() is None:
+            opening.result().close()
+        raise
 
 
 async def _fill(part: PartFile, batches: AsyncGenerator[list[bytes], None], intake: _Intake) -> None:
@@ -273,7 +277,8 @@ async def _fill(part: PartFile, batches: AsyncGenerator[list[bytes], None], inta
     def write(batch: list[bytes]) -> None:
         part.write(intake.take(batch))
 
-    await asyncio.to_thread(again)
+    if part.size:
+        await asyncio.to_thread(again)
     writing: asyncio.Task[None] | None = None
     try:
         async with aclosing(batches):

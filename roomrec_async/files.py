@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from io import BufferedRandom
 from pathlib import Path
 from threading import Lock
-from typing import BinaryIO, Final, Self
+from typing import BinaryIO, Final
 
 from .errors import MediaError
 
 _PIECE: Final = 2**20
-_PART: Final = re.compile(r"\.([0-9a-f]{16})\.part")
 
 
 def file_path(destination: str | os.PathLike[str], name: str) -> Path:
@@ -57,56 +56,48 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
 
 
 class PartFile:
-    """What has arrived of a file: ``NAME.KEY.part`` beside its place, where the key says which version
-    it is a part of.
+    """What has arrived of a file: ``NAME.part`` beside its place, and ``NAME.part.etag``, which says of what.
 
     It is locked, so that two downloads of the same thing never write into one file. A program that dies leaves it
     unlocked, and the next one goes on with it.
 
+    Args:
+        path: where the file is to be. Directories are made if need be.
+
     Attributes:
         size: how many bytes it has.
+        version: the ETag of what it is a part of; None if that is not known, so that it cannot be gone on with.
+
+    Raises:
+        MediaError: somebody else downloads this file right now.
     """
 
-    def __init__(self, path: Path, part: Path, key: str, file: BinaryIO) -> None:
-        self._key = key
-        self.size = file.seek(0, os.SEEK_END)
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
-        self._part = part
-        self._file = file
+        self._part = path.with_name(f"{path.name}.part")
+        self._label = path.with_name(f"{path.name}.part.etag")
         # A thread may still write when the task that waited for it is cancelled, and closes the file.
         self._busy = Lock()
+        self._file = _opened(self._part, path)
+        try:
+            self.size = self._file.seek(0, os.SEEK_END)
+            self.version = _text(self._label)
+        except BaseException:
+            self._file.close()
+            raise
 
-    @classmethod
-    def left_behind(cls, path: Path) -> Self | None:
-        """The part that an earlier attempt has left, if there is one that nobody writes to.
-
-        Raises:
-            MediaError: somebody else downloads this file right now.
-        """
-        for part in sorted(path.parent.glob("*.part")):
-            match = _PART.fullmatch(part.name.removeprefix(path.name))
-            if part.name.startswith(path.name) and match:
-                with suppress(FileNotFoundError):
-                    return cls(path, part, match[1], _opened(part, "r+b", path))
-        return None
-
-    @classmethod
-    def begun(cls, path: Path, version: str | None) -> Self:
-        """An empty one, in a directory that is made if need be; without a version it can never be gone on with.
-
-        Raises:
-            MediaError: somebody else downloads this file right now.
-        """
-        path.parent.mkdir(parents=True, exist_ok=True)
-        key = _key(version or "")
-        part = path.with_name(f"{path.name}.{key}.part")
-        file = _opened(part, "ab", path)
-        file.truncate(0)
-        return cls(path, part, key, file)
-
-    def is_part_of(self, version: str) -> bool:
-        """Whether it is a part of this version."""
-        return bool(version) and _key(version) == self._key
+    def begin(self, version: str | None) -> None:
+        """Begin anew, with this version."""
+        with self._busy:
+            # In this order, and each step on the disk before the next: the label is never that of other bytes.
+            self._label.unlink(missing_ok=True)
+            if self.size:
+                self._file.truncate(self._file.seek(0))
+                os.fsync(self._file.fileno())
+            if version is not None:
+                self._label.write_text(version, "utf-8")
+            self.size, self.version = 0, version
 
     def read(self) -> Iterator[bytes]:
         """What is there already."""
@@ -126,52 +117,54 @@ class PartFile:
         with self._busy:
             self._file.flush()
             os.fsync(self._file.fileno())
+            self._label.unlink(missing_ok=True)
             self._part.replace(self._path)
             _sync_directory(self._path.parent)
+            self._file.close()
 
     def discard(self) -> None:
         """Remove it."""
         with self._busy:
-            self._part.unlink(missing_ok=True)
-            self._file.close()
+            self._remove()
 
     def close(self) -> None:
-        """Leave it as it is, for another attempt."""
+        """Leave it as it is, for another attempt, if there is anything in it. May be called again."""
         with self._busy:
+            if not self._file.closed and not self.size:
+                self._remove()
             self._file.close()
 
+    def _remove(self) -> None:
+        self._label.unlink(missing_ok=True)
+        self._part.unlink(missing_ok=True)
+        self._file.close()
 
-def _key(version: str) -> str:
-    """A version of any length and characters, as it stands in the name of a part."""
-    return hashlib.sha256(version.encode()).hexdigest()[:16]
+
+def _text(path: Path) -> str | None:
+    try:
+        return path.read_text("utf-8") or None
+    except (FileNotFoundError, UnicodeDecodeError):
+        return None
 
 
-def _opened(part: Path, mode: str, path: Path) -> BinaryIO:
-    """The part, opened and locked.
-
-    Raises:
-        FileNotFoundError: it is gone, or was put into its place meanwhile.
-        MediaError: somebody else has it open.
-    """
+def _opened(part: Path, path: Path) -> BufferedRandom:
+    """The part, opened and locked; made if it is not there."""
     while True:
-        file: BinaryIO = part.open(mode, buffering=0)  # type: ignore[assignment]  # unbuffered files are binary
+        file = open(os.open(part, os.O_RDWR | os.O_CREAT, 0o666), "r+b")  # noqa: SIM115, PTH123  given away
         try:
             _lock(file, path)
             # Whoever had the lock may have put this very file into its place before it let go.
             if os.fstat(file.fileno()).st_ino == part.stat().st_ino:
                 return file
         except FileNotFoundError:
-            file.close()
-            if "r" in mode:
-                raise
+            pass
         except BaseException:
             file.close()
             raise
-        else:
-            file.close()
+        file.close()
 
 
-def _lock(file: BinaryIO, path: Path) -> None:
+def _lock(file: BufferedRandom, path: Path) -> None:
     if sys.platform == "win32":
         return  # an open file cannot be opened for writing or be replaced there
     import fcntl  # noqa: PLC0415  not everywhere

@@ -1,0 +1,435 @@
+"""Archives: everything once, nothing deleted that is not safe, whatever happens in between."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from aiohttp import web
+
+from roomrec_async import (
+    AuthenticationError,
+    ConfigurationError,
+    Credentials,
+    DateWindow,
+    InvalidArgumentError,
+    RateLimiter,
+    RecordingsClient,
+    RetryPolicy,
+    ServerError,
+)
+from roomrec_async.archive import ArchiveProgress
+from roomrec_async.integrations.decryption import PrivateKey
+from roomrec_async.simulator import Simulator, faults
+from roomrec_async.simulator.exchange import Exchange
+
+KILLS = 50
+EVERYTHING = DateWindow(datetime(2025, 12, 1, tzinfo=UTC))
+SINGLE = {"manifest": ("jsonl",)}
+
+
+def simulated(**options: Any) -> Simulator:
+    unlimited = {"reads_per_second": None, "writes_per_second": None, "concurrency_limit": None}
+    return Simulator(
+        **{"rooms": 16, "recordings_per_room": (0, 5), "seed": 8, "media_size": (0, 60_000)} | unlimited | options
+    )
+
+
+@pytest.fixture
+async def sim() -> AsyncIterator[Simulator]:
+    async with simulated() as simulator:
+        yield simulator
+
+
+@pytest.fixture
+async def client(sim: Simulator) -> AsyncIterator[RecordingsClient]:
+    limiter = RateLimiter(None, None, None)
+    async with sim.client(limiter=limiter, retry=RetryPolicy(base_delay=0)) as client:
+        yield client
+
+
+@pytest.fixture
+def key(sim: Simulator) -> PrivateKey:
+    return PrivateKey.from_pem(sim.private_key_pem)
+
+
+def completed(sim: Simulator) -> list[dict[str, Any]]:
+    return [record for sid in sim.room_sids for record in sim.recordings(sid, "completed")]
+
+
+def stored(sim: Simulator) -> dict[str, str]:
+    """The place in the archive of each recording whose media the provider has."""
+    return {
+        record["sid"]: f"{record['room_sid']}/{record['sid']}.{record['container_format']}"
+        for record in completed(sim)
+        if record["media_external_location"] is None
+    }
+
+
+def truth(sim: Simulator, sid: str) -> bytes:
+    return b"".join(sim.media(sid))
+
+
+def manifest(directory: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (directory / "manifest.jsonl").read_text().splitlines()]
+
+
+def files(directory: Path) -> set[str]:
+    return {str(path.relative_to(directory)) for path in directory.rglob("*") if path.is_file()}
+
+
+class DeletionsSeen:
+    """Looks at the archive at each instant at which something is deleted at the source."""
+
+    def __init__(self, sim: Simulator, directory: Path) -> None:
+        self.places = stored(sim)
+        self.contents = {sid: truth(sim, sid) for sid in self.places}
+        self.directory = directory
+        self.deleted: list[str] = []
+        self.unsafe: list[str] = []
+
+    async def answer(self, exchange: Exchange, /) -> web.Response:
+        if exchange.request.method == "DELETE":
+            sid = exchange.request.match_info["sid"]
+            self.deleted.append(sid)
+            copy = self.directory / self.places[sid]
+            if not copy.exists() or copy.read_bytes() != self.contents[sid]:
+                self.unsafe.append(sid)
+        return await exchange.produce()
+
+
+async def test_everything_is_copied_verified_and_listed(
+    sim: Simulator, client: RecordingsClient, key: PrivateKey, tmp_path: Path
+) -> None:
+    progress = ArchiveProgress()
+    report = await client.archive(sim.room_sids, tmp_path, decryption=key, progress=progress)
+    places = stored(sim)
+    sizes = [len(truth(sim, sid)) for sid in places]
+    external = len(completed(sim)) - len(places)
+    assert external > 0
+    assert any(record["encryption_key"] for record in completed(sim) if record["sid"] in places)
+    assert (report.archived, report.bytes, report.deleted) == (len(places), sum(sizes), 0)
+    assert (report.external, report.failed, report.failures) == (external, 0, {})
+    assert (progress.found, progress.archived, progress.deleted, progress.failed, progress.listing) == (
+        len(completed(sim)), len(places), 0, 0, False,
+    )  # fmt: skip
+    assert files(tmp_path) == {*places.values(), "manifest.jsonl", "manifest.parquet", "ledger.sqlite3"}
+    for sid, place in places.items():
+        assert (tmp_path / place).read_bytes() == truth(sim, sid)
+    rows = {row["sid"]: row for row in manifest(tmp_path)}
+    assert set(rows) == {record["sid"] for record in completed(sim)}
+    assert len(rows) == len(manifest(tmp_path))
+    for sid, place in places.items():
+        assert rows[sid]["sha256"] == hashlib.sha256(truth(sim, sid)).hexdigest()
+        assert (rows[sid]["state"], rows[sid]["location"]) == ("archived", str(tmp_path / place))
+    assert {rows[sid]["state"] for sid in set(rows) - set(places)} == {"external"}
+    assert pq.read_table(tmp_path / "manifest.parquet")["sid"].to_pylist() == [row["sid"] for row in manifest(tmp_path)]
+
+
+async def test_the_same_from_a_window_of_the_account(
+    sim: Simulator, client: RecordingsClient, key: PrivateKey, tmp_path: Path
+) -> None:
+    report = await client.archive(EVERYTHING, tmp_path, decryption=key, **SINGLE)
+    assert files(tmp_path) == {*stored(sim).values(), "manifest.jsonl", "ledger.sqlite3"}
+    assert report.archived == len(stored(sim))
+
+
+async def test_deletion_comes_after_verification(
+    sim: Simulator, client: RecordingsClient, key: PrivateKey, tmp_path: Path
+) -> None:
+    places = stored(sim)
+    seen = DeletionsSeen(sim, tmp_path)
+    sim.inject(seen, times=None)
+    report = await client.archive(sim.room_sids, tmp_path, delete=True, decryption=key, **SINGLE)
+    assert seen.unsafe == []
+    assert sorted(seen.deleted) == sorted(places)
+    assert (report.archived, report.deleted) == (len(places), len(places))
+    assert stored(sim) == {}
+    assert {row["state"] for row in manifest(tmp_path)} == {"deleted", "external"}
+    assert all(row["deleted_at"] >= row["archived_at"] for row in manifest(tmp_path) if row["state"] == "deleted")
+
+
+async def test_a_second_run_copies_only_what_is_new(
+    sim: Simulator, client: RecordingsClient, key: PrivateKey, tmp_path: Path
+) -> None:
+    half = sim.room_sids[:8]
+    await client.archive(half, tmp_path, decryption=key, **SINGLE)
+    before = sim.store.stats.requests
+    progress = ArchiveProgress()
+    report = await client.archive(sim.room_sids, tmp_path, decryption=key, progress=progress, **SINGLE)
+    assert report.archived == len(stored(sim))
+    assert sim.store.stats.requests - before == progress.archived < len(stored(sim))
+    again = await client.archive(sim.room_sids, tmp_path, decryption=key, **SINGLE)
+    assert again == report
+    assert sim.store.stats.requests - before == progress.archived
+
+
+async def test_deleting_what_an_earlier_run_has_copied_looks_at_the_copies_first(
+    sim: Simulator, client: RecordingsClient, key: PrivateKey, tmp_path: Path
+) -> None:
+    await client.archive(sim.room_sids, tmp_path, decryption=key, **SINGLE)
+    lost, tampered, *_ = sorted(place for sid, place in stored(sim).items() if truth(sim, sid))
+    (tmp_path / lost).unlink()
+    content = bytearray((tmp_path / tampered).read_bytes())
+    content[-1] ^= 1
+    (tmp_path / tampered).write_bytes(content)
+    before, seen = sim.store.stats.requests, DeletionsSeen(sim, tmp_path)
+    sim.inject(seen, times=None)
+    report = await client.archive([], tmp_path, delete=True, decryption=key, **SINGLE)
+    assert seen.unsafe == []
+    assert len(seen.deleted) == report.deleted == report.archived
+    assert sim.store.stats.requests - before == 2
+
+
+async def test_a_lost_copy_is_copied_again_without_being_asked_to_delete(
+    sim: Simulator, client: RecordingsClient, key: PrivateKey, tmp_path: Path
+) -> None:
+    await client.archive(sim.room_sids, tmp_path, decryption=key, **SINGLE)
+    sid, place = next(iter(stored(sim).items()))
+    (tmp_path / place).unlink()
+    await client.archive(sim.room_sids, tmp_path, decryption=key, **SINGLE)
+    assert (tmp_path / place).read_bytes() == truth(sim, sid)
+
+
+async def test_what_fails_stays_at_the_source_and_is_tried_again(
+    sim: Simulator, client: RecordingsClient, key: PrivateKey, tmp_path: Path
+) -> None:
+    encrypted = {record["sid"] for record in completed(sim) if record["encryption_key"]} & set(stored(sim))
+    all_of_them = stored(sim)
+    report = await client.archive(sim.room_sids, tmp_path, delete=True, **SINGLE)
+    assert set(report.failures) == encrypted
+    assert all("private key" in reason for reason in report.failures.values())
+    assert (report.failed, report.deleted) == (len(encrypted), len(all_of_them) - len(encrypted))
+    assert set(stored(sim)) == encrypted
+    assert {row["sid"] for row in manifest(tmp_path) if row["error"]} == encrypted
+    report = await client.archive([], tmp_path, delete=True, decryption=key, **SINGLE)
+    assert (report.failed, report.deleted) == (0, len(all_of_them))
+    assert not any(row["error"] for row in manifest(tmp_path))
+
+
+async def test_rooms_that_fail_are_told_and_the_others_archived(
+    sim: Simulator, client: RecordingsClient, key: PrivateKey, tmp_path: Path
+) -> None:
+    unknown = "RM" + "0" * 32
+    report = await client.archive([unknown, *sim.room_sids, "nonsense"], tmp_path, decryption=key, **SINGLE)
+    assert set(report.failures) == {unknown, "nonsense"}
+    assert report.archived == len(stored(sim))
+
+
+async def test_a_deletion_that_fails_is_tried_again(
+    sim: Simulator, client: RecordingsClient, key: PrivateKey, tmp_path: Path
+) -> None:
+    class Refuse:
+        async def answer(self, exchange: Exchange, /) -> web.Response:
+            if exchange.request.method == "DELETE":
+                return web.json_response({"code": 20403, "message": "suspended", "status": 403}, status=403)
+            return await exchange.produce()
+
+    sim.inject(Refuse(), times=None)
+    report = await client.archive(sim.room_sids, tmp_path, delete=True, decryption=key, **SINGLE)
+    assert (report.archived, report.deleted, report.failed) == (len(stored(sim)), 0, len(stored(sim)))
+    sim.clear_faults()
+    before, expected = sim.store.stats.requests, len(stored(sim))
+    report = await client.archive([], tmp_path, delete=True, decryption=key, **SINGLE)
+    assert (report.deleted, report.failed) == (expected, 0)
+    assert sim.store.stats.requests == before
+
+
+async def test_credentials_that_are_refused_end_it_at_once(sim: Simulator, tmp_path: Path) -> None:
+    wrong = Credentials(sim.credentials.account_sid, "wrong")
+    for source in (sim.room_sids, EVERYTHING):
+        async with RecordingsClient(wrong, base_url=sim.base_url) as client:
+            with pytest.raises(AuthenticationError):
+                await client.archive(source, tmp_path, **SINGLE)
+    assert sim.stats.requests < 100
+
+
+async def test_a_window_that_cannot_be_listed_is_an_error_after_what_was_found(
+    sim: Simulator, client: RecordingsClient, tmp_path: Path
+) -> None:
+    sim.inject(faults.Respond(500), times=None, path_contains="/v1/Recordings?")
+    with pytest.raises(ServerError):
+        await client.archive(EVERYTHING, tmp_path, **SINGLE)
+
+
+class TestRefused:
+    async def test_before_anything_is_sent(self, sim: Simulator, client: RecordingsClient, tmp_path: Path) -> None:
+        for wrong in (
+            {"downloads": 0},
+            {"downloads": True},
+            {"manifest": ["xml"]},
+        ):
+            with pytest.raises(InvalidArgumentError):
+                await client.archive(sim.room_sids, tmp_path, **wrong)
+        with pytest.raises(InvalidArgumentError):
+            await client.archive(sim.room_sids, 7)  # type: ignore[arg-type]
+        with pytest.raises(InvalidArgumentError):
+            await client.archive(sim.room_sids[0], tmp_path)
+        assert sim.stats.requests == 0
+        assert list(tmp_path.iterdir()) == []
+
+    async def test_a_ledger_of_another_archive(self, client: RecordingsClient, tmp_path: Path) -> None:
+        ledger = tmp_path / "mine.sqlite3"
+        await client.archive([], tmp_path / "one", ledger=ledger, **SINGLE)
+        with pytest.raises(ConfigurationError, match="one"):
+            await client.archive([], tmp_path / "two", ledger=ledger, **SINGLE)
+        (tmp_path / "text").write_text("no database " * 100)
+        with pytest.raises(ConfigurationError, match="text"):
+            await client.archive([], tmp_path / "two", ledger=tmp_path / "text", **SINGLE)
+
+    async def test_a_ledger_that_is_in_use(
+        self, sim: Simulator, client: RecordingsClient, key: PrivateKey, tmp_path: Path
+    ) -> None:
+        sim.store.inject(faults.StallHeaders(0.5), times=None)
+        first = asyncio.create_task(client.archive(sim.room_sids, tmp_path, decryption=key, **SINGLE))
+        while not (tmp_path / "ledger.sqlite3").exists() or sim.store.stats.requests == 0:
+            await asyncio.sleep(0.01)
+        with pytest.raises(ConfigurationError, match="already"):
+            await client.archive(sim.room_sids, tmp_path, **SINGLE)
+        sim.store.clear_faults()
+        assert (await first).failed == 0
+
+    async def test_a_moved_archive_keeps_its_ledger(
+        self, sim: Simulator, client: RecordingsClient, key: PrivateKey, tmp_path: Path
+    ) -> None:
+        await client.archive(sim.room_sids, tmp_path / "old", decryption=key, **SINGLE)
+        (tmp_path / "old").rename(tmp_path / "new")
+        before = sim.store.stats.requests
+        await client.archive(sim.room_sids, tmp_path / "new", decryption=key, **SINGLE)
+        assert sim.store.stats.requests == before
+
+
+async def test_cancelled_it_leaves_no_task_and_no_permit_and_goes_on_later(
+    sim: Simulator, client: RecordingsClient, key: PrivateKey, tmp_path: Path
+) -> None:
+    before = asyncio.all_tasks()
+    sim.store.inject(faults.SlowDrip(400_000), times=None)
+    for _ in range(3):
+        archiving = asyncio.create_task(client.archive(sim.room_sids, tmp_path, decryption=key, **SINGLE))
+        await asyncio.sleep(0.15)
+        archiving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await archiving
+        left = {task for task in asyncio.all_tasks() - before if "RequestHandler" not in repr(task)}
+        assert not left
+        assert client.limiter.in_flight == client.limiter.waiting == 0
+    sim.store.clear_faults()
+    await client.archive(sim.room_sids, tmp_path, decryption=key, **SINGLE)
+    assert files(tmp_path) == {*stored(sim).values(), "manifest.jsonl", "ledger.sqlite3"}
+
+
+async def test_media_are_copied_side_by_side_but_not_more_than_asked_for(
+    sim: Simulator, client: RecordingsClient, key: PrivateKey, tmp_path: Path
+) -> None:
+    sim.store.inject(faults.StallHeaders(0.02), times=None)
+    await client.archive(sim.room_sids, tmp_path, decryption=key, downloads=3, **SINGLE)
+    assert sim.store.stats.peak_in_flight == 3
+
+
+class Victims:
+    """A process that forks an archive whenever it is told to, so that killing one costs no start of Python."""
+
+    def __init__(self, sim: Simulator, directory: Path) -> None:
+        environ = {
+            **os.environ,
+            "TWILIO_ACCOUNT_SID": sim.credentials.account_sid,
+            "TWILIO_AUTH_TOKEN": sim.credentials.password,
+            "ROOMREC_BASE_URL": sim.base_url,
+        }
+        (directory / "key.pem").write_bytes(sim.private_key_pem)
+        (directory / "rooms.txt").write_text("\n".join(sim.room_sids))
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", _VICTIM, str(directory)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environ,
+        )
+
+    def start(self) -> int:
+        """The process ID of a new archive."""
+        assert self.process.stdin
+        self.process.stdin.write("start\n")
+        self.process.stdin.flush()
+        return int(self.told())
+
+    def told(self) -> str:
+        assert self.process.stdout
+        return self.process.stdout.readline().strip()
+
+
+_VICTIM = """
+import asyncio, os, sys
+from pathlib import Path
+from roomrec_async import RateLimiter, RecordingsClient
+from roomrec_async.archive import ArchiveOperation
+from roomrec_async.integrations.decryption import PrivateKey
+
+directory = Path(sys.argv[1])
+
+async def archive():
+    rooms = (directory / "rooms.txt").read_text().split()
+    key = PrivateKey.from_file(directory / "key.pem")
+    async with RecordingsClient.from_env(limiter=RateLimiter(None, None, None)) as client:
+        report = await client.archive(rooms, directory / "archive", delete=True, decryption=key, manifest=("jsonl",))
+    return 1 if report.failed else 0
+
+for _ in sys.stdin:
+    child = os.fork()
+    if not child:
+        os._exit(asyncio.run(archive()))
+    print(child, flush=True)
+    print(os.waitpid(child, 0)[1], flush=True)
+"""
+
+
+@pytest.fixture
+def account() -> Iterator[Simulator]:
+    with simulated(rooms=150, recordings_per_room=(0, 8), latency=(0.0, 0.004), media_size=(0, 400_000)) as simulator:
+        yield simulator
+
+
+async def test_killed_at_any_instant_it_ends_with_everything_once(account: Simulator, tmp_path: Path) -> None:
+    places = stored(account)
+    contents = {sid: truth(account, sid) for sid in places}
+    seen = DeletionsSeen(account, tmp_path / "archive")
+    account.inject(seen, times=None)
+    victims, chance = Victims(account, tmp_path), random.Random(7)
+    killed, status = 0, signal.SIGKILL
+    try:
+        while killed < KILLS or status:
+            child = victims.start()
+            if killed < KILLS:
+                await asyncio.sleep(chance.uniform(0.0, 0.12))
+                os.kill(child, signal.SIGKILL)
+            status = int(await asyncio.to_thread(victims.told))
+            killed += status == signal.SIGKILL
+            assert status in (0, signal.SIGKILL)
+            if not status and killed < KILLS:
+                pytest.fail(f"the archive was done after {killed} kills: give it more to do")
+    finally:
+        victims.process.kill()
+        victims.process.communicate()
+    assert seen.unsafe == []
+    assert set(seen.deleted) == set(places)
+    assert stored(account) == {}
+    kept = files(tmp_path / "archive")
+    assert kept == {*places.values(), "manifest.jsonl", "ledger.sqlite3"}
+    for sid, place in places.items():
+        assert (tmp_path / "archive" / place).read_bytes() == contents[sid]
+    rows = [row for row in manifest(tmp_path / "archive") if row["state"] != "external"]
+    assert sorted(row["sid"] for row in rows) == sorted(places)
+    assert {row["state"] for row in rows} == {"deleted"}
+    assert all(row["sha256"] == hashlib.sha256(contents[row["sid"]]).hexdigest() for row in rows)
