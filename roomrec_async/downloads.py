@@ -7,8 +7,10 @@ import hashlib
 import os
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing, closing
+from functools import partial
 from pathlib import Path
-from typing import Final, TypeAlias
+from types import TracebackType
+from typing import Final, Self, TypeAlias
 
 import attrs
 
@@ -16,7 +18,6 @@ from .errors import (
     DecryptionError,
     InvalidArgumentError,
     RequestTimeoutError,
-    RoomRecError,
     VerificationError,
 )
 from .files import PartFile, file_path, file_size
@@ -26,8 +27,8 @@ from .timeouts import Deadline
 OnBytes: TypeAlias = Callable[[int], object]
 """What is told of the bytes that arrive, each time how many."""
 
-# Bytes that are handed to a thread at once: so many are worth the way there.
-_BATCH: Final = 2**20
+# Bytes that go to the disk at once, so that there are few left to wait for at the end.
+_SYNCED_AT_ONCE: Final = 2**26
 
 
 @attrs.frozen
@@ -185,28 +186,11 @@ class DownloadOperation:
             )
 
     async def _batches(self, stream: MediaStream) -> AsyncGenerator[list[bytes], None]:
-        """The chunks, enough of them at once to be worth a thread's while. What comes before an error is given, too."""
-        batch: list[bytes] = []
-        failure: RoomRecError | None = None
-        held = 0
-        try:
-            async with aclosing(stream.chunks()) as chunks:
-                async for chunk in chunks:
-                    batch.append(chunk)
-                    held += len(chunk)
-                    self._tell(len(chunk))
-                    if held >= _BATCH:
-                        yield batch
-                        batch, held = [], 0
-        except RoomRecError as error:
-            failure = error
-        yield batch
-        if failure is not None:
-            raise failure
-
-    def _tell(self, arrived: int) -> None:
-        if self.on_bytes is not None:
-            self.on_bytes(arrived)
+        async with aclosing(stream.batches()) as batches:
+            async for batch in batches:
+                if self.on_bytes is not None:
+                    self.on_bytes(sum(map(len, batch)))
+                yield batch
 
     @property
     def _sid(self) -> str:
@@ -268,7 +252,7 @@ async def _opened(path: Path) -> PartFile:
 
 
 async def _fill(part: PartFile, batches: AsyncGenerator[list[bytes], None], intake: _Intake) -> None:
-    """Write batch after batch, each while the next one arrives."""
+    """Write batch after batch, each while the next one arrives, and let the disk begin before the end."""
 
     def again() -> None:
         for piece in part.read():
@@ -279,23 +263,42 @@ async def _fill(part: PartFile, batches: AsyncGenerator[list[bytes], None], inta
 
     if part.size:
         await asyncio.to_thread(again)
-    writing: asyncio.Task[None] | None = None
-    try:
-        async with aclosing(batches):
-            async for batch in batches:
-                if writing is not None:
-                    await asyncio.shield(writing)
-                writing = asyncio.create_task(asyncio.to_thread(write, batch))
-        if writing is not None:
-            await asyncio.shield(writing)
-    finally:
-        # A thread cannot be cancelled: whoever closes the file comes after it.
-        await _settled(writing)
+    async with _Beside() as writing, _Beside() as syncing, aclosing(batches):
+        async for batch in batches:
+            await writing.start(partial(write, batch))
+            if part.unsynced >= _SYNCED_AT_ONCE and syncing.is_idle:
+                await syncing.start(part.sync)
     part.write([await asyncio.to_thread(intake.end)])
 
 
-async def _settled(task: asyncio.Task[None] | None) -> None:
-    if task is not None:
-        await asyncio.wait([task])
-        if not task.cancelled():
-            task.exception()
+class _Beside:
+    """Work in a thread beside the event loop, one piece after the other. A thread cannot be cancelled: whoever leaves
+    the block comes after it.
+    """
+
+    def __init__(self) -> None:
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether there is no work under way."""
+        return self._task is None or self._task.done()
+
+    async def start(self, work: Callable[[], None]) -> None:
+        """Begin, when the piece before is done."""
+        if self._task is not None:
+            await asyncio.shield(self._task)
+        self._task = asyncio.create_task(asyncio.to_thread(work))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._task is None:
+            return
+        await asyncio.wait([self._task])
+        failure = self._task.exception()
+        if error is None and failure is not None:
+            raise failure

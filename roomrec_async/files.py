@@ -66,6 +66,7 @@ class PartFile:
 
     Attributes:
         size: how many bytes it has.
+        unsynced: how many were written since :meth:`sync` was last called.
         version: the ETag of what it is a part of; None if that is not known, so that it cannot be gone on with.
 
     Raises:
@@ -79,6 +80,7 @@ class PartFile:
         self._label = path.with_name(f"{path.name}.part.etag")
         # A thread may still write when the task that waited for it is cancelled, and closes the file.
         self._busy = Lock()
+        self.unsynced = 0
         self._file = _opened(self._part, path)
         try:
             self.size = self._file.seek(0, os.SEEK_END)
@@ -111,6 +113,15 @@ class PartFile:
             for chunk in chunks:
                 self._file.write(chunk)
                 self.size += len(chunk)
+                self.unsynced += len(chunk)
+
+    def sync(self) -> None:
+        """Wait until what was written is on the disk; what is written meanwhile may be, too."""
+        self.unsynced = 0
+        os.fsync(self._file.fileno())
+        if sys.platform == "linux":
+            # Nobody reads it soon, and the memory that would keep it is cheaper to use again than other memory.
+            os.posix_fadvise(self._file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
     def finish(self) -> None:
         """Put the file into its place, safe from a loss of power, in one step."""

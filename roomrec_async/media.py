@@ -200,8 +200,8 @@ class MediaStream:
         if self.total is not None and expected is not None and self.total != expected:
             raise VerificationError(f"{self._name}: the store has {self.total} bytes, the service says {expected}")
 
-    async def chunks(self) -> AsyncGenerator[bytes, None]:
-        """The bytes as they arrive.
+    async def batches(self) -> AsyncGenerator[list[bytes], None]:
+        """The bytes as they arrive, some chunks at a time. What comes before an error is given before it is raised.
 
         Raises:
             APIError: the service or the store answered with an error.
@@ -211,9 +211,9 @@ class MediaStream:
         while self._body is not None:
             begun_at, failure = self.position, None
             try:
-                async with aclosing(self._arriving(self._body)) as chunks:
-                    async for chunk in chunks:
-                        yield chunk
+                async with aclosing(self._arriving(self._body)) as batches:
+                    async for batch in batches:
+                        yield batch
             except TransportError as error:
                 failure = error
             self.close()
@@ -228,18 +228,17 @@ class MediaStream:
             self._body.close()
         self._body = None
 
-    async def _arriving(self, body: Body) -> AsyncGenerator[bytes, None]:
+    async def _arriving(self, body: Body) -> AsyncGenerator[list[bytes], None]:
         """What a response brings, from the present position on."""
-        skip = self.position - _first_byte(body)
-        async with aclosing(body.chunks()) as chunks:
-            async for chunk in chunks:
-                new = chunk[skip:] if skip else chunk
-                skip -= len(chunk) - len(new)
-                self.position += len(new)
+        known = self.position - _first_byte(body)
+        async with aclosing(body.batches()) as batches:
+            async for batch in batches:
+                new = _without_first(known, batch) if known else batch
+                known -= sum(map(len, batch)) - sum(map(len, new))
+                self.position += sum(map(len, new))
                 if self.total is not None and self.position > self.total:
                     raise VerificationError(f"{self._name}: more than the {self.total} bytes that were announced")
-                if new:
-                    yield new
+                yield new
         if self.total is not None and self.position < self.total:
             raise body.ended_early(f"the media ended after {self.position} of {self.total} bytes")
 
@@ -295,6 +294,12 @@ class MediaStream:
     @property
     def _name(self) -> str:
         return f"the media of {self._media.recording.sid}"
+
+
+def _without_first(count: int, chunks: list[bytes]) -> list[bytes]:
+    """Chunks without so many bytes at their beginning."""
+    joined = b"".join(chunks)
+    return [joined[count:]] if len(joined) > count else []
 
 
 def _strong_etag(body: Body) -> str | None:

@@ -39,6 +39,9 @@ from .timeouts import Deadline, Timeout
 _UNCOMPRESSED: Final = {"Accept-Encoding": "identity"}
 # Bytes that may arrive before the reader has taken the ones before: less of it costs speed.
 _READ_AHEAD: Final = 2**20
+# Bytes that are handled at once, which fit into a processor's cache, and the seconds after which fewer are.
+_BATCH: Final = 2**18
+_BATCH_SECONDS: Final = 0.5
 _READ_OF_AN_ERROR: Final = 4096
 
 USER_AGENT: Final = (
@@ -276,17 +279,25 @@ class Body:
         self._timeout = timeout
         self._response = response
 
-    async def chunks(self) -> AsyncGenerator[bytes, None]:
-        """The bytes as they arrive.
+    async def batches(self) -> AsyncGenerator[list[bytes], None]:
+        """The bytes as they arrive, so many chunks at once that handling them costs little, but none held for long.
 
         Raises:
-            TransportError: they stopped, or the connection broke.
+            TransportError: they stopped, or the connection broke. What came before is given first.
         """
-        while isinstance(chunk := await self._read(), bytes):
-            if not chunk:
-                return
-            yield chunk
-        raise chunk
+        loop = asyncio.get_running_loop()
+        batch: list[bytes] = []
+        size, since = 0, loop.time()
+        while isinstance(chunk := await self._read(), bytes) and chunk:
+            batch.append(chunk)
+            size += len(chunk)
+            if size >= _BATCH or loop.time() - since >= _BATCH_SECONDS:
+                yield batch
+                batch, size, since = [], 0, loop.time()
+        if batch:
+            yield batch
+        if not isinstance(chunk, bytes):
+            raise chunk
 
     async def _read(self) -> bytes | RoomRecError:
         try:
