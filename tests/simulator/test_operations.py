@@ -1,0 +1,385 @@
+"""Rooms, single recordings, deletion, and the account's recordings, on real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import parse_qs
+
+import pytest
+from aiohttp import web
+
+from roomrec_async import (
+    AuthenticationError,
+    BadRequestError,
+    Credentials,
+    DecodeError,
+    InvalidArgumentError,
+    NotFoundError,
+    RateLimiter,
+    Recording,
+    RecordingsClient,
+    RetryPolicy,
+    RoomStatus,
+    ServerError,
+)
+from roomrec_async.simulator import Simulator, faults
+from roomrec_async.simulator.exchange import Exchange
+
+BEGINNING = datetime(2025, 12, 1, tzinfo=UTC)
+UNKNOWN_ROOM = "RM" + "0" * 32
+UNKNOWN = "RT" + "0" * 32
+
+
+@pytest.fixture
+async def sim() -> AsyncIterator[Simulator]:
+    async with Simulator(
+        rooms=60, recordings_per_room=(0, 30), seed=6, reads_per_second=None, concurrency_limit=None
+    ) as simulator:
+        yield simulator
+
+
+@pytest.fixture
+async def client(sim: Simulator) -> AsyncIterator[RecordingsClient]:
+    async with sim.client(limiter=RateLimiter(None, None, None), retry=RetryPolicy(base_delay=0)) as client:
+        yield client
+
+
+def asked(sim: Simulator) -> dict[str, list[str]]:
+    """The query of the last request."""
+    return parse_qs(sim.requests[-1].query_string)
+
+
+def everything(sim: Simulator, status: str | None = None) -> list[dict[str, Any]]:
+    return [record for sid in sim.room_sids for record in sim.recordings(sid, status)]
+
+
+class TestRooms:
+    async def test_by_default_only_those_in_progress(self, sim: Simulator, client: RecordingsClient) -> None:
+        rooms = await client.rooms().to_list()
+        assert rooms
+        assert {room.status for room in rooms} == {RoomStatus.IN_PROGRESS}
+        assert asked(sim) == {"PageSize": ["1000"]}
+
+    async def test_all_of_them_by_status(self, sim: Simulator, client: RecordingsClient) -> None:
+        found = [room.sid for status in RoomStatus for room in await client.rooms(status=status).to_list()]
+        assert sorted(map(str, found)) == sorted(sim.room_sids)
+
+    async def test_each_parameter_by_its_name(self, sim: Simulator, client: RecordingsClient) -> None:
+        after = datetime(2026, 2, 1, 1, tzinfo=UTC)
+        pager = client.rooms(
+            status="completed",
+            unique_name="daily standup & co",
+            date_created_after=after,
+            date_created_before=after + timedelta(days=1),
+            page_size=7,
+        )
+        assert await pager.to_list() == []
+        assert asked(sim) == {
+            "Status": ["completed"],
+            "UniqueName": ["daily standup & co"],
+            "DateCreatedAfter": ["2026-02-01T01:00:00Z"],
+            "DateCreatedBefore": ["2026-02-02T01:00:00Z"],
+            "PageSize": ["7"],
+        }
+
+    async def test_it_is_resumed(self, client: RecordingsClient) -> None:
+        whole = await client.rooms(status="completed").to_list()
+        async for page in client.rooms(status="completed", page_size=10).pages():
+            rest = await client.rooms(status="completed", resume=page.resume_token).to_list()
+            assert [*page.items, *rest] == whole
+            break
+        with pytest.raises(InvalidArgumentError, match="Status"):
+            client.rooms(status="failed", resume=page.resume_token)
+
+    @pytest.mark.parametrize(
+        "wrong", [{"status": "over"}, {"unique_name": ""}, {"page_size": 1001}, {"limit": -1}, {"page": -1}]
+    )
+    def test_refused_before_anything_is_sent(self, sim: Simulator, client: RecordingsClient, wrong: Any) -> None:
+        with pytest.raises(InvalidArgumentError, match=next(iter(wrong))):
+            client.rooms(**wrong)
+
+
+class TestRecording:
+    async def test_it_is_what_the_list_says(self, sim: Simulator, client: RecordingsClient) -> None:
+        listed = await client.recordings(sim.room_sids[3]).first()
+        assert listed is not None
+        assert await client.recording(sim.room_sids[3], str(listed.sid)) == listed
+
+    async def test_what_is_not_there(self, sim: Simulator, client: RecordingsClient) -> None:
+        with pytest.raises(NotFoundError, match=UNKNOWN):
+            await client.recording(sim.room_sids[3], UNKNOWN)
+
+    @pytest.mark.parametrize(
+        ("room_sid", "sid"), [("RM1", UNKNOWN), (UNKNOWN_ROOM, "RT1"), (UNKNOWN_ROOM, UNKNOWN_ROOM)]
+    )
+    async def test_malformed_sids(self, sim: Simulator, client: RecordingsClient, room_sid: str, sid: str) -> None:
+        for operation in (client.recording, client.delete):
+            with pytest.raises(InvalidArgumentError):
+                await operation(room_sid, sid)
+        assert sim.stats.requests == 0
+
+    @pytest.mark.parametrize("body", [b"", b"[]", b"null", b'{"size": {}}'])
+    async def test_a_response_that_is_none(self, sim: Simulator, client: RecordingsClient, body: bytes) -> None:
+        listed = await client.recordings(sim.room_sids[3]).first()
+        sim.inject(faults.Replace(lambda _: body))
+        assert listed
+        with pytest.raises(DecodeError, match=str(listed.sid)):
+            await client.recording(sim.room_sids[3], str(listed.sid))
+
+
+class TestDelete:
+    async def test_it_is_gone_and_to_delete_it_again_is_no_error(
+        self, sim: Simulator, client: RecordingsClient
+    ) -> None:
+        [first, *rest] = await client.recordings(sim.room_sids[3], status="completed").to_list()
+        assert await client.delete(sim.room_sids[3], str(first.sid)) is True
+        assert await client.delete(sim.room_sids[3], str(first.sid)) is False
+        assert await client.recordings(sim.room_sids[3], status="completed").to_list() == rest
+        deleted = await client.recordings(sim.room_sids[3], status="deleted").to_list()
+        assert first.sid in [recording.sid for recording in deleted]
+
+    async def test_a_service_that_says_yes_twice(self, sim: Simulator, client: RecordingsClient) -> None:
+        first = await client.recordings(sim.room_sids[3], status="completed").first()
+        assert first
+        sim.second_delete = 204
+        assert await client.delete(sim.room_sids[3], str(first.sid)) is True
+        assert await client.delete(sim.room_sids[3], str(first.sid)) is True
+
+    async def test_what_never_was(self, client: RecordingsClient, sim: Simulator) -> None:
+        assert await client.delete(sim.room_sids[3], UNKNOWN) is False
+        assert await client.delete(UNKNOWN_ROOM, UNKNOWN) is False
+
+    async def test_a_lost_answer_is_asked_for_again(self, sim: Simulator, client: RecordingsClient) -> None:
+        class LoseTheAnswer:
+            async def answer(self, exchange: Exchange, /) -> None:
+                await exchange.produce()
+                exchange.reset()
+
+        first = await client.recordings(sim.room_sids[3], status="completed").first()
+        assert first
+        sim.inject(LoseTheAnswer())
+        assert await client.delete(sim.room_sids[3], str(first.sid)) is False
+        assert [request.method for request in sim.requests][-1] == "DELETE"
+        assert len(sim.world.deletions) == 1
+
+    async def test_errors_are_the_usual_ones(self, sim: Simulator, client: RecordingsClient) -> None:
+        sim.inject(faults.Respond(503), times=None)
+        with pytest.raises(ServerError) as caught:
+            await client.delete(sim.room_sids[3], UNKNOWN)
+        assert (caught.value.method, caught.value.attempts) == ("DELETE", 5)
+        sim.clear_faults()
+        wrong = Credentials(sim.credentials.account_sid, "wrong")
+        async with RecordingsClient(wrong, base_url=sim.base_url) as other:
+            with pytest.raises(AuthenticationError):
+                await other.delete(sim.room_sids[3], UNKNOWN)
+
+    async def test_it_takes_the_quota_of_writes(self, sim: Simulator) -> None:
+        """20 writes a second by default on both sides: none is refused, and reads do not wait for them."""
+        recordings = everything(sim, "completed")[:30]
+        async with sim.client() as client:
+            await asyncio.gather(*(client.delete(r["room_sid"], r["sid"]) for r in recordings))
+        assert sim.stats.refused == 0
+        deletions = [request.arrived_at for request in sim.requests if request.method == "DELETE"]
+        assert len(deletions) == 30
+        assert max(sum(start <= each < start + 1 for each in deletions) for start in deletions) <= 20
+
+
+class TestAccount:
+    async def test_it_is_all_there_is(self, sim: Simulator, client: RecordingsClient) -> None:
+        listed = await client.account_recordings().to_list()
+        truth = {record["sid"]: record for record in everything(sim)}
+        assert sorted(map(str, (recording.sid for recording in listed))) == sorted(truth)
+        assert all(recording.room_sid == truth[recording.sid]["room_sid"] for recording in listed)
+        assert asked(sim)["PageSize"] == ["100"]
+
+    async def test_each_parameter_by_its_name(self, sim: Simulator, client: RecordingsClient) -> None:
+        participant, room, track = "PA" + "1" * 32, sim.room_sids[0], "MT" + "2" * 32
+        pager = client.account_recordings(
+            status="failed",
+            source_sid=track,
+            grouping_sids=[room, participant],
+            date_created_after=datetime(2026, 2, 1, tzinfo=UTC),
+            date_created_before=datetime(2026, 3, 1, tzinfo=UTC),
+            media_type="VIDEO",
+            page_size=100,
+        )
+        assert await pager.to_list() == []
+        assert asked(sim) == {
+            "Status": ["failed"],
+            "SourceSid": [track],
+            "GroupingSid": [room, participant],
+            "DateCreatedAfter": ["2026-02-01T00:00:00Z"],
+            "DateCreatedBefore": ["2026-03-01T00:00:00Z"],
+            "MediaType": ["video"],
+            "PageSize": ["100"],
+        }
+
+    async def test_it_is_resumed_with_its_groups(self, sim: Simulator, client: RecordingsClient) -> None:
+        room = max(sim.room_sids, key=lambda sid: len(list(sim.recordings(sid))))
+        whole = await client.account_recordings(grouping_sids=[room]).to_list()
+        assert len(whole) > 5
+        async for page in client.account_recordings(grouping_sids=[room], page_size=5).pages():
+            token = page.resume_token
+            break
+        rest = await client.account_recordings(grouping_sids=[room], resume=token).to_list()
+        assert [recording.sid for recording in rest] == [recording.sid for recording in whole[5:]]
+        with pytest.raises(InvalidArgumentError, match="GroupingSid"):
+            client.account_recordings(grouping_sids=[sim.room_sids[0], room], resume=token)
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            {"page_size": 101},
+            {"media_type": "smell"},
+            {"grouping_sids": UNKNOWN_ROOM},
+            {"grouping_sids": ["RM1"]},
+            {"status": "gone"},
+        ],
+    )
+    def test_refused_before_anything_is_sent(self, client: RecordingsClient, wrong: Any) -> None:
+        with pytest.raises(InvalidArgumentError, match=next(iter(wrong))):
+            client.account_recordings(**wrong)
+
+
+class TestMediaUrl:
+    async def test_its_parameters(self, sim: Simulator, client: RecordingsClient) -> None:
+        recording = await downloadable(sim, client)
+        url = await client.media_url(recording, ttl=60, content_disposition="inline")
+        assert asked(sim) == {"Ttl": ["60"], "ContentDisposition": ["inline"]}
+        assert url.startswith(sim.store.base_url)
+        for wrong in ({"ttl": 0}, {"ttl": 3601}, {"content_disposition": "outline"}, {"wait": float("nan")}):
+            with pytest.raises(InvalidArgumentError, match=next(iter(wrong))):
+                await client.media_url(recording, **wrong)
+
+    async def test_expired_urls_are_asked_for_anew_in_mid_download(
+        self, sim: Simulator, client: RecordingsClient, tmp_path
+    ) -> None:
+        sim.world.media_size = (500_000, 500_000)
+        recording = await downloadable(sim, client)
+
+        class ExpireInTheMiddle(faults.ResetMidBody):
+            async def answer(self, exchange: Exchange, /) -> web.StreamResponse:
+                answered = await super().answer(exchange)
+                sim.store.expire_urls()
+                return answered
+
+        sim.store.inject(ExpireInTheMiddle(after=200_000))
+        download = await client.download(recording, tmp_path / "media")
+        assert (tmp_path / "media").read_bytes() == b"".join(sim.media(str(recording.sid)))
+        assert download.size == 500_000
+        assert sim.store.stats.by_status[403] == 1
+        assert all("Authorization" not in request.headers for request in sim.store.requests)
+
+
+async def downloadable(sim: Simulator, client: RecordingsClient) -> Recording:
+    async for recording in client.stream(sim.room_sids, status="completed"):
+        if recording.media_external_location is None and recording.encryption_key is None:
+            return recording
+    raise AssertionError("no recording with media")
+
+
+def sids(by_room: dict[str, list[Recording]]) -> dict[str, list[str]]:
+    return {room_sid: sorted(str(recording.sid) for recording in found) for room_sid, found in by_room.items()}
+
+
+class TestViaAccount:
+    @pytest.mark.parametrize(
+        "options",
+        [
+            {},
+            {"status": "completed"},
+            {"status": "deleted"},
+            {"date_created_before": datetime(2026, 6, 1, tzinfo=UTC)},
+            {
+                "date_created_after": datetime(2026, 3, 1, tzinfo=UTC),
+                "date_created_before": datetime(2026, 9, 1, tzinfo=UTC),
+            },
+        ],
+        ids=str,
+    )
+    async def test_it_equals_room_by_room(self, sim: Simulator, client: RecordingsClient, options: Any) -> None:
+        options = {"date_created_after": BEGINNING, **options}
+        rooms = list(reversed(sim.room_sids))[::2]
+        by_room = await client.gather(rooms, **options)
+        by_account = await client.gather(rooms, via="account", **options)
+        assert list(by_account) == rooms
+        assert sids(by_account) == sids(by_room)
+        for found in by_account.values():
+            assert [r.date_created for r in found] == sorted(r.date_created for r in found if r.date_created)
+        streamed = [r.sid async for r in client.stream(rooms, via="account", **options)]
+        assert sorted(map(str, streamed)) == sorted(sid for found in sids(by_room).values() for sid in found)
+        results = [result async for result in client.as_completed(rooms, via="account", **options)]
+        assert {result.room_sid: result.recordings for result in results} == by_account
+        assert not any(result.error for result in results)
+
+    async def test_one_track_and_a_limit(self, sim: Simulator, client: RecordingsClient) -> None:
+        record = everything(sim)[0]
+        found = await client.gather(
+            [record["room_sid"]], via="account", date_created_after=BEGINNING, source_sid=record["source_sid"]
+        )
+        assert record["sid"] in [recording.sid for recording in found[record["room_sid"]]]
+        limited = await client.gather(sim.room_sids, via="account", date_created_after=BEGINNING, limit=2)
+        by_room = await client.gather(sim.room_sids, limit=2)
+        assert {sid: [r.date_created for r in found] for sid, found in limited.items()} == {
+            sid: [r.date_created for r in found] for sid, found in by_room.items()
+        }
+        streamed = [r async for r in client.stream(sim.room_sids, via="account", date_created_after=BEGINNING, limit=2)]
+        assert len(streamed) == sum(map(len, limited.values()))
+
+    async def test_a_room_named_twice_an_unknown_one_and_an_async_iterable(
+        self, sim: Simulator, client: RecordingsClient
+    ) -> None:
+        async def rooms() -> AsyncIterator[str]:
+            for sid in (sim.room_sids[1], UNKNOWN_ROOM, sim.room_sids[1]):
+                yield sid
+
+        found = await client.gather(rooms(), via="account", date_created_after=BEGINNING)
+        assert list(found) == [sim.room_sids[1], UNKNOWN_ROOM]
+        assert found[UNKNOWN_ROOM] == []
+
+    async def test_what_is_refused(self, sim: Simulator, client: RecordingsClient) -> None:
+        with pytest.raises(InvalidArgumentError, match="date_created_after"):
+            await client.gather(sim.room_sids, via="account")
+        with pytest.raises(InvalidArgumentError, match="via"):
+            client.stream(sim.room_sids, via="courier")  # type: ignore[arg-type]
+        with pytest.raises(InvalidArgumentError, match="page_size"):
+            client.as_completed(sim.room_sids, via="account", date_created_after=BEGINNING, page_size=101)
+        with pytest.raises(InvalidArgumentError, match="time zone"):
+            client.stream(sim.room_sids, via="account", date_created_after=datetime(2026, 1, 1))  # noqa: DTZ001
+        with pytest.raises(InvalidArgumentError, match="room_sid"):
+            await client.gather(["RM1"], via="account", date_created_after=BEGINNING)
+        assert sim.stats.requests == 0
+
+    async def test_an_error_ends_it_and_leaves_nothing(self, sim: Simulator, client: RecordingsClient) -> None:
+        before = asyncio.all_tasks()
+        for nth in (1, 3):
+            sim.inject(faults.Respond(200, b"{}", content_type="application/json"), times=1)
+            for _ in range(nth - 1):
+                sim.inject(faults.StallHeaders(0), times=1)
+            with pytest.raises(DecodeError):
+                await client.gather(sim.room_sids, via="account", date_created_after=BEGINNING, return_exceptions=True)
+        sim.inject(faults.Respond(400), times=None)
+        with pytest.raises(BadRequestError):
+            await client.gather(sim.room_sids, via="account", date_created_after=BEGINNING)
+        sim.clear_faults()
+        stream = client.stream(sim.room_sids, via="account", date_created_after=BEGINNING)
+        async for _ in stream:
+            break
+        await stream.aclose()
+        left = {task for task in asyncio.all_tasks() - before if "RequestHandler" not in repr(task)}
+        assert not left
+        assert client.limiter.in_flight == client.limiter.waiting == 0
+
+    async def test_a_twentieth_of_the_requests(self) -> None:
+        async with (
+            Simulator(25_000, 4, reads_per_second=None, concurrency_limit=None) as sim,
+            sim.client(limiter=RateLimiter(40, None, None)) as client,
+        ):
+            count = 0
+            async for _ in client.stream(sim.room_sids, via="account", date_created_after=BEGINNING):
+                count += 1
+            assert count == 100_000
+            assert sim.stats.requests <= 25_000 / 20
