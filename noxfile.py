@@ -12,6 +12,7 @@ from pathlib import Path
 import nox
 
 PYTHONS = ["3.11", "3.12", "3.13"]
+BOUNDED = ["cli", "crypto", "parquet", "stores"]
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 
 nox.needs_version = ">=2025.5.1"
@@ -40,7 +41,7 @@ def _group(name: str) -> list[str]:
 
 def _install_wheel(session: nox.Session) -> None:
     """Install the built wheel with all extras, and what the tests need."""
-    session.install(".[cli,simulator]", *_group("test"))
+    session.install(".[all]", *_group("test"))
 
 
 @nox.session(python=PYTHONS)
@@ -54,7 +55,8 @@ def tests(session: nox.Session) -> None:
 def lower_bounds(session: nox.Session) -> None:
     """Run the tests with the oldest versions that the package says it works with."""
     _install_wheel(session)
-    declared = PYPROJECT["project"]["dependencies"] + PYPROJECT["project"]["optional-dependencies"]["cli"]
+    project = PYPROJECT["project"]
+    declared = [*project["dependencies"], *(each for name in BOUNDED for each in project["optional-dependencies"][name])]
     session.install(*(requirement.replace(">=", "==") for requirement in declared))
     session.run("pytest", *session.posargs)
 
@@ -88,7 +90,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Check the types of the package, of the examples, and of the public API as its users see it."""
-    session.install(*_group("types"), ".[cli,simulator]")
+    session.install(*_group("types"), ".[all]")
     session.run("mypy")
 
 
@@ -110,7 +112,7 @@ def demo(session: nox.Session) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """Compare with the official client and with loops by hand; ``-- --quick`` only proves that it runs."""
-    session.install(".[simulator]", *_group("bench"))
+    session.install(".[all]", *_group("bench"))
     session.run("python", "-m", "tests.benchmarks", "bench", *session.posargs)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -30,6 +31,9 @@ _FORMATS: Final[tuple[TableFormat, ...]] = get_args(TableFormat)
 _ROW_GROUP: Final = 10_000
 # What makes a spreadsheet take a text for a formula.
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+_INT64: Final = range(-(2**63), 2**63)
+# What the system says of a disk without a word about the file.
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @attrs.frozen
@@ -93,12 +97,17 @@ class TableWriter(Protocol):
     def finish(self) -> None:
         """Write what is held back, and the end."""
 
+    def abandon(self) -> None:
+        """Write nothing any more."""
+
 
 @contextmanager
 def open_table(path: Path, columns: Sequence[Column], format: TableFormat) -> Iterator[TableWriter]:  # noqa: A002
     """A table in a file, which is in its place when the block ends well, and is not there when it does not.
 
-    In CSV, an untrusted text that a spreadsheet would take for a formula has an apostrophe before it.
+    In CSV, an untrusted text that a spreadsheet would take for a formula has an apostrophe before it. In CSV and
+    Parquet, half a surrogate pair, which UTF-8 cannot say, is written as its escape; in Parquet, a number of more than
+    64 bits is null.
 
     Args:
         path: the file; one that is there is replaced.
@@ -108,10 +117,22 @@ def open_table(path: Path, columns: Sequence[Column], format: TableFormat) -> It
     Raises:
         OSError: the file cannot be written.
     """
-    with whole_file(path) as file:
-        writer = _WRITERS[format](file, columns)
+    try:
+        with whole_file(path) as file:
+            yield from _written(_WRITERS[format](file, columns))
+    except OSError as error:
+        if error.errno in _FULL and error.filename is None:
+            error.filename = str(path)
+        raise
+
+
+def _written(writer: TableWriter) -> Iterator[TableWriter]:
+    try:
         yield writer
         writer.finish()
+    except BaseException:
+        writer.abandon()
+        raise
 
 
 class _JsonLines:
@@ -127,11 +148,14 @@ class _JsonLines:
     def finish(self) -> None:
         pass
 
+    def abandon(self) -> None:
+        pass
+
 
 class _Csv:
     def __init__(self, file: BinaryIO, columns: Sequence[Column]) -> None:
         self._columns = columns
-        self._text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
+        self._text = io.TextIOWrapper(file, encoding="utf-8", errors="backslashreplace", newline="", write_through=True)
         self._writer = csv.writer(self._text)
         self._writer.writerow([column.name for column in columns])
 
@@ -141,6 +165,9 @@ class _Csv:
 
     def finish(self) -> None:
         self._text.detach()
+
+    def abandon(self) -> None:
+        pass
 
 
 class _Parquet:
@@ -164,6 +191,10 @@ class _Parquet:
         if self._rows:
             self._write_group()
         self._writer.close()
+
+    def abandon(self) -> None:
+        # It would write its end when it is collected, and complain on stderr that the file is closed.
+        self._writer.is_open = False
 
     def _write_group(self) -> None:
         import pyarrow as pa  # noqa: PLC0415  an extra
@@ -201,8 +232,14 @@ def _cell(column: Column, value: object) -> object:
 
 
 def _parquet_value(column: Column, value: object) -> object:
-    if value is None:
-        return None
-    if column.kind == "json":
-        return json.dumps(value, separators=(",", ":"))
-    return datetime.fromisoformat(str(value)) if column.kind == "instant" else value
+    match column.kind, value:
+        case _, None:
+            return None
+        case "json", _:
+            return json.dumps(value, separators=(",", ":"))
+        case "instant", _:
+            return datetime.fromisoformat(str(value))
+        case "text", _:
+            return str(value).encode(errors="backslashreplace")
+        case _:
+            return value if value in _INT64 else None

@@ -10,7 +10,6 @@ import sys
 from collections.abc import AsyncGenerator
 from contextlib import AbstractContextManager, aclosing, nullcontext
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -24,11 +23,11 @@ from roomrec_async.models import Recording, RecordingStatus
 from roomrec_async.query import MAX_PAGE_SIZE
 from roomrec_async.tables import format_of, open_table, recording_columns
 
-from .blocking import LineWriter, in_thread
+from .blocking import LineWriter
 from .connecting import base_url_option, client_from, files_option, rooms_argument, window_options
 from .failures import Failures
 from .inputs import RoomSources
-from .rendering import Table, counted, length_told, pace_told, progress_shown, rendered, room_heading
+from .rendering import Table, counted, length_told, pace_told, plain, progress_shown, rendered, room_heading
 
 Recordings: TypeAlias = AsyncGenerator[Recording, None]
 
@@ -75,7 +74,7 @@ Examples:
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Write a file instead: .jsonl, .csv or .parquet. It is there only when the list is complete.",
+    help="Write a file instead: .jsonl, .csv or .parquet. It takes its place at the end, even if rooms failed.",
 )
 @click.option(
     "--progress/--no-progress",
@@ -101,6 +100,8 @@ def list_recordings(
 
     ROOM is a room SID, RM and 32 hexadecimal digits; - stands for room SIDs on standard input, one a line. Rooms are
     read as they are needed and recordings printed as they come, so that a million rooms need no more memory than one.
+
+    In a CSV file, a track name that a spreadsheet would take for a formula has an apostrophe before it.
 
     The credentials are those of the environment: TWILIO_ACCOUNT_SID with TWILIO_AUTH_TOKEN, or with TWILIO_API_KEY
     and TWILIO_API_SECRET.
@@ -155,8 +156,8 @@ class _Listing:
                 async with aclosing(recordings):
                     await (self._print(recordings) if self.output is None else _write(self.output, recordings))
         if self.output is not None or (self.tabular and self.failures.console.is_terminal):
-            into = f" in {self.output}" if self.output is not None else ""
-            self.failures.say(f"{counted(self.recordings, 'recording')} of {self._rooms_told()}{into}")
+            file = f"{plain(str(self.output))}: " if self.output is not None else ""
+            self.failures.say(f"{file}{counted(self.recordings, 'recording')} of {self._rooms_told()}")
         return self.failures.exit_code
 
     async def _print(self, recordings: Recordings) -> None:
@@ -218,6 +219,6 @@ async def _write(path: Path, recordings: Recordings) -> None:
         async for recording in recordings:
             rows.append(recording)
             if len(rows) >= _ROWS_AT_ONCE:
-                await in_thread(partial(table.write, [to_dict(row) for row in rows]))
+                await asyncio.to_thread(table.write, [to_dict(row) for row in rows])
                 rows.clear()
-        table.write(to_dict(row) for row in rows)
+        await asyncio.to_thread(table.write, [to_dict(row) for row in rows])

@@ -11,7 +11,8 @@ import attrs
 from rich.console import Console
 from rich.table import Table
 
-from tests.benchmarks import chart, listing, others
+from tests.benchmarks import chart, listing, media, others
+from tests.benchmarks.figures import Figure
 
 TARGETS = {
     ("1 page of 1000", "twilio 9.13.0"): "4",
@@ -30,7 +31,7 @@ def main(directory: Path, *, quick: bool) -> None:
     for rows in listing.measure(quick=quick):
         measured += rows
         console.print(_compared(rows))
-    figures = list(others.measure(quick=quick))
+    figures = [*others.measure(quick=quick), *media.measure(quick=quick)]
     console.print(_figures(figures))
     directory.mkdir(parents=True, exist_ok=True)
     report = {
@@ -60,7 +61,7 @@ def _compared(rows: list[listing.Measured]) -> Table:
     return table
 
 
-def _figures(figures: list[others.Figure]) -> Table:
+def _figures(figures: list[Figure]) -> Table:
     table = Table(title="besides", title_justify="left")
     table.add_column("figure")
     table.add_column("measured", justify="right")

@@ -12,23 +12,13 @@ import time
 from collections.abc import Iterator
 
 import aiohttp
-import attrs
 
 from roomrec_async import Credentials, RateLimiter, RecordingsClient
 from roomrec_async.simulator import Simulator
 from tests.benchmarks.contenders import ACCOUNT_SID, AUTH_TOKEN
+from tests.benchmarks.figures import Figure
 from tests.benchmarks.processes import Server
 from tests.benchmarks.server import room_sid
-
-
-@attrs.frozen
-class Figure:
-    """One figure, and what it should be."""
-
-    name: str
-    value: float
-    unit: str
-    target: str
 
 
 def measure(*, quick: bool) -> Iterator[Figure]:
