@@ -23,6 +23,7 @@ from .errors import (
     RoomRecError,
     TransportError,
     VerificationError,
+    shown,
 )
 from .models import MediaType, Recording
 from .query import Parameters, media_path, query_string
@@ -134,7 +135,7 @@ class Media:
 
         Raises:
             NotFoundError: there are none, or none within the time to wait.
-            MediaError: the service named no usable URL.
+            MediaError: they are in a bucket of the account's own, or the service named no usable URL.
         """
         loop = asyncio.get_running_loop()
         end, pause = loop.time() + self.wait, 1.0
@@ -143,8 +144,11 @@ class Media:
                 return await self._asked_for(parameters)
             except NotFoundError:
                 left = end - loop.time()
-                if left <= 0:
+                if left <= 0 and self.recording.media_external_location is None:
                     raise
+            if self.recording.media_external_location is not None:
+                where = shown(self.recording.media_external_location)
+                raise MediaError(f"the media of {self.recording.sid} are in a bucket of the account's own: {where}")
             await asyncio.sleep(min(pause, left))
             pause = min(2 * pause, _ASKED_AGAIN)
 

@@ -155,25 +155,26 @@ class _Downloading:
                 yield recording
 
     async def _fetch(self, client: RecordingsClient, recording: Recording) -> Download | None:
+        expected, arrived = recording.size or 0, 0
+
+        def on_bytes(size: int) -> None:
+            nonlocal arrived
+            arrived += size
+            self.arrived += size
+
         try:
             download = await client.download(
-                recording,
-                self.destination,
-                decryption=self.decryption,
-                wait=self.wait,
-                on_bytes=self._arrived,
+                recording, self.destination, decryption=self.decryption, wait=self.wait, on_bytes=on_bytes
             )
         except RoomRecError as error:
             self.failures.of(recording.sid, error)
             return None
+        finally:
+            # What has not arrived by now need not be waited for.
+            self.expected -= expected - arrived
         self.done += 1
         self.already += download.already_there
-        # What need not arrive is not waited for.
-        self.expected -= download.size if download.already_there else download.resumed_at
         return download
-
-    def _arrived(self, size: int) -> None:
-        self.arrived += size
 
     def _line(self, download: Download) -> str:
         return json.dumps(attrs.asdict(download)) + "\n" if self.as_json else f"{download.location}\n"

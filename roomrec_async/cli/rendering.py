@@ -240,5 +240,8 @@ class _Polled(Progress):
         """What is drawn."""
         if self.task_ids:
             completed, total = self._amounts()
-            self.update(self._bytes, completed=completed, total=total)
+            # Not by update(): to that, another total is another task, whose speed is not known yet; and a task that
+            # has once reached its total is over.
+            self.tasks[0].total, self.tasks[0].finished_time = total or None, None
+            self.update(self._bytes, completed=completed)
         return super().get_renderables()

@@ -30,6 +30,7 @@ _KEYS: Final = (signal.SIGINT, signal.SIGQUIT)
 _EXAMPLES: Final = """\b
 Examples:
   roomrec simulate --port 8080
+  roomrec simulate --media-size 500000 --write-rooms rooms.txt -- roomrec download --from-file rooms.txt -o media/
   roomrec simulate --rooms 500 --write-rooms rooms.txt -- roomrec list --from-file rooms.txt
 """
 
@@ -57,6 +58,12 @@ Examples:
     metavar="N",
     help="Requests in flight before more are refused. By default 100.",
 )
+@click.option(
+    "--media-size",
+    type=click.IntRange(0),
+    metavar="BYTES",
+    help="The size of all media. By default what tracks of their length have, up to gigabytes.",
+)
 @click.option("--unlimited", is_flag=True, help="No quotas: as many requests a second as this machine can take.")
 @click.option(
     "--write-rooms",
@@ -72,6 +79,7 @@ def simulate(
     latency: float,
     seed: int,
     concurrency: int | None,
+    media_size: int | None,
     unlimited: bool,
     write_rooms: Path | None,
     command: tuple[str, ...],
@@ -83,7 +91,7 @@ def simulate(
 
     With a COMMAND, that is run with these variables set, and the service ends with it. The exit code is the command's.
     """
-    simulator = Simulator(rooms, (0, recordings), seed, port=port, latency=spread(latency))
+    simulator = Simulator(rooms, (0, recordings), seed, port=port, latency=spread(latency), media_size=media_size)
     if unlimited:
         simulator.reads_per_second = simulator.writes_per_second = simulator.concurrency_limit = None
     if concurrency:

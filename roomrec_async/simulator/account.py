@@ -59,6 +59,9 @@ class AccountCandidates:
     def _possible_rooms(self) -> range:
         asked = self.parameters
         rooms = self.world.rooms_under_way(asked.created_from, asked.created_before)
+        if asked.source_sid is not None:
+            track = self.world.track_sids.number(asked.source_sid)
+            rooms = _narrowed(rooms, None if track is None else track >> 32)
         for sid in asked.grouping_sids:
             rooms = _narrowed(rooms, self._room_of(sid))
         return rooms

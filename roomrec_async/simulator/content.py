@@ -6,6 +6,7 @@ from base64 import b64encode
 from collections.abc import Iterator
 from hashlib import blake2b, shake_128
 from importlib.resources import files
+from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 import attrs
@@ -106,7 +107,7 @@ class EncryptedContent:
         encryptor = Cipher(algorithms.AES256(self._key), modes.CBC(self._iv)).encryptor()
         padding = _BLOCK - self.plain.size % _BLOCK
         at = 0
-        for piece in (*self.plain.pieces(0, self.plain.size), bytes([padding]) * padding):
+        for piece in chain(self.plain.pieces(0, self.plain.size), [bytes([padding]) * padding]):
             encrypted = encryptor.update(piece)
             yield from filter(None, [encrypted[max(0, start - at) : max(0, stop - at)]])
             at += len(encrypted)

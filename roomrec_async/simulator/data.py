@@ -413,7 +413,7 @@ class World:
     def rooms_under_way(self, start: datetime | None, end: datetime | None) -> range:
         """The indices of the rooms that may have recordings from ``start`` to before ``end``, and of few others."""
         longest = min(max(600 + 4 * _HOUR, 4 * (self._low + self._choices)), _LONGEST_ROOM)
-        earliest = None if start is None else start - timedelta(seconds=longest)
+        earliest = None if start is None else max(start, EPOCH) - timedelta(seconds=longest)
         return _between(range(self.rooms), self.room_started, earliest, end)
 
     def _named(self, unique_name: str) -> range:

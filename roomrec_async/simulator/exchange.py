@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 
 import attrs
 from aiohttp import web
+from aiohttp.payload import Payload
 
 _COMPRESSED_FROM = 1_000
 
@@ -39,6 +40,8 @@ class Exchange:
         response = await self.produce()
         self._compress(response)
         body = body_of(response)
+        if isinstance(response.body, Payload):
+            body = await response.body.as_bytes()
         stream = web.StreamResponse(status=response.status, headers=response.headers)
         stream.content_length = len(body)
         await stream.prepare(self.request)

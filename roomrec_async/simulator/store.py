@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Final, TypeAlias, cast
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 from aiohttp import web
 
@@ -19,10 +19,10 @@ from .receiving import Handler, ReceivingServer
 Stored: TypeAlias = Content | EncryptedContent
 
 _BUCKET: Final = "twilio-video-media"
-_RANGE: Final = re.compile(r"bytes=(\d*)-(\d*)", re.ASCII)
+_RANGE: Final = re.compile(r"bytes=(\d{0,19})-(\d{0,19})", re.ASCII)
 _TYPES: Final = {"mka": "audio/x-matroska", "mkv": "video/x-matroska"}
-# More than that is sent as it is computed, and faults that cut a body do not reach it.
-_AT_ONCE: Final = 2**24
+# More than that is sent as it is computed.
+_AT_ONCE: Final = 2**22
 
 
 class _RefusedError(Exception):
@@ -129,7 +129,7 @@ class MediaStore(ReceivingServer):
         }
         if isinstance(stored, EncryptedContent):
             headers |= {**stored.headers, "Content-Type": "application/octet-stream"}
-        if request.headers.get("If-Match", stored.etag) != stored.etag:
+        if request.headers.get("If-Match", "*") not in {"*", stored.etag}:
             raise _RefusedError(412, "PreconditionFailed", "At least one of the pre-conditions did not hold")
         part = _part(request, stored)
         if part is None:
@@ -149,7 +149,9 @@ class MediaStore(ReceivingServer):
         return known
 
     def _signature(self, path: str, query: str) -> str:
-        return hmac.new(self._world.secret, f"{path}?{query}".encode(), sha256).hexdigest()
+        # Decoded: clients may write the same query with other escapes.
+        signed = urlencode(parse_qsl(query, keep_blank_values=True))
+        return hmac.new(self._world.secret, f"{path}?{signed}".encode(), sha256).hexdigest()
 
 
 def _part(request: web.Request, stored: Stored) -> range | None:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import aiohttp
 import attrs
@@ -24,6 +24,8 @@ from yarl import URL
 
 from roomrec_async import BadRequestError, Credentials
 from roomrec_async.simulator import EMPTY_EXAMPLE_ROOM_SID, EXAMPLE_ROOM_SID, ReceivedRequest, Simulator
+
+Query: TypeAlias = Mapping[str, str] | Sequence[tuple[str, str]]
 
 HOST = "https://video.twilio.com"
 DESCRIPTION = Path(
@@ -46,12 +48,15 @@ class Request:
     @classmethod
     def of(cls, received: ReceivedRequest) -> Request:
         query = URL(f"{HOST}/?{received.query_string}", encoded=True).query
-        return cls.made(received.path, query, received.headers)
+        return cls.made(received.path, query, received.headers, method=received.method.lower())
 
     @classmethod
-    def made(cls, path: str, query: Mapping[str, str], headers: Mapping[str, str] | None = None) -> Request:
-        parameters = RequestParameters(query=ImmutableMultiDict(MultiDict(query)), header=Headers(headers or {}))
-        return cls("get", path, parameters)
+    def made(
+        cls, path: str, query: Query = (), headers: Mapping[str, str] | None = None, *, method: str = "get"
+    ) -> Request:
+        # As pairs: a parameter may come several times.
+        pairs = ImmutableMultiDict(list(MultiDict(query).items()))
+        return cls(method, path, RequestParameters(query=pairs, header=Headers(headers or {})))
 
 
 @attrs.define
@@ -72,10 +77,10 @@ class Response:
     def as_published(self) -> Response:
         """Without the deviation of the reference's own example: a codec in lower case, which the description's
         enumeration does not have."""
-        page = json.loads(self.data)
-        for record in page["recordings"]:
+        answer = json.loads(self.data)
+        for record in answer.get("recordings", [answer]):
             record["codec"] = record["codec"].upper()
-        return attrs.evolve(self, data=json.dumps(page).encode())
+        return attrs.evolve(self, data=json.dumps(answer).encode())
 
     @property
     def recordings(self) -> list[dict[str, Any]]:
@@ -163,6 +168,64 @@ class TestRequests:
         }
         description.validate_request(request)
 
+    async def test_every_parameter_of_the_accounts_list_is_as_described(
+        self, description: OpenAPI, sim: Simulator
+    ) -> None:
+        async with sim.client() as client:
+            first, *_ = await client.account_recordings(page_size=7, status="completed").to_list()
+            grouped = first.grouping_sids
+            found = await client.account_recordings(
+                status="completed",
+                source_sid=first.source_sid,
+                grouping_sids=[grouped["room_sid"], grouped["participant_sid"]],
+                date_created_after=first.date_created,
+                date_created_before=datetime(2027, 6, 1, tzinfo=timezone(timedelta(hours=-3.5))),
+                media_type=first.type,
+                page_size=100,
+                page=0,
+            ).to_list()
+            assert first.sid in {recording.sid for recording in found}
+            assert await client.account_recordings().to_list()
+        sent = [Request.of(received) for received in sim.requests]
+        for request in sent:
+            assert request.path == "/v1/Recordings"
+            description.validate_request(request)
+        names = {name for request in sent for name in request.parameters.query}
+        assert names == {
+            *("Status", "SourceSid", "GroupingSid", "DateCreatedAfter", "DateCreatedBefore", "MediaType"),
+            *("PageSize", "Page", "PageToken"),
+        }
+        several = [request.parameters.query.getlist("GroupingSid") for request in sent]
+        assert [grouped["room_sid"], grouped["participant_sid"]] in several
+        assert all(received.status == 200 for received in sim.requests)
+
+    async def test_single_recordings_and_deletions_are_asked_for_as_described(
+        self, description: OpenAPI, sim: Simulator
+    ) -> None:
+        room = sim.room_sids[0]
+        async with sim.client() as client:
+            (one,) = await client.recordings(room, limit=1).to_list()
+            assert one.sid is not None
+            await client.recording(room, one.sid)
+            assert await client.delete(room, one.sid)
+        fetched, deleted = [Request.of(received) for received in list(sim.requests)[-2:]]
+        assert [(request.method, request.path) for request in (fetched, deleted)] == [
+            ("get", f"/v1/Rooms/{room}/Recordings/{one.sid}"),
+            ("delete", f"/v1/Rooms/{room}/Recordings/{one.sid}"),
+        ]
+        for request in (fetched, deleted):
+            description.validate_request(request)
+
+    @pytest.mark.parametrize("method", ["get", "delete"])
+    def test_single_recordings_without_credentials_are_not_as_described(
+        self, description: OpenAPI, method: str
+    ) -> None:
+        basic = {"Authorization": Credentials("AC" + "0" * 32, "token").authorization}
+        for path in (f"/v1/Recordings/RT{'0' * 32}", f"/v1/Rooms/RM{'0' * 32}/Recordings/RT{'0' * 32}"):
+            description.validate_request(Request.made(path, headers=basic, method=method))
+            with pytest.raises(OpenAPIError):
+                description.validate_request(Request.made(path, method=method))
+
     def test_a_request_without_credentials_is_not_as_described(self, description: OpenAPI) -> None:
         path = f"/v1/Rooms/RM{'0' * 32}/Recordings"
         basic = {"Authorization": Credentials("AC" + "0" * 32, "token").authorization}
@@ -188,6 +251,25 @@ class TestRequests:
         basic = {"Authorization": Credentials("AC" + "0" * 32, "token").authorization}
         with pytest.raises(OpenAPIError):
             description.validate_request(Request.made(path, query, basic))
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            *[("PageSize", value) for value in ("101", "0")],
+            *[("GroupingSid", value) for value in ("RM1", "RM" + "g" * 32)],
+            *[("MediaType", value) for value in ("Audio", "text")],
+            *[("Status", "done"), ("SourceSid", "MT1"), ("Page", "-1"), ("DateCreatedAfter", "2017-06-01")],
+        ],
+    )
+    async def test_what_the_accounts_list_refuses_is_refused_there(
+        self, description: OpenAPI, sim: Simulator, name: str, value: str
+    ) -> None:
+        basic = {"Authorization": sim.credentials.authorization}
+        with pytest.raises(OpenAPIError):
+            description.validate_request(Request.made("/v1/Recordings", {name: value}, basic))
+        async with aiohttp.ClientSession(headers=basic) as session:
+            async with session.get(f"{sim.base_url}/v1/Recordings", params={name: value}) as received:
+                assert received.status == 400
 
 
 class TestAnswers:
@@ -231,6 +313,47 @@ class TestAnswers:
         assert len(response.recordings) == (room == EXAMPLE_ROOM_SID)
         description.validate_response(request, response.as_published())
 
+    @pytest.mark.parametrize(
+        "query", ["", "?PageSize=100", "?PageSize=7", "?Status=deleted", "?Status=processing", "?MediaType=video"]
+    )
+    async def test_pages_of_the_account_are_as_described(
+        self, description: OpenAPI, sim: Simulator, query: str
+    ) -> None:
+        count = 0
+        async for request, response in answers(sim, f"/v1/Recordings{query}"):
+            description.validate_response(request, response.as_published())
+            count += len(response.recordings)
+        assert count
+
+    async def test_pages_of_rooms_and_participants_are_as_described(self, description: OpenAPI, sim: Simulator) -> None:
+        grouped = next(sim.recordings(sim.room_sids[0]))["grouping_sids"]
+        assert isinstance(grouped, dict)
+        room, participant = (f"GroupingSid={grouped[name]}" for name in ("room_sid", "participant_sid"))
+        counts = []
+        for query in (room, f"{room}&{participant}"):
+            found = []
+            async for request, response in answers(sim, f"/v1/Recordings?{query}&PageSize=3"):
+                description.validate_response(request, response.as_published())
+                found += response.recordings
+            counts.append(len(found))
+        assert 0 < counts[1] < counts[0] == 20
+
+    @pytest.mark.parametrize("status", ["completed", "processing", "failed", "deleted"])
+    async def test_single_recordings_and_deletions_are_answered_as_described(
+        self, description: OpenAPI, sim: Simulator, status: str
+    ) -> None:
+        sim.second_delete = 204
+        record = next(record for room in sim.room_sids for record in sim.recordings(room, status))
+        paths = (f"/v1/Rooms/{record['room_sid']}/Recordings/{record['sid']}", f"/v1/Recordings/{record['sid']}")
+        async with aiohttp.ClientSession(headers={"Authorization": sim.credentials.authorization}) as session:
+            for method in ("get", "delete", "get", "delete"):
+                for path in paths:
+                    async with session.request(method, f"{sim.base_url}{path}") as received:
+                        response = await Response.of(received)
+                    assert response.status_code == (200 if method == "get" else 204)
+                    response = response.as_published() if method == "get" else response
+                    description.validate_response(Request.made(path, method=method), response)
+
     async def test_rooms_are_as_described(self, description: OpenAPI, sim: Simulator) -> None:
         async with aiohttp.ClientSession(headers={"Authorization": sim.credentials.authorization}) as session:
             for path, query in (("/v1/Rooms", {"Status": "completed"}), (f"/v1/Rooms/{sim.room_sids[0]}", {})):
@@ -247,6 +370,14 @@ class TestAnswers:
         page["recordings"][0][field] = value
         with pytest.raises(OpenAPIError):
             description.validate_response(request, attrs.evolve(response, data=json.dumps(page).encode()))
+
+    @pytest.mark.parametrize("wrong", [{"status_code": 200}, {"status_code": 404}], ids=repr)
+    def test_a_wrong_answer_to_a_deletion_is_found(self, description: OpenAPI, wrong: dict[str, Any]) -> None:
+        request = Request.made(f"/v1/Recordings/RT{'0' * 32}", method="delete")
+        described = Response(b"", 204, "")
+        description.validate_response(request, described)
+        with pytest.raises(OpenAPIError):
+            description.validate_response(request, attrs.evolve(described, **wrong))
 
     @pytest.mark.parametrize("wrong", [{"status_code": 299}, {"content_type": "text/html"}, {"data": b"{"}], ids=repr)
     async def test_a_wrong_answer_is_found(self, description: OpenAPI, sim: Simulator, wrong: dict[str, Any]) -> None:
