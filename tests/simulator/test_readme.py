@@ -52,5 +52,50 @@ async def test_many_rooms(readme: dict[str, Any], capsys: pytest.CaptureFixture[
     assert len(capsys.readouterr().out.splitlines()) == 1 + 3 + 12
 
 
+async def test_the_account_gives_the_same(readme: dict[str, Any]) -> None:
+    async with Simulator(rooms=60, recordings_per_room=3) as sim, sim.client() as client:
+        found = await readme["of_march"](client, sim.room_sids)
+        listed = [record for sid in sim.room_sids for record in sim.recordings(sid)]
+        of_march = [record["sid"] for record in listed if str(record["date_created"]).startswith("2026-03")]
+        assert of_march
+        assert sorted(recording.sid for each in found.values() for recording in each) == sorted(of_march)
+
+
+async def test_media_are_kept_and_deleted(
+    readme: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    async with Simulator(rooms=1, recordings_per_room=3, seed=3, media_size=1000) as sim, sim.client() as client:
+        truth = {record["sid"]: b"".join(sim.media(str(record["sid"]))) for record in completed(sim)}
+        await readme["keep_and_delete"](client, sim.room_sids[0])
+        assert {path.stem: path.read_bytes() for path in (tmp_path / "media").iterdir()} == truth
+        assert completed(sim) == []
+    assert len(capsys.readouterr().out.splitlines()) == len(truth) > 0
+
+
+async def test_media_go_into_a_store(readme: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "key.pem").write_bytes(Simulator().private_key_pem)
+    async with Simulator(rooms=80, recordings_per_room=3, media_size=1000) as sim, sim.client() as client:
+        encrypted = [
+            recording
+            async for recording in client.stream(sim.room_sids, status="completed")
+            if recording.encryption_key and not recording.media_external_location
+        ]
+        url, key_file = f"file://{tmp_path}", str(tmp_path / "key.pem")
+        download = await readme["into_a_bucket"](client, encrypted[0], url, key_file)
+        assert Path(download.location).read_bytes() == b"".join(sim.media(str(encrypted[0].sid)))
+
+
+async def test_an_archive(readme: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    async with Simulator(rooms=10, recordings_per_room=3, media_size=1000) as sim, sim.client() as client:
+        await readme["archive_2026"](client, str(tmp_path))
+    assert "deleted at the source" in capsys.readouterr().out
+    assert (tmp_path / "manifest.parquet").exists()
+
+
+def completed(sim: Simulator) -> list[dict[str, object]]:
+    return list(sim.recordings(sim.room_sids[0], "completed"))
+
+
 async def test_the_test(readme: dict[str, Any]) -> None:
     await readme["test_my_code_survives_a_restart"]()
