@@ -56,7 +56,10 @@ def lower_bounds(session: nox.Session) -> None:
     """Run the tests with the oldest versions that the package says it works with."""
     _install_wheel(session)
     project = PYPROJECT["project"]
-    declared = [*project["dependencies"], *(each for name in BOUNDED for each in project["optional-dependencies"][name])]
+    declared = [
+        *project["dependencies"],
+        *(each for name in BOUNDED for each in project["optional-dependencies"][name]),
+    ]
     session.install(*(requirement.replace(">=", "==") for requirement in declared))
     session.run("pytest", *session.posargs)
 

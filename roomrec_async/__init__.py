@@ -6,6 +6,7 @@
 """
 
 from ._version import __version__
+from .bounds import Bounds
 from .client import RecordingsClient
 from .codec import from_dict, to_dict
 from .credentials import Credentials
@@ -14,6 +15,7 @@ from .errors import (
     APIError,
     AuthenticationError,
     BadRequestError,
+    BoundsExceededError,
     ClientClosedError,
     ConfigurationError,
     ConnectionFailedError,
@@ -54,6 +56,8 @@ __all__ = [
     "APIError",
     "AuthenticationError",
     "BadRequestError",
+    "Bounds",
+    "BoundsExceededError",
     "ClientClosedError",
     "Codec",
     "ConfigurationError",

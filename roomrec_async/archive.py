@@ -124,7 +124,9 @@ class ArchiveOperation:
     def __attrs_post_init__(self) -> None:
         destination_checked(self.destination)
         if self.ledger is None and not isinstance(self.destination, (str, os.PathLike)):
-            raise ConfigurationError("an archive in a store needs a ledger: name a file for it")
+            raise ConfigurationError(
+                "an archive in a store needs a ledger: name a file for it (--ledger FILE on the command line)"
+            )
         if not isinstance(self.downloads, int) or isinstance(self.downloads, bool) or self.downloads < 1:
             raise InvalidArgumentError(f"downloads must be an integer from 1, not {shown(self.downloads)}")
         check_formats(self.manifest)
@@ -140,6 +142,9 @@ class ArchiveOperation:
         """
         if isinstance(self.destination, (str, os.PathLike)):
             await asyncio.to_thread(Path(self.destination).mkdir, parents=True, exist_ok=True)
+        else:
+            # A store that does not answer is told of once, and not for each recording.
+            await self.destination.size("manifest.jsonl")
         async with Ledger(self._ledger_path, self._place) as ledger:
             run = _Run(self, ledger)
             await run.archive()

@@ -12,6 +12,7 @@ import aiohttp
 import attrs
 
 from . import fanout, scan
+from .bounds import Bounds
 from .codec import decode_account_recordings, decode_recording, decode_recordings, decode_rooms
 from .credentials import Credentials
 from .downloads import Download, DownloadOperation, OnBytes
@@ -81,6 +82,7 @@ class RecordingsClient:
         timeout: a number of seconds for each whole operation, or a :class:`Timeout`. By default ``Timeout()``.
         trace_configs: for the client's own aiohttp session.
         proxy: the URL of an HTTP proxy.
+        bounds: how much a response and a list may bring. By default ``Bounds()``.
 
     Raises:
         ConfigurationError: the settings cannot work together, or would send credentials unencrypted.
@@ -102,10 +104,12 @@ class RecordingsClient:
         timeout: Timeout | float | None = None,
         trace_configs: Sequence[aiohttp.TraceConfig] = (),
         proxy: str | None = None,
+        bounds: Bounds | None = None,
     ) -> None:
         if session is not None and trace_configs:
             raise ConfigurationError("trace_configs belong to the session: give them to the one you created")
         self._timeout = Timeout.of(timeout, Timeout())
+        self._bounds = bounds or Bounds()
         self._transport = Transport(
             credentials,
             session=session,
@@ -114,6 +118,7 @@ class RecordingsClient:
             retry=retry or RetryPolicy(),
             trace_configs=trace_configs,
             proxy=proxy,
+            bounds=self._bounds,
         )
 
     @classmethod
@@ -128,6 +133,7 @@ class RecordingsClient:
         timeout: Timeout | float | None = None,
         trace_configs: Sequence[aiohttp.TraceConfig] = (),
         proxy: str | None = None,
+        bounds: Bounds | None = None,
     ) -> Self:
         """A client with the credentials of the environment.
 
@@ -147,6 +153,7 @@ class RecordingsClient:
             timeout=timeout,
             trace_configs=trace_configs,
             proxy=proxy,
+            bounds=bounds,
         )
 
     @property
@@ -211,6 +218,7 @@ class RecordingsClient:
                 limit=limit_checked(limit),
                 resume=resume,
                 prefetch=prefetch,
+                max_pages=self._bounds.pages,
             )
         )
 
@@ -275,6 +283,7 @@ class RecordingsClient:
                 limit=limit_checked(limit),
                 resume=resume,
                 prefetch=prefetch,
+                max_pages=self._bounds.pages,
                 max_page_size=MAX_ACCOUNT_PAGE_SIZE,
             )
         )
@@ -334,6 +343,7 @@ class RecordingsClient:
                 limit=limit_checked(limit),
                 resume=resume,
                 prefetch=prefetch,
+                max_pages=self._bounds.pages,
             )
         )
 

@@ -172,8 +172,8 @@ class DownloadOperation:
             return _Intake(None)
         if self.decryption is None:
             raise DecryptionError(
-                f"the media of {self._sid} are encrypted: give the private key as 'decryption' "
-                "(roomrec_async.integrations.decryption.PrivateKey)"
+                f"the media of {self._sid} are encrypted, and need the private key: "
+                "decryption=PrivateKey.from_file(...), or --private-key FILE on the command line"
             )
         return _Intake(self.decryption.decryptor(stream.headers))
 

@@ -12,6 +12,7 @@
     │   ├── ConnectionFailedError     refused, reset, or cut off in the middle
     │   └── RequestTimeoutError       nothing, or not enough, within the time allowed (also a TimeoutError)
     ├── DecodeError               an answer arrived that is not what the reference describes
+    ├── BoundsExceededError       more was sent than the client's bounds allow
     ├── PaginationError           the pages of a list do not lead to an end
     ├── MediaError                a recording's media could not be had whole
     │   ├── VerificationError         what arrived is not what was announced
@@ -196,6 +197,10 @@ class DecodeError(RoomRecError):
 
     def __reduce__(self) -> tuple[object, ...]:
         return (_restore, (type(self), self.args, self.__dict__.copy()))
+
+
+class BoundsExceededError(RoomRecError):
+    """A response, or a list, is larger than the client's :class:`~roomrec_async.Bounds`."""
 
 
 class PaginationError(RoomRecError):

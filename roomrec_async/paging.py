@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
+from collections.abc import Set as AbstractSet
 from contextlib import aclosing
 from typing import Generic, TypeVar
 from urllib.parse import urlsplit
@@ -11,8 +12,9 @@ from urllib.parse import urlsplit
 import attrs
 from multidict import CIMultiDictProxy
 
+from .bounds import Bounds
 from .codec import DecodedPage, decode_raw
-from .errors import DecodeError, PaginationError, RoomRecError
+from .errors import BoundsExceededError, DecodeError, PaginationError, RoomRecError
 from .models import PageMeta, Recording, Room
 from .query import MAX_PAGE_SIZE, Parameters, query_string, requoted
 from .resume import Position, position_from
@@ -67,6 +69,7 @@ class ListOperation(Generic[Model]):
         resume: a token, to go on in an interrupted list.
         prefetch: whether the next page is fetched while the caller works on the present one.
         max_page_size: the largest ``PageSize`` of this list.
+        max_pages: how many pages it may have.
     """
 
     transport: Transport
@@ -78,6 +81,7 @@ class ListOperation(Generic[Model]):
     resume: str | None = None
     prefetch: bool = True
     max_page_size: int = MAX_PAGE_SIZE
+    max_pages: int = Bounds().pages
 
     def begin(self) -> Position:
         """Where the list begins.
@@ -111,6 +115,7 @@ class Pager(Generic[Model]):
         DecodeError: a response is not what the reference describes. The records before the first bad one are
             delivered before it is raised.
         PaginationError: the next page is one that was already read, or its URL is unusable.
+        BoundsExceededError: a response or the list is larger than the client's bounds.
     """
 
     def __init__(self, operation: ListOperation[Model]) -> None:
@@ -164,7 +169,7 @@ class Pager(Generic[Model]):
                 items = fetched.decoded.items[position.skip :][:left]
                 left = None if left is None else left - len(items)
                 position = fetched.after(len(items), position)
-                failure = fetched.error or (_repeated(fetched.response) if position.query in seen else None)
+                failure = fetched.error or self._endless(fetched.response, position, seen)
                 goes_on = position.query is not None and left != 0 and failure is None
                 if goes_on and self._operation.prefetch:
                     ahead = asyncio.create_task(self._fetch(position, deadline))
@@ -178,6 +183,14 @@ class Pager(Generic[Model]):
         finally:
             if ahead is not None:
                 await cancelled(ahead)
+
+    def _endless(self, response: Response, position: Position, seen: AbstractSet[str | None]) -> RoomRecError | None:
+        """Why a list cannot go on that would never end."""
+        if position.query in seen:
+            return PaginationError(f"{response.url}: the next page is one that was already read")
+        if position.query is not None and len(seen) >= self._operation.max_pages:
+            return BoundsExceededError(f"{response.url}: the list has more than {len(seen):,} pages; see Bounds")
+        return None
 
     async def _fetch(self, position: Position, deadline: Deadline | None) -> _Fetched[Model]:
         operation = self._operation
@@ -233,10 +246,6 @@ def _next_query(meta: PageMeta) -> str | None:
     if not query:
         raise ValueError("it has no query")
     return query
-
-
-def _repeated(response: Response) -> PaginationError:
-    return PaginationError(f"{response.url}: the next page is one that was already read")
 
 
 async def collect(pager: Pager[Model], into: list[Model]) -> None:

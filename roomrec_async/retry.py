@@ -36,7 +36,7 @@ def _count_from_one(_: object, attribute: attrs.Attribute[int], value: object) -
 
 @attrs.frozen(kw_only=True)
 class RetryPolicy:
-    """How reads are tried again.
+    """How reads and deletions are tried again.
 
     Tried again are 429, 500, 502, 503 and 504, failed and broken connections, and time-outs. Everything else fails
     at once. The wait before try n+1 is drawn evenly from 0 to ``base_delay * 2**(n-1)`` ("full jitter"), and never

@@ -19,11 +19,13 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from ._version import __version__
+from .bounds import Bounds
 from .codec import decode_error
 from .credentials import Credentials
 from .endpoints import base_url_checked, proxy_checked
 from .errors import (
     APIError,
+    BoundsExceededError,
     ClientClosedError,
     ConfigurationError,
     ConnectionFailedError,
@@ -90,6 +92,7 @@ class Transport:
         retry: RetryPolicy,
         trace_configs: Sequence[aiohttp.TraceConfig],
         proxy: str | None,
+        bounds: Bounds,
     ) -> None:
         self.base_url = base_url_checked(base_url, proxy)
         self.limiter = limiter
@@ -105,6 +108,7 @@ class Transport:
         self._budget = RetryBudget(retry)
         self._trace_configs = list(trace_configs)
         self._proxy = proxy_checked(proxy)
+        self._bounds = bounds
 
     async def get(self, path: str, query: str, deadline: Deadline) -> Response:
         """GET a path below the base URL, with as many tries as the settings and the deadline allow.
@@ -164,9 +168,11 @@ class Transport:
                 auto_decompress=True,
                 proxy=self._proxy,
             ) as response:
-                body = await response.read()
+                body = await _read(response, self._bounds.response_bytes)
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             return request.broken(error, timeout)
+        if body is None:
+            return request.too_large(self._bounds.response_bytes)
         return request.classified(response.status, response.headers, body)
 
     async def fetch(self, url: URL, first: int, attempt: int, timeout: Timeout) -> Body | RoomRecError:
@@ -280,7 +286,7 @@ class Body:
         self._response = response
 
     async def batches(self) -> AsyncGenerator[list[bytes], None]:
-        """The bytes as they arrive, so many chunks at once that handling them costs little, but none held for long.
+        """The bytes as they arrive, so many chunks at once that handling them costs little, or those of half a second.
 
         Raises:
             TransportError: they stopped, or the connection broke. What came before is given first.
@@ -369,6 +375,12 @@ class _Request:
         )
         return RequestTimeoutError(message, method=self.method, url=str(self.url), attempts=self.attempts)
 
+    def too_large(self, most: int) -> BoundsExceededError:
+        """More came than is read."""
+        return BoundsExceededError(
+            f"{self.method} {self.url}: the response has more than {most:,} bytes; ask for smaller pages, or set Bounds"
+        )
+
     def timed_out(self, deadline: Deadline) -> RequestTimeoutError:
         """The whole operation took too long."""
         before = f"; before that: {self.last_error}" if self.last_error else ""
@@ -379,6 +391,22 @@ class _Request:
             url=str(self.url),
             attempts=self.attempts,
         )
+
+
+async def _read(response: aiohttp.ClientResponse, most: int) -> bytes | None:
+    """The body, decompressed; None if it has more bytes than that. No more of it is ever held."""
+    announced = response.content_length
+    if announced is not None and announced <= most and "Content-Encoding" not in response.headers:
+        return await response.read()
+    pieces: list[bytes] = []
+    left = most
+    while piece := await response.content.readany():
+        left -= len(piece)
+        if left < 0:
+            response.close()
+            return None
+        pieces.append(piece)
+    return b"".join(pieces)
 
 
 def _report(outcome: Response | RoomRecError, permit: Permit) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -93,3 +94,16 @@ def destination_from(place: str) -> Path | Destination:
     from roomrec_async.integrations.stores import ObjectStore  # noqa: PLC0415  an extra of its own
 
     return ObjectStore.from_url(place)
+
+
+async def prepared(destination: Path | Destination) -> None:
+    """Make the directory, or ask the store whether it answers, before anything else is done.
+
+    Raises:
+        OSError: there is no such directory, and it cannot be made.
+        MediaError: the store refuses, or does not answer.
+    """
+    if isinstance(destination, Path):
+        await asyncio.to_thread(destination.mkdir, parents=True, exist_ok=True)
+    else:
+        await destination.size("manifest.jsonl")  # noqa: ASYNC240  no path

@@ -17,11 +17,11 @@ from roomrec_async.errors import RoomRecError
 from roomrec_async.fanout import Flow
 from roomrec_async.models import Recording, RecordingStatus
 
-from .blocking import LineWriter
 from .connecting import base_url_option, client_from, files_option, rooms_argument, window_options
 from .failures import Failures
 from .inputs import RoomSources
-from .rendering import Table, counted, progress_shown, rendered, size_told
+from .lines import Lines
+from .rendering import Table, counted, plain, progress_shown, size_told
 
 _AT_ONCE: Final = 40
 _EXAMPLES: Final = """\b
@@ -86,28 +86,29 @@ class _Deleting:
             client,
             aclosing(self.sources.sids(self.failures.of_line)) as room_sids,
             aclosing(client.stream(room_sids, on_error=self.failures.of_room, **options)) as recordings,
-            LineWriter() as output,
+            Lines(self.failures.console) as output,
         ):
             await (self._delete(client, recordings, output) if self.in_earnest else self._show(recordings, output))
         self.failures.say(self._told(0.0))
         return self.failures.exit_code
 
-    async def _show(self, recordings: AsyncGenerator[Recording, None], output: LineWriter) -> None:
+    async def _show(self, recordings: AsyncGenerator[Recording, None], output: Lines) -> None:
         console = Console(highlight=False)
         table = Table.of_recordings(console.width)
         async for recording in recordings:
             self._count(recording)
-            await output.write(rendered(console, table.row(recording)))
+            await output.write(table.row(recording).plain)
 
     async def _delete(
-        self, client: RecordingsClient, recordings: AsyncGenerator[Recording, None], output: LineWriter
+        self, client: RecordingsClient, recordings: AsyncGenerator[Recording, None], output: Lines
     ) -> None:
         async def delete_one(recording: Recording) -> AsyncGenerator[Recording, None]:
             try:
-                self.gone += not await client.delete(recording.room_sid or "", recording.sid or "")
+                was_there = await client.delete(recording.room_sid or "", recording.sid or "")
             except RoomRecError as error:
                 self.failures.of(recording.sid, error)
             else:
+                self.gone += not was_there
                 yield recording
 
         deleted = Flow(recordings, delete_one, lambda: _AT_ONCE).items()
@@ -115,7 +116,7 @@ class _Deleting:
             async with aclosing(deleted):
                 async for recording in deleted:
                     self._count(recording)
-                    await output.write(f"{recording.sid}\n")
+                    await output.write(plain(recording.sid or ""))
 
     def _count(self, recording: Recording) -> None:
         self.recordings += 1
@@ -125,5 +126,5 @@ class _Deleting:
         told = f"{counted(self.recordings, 'recording')}, {size_told(self.bytes)}"
         if not self.in_earnest:
             return f"nothing was deleted: --yes would delete {told}{self.failures.told}"
-        gone = f" ({self.gone:,} were gone already)" if self.gone else ""
+        gone = f" ({self.gone:,} gone already)" if self.gone else ""
         return f"{told} deleted{gone}{self.failures.told}"

@@ -20,7 +20,6 @@ from roomrec_async.fanout import Flow
 from roomrec_async.media import Decryption, Destination
 from roomrec_async.models import MediaType, Recording, RecordingStatus
 
-from .blocking import LineWriter
 from .connecting import (
     base_url_option,
     client_from,
@@ -28,13 +27,15 @@ from .connecting import (
     destination_from,
     downloads_option,
     files_option,
+    prepared,
     private_key_option,
     rooms_argument,
     window_options,
 )
 from .failures import Failures
 from .inputs import RoomSources
-from .rendering import counted, size_told, transfers_shown
+from .lines import Lines
+from .rendering import counted, plain, size_told, transfers_shown
 
 _EXAMPLES: Final = """\b
 Examples:
@@ -127,8 +128,7 @@ class _Downloading:
 
     async def run(self, client: RecordingsClient, options: RoomOptions) -> int:
         """Download everything. The result is the exit code."""
-        if isinstance(self.destination, Path):
-            self.destination.mkdir(parents=True, exist_ok=True)
+        await prepared(self.destination)
 
         async def fetch(recording: Recording) -> AsyncGenerator[Download, None]:
             if (fetched := await self._fetch(client, recording)) is not None:
@@ -140,7 +140,7 @@ class _Downloading:
                 aclosing(self.sources.sids(self.failures.of_line)) as room_sids,
                 aclosing(client.stream(room_sids, on_error=self.failures.of_room, **options)) as recordings,
                 aclosing(Flow(self._wanted(recordings), fetch, lambda: self.at_once).items()) as downloads,
-                LineWriter() as output,
+                Lines(self.failures.console) as output,
             ):
                 async for download in downloads:
                     await output.write(self._line(download))
@@ -177,7 +177,7 @@ class _Downloading:
         return download
 
     def _line(self, download: Download) -> str:
-        return json.dumps(attrs.asdict(download)) + "\n" if self.as_json else f"{download.location}\n"
+        return json.dumps(attrs.asdict(download)) if self.as_json else plain(download.location)
 
     def _told(self, _: float) -> str:
         already = f" ({self.already:,} were there)" if self.already else ""

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
-from typing import Final, Self, TypeAlias
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final, Self, TypeAlias
 
 from yarl import URL
 
@@ -21,6 +22,9 @@ try:
 except ModuleNotFoundError as error:
     raise ConfigurationError("object stores need obstore: pip install 'roomrec-async[stores]'") from error
 
+if TYPE_CHECKING:
+    from obstore.store import RetryConfig
+
 AnyStore: TypeAlias = S3Store | GCSStore | AzureStore | LocalStore | MemoryStore
 """The kinds of store that can be written to."""
 
@@ -30,6 +34,10 @@ _PARTS_AT_ONCE: Final = 2
 # What is handed over at once: with less, obstore is slow.
 _PIECE: Final = 2**19
 _REASON_AT_MOST: Final = 200
+# By default it goes on for three minutes, also where there is nothing but missing credentials.
+_RETRIES: Final[RetryConfig] = {"max_retries": 4, "retry_timeout": timedelta(seconds=30)}
+# Where the clouds' machines ask for credentials if the environment has none.
+_METADATA: Final = ("169.254.169.254", "/latest/api/token", "/latest/meta-data", "metadata.google.internal")
 
 
 class ObjectStore:
@@ -63,7 +71,7 @@ class ObjectStore:
         parsed = _parsed(url)
         place = str(parsed.with_path("").with_query(None).with_fragment(None)) if parsed.host else url
         try:
-            store = from_url(place)
+            store = from_url(place, retry_config=_RETRIES)
         except (BaseError, ValueError) as error:
             reason = _reason(error)
         else:
@@ -223,6 +231,8 @@ def _parsed(url: str) -> URL:
 
 def _reason(error: Exception) -> str:
     """The first line of what the store says; the rest is for its developers, and may quote requests."""
+    if any(place in str(error) for place in _METADATA):
+        return "there are no credentials for it in the environment"
     line = next(iter(str(error).splitlines()), "") or type(error).__name__
     line = line.partition("?")[0]
     return line if len(line) <= _REASON_AT_MOST else f"{line[:_REASON_AT_MOST]}..."

@@ -13,6 +13,7 @@ from roomrec_async import (
     APIError,
     AuthenticationError,
     BadRequestError,
+    BoundsExceededError,
     ClientClosedError,
     ConfigurationError,
     ConnectionFailedError,
@@ -58,6 +59,7 @@ API_ERRORS = [
 TRANSPORT_ERRORS = [TransportError, ConnectionFailedError, RequestTimeoutError]
 PLAIN_ERRORS = [
     RoomRecError,
+    BoundsExceededError,
     PaginationError,
     MediaError,
     VerificationError,

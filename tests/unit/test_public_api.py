@@ -16,6 +16,8 @@ PUBLIC = [
     "APIError",
     "AuthenticationError",
     "BadRequestError",
+    "Bounds",
+    "BoundsExceededError",
     "ClientClosedError",
     "Codec",
     "ConfigurationError",
