@@ -52,6 +52,13 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
+def faults(session: nox.Session) -> None:
+    """Run every operation under every fault, and print what each gave."""
+    _install_wheel(session)
+    session.run("pytest", "tests/faults", "--verbose", "-o", "verbosity_test_cases=0", *session.posargs)
+
+
+@nox.session
 def lower_bounds(session: nox.Session) -> None:
     """Run the tests with the oldest versions that the package says it works with."""
     _install_wheel(session)

@@ -363,7 +363,7 @@ class RecordingsClient:
         path = recording_path(room_sid, sid)
         response = await self._transport.get(path, "", Timeout.of(timeout, self._timeout).start())
         try:
-            return decode_recording(response.body)
+            return decode_recording(response.body, sid)
         except DecodeError as error:
             error.url = str(response.url)
             raise

@@ -101,16 +101,19 @@ def decode_account_recordings(body: bytes) -> DecodedPage[Recording]:
     return attrs.evolve(page, items=[_with_room_sid(recording) for recording in page.items])
 
 
-def decode_recording(body: bytes) -> Recording:
+def decode_recording(body: bytes, sid: str) -> Recording:
     """One recording: ``GET /v1/Rooms/{RoomSid}/Recordings/{Sid}``.
 
     Raises:
-        DecodeError: the body is not a recording.
+        DecodeError: the body is not a recording, or not this one.
     """
     try:
-        return _strict_recording.decode(body)
+        recording = _strict_recording.decode(body)
     except _STRICT_REFUSALS:
-        return from_dict(Recording, decode_raw(body))
+        recording = from_dict(Recording, decode_raw(body))
+    if recording.sid is None or recording.sid.lower() != sid.lower():
+        raise DecodeError(f"the body is not the recording that was asked for; it begins {shown(body)}")
+    return recording
 
 
 def decode_media_location(body: bytes) -> str | None:

@@ -223,14 +223,19 @@ class Ledger:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         try:
             self._connection = sqlite3.connect(self._path, timeout=0, check_same_thread=False)
+        except sqlite3.Error as error:
+            raise ConfigurationError(f"{self._path} cannot be opened: {error}") from None
+        try:
             self._connection.row_factory = sqlite3.Row
             self._set_up()
-        except sqlite3.OperationalError as error:
-            raise ConfigurationError(
-                f"{self._path} cannot be used, perhaps by another archive already: {error}"
-            ) from None
-        except sqlite3.DatabaseError as error:
-            raise ConfigurationError(f"{self._path} is no ledger of an archive: {error}") from None
+        except sqlite3.Error as error:
+            self._connection.close()
+            in_use = isinstance(error, sqlite3.OperationalError)
+            why = "cannot be used, perhaps by another archive already" if in_use else "is no ledger of an archive"
+            raise ConfigurationError(f"{self._path} {why}: {error}") from None
+        except BaseException:
+            self._connection.close()
+            raise
 
     def _set_up(self) -> None:
         # Exclusive: two archives at once would delete under each other's hands.
@@ -242,7 +247,6 @@ class Ledger:
             if about is None:
                 self._connection.execute("INSERT INTO about VALUES (?, ?)", (_VERSION, self._destination))
         if about is not None and tuple(about) != (_VERSION, self._destination):
-            self._connection.close()
             raise ConfigurationError(
                 f"{self._path} is the ledger of {about[1]} (version {about[0]}), not of {self._destination}"
             )

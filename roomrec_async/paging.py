@@ -16,7 +16,7 @@ from .bounds import Bounds
 from .codec import DecodedPage, decode_raw
 from .errors import BoundsExceededError, DecodeError, PaginationError, RoomRecError
 from .models import PageMeta, Recording, Room
-from .query import MAX_PAGE_SIZE, Parameters, query_string, requoted
+from .query import MAX_PAGE_SIZE, PageKey, Parameters, page_key, query_string, requoted
 from .resume import Position, position_from
 from .timeouts import Deadline, Timeout
 from .transport import Response, Transport
@@ -160,23 +160,26 @@ class Pager(Generic[Model]):
         """The pages up to the limit. Without a deadline for them all, each has one of its own."""
         position = self._begin
         left = self._operation.limit
-        seen: set[str | None] = {position.query}
+        seen = {page_key(position.query or "")}
+        before: list[Model] = []
         ahead: asyncio.Task[_Fetched[Model]] | None = None
         try:
             while position.query is not None and left != 0:
                 fetched = await (ahead or self._fetch(position, deadline))
                 ahead = None
+                position = position.after(_given_twice(before, fetched.decoded.items))
                 items = fetched.decoded.items[position.skip :][:left]
                 left = None if left is None else left - len(items)
                 position = fetched.after(len(items), position)
-                failure = fetched.error or self._endless(fetched.response, position, seen)
+                failure = fetched.error or self._endless(fetched, before, position, seen)
+                before = fetched.decoded.items
                 goes_on = position.query is not None and left != 0 and failure is None
                 if goes_on and self._operation.prefetch:
                     ahead = asyncio.create_task(self._fetch(position, deadline))
                 yield fetched.page(items, position)
                 if failure is not None and left != 0:
                     raise failure
-                seen.add(position.query)
+                seen.add(page_key(position.query or ""))
         except RoomRecError as error:
             error.resume_token = position.token()
             raise
@@ -184,12 +187,17 @@ class Pager(Generic[Model]):
             if ahead is not None:
                 await cancelled(ahead)
 
-    def _endless(self, response: Response, position: Position, seen: AbstractSet[str | None]) -> RoomRecError | None:
+    def _endless(
+        self, fetched: _Fetched[Model], before: list[Model], position: Position, seen: AbstractSet[PageKey]
+    ) -> RoomRecError | None:
         """Why a list cannot go on that would never end."""
-        if position.query in seen:
-            return PaginationError(f"{response.url}: the next page is one that was already read")
+        url = fetched.response.url
+        if before and _given_twice(before, fetched.decoded.items) == len(before):
+            return PaginationError(f"{url}: the page is the same as the one before it")
+        if position.query is not None and page_key(position.query) in seen:
+            return PaginationError(f"{url}: the next page is one that was already read")
         if position.query is not None and len(seen) >= self._operation.max_pages:
-            return BoundsExceededError(f"{response.url}: the list has more than {len(seen):,} pages; see Bounds")
+            return BoundsExceededError(f"{url}: the list has more than {len(seen):,} pages; see Bounds")
         return None
 
     async def _fetch(self, position: Position, deadline: Deadline | None) -> _Fetched[Model]:
@@ -231,6 +239,20 @@ class _Fetched(Generic[Model]):
     def page(self, items: list[Model], after: Position) -> Page[Model]:
         """What the caller sees of it."""
         return Page(items, self.decoded.meta, self.response.headers, self.response.body, after)
+
+
+def _given_twice(before: list[Model], items: list[Model]) -> int:
+    """How many records at the beginning of a page are those at the end of the page before: what was added to a list
+    while it was read has moved them there.
+    """
+    first = items[0].sid if items else None
+    if first is None:
+        return 0
+    for index, record in enumerate(before):
+        if record.sid == first:
+            again = [each.sid for each in before[index:]]
+            return len(again) if again == [each.sid for each in items[: len(again)]] else 0
+    return 0
 
 
 def _next_query(meta: PageMeta) -> str | None:

@@ -21,6 +21,9 @@ MAX_ACCOUNT_PAGE_SIZE: Final = 100
 Parameters: TypeAlias = Mapping[str, str | tuple[str, ...]]
 """Query parameters by the API's names; one that is repeated has a tuple."""
 
+PageKey: TypeAlias = frozenset[tuple[str, tuple[str, ...]]]
+"""What the query of a page asks for."""
+
 _SAFE_IN_QUERIES: Final = "%/?:@!$&'()*+,;=-._~"
 _INT64: Final = 2**63 - 1
 _ROOM_SID = re.compile(r"RM[0-9a-fA-F]{32}")
@@ -212,6 +215,11 @@ def requoted(query: str) -> str:
 def query_parameters(query: str) -> dict[str, tuple[str, ...]]:
     """The parameters of a URL's query, each with all its values."""
     return {name: tuple(values) for name, values in parse_qs(query, keep_blank_values=True).items()}
+
+
+def page_key(query: str) -> PageKey:
+    """What a query asks for, however it is written: in any order, and without an index for the first page."""
+    return frozenset({"Page": ("0",), **query_parameters(query)}.items())
 
 
 def _given(parameters: Mapping[str, str | tuple[str, ...] | None]) -> Parameters:

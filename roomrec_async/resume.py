@@ -27,6 +27,10 @@ class Position:
     query: str | None
     skip: int = 0
 
+    def after(self, skip: int) -> Position:
+        """The same, or the place after so many records of the page, if that is later."""
+        return self if skip <= self.skip else attrs.evolve(self, skip=skip)
+
     def token(self) -> str:
         """The position as printable text, safe in URLs. It holds the API's page token, and no credential."""
         return urlsafe_b64encode(msgspec.json.encode(self)).decode().rstrip("=")

@@ -76,7 +76,8 @@ _REDIRECTS: Final = frozenset(
 _OK: Final = frozenset({HTTPStatus.OK})
 _OK_OR_REDIRECT: Final = _OK | _REDIRECTS
 _WHOLE_OR_PART: Final = frozenset({HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT})
-_DONE: Final = frozenset({HTTPStatus.OK, HTTPStatus.ACCEPTED, HTTPStatus.NO_CONTENT})
+# A 200 is the page of some gateway, and has deleted nothing.
+_DONE: Final = frozenset({HTTPStatus.NO_CONTENT})
 
 
 class Transport:

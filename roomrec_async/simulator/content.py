@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Iterator
+from functools import cache
 from hashlib import blake2b, shake_128
 from importlib.resources import files
 from itertools import chain
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 
 PIECE: Final = 2**18
 """How many bytes come at once."""
@@ -121,8 +122,15 @@ def private_key_pem() -> bytes:
 def _wrapped(key: bytes) -> bytes:
     try:
         from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15  # noqa: PLC0415  an extra
-        from cryptography.hazmat.primitives.serialization import load_pem_private_key  # noqa: PLC0415  an extra
     except ModuleNotFoundError:
         raise EncryptionMissingError from None
+    return _public_key().encrypt(key, PKCS1v15())
+
+
+@cache
+def _public_key() -> RSAPublicKey:
+    # Once: reading a private key checks it, which takes longer than a hundred encryptions.
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key  # noqa: PLC0415  an extra
+
     private: RSAPrivateKey = load_pem_private_key(private_key_pem(), None)  # type: ignore[assignment]
-    return private.public_key().encrypt(key, PKCS1v15())
+    return private.public_key()

@@ -39,9 +39,7 @@ class Exchange:
         """Send the headers of the normal answer, and hand back the body that is to follow them."""
         response = await self.produce()
         self._compress(response)
-        body = body_of(response)
-        if isinstance(response.body, Payload):
-            body = await response.body.as_bytes()
+        body = await body_of(response)
         stream = web.StreamResponse(status=response.status, headers=response.headers)
         stream.content_length = len(body)
         await stream.prepare(self.request)
@@ -68,7 +66,7 @@ class Exchange:
             self.request.transport.close()
 
     def _compress(self, response: web.Response) -> None:
-        body = body_of(response)
+        body = response.body if isinstance(response.body, bytes) else b""
         text = response.content_type.startswith(("text/", "application/json"))
         if not text or len(body) < _COMPRESSED_FROM or not _takes_gzip(self.request.headers.get("Accept-Encoding", "")):
             return
@@ -76,8 +74,10 @@ class Exchange:
         response.headers["Content-Encoding"] = "gzip"
 
 
-def body_of(response: web.Response) -> bytes:
-    """The body of a response that was made with bytes."""
+async def body_of(response: web.Response) -> bytes:
+    """The whole body of a response that is not sent yet, also of one that would be sent piece by piece."""
+    if isinstance(response.body, Payload):
+        return await response.body.as_bytes()
     return response.body if isinstance(response.body, bytes) else b""
 
 

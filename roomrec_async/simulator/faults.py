@@ -173,7 +173,9 @@ class Replace:
         """Answer with the changed body."""
         response = await exchange.produce()
         if response.status == HTTPStatus.OK:
-            response.body = self.function(body_of(response))
+            response.body = self.function(await body_of(response))
+            # A body that was to be sent piece by piece had announced its length.
+            response.headers.pop("Content-Length", None)
         return response
 
 

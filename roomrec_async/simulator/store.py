@@ -88,18 +88,13 @@ class MediaStore(ReceivingServer):
             self._check_access(request)
             return cast("web.Response", await handler(request))
         except _RefusedError as refusal:
-            body = f"<Error><Code>{refusal.code}</Code><Message>{refusal.message}</Message></Error>"
-            return web.Response(
-                status=refusal.status,
-                text=f'<?xml version="1.0" encoding="UTF-8"?>\n{body}',
-                content_type="application/xml",
-                headers=refusal.headers,
-            )
+            return _refused(refusal)
+        except web.HTTPMethodNotAllowed as error:
+            told = "The specified method is not allowed against this resource."
+            return _refused(_RefusedError(405, "MethodNotAllowed", told, {"Allow": error.headers["Allow"]}))
         except EncryptionMissingError:
             told = "encrypted media need: pip install 'roomrec-async[crypto]'"
             return web.Response(status=501, text=told)
-        except web.HTTPException as error:
-            return web.Response(status=error.status)
 
     def _check_access(self, request: web.Request) -> None:
         if "Authorization" in request.headers:
@@ -170,6 +165,16 @@ def _part(request: web.Request, stored: Stored) -> range | None:
             {"Content-Range": f"bytes */{stored.size}"},
         )
     return range(start, stop)
+
+
+def _refused(refusal: _RefusedError) -> web.Response:
+    body = f"<Error><Code>{refusal.code}</Code><Message>{refusal.message}</Message></Error>"
+    return web.Response(
+        status=refusal.status,
+        text=f'<?xml version="1.0" encoding="UTF-8"?>\n{body}',
+        content_type="application/xml",
+        headers=refusal.headers,
+    )
 
 
 def _response(stored: Stored, part: range, status: int, headers: dict[str, str]) -> web.Response:

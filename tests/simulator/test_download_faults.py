@@ -464,7 +464,7 @@ class TestWaiting:
             await client.download(recording, tmp_path)
         store.located = 0
         assert (await client.download(recording, tmp_path, wait=5)).sha256 == DIGEST
-        assert store.located == 2
+        assert store.located >= 2
 
     async def test_no_longer_than_the_caller_wants(
         self, client: RecordingsClient, store: Store, recording: Recording, tmp_path: Path

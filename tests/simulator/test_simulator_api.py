@@ -142,6 +142,25 @@ async def test_other_methods_are_405(sim, http, method):
         assert response.headers["Allow"] == "GET"
 
 
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "OPTIONS", "HEAD", "DELETE"])
+async def test_what_a_path_can_be_used_for_is_said(sim, http, method):
+    recording = f"RT{'0' * 32}"
+    for path, allowed in (
+        ("/v1/Rooms", {"GET"}),
+        (f"/v1/Rooms/{sim.room_sids[0]}", {"GET"}),
+        ("/v1/Recordings", {"GET"}),
+        (f"/v1/Recordings/{recording}", {"GET", "DELETE"}),
+        (f"/v1/Recordings/{recording}/Media", {"GET"}),
+        (f"/v1/Rooms/{sim.room_sids[0]}/Recordings/{recording}", {"GET", "DELETE"}),
+        (f"/v1/Rooms/{sim.room_sids[0]}/Recordings/{recording}/Media", {"GET"}),
+    ):
+        if method in allowed:
+            continue
+        async with http.request(method, sim.base_url + path) as response:
+            assert response.status == 405
+            assert set(response.headers["Allow"].split(",")) == allowed
+
+
 # Parameters
 
 

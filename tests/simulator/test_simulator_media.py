@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 import tracemalloc
 from base64 import b64decode
 from collections import Counter
@@ -492,7 +493,7 @@ async def test_a_token_is_good_for_its_own_list_only(sim, http):
 
 
 async def test_the_list_of_an_account_without_recordings_has_one_empty_page():
-    for rooms in (0, 3):
+    for rooms in (0, 3, 2**31):
         async with unlimited(rooms, 0) as sim, session_of(sim) as http:
             page = await ok(http, account_list(sim))
             assert (page["recordings"], page["meta"]["next_page_url"]) == ([], None)
@@ -745,7 +746,8 @@ async def test_the_store_is_for_reading(sim, http, outside, method):
     record = stored_records(sim)[0]
     signed = await signed_url(http, record["url"])
     async with outside.request(method, URL(signed, encoded=True)) as response:
-        assert response.status == 405
+        assert await error_of(response) == (405, "MethodNotAllowed")
+        assert set(response.headers["Allow"].split(",")) == {"GET", "HEAD"}
     async with outside.get(URL(signed, encoded=True)) as response:
         assert await response.read() == truth(sim, record["sid"])
 
@@ -1168,3 +1170,27 @@ async def test_large_media_can_be_cut_by_a_fault(outside):
         sim.store.inject(faults.Truncate(after=1_000))
         with pytest.raises(aiohttp.ClientPayloadError):
             await whole(outside, signed)
+
+
+@pytest.mark.parametrize("encrypted", [False, True])
+async def test_large_media_can_be_changed_by_a_fault(outside, encrypted):
+    async with unlimited(40, 3, seed=3, media_size=6_000_000) as sim, session_of(sim) as http:
+        signed = await signed_url(http, stored_records(sim, encrypted=encrypted)[0]["url"])
+        _, before = await whole(outside, signed)
+        sim.store.inject(faults.Replace(lambda body: body[:-1_000]))
+        response, after = await whole(outside, signed)
+        assert after == before[:-1_000]
+        assert int(response.headers["Content-Length"]) == len(after)
+
+
+async def test_without_the_extra_only_encrypted_media_are_missing(outside, monkeypatch):
+    for name in list(sys.modules):
+        if name.partition(".")[0] == "cryptography":
+            monkeypatch.setitem(sys.modules, name, None)
+    async with unlimited(40, 3, seed=3, media_size=1_000) as sim, session_of(sim) as http:
+        plain = await signed_url(http, stored_records(sim)[0]["url"])
+        encrypted = await signed_url(http, stored_records(sim, encrypted=True)[0]["url"])
+        assert (await whole(outside, plain))[0].status == 200
+        response, body = await whole(outside, encrypted)
+        assert response.status == 501
+        assert b"roomrec-async[crypto]" in body
