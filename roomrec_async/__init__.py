@@ -31,6 +31,7 @@ from .errors import (
     RoomRecError,
     RoomsFailedError,
     ServerError,
+    SignatureError,
     TransportError,
     VerificationError,
 )
@@ -91,6 +92,7 @@ __all__ = [
     "RoomType",
     "RoomsFailedError",
     "ServerError",
+    "SignatureError",
     "Timeout",
     "TransportError",
     "VerificationError",

@@ -18,6 +18,7 @@
     │   ├── VerificationError         what arrived is not what was announced
     │   └── DecryptionError           no key, the wrong key, or damaged media
     ├── RoomsFailedError          some of many rooms failed, after all others were delivered
+    ├── SignatureError            a callback that does not come from the service
     ├── InvalidArgumentError      refused before anything was sent (also a ValueError)
     ├── ConfigurationError        settings or credentials that cannot work
     └── ClientClosedError         the client was used after it was closed (also a RuntimeError)
@@ -236,6 +237,10 @@ class RoomsFailedError(RoomRecError):
         count = len(self.errors)
         rest = [f"and {count - len(told)} more"] if count > len(told) else []
         return f"{count} {'room' if count == 1 else 'rooms'} could not be listed: " + " | ".join(told + rest)
+
+
+class SignatureError(RoomRecError):
+    """A request that claims to be a callback of the service is not signed by it, or was altered on the way."""
 
 
 class InvalidArgumentError(RoomRecError, ValueError):

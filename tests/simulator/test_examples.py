@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import hmac
 import importlib.util
 import json
 import os
@@ -139,18 +141,71 @@ class Held:
         return await exchange.produce()
 
 
+async def listening(process: Process) -> str:
+    """Where a web app listens, as uvicorn says."""
+    assert process.stderr is not None
+    said = ""
+    while (running := re.search(r"running on (http://\S+)", said)) is None:
+        line = await process.stderr.readline()
+        assert line, said
+        said += line.decode()
+    return running.group(1)
+
+
+class TestWebhooks:
+    PUBLIC_URL = "https://app.example/recordings"
+
+    def signed(self, sim: Simulator, **fields: str) -> dict[str, Any]:
+        key, text = sim.credentials.password, self.PUBLIC_URL + "".join(name + fields[name] for name in sorted(fields))
+        signature = base64.b64encode(hmac.digest(key.encode(), text.encode(), "sha1")).decode()
+        return {"data": fields, "headers": {"X-Twilio-Signature": signature}}
+
+    async def test_a_completed_recording_is_fetched_and_a_forged_one_is_not(self, tmp_path: Path) -> None:
+        async with Simulator(rooms=3, recordings_per_room=4, seed=3, media_size=20_000) as sim:
+            recording = next(record for sid in sim.room_sids for record in sim.recordings(sid, "completed"))
+            truth = b"".join(sim.media(str(recording["sid"])))
+            process = await run(sim, "webhooks.py", PUBLIC_URL=self.PUBLIC_URL, MEDIA_DIRECTORY=str(tmp_path), PORT="0")
+            try:
+                url = f"{await listening(process)}/recordings"
+                event = {
+                    "StatusCallbackEvent": "recording-completed",
+                    "RecordingSid": str(recording["sid"]),
+                    "RoomSid": str(recording["room_sid"]),
+                    "Container": str(recording["container_format"]),
+                    "Size": "20000",
+                }
+                sim.inject(faults.Respond(404), path_contains="/Media")
+                async with aiohttp.ClientSession() as session:
+                    for request, status in (
+                        (self.signed(sim, **event), 204),
+                        (self.signed(sim, **event, Duration="soon"), 400),
+                        ({"data": event, "headers": {"X-Twilio-Signature": "forged"}}, 403),
+                        ({"data": event}, 403),
+                        (self.signed(sim, StatusCallbackEvent="recording-started"), 204),
+                    ):
+                        async with session.post(url, **request) as response:
+                            assert response.status == status
+                    file = tmp_path / f"{recording['sid']}.{recording['container_format']}"
+                    await until(file.exists)
+                    assert file.read_bytes() == truth
+                    assert sim.store.stats.requests == 1
+            finally:
+                await stop(process)
+
+    async def test_without_its_public_url_it_says_so(self, sim: Simulator) -> None:
+        process = await run(sim, "webhooks.py")
+        _, said = await process.communicate()
+        assert process.returncode == 1
+        assert said.decode().startswith("PUBLIC_URL is not set")
+
+
 class TestWebApp:
     @asynccontextmanager
     async def serving(self, sim: Simulator) -> AsyncIterator[aiohttp.ClientSession]:
         process = await run(sim, "web_app.py", "--port", "0")
-        assert process.stderr is not None
-        said = ""
-        while (running := re.search(r"running on (http://\S+)", said)) is None:
-            line = await process.stderr.readline()
-            assert line, said
-            said += line.decode()
+        url = await listening(process)
         try:
-            async with aiohttp.ClientSession(running.group(1)) as session:
+            async with aiohttp.ClientSession(url) as session:
                 yield session
         finally:
             await stop(process)

@@ -29,6 +29,7 @@ from roomrec_async import (
     RoomRecError,
     RoomsFailedError,
     ServerError,
+    SignatureError,
     TransportError,
     VerificationError,
 )
@@ -64,6 +65,7 @@ PLAIN_ERRORS = [
     MediaError,
     VerificationError,
     DecryptionError,
+    SignatureError,
     InvalidArgumentError,
     ConfigurationError,
     ClientClosedError,

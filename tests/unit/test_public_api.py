@@ -51,6 +51,7 @@ PUBLIC = [
     "RoomType",
     "RoomsFailedError",
     "ServerError",
+    "SignatureError",
     "Timeout",
     "TransportError",
     "VerificationError",

@@ -1,0 +1,259 @@
+"""Callbacks: what is signed by the service is read, and nothing else; judged by the official validator."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import string
+from datetime import UTC, datetime
+from urllib.parse import urlencode
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twilio.request_validator import RequestValidator
+
+from roomrec_async import (
+    Codec,
+    ContainerFormat,
+    DecodeError,
+    InvalidArgumentError,
+    MediaType,
+    RecordingStatus,
+    SignatureError,
+)
+from roomrec_async.webhooks import RecordingEvent, RecordingEventType, parse, receive, validate
+
+TOKEN = "canary-auth-token"
+URL = "https://app.example/recordings?tenant=7"
+OFFICIAL = RequestValidator(TOKEN)
+FORM = "application/x-www-form-urlencoded"
+COMPLETED = {
+    "AccountSid": "AC" + "1" * 32,
+    "RoomSid": "RM" + "2" * 32,
+    "RoomName": "daily & weekly",
+    "RoomType": "group",
+    "RecordingSid": "RT" + "3" * 32,
+    "ParticipantSid": "PA" + "4" * 32,
+    "ParticipantIdentity": "Zoë + 😀",
+    "SourceSid": "MT" + "5" * 32,
+    "RecordingUri": "/v1/Recordings/RT",
+    "MediaUri": "/v1/Recordings/RT/Media",
+    "Container": "mka",
+    "Codec": "opus",
+    "TrackName": "microphone",
+    "Type": "audio",
+    "OffsetFromTwilioVideoEpoch": "1234",
+    "Timestamp": "2026-03-01T09:30:00.123Z",
+    "StatusCallbackEvent": "recording-completed",
+    "Duration": "60",
+    "Size": "240000",
+    "SequenceNumber": "3",
+    "NewInTheFuture": "yes",
+}
+
+
+def signed(
+    url: str = URL, fields: dict[str, str] | None = None, token: str = TOKEN
+) -> tuple[str, bytes, dict[str, str]]:
+    fields = COMPLETED if fields is None else fields
+    signature = RequestValidator(token).compute_signature(url, fields)
+    return url, urlencode(fields).encode(), {"X-Twilio-Signature": signature, "Content-Type": FORM}
+
+
+def signed_json(fields: object, url: str = URL) -> tuple[str, bytes, dict[str, str]]:
+    body = json.dumps(fields).encode()
+    url += f"{'&' if '?' in url else '?'}bodySHA256={hashlib.sha256(body).hexdigest()}"
+    headers = {
+        "x-twilio-signature": OFFICIAL.compute_signature(url, {}),
+        "content-type": "application/json; charset=utf-8",
+    }
+    return url, body, headers
+
+
+def test_a_completed_recording() -> None:
+    event = receive(*signed(), TOKEN)
+    assert event.status_callback_event is RecordingEventType.COMPLETED
+    assert event.timestamp == datetime(2026, 3, 1, 9, 30, 0, 123000, tzinfo=UTC)
+    assert (event.duration, event.size, event.offset_from_twilio_video_epoch, event.sequence_number) == (
+        60,
+        240000,
+        1234,
+        3,
+    )
+    assert (event.participant_identity, event.room_name) == ("Zoë + 😀", "daily & weekly")
+    assert (event.type, event.codec, event.container) == (MediaType.AUDIO, Codec.OPUS, ContainerFormat.MKA)
+    assert event.key == ("RT" + "3" * 32, "recording-completed")
+    assert event.raw == COMPLETED
+    assert event.failed_operation is None
+    recording = event.recording()
+    assert (recording.sid, recording.room_sid, recording.status) == (
+        event.recording_sid, event.room_sid, RecordingStatus.COMPLETED,
+    )  # fmt: skip
+    assert (recording.size, recording.participant_sid) == (240000, "PA" + "4" * 32)
+
+
+def test_other_events_and_values_that_are_not_known() -> None:
+    started = parse(b"StatusCallbackEvent=recording-started&Codec=AV2&Type=&Size=")
+    assert started.recording().status is RecordingStatus.PROCESSING
+    assert (started.codec, started.type, started.size) == ("AV2", None, None)
+    failed = parse(b"StatusCallbackEvent=recording-failed&FailedOperation=upload")
+    assert (failed.recording().status, failed.failed_operation) == (RecordingStatus.FAILED, "upload")
+    assert parse(b"StatusCallbackEvent=recording-enchanted").recording().status is None
+    assert parse(b"") == RecordingEvent()
+
+
+def test_a_json_body() -> None:
+    event = receive(*signed_json({"RecordingSid": "RT1", "Size": 7, "Nested": {"a": 1}}), TOKEN)
+    assert (event.recording_sid, event.size, event.raw["Nested"]) == ("RT1", 7, '{"a": 1}')
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("Size", "many"), ("Size", "-1"), ("Size", "٣"), ("Size", "9" * 5000), ("Timestamp", "yesterday")],
+)
+def test_a_field_that_cannot_be_read_is_named(name: str, value: str) -> None:
+    with pytest.raises(DecodeError, match=name.lower()):
+        receive(*signed(fields={**COMPLETED, name: value}), TOKEN)
+
+
+class TestRefused:
+    def test_everything_that_was_altered(self) -> None:
+        url, body, headers = signed()
+        other = {**headers, "X-Twilio-Signature": "AAAA" + headers["X-Twilio-Signature"][4:]}
+        for request in (
+            (url + "&more=1", body, headers),
+            (url.replace("https", "http"), body, headers),
+            (url, body + b"&More=1", headers),
+            (url, body.replace(b"Size=240000", b"Size=240001"), headers),
+            (url, body, other),
+            (url, body, {}),
+            (url, body, {"X-Twilio-Signature": ""}),
+            (url, body, {"X-Twilio-Signature": "ü😀\udcff"}),
+            (url, b"\xff=1", headers),
+            (url, b"x" * (2**20 + 1), headers),
+            (url, b"&".join(b"a=1" for _ in range(2000)), headers),
+        ):
+            with pytest.raises(SignatureError) as caught:
+                validate(*request, TOKEN)
+            assert TOKEN not in str(caught.value)
+            assert headers["X-Twilio-Signature"] not in str(caught.value)
+
+    def test_a_json_body_that_was_altered_or_is_not_covered(self) -> None:
+        url, body, headers = signed_json({"RecordingSid": "RT1"})
+        with pytest.raises(SignatureError, match="bodySHA256"):
+            validate(url, body + b" ", headers, TOKEN)
+        bare = {**headers, "x-twilio-signature": OFFICIAL.compute_signature(URL, {})}
+        with pytest.raises(SignatureError, match="bodySHA256"):
+            validate(URL, body, bare, TOKEN)
+        with pytest.raises(SignatureError):
+            validate(url.replace("tenant=7", "tenant=8"), body, headers, TOKEN)
+
+    def test_a_form_is_not_let_in_as_json(self) -> None:
+        """A signature of a URL alone, as it comes with JSON, must not vouch for a form."""
+        url, _, headers = signed_json({"RecordingSid": "RT1"})
+        with pytest.raises(SignatureError):
+            validate(url, b"RecordingSid=RT2", {**headers, "content-type": FORM}, TOKEN)
+
+    def test_another_token(self) -> None:
+        with pytest.raises(SignatureError):
+            validate(*signed(token="another"), TOKEN)
+        validate(*signed(token="another"), [TOKEN, "another"])
+        for nothing in ("", [], ["", TOKEN]):
+            with pytest.raises(InvalidArgumentError):
+                validate(*signed(), nothing)
+
+
+@pytest.mark.parametrize(
+    "url", ["https://a.example/x", "http://a.example/x?y=1", "https://a.example", "https://[::1]/x"]
+)
+def test_both_forms_of_the_port(url: str) -> None:
+    scheme, rest = url.split("://")
+    authority = rest.split("/")[0]
+    port = 443 if scheme == "https" else 80
+    with_port = f"{scheme}://{authority}:{port}{rest[len(authority) :]}"
+    for signed_url in (url, with_port):
+        for seen in (url, with_port):
+            _, body, headers = signed(signed_url)
+            validate(seen, body, headers, TOKEN)
+    _, body, headers = signed(url)
+    with pytest.raises(SignatureError):
+        validate(url.replace("a.example", "b.example").replace("[::1]", "[::2]"), body, headers, TOKEN)
+
+
+def test_it_agrees_with_the_official_validator() -> None:
+    chance = random.Random(3)
+    judged = {True: 0, False: 0}
+    for _ in range(4000):
+        url, fields = random_url(chance), random_fields(chance)
+        signature = OFFICIAL.compute_signature(altered_port(chance, url), fields)
+        if chance.random() < 0.4:
+            url, fields, signature = tampered(chance, url, fields, signature)
+        official = OFFICIAL.validate(url, fields, signature)
+        headers = {"X-Twilio-Signature": signature, "Content-Type": FORM}
+        try:
+            validate(url, urlencode(fields).encode(), headers, TOKEN)
+        except SignatureError:
+            ours = False
+        else:
+            ours = True
+        assert ours == official, (url, fields, signature)
+        judged[ours] += 1
+    assert min(judged.values()) > 1000
+
+
+def random_url(chance: random.Random) -> str:
+    port = chance.choice(["", "", ":443", ":80", ":8443"])
+    path = "/".join("".join(chance.choices(string.ascii_letters + "%~-.", k=chance.randint(0, 6))) for _ in range(3))
+    query = chance.choice(["", "?a=1", "?a=1&b=%C3%A9", "?bodyless=1"])
+    return f"{chance.choice(['https', 'http'])}://app{chance.randint(0, 9)}.example{port}/{path}{query}"
+
+
+def random_fields(chance: random.Random) -> dict[str, str]:
+    alphabet = string.printable + "äé漢😀&=+%"
+    return {
+        "".join(chance.choices(string.ascii_letters, k=chance.randint(1, 5))): "".join(
+            chance.choices(alphabet, k=chance.randint(0, 12))
+        )
+        for _ in range(chance.randint(0, 8))
+    }
+
+
+def altered_port(chance: random.Random, url: str) -> str:
+    if chance.random() < 0.5:
+        return url
+    scheme, _, rest = url.partition("://")
+    authority, slash, path = rest.partition("/")
+    host = authority.partition(":")[0]
+    return f"{scheme}://{host}{':443' if scheme == 'https' else ':80'}{slash}{path}"
+
+
+def tampered(
+    chance: random.Random, url: str, fields: dict[str, str], signature: str
+) -> tuple[str, dict[str, str], str]:
+    match chance.randint(0, 4):
+        case 0:
+            return url + "x", fields, signature
+        case 1:
+            return url, {**fields, "Added": "1"}, signature
+        case 2:
+            return url, fields, signature[:-2] + "x="
+        case 3:
+            return url, {name: value + "x" for name, value in fields.items()}, signature
+        case _:
+            return url, fields, signature[:10]
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.text(), st.binary(), st.dictionaries(st.text(), st.text()), st.booleans())
+def test_anything_gives_only_documented_errors(url: str, body: bytes, headers: dict[str, str], is_json: bool) -> None:
+    headers |= {"X-Twilio-Signature": "x", "Content-Type": "application/json" if is_json else FORM}
+    with pytest.raises(SignatureError):
+        validate(url, body, headers, TOKEN)
+    try:
+        event = parse(body)
+    except DecodeError as error:
+        assert str(error)
+    else:
+        assert isinstance(event, RecordingEvent)
