@@ -6,14 +6,17 @@ It needs the extra ``stores``: ``pip install 'roomrec-async[stores]'``.
 from __future__ import annotations
 
 import asyncio
+import atexit
+import re
+import time
 from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, Self, TypeAlias
 
 from yarl import URL
 
-from roomrec_async.errors import ConfigurationError, InvalidArgumentError, MediaError
-from roomrec_async.paging import cancelled
+from roomrec_async.errors import ConfigurationError, InvalidArgumentError, MediaError, shown
 
 try:
     import obstore
@@ -28,16 +31,23 @@ if TYPE_CHECKING:
 AnyStore: TypeAlias = S3Store | GCSStore | AzureStore | LocalStore | MemoryStore
 """The kinds of store that can be written to."""
 
-# The smallest part that S3 takes, and how many are on their way at once.
+# The smallest part that S3 takes. With a larger one a slow line does not send it within the time for a request.
 _PART: Final = 5 * 2**20
-_PARTS_AT_ONCE: Final = 2
-# What is handed over at once: with less, obstore is slow.
-_PIECE: Final = 2**19
-_REASON_AT_MOST: Final = 200
+# One is on its way while the next is collected. With more of them there is no waiting for all before an abort.
+_PARTS_AT_ONCE: Final = 1
+_REASON_AT_MOST: Final = 300
+# What a URL can hold and nobody may read: who asks, and the query, which can be a signature.
+_PRIVATE: Final = re.compile(r"(?<=://)[^/@\s]*@|\?\S*")
+_CODE: Final = re.compile(r"<Code>(\w{1,80})</Code>")
 # By default it goes on for three minutes, also where there is nothing but missing credentials.
 _RETRIES: Final[RetryConfig] = {"max_retries": 4, "retry_timeout": timedelta(seconds=30)}
 # Where the clouds' machines ask for credentials if the environment has none.
 _METADATA: Final = ("169.254.169.254", "/latest/api/token", "/latest/meta-data", "metadata.google.internal")
+
+# obstore's threads let go of Python's objects shortly after an operation is over. If the interpreter ends at that
+# moment, the process is aborted (SIGABRT), however well it went.
+_LAST_MOMENT: Final = 0.05
+atexit.register(time.sleep, _LAST_MOMENT)
 
 
 class ObjectStore:
@@ -49,6 +59,9 @@ class ObjectStore:
         store: a store of obstore's, with its own credentials and settings.
         prefix: what comes before every name, such as ``rooms/2026``.
 
+    Raises:
+        InvalidArgumentError: this is no store that can be written to, or the prefix has an empty or a dotted folder.
+
     Example:
         >>> store = ObjectStore(obstore.store.S3Store("bucket", region="eu-central-1"), prefix="rooms")
         >>> await client.download(recording, store)
@@ -57,8 +70,11 @@ class ObjectStore:
     def __init__(self, store: AnyStore, prefix: str = "") -> None:
         if not isinstance(store, AnyStore):
             raise InvalidArgumentError(f"store must be one of obstore's, not {type(store).__name__}")
+        folders = prefix.strip("/").split("/") if prefix.strip("/") else []
+        if not {"", ".", ".."}.isdisjoint(folders):
+            raise InvalidArgumentError(f"prefix must be folders such as 'rooms/2026', not {shown(prefix)}")
         self._store = store
-        self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
+        self._prefix = "".join(f"{folder}/" for folder in folders)
         self._base = _described(store)
 
     @classmethod
@@ -69,16 +85,15 @@ class ObjectStore:
             ConfigurationError: there is no such kind of store, or the environment lacks something.
         """
         parsed = _parsed(url)
-        place = str(parsed.with_path("").with_query(None).with_fragment(None)) if parsed.host else url
         try:
-            store = from_url(place, retry_config=_RETRIES)
+            store = from_url(str(parsed), retry_config=_RETRIES)
         except (BaseError, ValueError) as error:
             reason = _reason(error)
         else:
             if isinstance(store, HTTPStore):
-                raise ConfigurationError(f"{place} is no object store: give s3://, gs:// or az:// and a bucket")
-            return cls(store, parsed.path if parsed.host else "")
-        raise ConfigurationError(f"{place} cannot be used: {reason}")
+                raise ConfigurationError(f"{parsed} is no object store: give s3://, gs:// or az:// and a bucket")
+            return cls(store)
+        raise ConfigurationError(f"{parsed} cannot be used: {reason}")
 
     def location(self, name: str) -> str:
         """Where something of this name is, such as ``s3://bucket/rooms/RT....mkv``."""
@@ -103,33 +118,37 @@ class ObjectStore:
     async def write(self, name: str, chunks: AsyncIterator[bytes]) -> None:
         """Put something there, all of it or nothing. What the chunks raise comes out as it is.
 
+        Whoever cancels this waits until the store has let go of what it had received.
+
         Raises:
             MediaError: the store did not take it.
         """
-        pieces = _in_pieces(chunks)
-        first = await _up_to_a_part(pieces)
-        feed = _Feed(first, pieces)
-        uploading = asyncio.ensure_future(self._upload(name, feed if len(first) >= _PART else first))
-        try:
-            await asyncio.shield(uploading)
-            return
-        except (BaseError, OSError) as error:
-            reason = _reason(error)
-        finally:
-            # Without its chunks the upload ends by itself, and cleans up after itself.
-            await feed.stop()
-            await asyncio.wait([uploading])
-            await pieces.aclose()
-        raise feed.failure or MediaError(f"{self.location(name)}: {reason}")
+        async with aclosing(_in_parts(chunks)) as parts:
+            first = await anext(parts, b"")
+            feed = _Feed()
+            uploading = self._upload(name, feed if len(first) >= _PART else first)
+            uploading.add_done_callback(lambda _: feed.stop())
+            try:
+                if len(first) >= _PART:
+                    await feed.give_all(first, parts)
+                await asyncio.wait([uploading])
+            finally:
+                feed.stop()
+                await _over(uploading)
+        if (error := uploading.exception()) is not None:
+            raise MediaError(f"{self.location(name)}: {_reason(error)}")
 
-    async def _upload(self, name: str, data: _Feed | bytes) -> None:
-        await obstore.put_async(
-            self._store,
-            self._prefix + name,
-            data,
-            use_multipart=not isinstance(data, bytes),
-            chunk_size=_PART,
-            max_concurrency=_PARTS_AT_ONCE,
+    def _upload(self, name: str, data: _Feed | bytes) -> asyncio.Future[obstore.PutResult]:
+        # This is no task, so that the end of an event loop, which cancels all tasks, lets it clean up.
+        return asyncio.ensure_future(
+            obstore.put_async(
+                self._store,
+                self._prefix + name,
+                data,
+                use_multipart=not isinstance(data, bytes),
+                chunk_size=_PART,
+                max_concurrency=_PARTS_AT_ONCE,
+            )
         )
 
     def __repr__(self) -> str:
@@ -137,73 +156,85 @@ class ObjectStore:
 
 
 class _Feed:
-    """Pieces for an upload, fetched by a task of our own, so that they can be stopped at any time.
+    """Hands parts to an upload, each when it is asked for.
 
-    Attributes:
-        failure: what fetching them raised.
+    The last one is empty. Before obstore takes it, it waits for the parts that are on their way; so an abort does not
+    overtake them, which would leave them behind, and an error of theirs comes at a time when obstore still aborts.
     """
 
-    def __init__(self, first: bytes, pieces: AsyncIterator[bytes]) -> None:
-        self.failure: BaseException | None = None
-        self._pieces = pieces
-        self._ready: asyncio.Queue[bytes | None] = asyncio.Queue(1)
-        self._ready.put_nowait(first)
-        self._stopped = False
-        self._fetching: asyncio.Task[None] | None = None
+    def __init__(self) -> None:
+        self._part = b""
+        self._given = asyncio.Event()
+        self._taken = asyncio.Event()
+        self._end: Exception | None = None
+        self._last_is_out = False
+
+    async def give_all(self, first: bytes, others: AsyncIterator[bytes]) -> None:
+        """Hand the parts over; return when all are taken, or it was stopped."""
+        await self._give(first)
+        while self._end is None:
+            part = await anext(others, None)
+            if part is None:
+                self._finish(StopAsyncIteration())
+            else:
+                await self._give(part)
+
+    def stop(self) -> None:
+        """Make the upload fail, unless it has everything."""
+        # Any exception will do: it makes obstore abort. What went wrong is told by whoever stops.
+        self._finish(OSError("the upload was stopped"))
+
+    async def _give(self, part: bytes) -> None:
+        if self._end is None:
+            self._part = part
+            self._taken.clear()
+            self._given.set()
+            await self._taken.wait()
+
+    def _finish(self, end: Exception) -> None:
+        self._end = end
+        self._given.set()
+        self._taken.set()
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> bytes:
-        if self._fetching is None:
-            self._fetching = asyncio.create_task(self._fetch())
-        piece = None if self._stopped else await self._ready.get()
-        if self._stopped or self.failure is not None:
-            # Any exception will do: it makes the upload abort. What went wrong is told by whoever started it.
-            raise OSError("the upload was stopped")
-        if piece is None:
-            raise StopAsyncIteration
-        return piece
-
-    async def _fetch(self) -> None:
-        try:
-            async for piece in self._pieces:
-                await self._ready.put(piece)
-        except Exception as error:  # noqa: BLE001  it is raised by whoever started the upload
-            self.failure = error
-        await self._ready.put(None)
-
-    async def stop(self) -> None:
-        """Let whoever asks for a piece meet an error from now on."""
-        self._stopped = True
-        if self._fetching is not None:
-            await cancelled(self._fetching)
-        if self._ready.empty():
-            self._ready.put_nowait(None)
+        await self._given.wait()
+        if self._end is None:
+            part, self._part = self._part, b""
+            self._given.clear()
+            self._taken.set()
+            return part
+        if self._last_is_out:
+            raise self._end
+        self._last_is_out = True
+        return b""
 
 
-async def _in_pieces(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
-    """The same bytes in larger pieces."""
-    held: list[bytes] = []
-    size = 0
+async def _in_parts(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
+    """The same bytes in pieces of a part or more; only the last is smaller."""
+    held = bytearray()
     async for chunk in chunks:
-        held.append(chunk)
-        size += len(chunk)
-        if size >= _PIECE:
-            yield b"".join(held)
-            held, size = [], 0
+        held += chunk
+        if len(held) >= _PART:
+            yield bytes(held)
+            held.clear()
     if held:
-        yield b"".join(held)
+        yield bytes(held)
 
 
-async def _up_to_a_part(pieces: AsyncIterator[bytes]) -> bytes:
-    """The beginning: all of it, or at least a part."""
-    held: list[bytes] = []
-    async for piece in pieces:
-        held.append(piece)
-        if sum(map(len, held)) >= _PART:
-            break
-    return b"".join(held)
+async def _over(future: asyncio.Future[obstore.PutResult]) -> None:
+    """Wait until it is over, whatever comes meanwhile; a cancellation is raised afterwards."""
+    cancellation = None
+    while not future.done():
+        try:
+            await asyncio.wait([future])
+        except asyncio.CancelledError as error:
+            cancellation = error
+    future.exception()  # or it would be reported as one that nobody looked at
+    if cancellation is not None:
+        raise cancellation
 
 
 def _described(store: AnyStore) -> str:
@@ -229,10 +260,13 @@ def _parsed(url: str) -> URL:
     return parsed
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     """The first line of what the store says; the rest is for its developers, and may quote requests."""
     if any(place in str(error) for place in _METADATA):
         return "there are no credentials for it in the environment"
     line = next(iter(str(error).splitlines()), "") or type(error).__name__
-    line = line.partition("?")[0]
-    return line if len(line) <= _REASON_AT_MOST else f"{line[:_REASON_AT_MOST]}..."
+    # What the server sent begins with a tag. Of that, only the code: the rest can quote the request.
+    line = _PRIVATE.sub("", line.partition("<")[0]).rstrip(" :")
+    line = line if len(line) <= _REASON_AT_MOST else f"{line[:_REASON_AT_MOST]}..."
+    code = _CODE.search(str(error))
+    return f"{line} ({code[1]})" if code else line

@@ -10,6 +10,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from urllib.parse import quote
 
 import attrs
@@ -55,6 +56,12 @@ class S3Server:
 
 @pytest.fixture(scope="session")
 def s3() -> Iterator[S3Server]:
+    with serving() as (server, _):
+        yield server
+
+
+@contextmanager
+def serving() -> Iterator[tuple[S3Server, subprocess.Popen[bytes]]]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -67,7 +74,7 @@ def s3() -> Iterator[S3Server]:
     server = S3Server(f"http://127.0.0.1:{port}")
     try:
         _wait_for(server, process)
-        yield server
+        yield server, process
     finally:
         process.terminate()
         process.wait(10)

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import hashlib
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from io import BytesIO
 from pathlib import Path
 
 import pytest
-from obstore.store import HTTPStore, LocalStore, MemoryStore
+from aiohttp import ClientSession, web
+from obstore.store import HTTPStore, LocalStore, MemoryStore, S3Store
 
 from roomrec_async import ConfigurationError, ConnectionFailedError, InvalidArgumentError, MediaError
 from roomrec_async.integrations.stores import ObjectStore
 from roomrec_async.simulator import Simulator, faults
 
-from .conftest import S3Server
+from .conftest import S3Server, serving
 
 PART = 5 * 2**20
 
@@ -92,6 +96,143 @@ async def test_a_cancelled_upload_leaves_nothing(s3: S3Server, good: int) -> Non
     assert s3.unfinished_uploads(bucket) == 0
 
 
+@pytest.mark.parametrize("after", [0, 1, 19, 20, 21, 40, 79])
+async def test_a_cancellation_at_any_moment_leaves_nothing(
+    s3: S3Server, after: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    bucket = f"moment-{after}"
+    store = ObjectStore(s3.bucket(bucket))
+
+    async def cancelling() -> AsyncIterator[bytes]:
+        for number in range(80):
+            if number == after:
+                task.cancel()
+            yield pattern(2**18)
+            await asyncio.sleep(0)
+
+    before = asyncio.all_tasks()
+    task = asyncio.create_task(store.write("name.mka", cancelling()))
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert asyncio.all_tasks() - {task} == before
+    assert s3.objects(bucket) == []
+    assert s3.unfinished_uploads(bucket) == 0
+    gc.collect()
+    assert caplog.records == [], "nothing is told of exceptions that nobody retrieved"
+
+
+async def test_an_impatient_cancellation_leaves_nothing(s3: S3Server) -> None:
+    store = ObjectStore(s3.bucket("impatient"))
+    waiting = asyncio.Event()
+    task = asyncio.create_task(store.write("name.mka", then_silent(4 * PART, waiting)))
+    await waiting.wait()
+    while not task.done():
+        task.cancel()
+        await asyncio.sleep(0)
+    assert task.cancelled()
+    assert s3.objects("impatient") == []
+    assert s3.unfinished_uploads("impatient") == 0
+
+
+async def test_the_end_of_the_event_loop_leaves_nothing(s3: S3Server) -> None:
+    store = ObjectStore(s3.bucket("loop-ended"))
+
+    async def main() -> None:
+        waiting = asyncio.Event()
+        task = asyncio.create_task(store.write("name.mka", then_silent(4 * PART, waiting)))
+        await waiting.wait()
+        assert not task.done()
+
+    # The end of asyncio.run cancels all tasks there are.
+    await asyncio.to_thread(asyncio.run, main())
+    assert s3.objects("loop-ended") == []
+    assert s3.unfinished_uploads("loop-ended") == 0
+
+
+async def then_silent(size: int, waiting: asyncio.Event) -> AsyncIterator[bytes]:
+    for _ in range(size // 2**18):
+        yield bytes(2**18)
+    waiting.set()
+    await asyncio.sleep(60)
+
+
+async def test_many_uploads_at_once(s3: S3Server) -> None:
+    store = ObjectStore(s3.bucket("many"))
+    sizes = [number * PART // 3 for number in range(8)]
+    async with asyncio.TaskGroup() as group:
+        for size in sizes:
+            group.create_task(store.write(f"of-{size}", chunks(pattern(size))))
+    assert [await store.size(f"of-{size}") for size in sizes] == sizes
+    assert s3.unfinished_uploads("many") == 0
+
+
+@pytest.mark.parametrize("refused", ["uploads", "partNumber=1", "partNumber=2", "partNumber=4", "completion"])
+async def test_whatever_the_store_refuses_leaves_nothing(s3: S3Server, refused: str) -> None:
+    bucket = f"refused-{refused.lower().replace('=', '-')}"
+    s3.bucket(bucket)
+
+    def is_refused(request: web.Request) -> bool:
+        query = request.rel_url.query_string
+        return refused in query or (refused == "completion" and request.method == "POST" and "uploadId" in query)
+
+    async with refusing(s3, is_refused) as endpoint:
+        store = ObjectStore(S3Server(endpoint).store(bucket))
+        with pytest.raises(
+            MediaError, match=rf"^s3://{bucket}/name: .*403 Forbidden \(SignatureDoesNotMatch\)$"
+        ) as caught:
+            await store.write("name", chunks(*[pattern(2**19)] * 36))
+    assert "canary" not in str(caught.value)
+    assert "?" not in str(caught.value)
+    assert s3.objects(bucket) == []
+    assert s3.unfinished_uploads(bucket) == 0
+
+
+async def test_wrong_credentials(s3: S3Server) -> None:
+    async with refusing(s3, lambda request: True) as endpoint:
+        store = ObjectStore(S3Server(endpoint).store("bucket"))
+        for size in (10, 3 * PART):
+            with pytest.raises(MediaError, match="SignatureDoesNotMatch") as caught:
+                await store.write("name", chunks(pattern(size)))
+            assert "canary" not in str(caught.value)
+        with pytest.raises(MediaError, match="403 Forbidden"):
+            await store.size("name")
+
+
+# What S3 answers where the secret key is not the one.
+DENIED = """<?xml version="1.0" encoding="UTF-8"?>
+<Error><Code>SignatureDoesNotMatch</Code><Message>The request signature we calculated does not match.</Message>
+<AWSAccessKeyId>canary-key-id</AWSAccessKeyId><StringToSign>canary-string</StringToSign>
+<SignatureProvided>canary-signature</SignatureProvided></Error>"""
+PASSED_ON = {"authorization", "content-type", "x-amz-content-sha256", "x-amz-date"}
+
+
+@asynccontextmanager
+async def refusing(s3: S3Server, is_refused: Callable[[web.Request], bool]) -> AsyncIterator[str]:
+    """The server, except that some requests are refused: its endpoint."""
+    async with ClientSession() as session:
+
+        async def handle(request: web.Request) -> web.Response:
+            body = await request.read()
+            if is_refused(request):
+                return web.Response(status=403, text=DENIED, content_type="application/xml")
+            headers = {name: value for name, value in request.headers.items() if name.lower() in PASSED_ON}
+            async with session.request(
+                request.method, s3.endpoint + request.raw_path, data=BytesIO(body), headers=headers
+            ) as answer:
+                kept = {name: answer.headers[name] for name in ("ETag", "Content-Type") if name in answer.headers}
+                return web.Response(status=answer.status, body=await answer.read(), headers=kept)
+
+        app = web.Application(client_max_size=2**25)
+        app.router.add_route("*", "/{path:.*}", handle)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, "127.0.0.1", 0).start()
+            yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+        finally:
+            await runner.cleanup()
+
+
 async def test_an_object_is_replaced_only_as_a_whole(s3: S3Server) -> None:
     store = ObjectStore(s3.bucket("replaced"))
     await store.write("name", chunks(b"of old"))
@@ -120,11 +261,58 @@ async def test_a_store_that_refuses_or_is_gone(s3: S3Server) -> None:
         await gone.size("name")
 
 
-async def test_local_and_memory_stores(tmp_path: Path) -> None:
+async def test_a_store_that_goes_away_in_the_middle() -> None:
+    with serving() as (server, process):
+        store = ObjectStore(server.bucket("going"))
+
+        async def until_gone() -> AsyncIterator[bytes]:
+            yield pattern(2 * PART)
+            while server.unfinished_uploads("going") == 0:
+                await asyncio.sleep(0.01)
+            process.kill()
+            process.wait()
+            yield pattern(2 * PART)
+
+        with pytest.raises(MediaError, match="s3://going/name"):
+            await store.write("name", until_gone())
+
+
+async def test_no_error_shows_credentials_in_the_endpoint() -> None:
+    store = ObjectStore(
+        S3Store(
+            "bucket",
+            config={"access_key_id": "canary-id", "secret_access_key": "canary-secret", "region": "us-east-1"},
+            endpoint="http://canary-user:canary-password@127.0.0.1:1",
+            client_options={"allow_http": True},
+            retry_config={"max_retries": 0},
+        )
+    )
+    with pytest.raises(MediaError, match=r"http://127\.0\.0\.1:1/bucket/name") as caught:
+        await store.size("name")
+    assert "canary" not in str(caught.value) + repr(caught.value) + repr(store)
+    assert (caught.value.__cause__, caught.value.__context__) == (None, None)
+
+
+async def test_local_store(tmp_path: Path) -> None:
     local = ObjectStore(LocalStore(tmp_path), "deep")
     await local.write("name", chunks(pattern(3 * PART)))
     assert (tmp_path / "deep" / "name").read_bytes() == pattern(3 * PART)
     assert local.location("name") == f"{tmp_path}/deep/name"
+
+
+async def test_a_directory_holds_nothing_of_a_failed_upload(tmp_path: Path) -> None:
+    local = ObjectStore(LocalStore(tmp_path))
+
+    async def broken() -> AsyncIterator[bytes]:
+        yield pattern(3 * PART)
+        raise ValueError("broken")
+
+    with pytest.raises(ValueError, match="broken"):
+        await local.write("name", broken())
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_memory_store() -> None:
     memory = ObjectStore(MemoryStore())
     await memory.write("name", chunks(b"abc"))
     assert await memory.size("name") == 3
@@ -141,6 +329,19 @@ class TestUrls:
         assert "canary" not in repr(store)
 
     @pytest.mark.parametrize(
+        ("url", "location"),
+        [
+            ("https://s3.eu-central-1.amazonaws.com/bucket/rooms", "s3://bucket/rooms/x.mka"),
+            ("https://bucket.s3.eu-central-1.amazonaws.com/rooms", "s3://bucket/rooms/x.mka"),
+            ("https://account.blob.core.windows.net/container/rooms", "az://container/rooms/x.mka"),
+            ("gs://bucket", "gs://bucket/x.mka"),
+            ("s3://bucket/with%20space/", "s3://bucket/with space/x.mka"),
+        ],
+    )
+    def test_other_spellings(self, url: str, location: str) -> None:
+        assert ObjectStore.from_url(url).location("x.mka") == location
+
+    @pytest.mark.parametrize(
         "url",
         ["https://example.com/x", "nonsense://bucket", "s3://id:canary@bucket", "s3://bucket?secret=canary", "s3:"],
     )
@@ -152,6 +353,18 @@ class TestUrls:
     def test_a_store_of_another_kind(self) -> None:
         with pytest.raises(InvalidArgumentError):
             ObjectStore(HTTPStore.from_url("https://example.com"))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("prefix", ["a//b", "../a", "a/./b"])
+def test_a_prefix_that_no_store_can_use(prefix: str) -> None:
+    with pytest.raises(InvalidArgumentError, match="prefix"):
+        ObjectStore(MemoryStore(), prefix)
+
+
+def test_what_to_install_is_said() -> None:
+    script = "import sys; sys.modules['obstore'] = None; import roomrec_async.integrations.stores"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert "ConfigurationError: object stores need obstore: pip install 'roomrec-async[stores]'" in done.stderr
 
 
 async def test_a_download_into_a_bucket(s3: S3Server) -> None:
