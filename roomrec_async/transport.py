@@ -422,4 +422,6 @@ def _without_query(location: str) -> str:
 
 
 def _reason(error: Exception) -> str:
-    return str(error) or "the connection failed"
+    # What aiohttp says of a response has its URL in it, and below the first line a part of the response itself.
+    text = error.message if isinstance(error, aiohttp.ClientResponseError) else str(error)
+    return next(iter(text.splitlines()), "").rstrip(": ") or "the connection failed"
