@@ -134,8 +134,8 @@ def validate(url: str, body: bytes, headers: Mapping[str, str], auth_token: str 
     """Check the signature of a callback, in constant time. The arguments are those of :func:`receive`.
 
     ``X-Twilio-Signature`` is the base64 of an HMAC-SHA1, with the auth token as its key, of the URL and the sorted
-    names and values of a form. A JSON body is covered by its SHA-256 in the query parameter ``bodySHA256``. The service signs
-    URLs with and without the standard port: both are tried.
+    names and values of a form. A JSON body is covered by its SHA-256 in the query parameter ``bodySHA256``. The service
+    signs URLs with and without the standard port: both are tried.
 
     Raises:
         SignatureError: the signature is missing or wrong, or does not cover the body.
