@@ -59,6 +59,20 @@ def faults(session: nox.Session) -> None:
 
 
 @nox.session
+def fuzz(session: nox.Session) -> None:
+    """Put a million mutated bodies through the codec; ``-- 20000`` does fewer."""
+    session.install(".[simulator]")
+    session.run("python", "-m", "tests.endurance.fuzz", *session.posargs)
+
+
+@nox.session
+def soak(session: nox.Session) -> None:
+    """Run for 30 minutes at full rate under random faults; ``-- 0.5`` for half a minute."""
+    session.install(".[simulator]")
+    session.run("python", "-m", "tests.endurance.soak", *session.posargs)
+
+
+@nox.session
 def lower_bounds(session: nox.Session) -> None:
     """Run the tests with the oldest versions that the package says it works with."""
     _install_wheel(session)
