@@ -109,6 +109,7 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "check", "--output-format=concise")
     session.run("ruff", "format", "--check")
     session.run("lint-imports", "--no-logo")
+    session.run("zizmor", "--offline", "--no-progress", ".github/workflows")
 
 
 @nox.session
@@ -124,6 +125,28 @@ def bare(session: nox.Session) -> None:
     session.install(".")
     session.run("python", "-c", _LIST_A_ROOM, env={"PYTHONWARNINGS": "error"})
     session.run("roomrec", "--version", success_codes=[2])
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """Build what is published, and look at what is in it."""
+    session.install("build>=1.2", "twine>=6.0")
+    target = session.create_tmp()
+    session.run("python", "-m", "build", "--outdir", target)
+    files = sorted(str(path) for path in Path(target).glob("roomrec_async-*"))
+    session.run("twine", "check", "--strict", *files)
+    session.run("python", "-c", _LOOK_AT_WHEEL, next(name for name in files if name.endswith(".whl")))
+
+
+@nox.session
+def lock(session: nox.Session) -> None:
+    """Resolve what development needs anew, with hashes: ``requirements.lock``."""
+    session.install("uv>=0.9")
+    groups = [f"--group={name}" for name in ("test", "lint", "types", "bench")]
+    index = "--default-index=https://pypi.org/simple"
+    options = ["--all-extras", *groups, "--universal", "--python-version=3.11", "--generate-hashes", index]
+    quiet = ["--no-header", "--no-emit-index-url", "--no-emit-find-links", "--quiet"]
+    session.run("uv", "pip", "compile", "pyproject.toml", *options, *quiet, "--output-file=requirements.lock")
 
 
 @nox.session
@@ -150,6 +173,15 @@ async def main():
         assert len(await client.recordings(simulator.room_sids[0]).to_list()) == 7
 
 asyncio.run(main())
+"""
+
+_LOOK_AT_WHEEL = """
+import sys, zipfile
+
+names = zipfile.ZipFile(sys.argv[1]).namelist()
+assert "roomrec_async/py.typed" in names
+assert "roomrec_async/simulator/examples/one_recording.json" in names
+assert not [name for name in names if name.startswith("tests")]
 """
 
 if __name__ == "__main__":
