@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self, TypeAlias, TypedDict, Unpack, cast, overload
@@ -13,7 +13,7 @@ import attrs
 
 from . import fanout, scan
 from .bounds import Bounds
-from .codec import decode_account_recordings, decode_recording, decode_recordings, decode_rooms
+from .codec import DecodedPage, decode_account_recordings, decode_recording, decode_recordings, decode_rooms
 from .credentials import Credentials
 from .downloads import Download, DownloadOperation, OnBytes
 from .endpoints import DEFAULT_BASE_URL
@@ -22,11 +22,13 @@ from .fanout import OnError, OpenRoom, RoomSids, room_sids_checked
 from .limits import RateLimiter
 from .media import Decryption, Destination, Media
 from .models import MediaType, Recording, RecordingStatus, Room, RoomResult, RoomStatus
-from .paging import ListOperation, Pager
+from .paging import ListOperation, Model, Pager
 from .query import (
     ACCOUNT_RECORDINGS_PATH,
     MAX_ACCOUNT_PAGE_SIZE,
+    MAX_PAGE_SIZE,
     ROOMS_PATH,
+    Parameters,
     account_recordings_parameters,
     limit_checked,
     media_parameters,
@@ -208,18 +210,8 @@ class RecordingsClient:
             page=page,
             page_token=page_token,
         )
-        return Pager(
-            ListOperation(
-                transport=self._transport,
-                path=recordings_path(room_sid),
-                parameters=parameters,
-                decode=decode_recordings,
-                timeout=Timeout.of(timeout, self._timeout),
-                limit=limit_checked(limit),
-                resume=resume,
-                prefetch=prefetch,
-                max_pages=self._bounds.pages,
-            )
+        return self._pager(
+            recordings_path(room_sid), parameters, decode_recordings, limit, resume, timeout, prefetch=prefetch
         )
 
     def account_recordings(
@@ -273,19 +265,15 @@ class RecordingsClient:
             page=page,
             page_token=page_token,
         )
-        return Pager(
-            ListOperation(
-                transport=self._transport,
-                path=ACCOUNT_RECORDINGS_PATH,
-                parameters=parameters,
-                decode=decode_account_recordings,
-                timeout=Timeout.of(timeout, self._timeout),
-                limit=limit_checked(limit),
-                resume=resume,
-                prefetch=prefetch,
-                max_pages=self._bounds.pages,
-                max_page_size=MAX_ACCOUNT_PAGE_SIZE,
-            )
+        return self._pager(
+            ACCOUNT_RECORDINGS_PATH,
+            parameters,
+            decode_account_recordings,
+            limit,
+            resume,
+            timeout,
+            prefetch=prefetch,
+            max_page_size=MAX_ACCOUNT_PAGE_SIZE,
         )
 
     def rooms(
@@ -333,19 +321,7 @@ class RecordingsClient:
             page=page,
             page_token=page_token,
         )
-        return Pager(
-            ListOperation(
-                transport=self._transport,
-                path=ROOMS_PATH,
-                parameters=parameters,
-                decode=decode_rooms,
-                timeout=Timeout.of(timeout, self._timeout),
-                limit=limit_checked(limit),
-                resume=resume,
-                prefetch=prefetch,
-                max_pages=self._bounds.pages,
-            )
-        )
+        return self._pager(ROOMS_PATH, parameters, decode_rooms, limit, resume, timeout, prefetch=prefetch)
 
     async def recording(self, room_sid: str, sid: str, *, timeout: Timeout | float | None = None) -> Recording:
         """One recording: ``GET /v1/Rooms/{RoomSid}/Recordings/{Sid}``.
@@ -522,6 +498,33 @@ class RecordingsClient:
             delete_recording=self.delete,
             deadline=reading.start,
         ).run()
+
+    def _pager(
+        self,
+        path: str,
+        parameters: Parameters,
+        decode: Callable[[bytes], DecodedPage[Model]],
+        limit: int | None,
+        resume: str | None,
+        timeout: Timeout | float | None,
+        *,
+        prefetch: bool,
+        max_page_size: int = MAX_PAGE_SIZE,
+    ) -> Pager[Model]:
+        return Pager(
+            ListOperation(
+                transport=self._transport,
+                path=path,
+                parameters=parameters,
+                decode=decode,
+                timeout=Timeout.of(timeout, self._timeout),
+                limit=limit_checked(limit),
+                resume=resume,
+                prefetch=prefetch,
+                max_page_size=max_page_size,
+                max_pages=self._bounds.pages,
+            )
+        )
 
     def _media(self, recording: Recording, wait: float, asking: Timeout, reading: Timeout | None = None) -> Media:
         return Media(self._transport, recording, seconds_checked("wait", wait), asking, reading or asking)

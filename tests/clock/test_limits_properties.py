@@ -1,4 +1,4 @@
-"""The limiter under arbitrary arrivals, holds and cancellations: in its bounds, fair, and with everything given back."""
+"""The limiter under arbitrary arrivals, holds and cancellations: in its bounds, fair, and all given back in the end."""
 
 from __future__ import annotations
 
