@@ -10,6 +10,7 @@ import asyncio
 import os
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping
 from contextlib import aclosing
+from functools import partial
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -23,9 +24,9 @@ from .ledger import Entry, Ledger, State
 from .manifest import write_manifest
 from .media import Decryption, Destination, Media, media_name
 from .models import Recording, RoomResult
-from .paging import cancelled
 from .scan import DateWindow
 from .tables import TableFormat, check_formats
+from .tasks import cancelled, from_thread
 from .timeouts import Deadline
 
 Source: TypeAlias = RoomSids | DateWindow
@@ -141,7 +142,7 @@ class ArchiveOperation:
             OSError: the disk is full, or cannot be written. What is done is done, and the next run goes on.
         """
         if isinstance(self.destination, (str, os.PathLike)):
-            await asyncio.to_thread(Path(self.destination).mkdir, parents=True, exist_ok=True)
+            await from_thread(partial(Path(self.destination).mkdir, parents=True, exist_ok=True))
         else:
             # A store that does not answer is told of once, and not for each recording.
             await self.destination.size("manifest.jsonl")

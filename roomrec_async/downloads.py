@@ -22,6 +22,7 @@ from .errors import (
 )
 from .files import PartFile, file_path, file_size
 from .media import Decryption, Decryptor, Destination, Media, MediaStream, is_encrypted
+from .tasks import from_thread, over
 from .timeouts import Deadline
 
 OnBytes: TypeAlias = Callable[[int], object]
@@ -118,11 +119,11 @@ class DownloadOperation:
             if not stream.position:
                 # Decrypted bytes do not tell where to go on in encrypted ones: they are the part of no version.
                 version = None if is_encrypted(stream.headers) else stream.etag
-                await asyncio.to_thread(part.begin, version)
+                await from_thread(partial(part.begin, version))
             resumed_at, intake = stream.position, self._intake(stream)
             await _fill(part, self._batches(stream), intake)
             self._check(intake, stream)
-            await asyncio.to_thread(part.finish)
+            await from_thread(part.finish)
         except (VerificationError, DecryptionError):
             # What is not what it should be must not be resumed.
             part.discard()
@@ -142,7 +143,7 @@ class DownloadOperation:
         async def chunks() -> AsyncGenerator[bytes, None]:
             async with aclosing(self._batches(stream)) as batches:
                 async for batch in batches:
-                    yield b"".join(await asyncio.to_thread(intake.take, batch))
+                    yield b"".join(await from_thread(partial(intake.take, batch)))
             yield intake.end()
             self._check(intake, stream)
 
@@ -241,14 +242,14 @@ class _Intake:
 
 async def _opened(path: Path) -> PartFile:
     """What has arrived of a file, from a thread; closed if nobody waits for it any longer."""
-    opening = asyncio.create_task(asyncio.to_thread(PartFile, path))
+    opening = asyncio.get_running_loop().run_in_executor(None, PartFile, path)
     try:
-        return await asyncio.shield(opening)
+        await over(opening)
     except asyncio.CancelledError:
-        await asyncio.wait([opening])
         if opening.exception() is None:
             opening.result().close()
         raise
+    return opening.result()
 
 
 async def _fill(part: PartFile, batches: AsyncGenerator[list[bytes], None], intake: _Intake) -> None:
@@ -262,13 +263,13 @@ async def _fill(part: PartFile, batches: AsyncGenerator[list[bytes], None], inta
         part.write(intake.take(batch))
 
     if part.size:
-        await asyncio.to_thread(again)
+        await from_thread(again)
     async with _Beside() as writing, _Beside() as syncing, aclosing(batches):
         async for batch in batches:
             await writing.start(partial(write, batch))
             if part.unsynced >= _SYNCED_AT_ONCE and syncing.is_idle:
                 await syncing.start(part.sync)
-    part.write([await asyncio.to_thread(intake.end)])
+    part.write([await from_thread(intake.end)])
 
 
 class _Beside:
@@ -277,18 +278,19 @@ class _Beside:
     """
 
     def __init__(self) -> None:
-        self._task: asyncio.Task[None] | None = None
+        self._working: asyncio.Future[None] | None = None
 
     @property
     def is_idle(self) -> bool:
         """Whether there is no work under way."""
-        return self._task is None or self._task.done()
+        return self._working is None or self._working.done()
 
     async def start(self, work: Callable[[], None]) -> None:
         """Begin, when the piece before is done."""
-        if self._task is not None:
-            await asyncio.shield(self._task)
-        self._task = asyncio.create_task(asyncio.to_thread(work))
+        if self._working is not None:
+            await over(self._working)
+            self._working.result()
+        self._working = asyncio.get_running_loop().run_in_executor(None, work)
 
     async def __aenter__(self) -> Self:
         return self
@@ -296,9 +298,7 @@ class _Beside:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._task is None:
-            return
-        await asyncio.wait([self._task])
-        failure = self._task.exception()
-        if error is None and failure is not None:
-            raise failure
+        if self._working is not None:
+            await over(self._working)
+            if error is None:
+                self._working.result()

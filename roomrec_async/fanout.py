@@ -9,8 +9,9 @@ from typing import Generic, TypeAlias, TypeVar
 
 from .errors import InvalidArgumentError, RoomRecError, RoomsFailedError
 from .models import Recording, RoomResult
-from .paging import Pager, cancelled, collect
+from .paging import Pager, collect
 from .query import room_sid_checked
+from .tasks import cancelled
 
 _Work = TypeVar("_Work")
 _Item = TypeVar("_Item")

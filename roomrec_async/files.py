@@ -78,7 +78,7 @@ class PartFile:
         self._path = path
         self._part = path.with_name(f"{path.name}.part")
         self._label = path.with_name(f"{path.name}.part.etag")
-        # A thread may still write when the task that waited for it is cancelled, and closes the file.
+        # A thread may still write when the event loop is closed that waited for it, and the file with it.
         self._busy = Lock()
         self.unsynced = 0
         self._file = _opened(self._part, path)

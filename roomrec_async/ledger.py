@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sqlite3
 from collections.abc import AsyncGenerator, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -19,6 +19,7 @@ from .codec import from_dict, to_dict
 from .downloads import Download
 from .errors import ConfigurationError
 from .models import Recording
+from .tasks import from_thread
 
 _Result = TypeVar("_Result")
 
@@ -118,21 +119,25 @@ class Ledger:
         self._destination = destination
         # SQLite waits for the disk: that is for a thread, always the same one.
         self._thread = ThreadPoolExecutor(1, "roomrec-ledger")
+        self._opened = ExitStack()
         self._connection: sqlite3.Connection
 
     async def __aenter__(self) -> Self:
         try:
             await self._call(self._open)
         except BaseException:
-            self._thread.shutdown(wait=False)
+            await self._close()
             raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        await self._close()
+
+    async def _close(self) -> None:
         try:
-            await self._call(self._connection.close)
+            await self._call(self._opened.close)
         finally:
             self._thread.shutdown(wait=False)
 
@@ -222,20 +227,17 @@ class Ledger:
     def _open(self) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            self._connection = sqlite3.connect(self._path, timeout=0, check_same_thread=False)
+            connection = sqlite3.connect(self._path, timeout=0, check_same_thread=False)
         except sqlite3.Error as error:
             raise ConfigurationError(f"{self._path} cannot be opened: {error}") from None
+        self._connection = self._opened.enter_context(closing(connection))
+        self._connection.row_factory = sqlite3.Row
         try:
-            self._connection.row_factory = sqlite3.Row
             self._set_up()
         except sqlite3.Error as error:
-            self._connection.close()
             in_use = isinstance(error, sqlite3.OperationalError)
             why = "cannot be used, perhaps by another archive already" if in_use else "is no ledger of an archive"
             raise ConfigurationError(f"{self._path} {why}: {error}") from None
-        except BaseException:
-            self._connection.close()
-            raise
 
     def _set_up(self) -> None:
         # Exclusive: two archives at once would delete under each other's hands.
@@ -262,7 +264,7 @@ class Ledger:
         return await self._call(lambda: self._connection.execute(query, values).fetchall())
 
     async def _call(self, function: Callable[[], _Result]) -> _Result:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, function)
+        return await from_thread(function, self._thread)
 
 
 def _entry(row: sqlite3.Row) -> Entry:

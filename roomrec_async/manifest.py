@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncGenerator, Collection
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -13,6 +14,7 @@ from .codec import to_dict
 from .ledger import Entry, Ledger
 from .media import Destination
 from .tables import Column, Row, TableFormat, open_table, recording_columns
+from .tasks import from_thread
 
 _OWN_COLUMNS: Final = (
     Column("state", "text"),
@@ -54,7 +56,7 @@ async def _write_one(
 async def _write_table(ledger: Ledger, path: Path, format: TableFormat) -> None:  # noqa: A002
     with open_table(path, [*recording_columns(), *_OWN_COLUMNS], format) as table:
         async for entries in ledger.entries():
-            await asyncio.to_thread(table.write, [_row(entry) for entry in entries])
+            await from_thread(partial(table.write, [_row(entry) for entry in entries]))
 
 
 def _row(entry: Entry) -> Row:

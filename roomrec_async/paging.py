@@ -18,11 +18,11 @@ from .errors import BoundsExceededError, DecodeError, PaginationError, RoomRecEr
 from .models import PageMeta, Recording, Room
 from .query import MAX_PAGE_SIZE, PageKey, Parameters, page_key, query_string, requoted
 from .resume import Position, position_from
+from .tasks import cancelled
 from .timeouts import Deadline, Timeout
 from .transport import Response, Transport
 
 Model = TypeVar("Model", Recording, Room)
-_Result = TypeVar("_Result")
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -275,11 +275,3 @@ async def collect(pager: Pager[Model], into: list[Model]) -> None:
     async with aclosing(pager._pages(pager._operation.timeout.start())) as pages:
         async for page in pages:
             into += page.items
-
-
-async def cancelled(task: asyncio.Task[_Result]) -> None:
-    """Cancel a task and wait until it is over, whatever it ends in."""
-    task.cancel()
-    await asyncio.wait([task])
-    if not task.cancelled():
-        task.exception()

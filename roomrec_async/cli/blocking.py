@@ -12,7 +12,7 @@ from threading import Thread
 from types import TracebackType
 from typing import Final, Self, TextIO, TypeVar, cast
 
-from roomrec_async.paging import cancelled
+from roomrec_async.tasks import cancelled
 
 _Result = TypeVar("_Result")
 

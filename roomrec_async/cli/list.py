@@ -10,6 +10,7 @@ import sys
 from collections.abc import AsyncGenerator
 from contextlib import AbstractContextManager, aclosing, nullcontext
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -22,6 +23,7 @@ from roomrec_async.codec import to_dict
 from roomrec_async.models import Recording, RecordingStatus
 from roomrec_async.query import MAX_PAGE_SIZE
 from roomrec_async.tables import format_of, open_table, recording_columns
+from roomrec_async.tasks import from_thread
 
 from .blocking import LineWriter
 from .connecting import base_url_option, client_from, files_option, rooms_argument, window_options
@@ -219,6 +221,6 @@ async def _write(path: Path, recordings: Recordings) -> None:
         async for recording in recordings:
             rows.append(recording)
             if len(rows) >= _ROWS_AT_ONCE:
-                await asyncio.to_thread(table.write, [to_dict(row) for row in rows])
+                await from_thread(partial(table.write, [to_dict(row) for row in rows]))
                 rows.clear()
-        await asyncio.to_thread(table.write, [to_dict(row) for row in rows])
+        await from_thread(partial(table.write, [to_dict(row) for row in rows]))

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final, Self, TypeAlias
 from yarl import URL
 
 from roomrec_async.errors import ConfigurationError, InvalidArgumentError, MediaError, shown
+from roomrec_async.tasks import over
 
 try:
     import obstore
@@ -134,7 +135,7 @@ class ObjectStore:
                 await asyncio.wait([uploading])
             finally:
                 feed.stop()
-                await _over(uploading)
+                await over(uploading)
         if (error := uploading.exception()) is not None:
             raise MediaError(f"{self.location(name)}: {_reason(error)}")
 
@@ -222,19 +223,6 @@ async def _in_parts(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]
             held.clear()
     if held:
         yield bytes(held)
-
-
-async def _over(future: asyncio.Future[obstore.PutResult]) -> None:
-    """Wait until it is over, whatever comes meanwhile; a cancellation is raised afterwards."""
-    cancellation = None
-    while not future.done():
-        try:
-            await asyncio.wait([future])
-        except asyncio.CancelledError as error:
-            cancellation = error
-    future.exception()  # or it would be reported as one that nobody looked at
-    if cancellation is not None:
-        raise cancellation
 
 
 def _described(store: AnyStore) -> str:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+import threading
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from pathlib import Path
 
 import aiohttp
@@ -27,6 +30,7 @@ from roomrec_async import (
     VerificationError,
     from_dict,
 )
+from roomrec_async.files import PartFile
 
 from ..conftest import ACCOUNT_SID, AUTH_TOKEN, ROOM_SID, record
 
@@ -418,6 +422,43 @@ class TestFilesThatAreThere:
         assert all(isinstance(error, MediaError) and "already" in str(error) for error in refused)
         assert (tmp_path / f"{SID}.mka").read_bytes() == CONTENT
         assert files(tmp_path) == [f"{SID}.mka"]
+
+
+class TestSlowDisks:
+    @pytest.mark.parametrize("times", [1, 2])
+    async def test_who_cancels_leaves_no_thread_that_writes(
+        self,
+        client: RecordingsClient,
+        store: Store,
+        recording: Recording,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        times: int,
+    ) -> None:
+        reported: list[object] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
+        write, writing = PartFile.write, threading.Event()
+
+        def write_slowly(part: PartFile, chunks: Iterable[bytes]) -> None:
+            writing.set()
+            time.sleep(0.05)
+            write(part, chunks)
+            writing.clear()
+
+        monkeypatch.setattr(PartFile, "write", write_slowly)
+        for turns in range(12):
+            task = asyncio.create_task(client.download(recording, tmp_path))
+            while not writing.is_set():
+                await asyncio.sleep(0)
+            for _ in range(times):
+                await asyncio.sleep(turns / 1000)
+                task.cancel()
+            await asyncio.wait([task])
+            assert not writing.is_set()
+        monkeypatch.undo()
+        assert (await client.download(recording, tmp_path)).sha256 == DIGEST
+        gc.collect()
+        assert reported == []
 
 
 class TestPlaces:
