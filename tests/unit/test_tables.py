@@ -195,13 +195,15 @@ from roomrec_async.tables import Column, format_of, open_table
 
 path, size = Path(sys.argv[1]), int(sys.argv[2])
 format_of(path)
-resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+unlimited, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
 try:
     with open_table(path, [Column("name", "text")], format_of(path)) as table:
         table.write({"name": os.urandom(50).hex()} for _ in range(5_000 if size < 100_000 else 50_000))
 except OSError as error:
     print(error)
 gc.collect()
+resource.setrlimit(resource.RLIMIT_FSIZE, (unlimited, hard))
 """
 
 
