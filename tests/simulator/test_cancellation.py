@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 import types
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from roomrec_async import RateLimiter, RecordingsClient, RetryPolicy
+from roomrec_async import RateLimiter, Recording, RecordingsClient, RetryPolicy
 from roomrec_async.simulator import Simulator, faults
+
+BEGINNING = datetime(2025, 12, 1, tzinfo=UTC)
 
 # A loop that is left in its body ends its generator by way of the event loop.
 TURNS_TO_END = 5
@@ -20,7 +24,9 @@ Operation = Callable[[RecordingsClient, Simulator], Coroutine[Any, Any, object]]
 
 @pytest.fixture
 async def sim() -> AsyncIterator[Simulator]:
-    async with Simulator(rooms=4, recordings_per_room=9, reads_per_second=None, concurrency_limit=None) as simulator:
+    async with Simulator(
+        4, 9, seed=1, reads_per_second=None, writes_per_second=None, concurrency_limit=None, media_size=300_000
+    ) as simulator:
         yield simulator
 
 
@@ -59,7 +65,43 @@ async def retried(client: RecordingsClient, sim: Simulator) -> object:
     return await client.recordings(sim.room_sids[0]).to_list()
 
 
-OPERATIONS = [list_one, iterate_one, page_one, first_of_one, gather_many, complete_many, stream_many, retried]
+async def list_rooms(client: RecordingsClient, sim: Simulator) -> object:
+    return await client.rooms(status="completed", page_size=1).to_list()
+
+
+async def gather_via_account(client: RecordingsClient, sim: Simulator) -> object:
+    return await client.gather(sim.room_sids, via="account", date_created_after=BEGINNING, page_size=20)
+
+
+async def fetch_and_delete(client: RecordingsClient, sim: Simulator) -> object:
+    recording = a_recording(sim)
+    await client.recording(sim.room_sids[0], str(recording.sid))
+    await client.delete(sim.room_sids[0], str(recording.sid))
+    return sim.world.deletions.clear()
+
+
+async def download(client: RecordingsClient, sim: Simulator) -> object:
+    sim.store.inject(faults.ResetMidBody(after=100_000))
+    with tempfile.TemporaryDirectory() as directory:
+        return await client.download(a_recording(sim), directory)
+
+
+async def archive(client: RecordingsClient, sim: Simulator) -> object:
+    with tempfile.TemporaryDirectory() as directory:
+        report = await client.archive(sim.room_sids[:1], directory, delete=True, manifest=("jsonl",))
+    sim.world.deletions.clear()
+    return report
+
+
+def a_recording(sim: Simulator) -> Recording:
+    record = next(sim.recordings(sim.room_sids[0], "completed"))
+    return Recording(sid=str(record["sid"]), room_sid=sim.room_sids[0], size=int(str(record["size"])))
+
+
+OPERATIONS = [
+    list_one, iterate_one, page_one, first_of_one, gather_many, complete_many, stream_many, retried, list_rooms,
+    gather_via_account, fetch_and_delete, download, archive,
+]  # fmt: skip
 
 
 @types.coroutine
@@ -97,6 +139,8 @@ async def test_cancelled_at_every_await(operation: Operation, sim: Simulator) ->
         await list_one(client, sim)  # opens a connection
         for number in range(1, 1000):
             sim.clear_faults()
+            sim.store.clear_faults()
+            sim.world.deletions.clear()
             task = asyncio.create_task(ended(cancelled_at(operation(client, sim), number)))
             await asyncio.wait([task])
             if not task.cancelled():
