@@ -35,7 +35,7 @@ from .errors import (
     TransportError,
     VerificationError,
 )
-from .limits import RateLimiter
+from .limits import Limiter, RateLimiter
 from .models import (
     Codec,
     ContainerFormat,
@@ -70,6 +70,7 @@ __all__ = [
     "DecryptionError",
     "Download",
     "InvalidArgumentError",
+    "Limiter",
     "MediaError",
     "MediaType",
     "NotFoundError",

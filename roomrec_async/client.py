@@ -19,7 +19,7 @@ from .downloads import Download, DownloadOperation, OnBytes
 from .endpoints import DEFAULT_BASE_URL
 from .errors import ConfigurationError, DecodeError, InvalidArgumentError, NotFoundError, RoomRecError, shown
 from .fanout import OnError, OpenRoom, RoomSids, room_sids_checked
-from .limits import RateLimiter
+from .limits import Limiter, RateLimiter
 from .media import Decryption, Destination, Media
 from .models import MediaType, Recording, RecordingStatus, Room, RoomResult, RoomStatus
 from .paging import ListOperation, Model, Pager
@@ -101,7 +101,7 @@ class RecordingsClient:
         *,
         session: aiohttp.ClientSession | None = None,
         base_url: str = DEFAULT_BASE_URL,
-        limiter: RateLimiter | None = None,
+        limiter: Limiter | None = None,
         retry: RetryPolicy | None = None,
         timeout: Timeout | float | None = None,
         trace_configs: Sequence[aiohttp.TraceConfig] = (),
@@ -130,7 +130,7 @@ class RecordingsClient:
         *,
         session: aiohttp.ClientSession | None = None,
         base_url: str | None = None,
-        limiter: RateLimiter | None = None,
+        limiter: Limiter | None = None,
         retry: RetryPolicy | None = None,
         timeout: Timeout | float | None = None,
         trace_configs: Sequence[aiohttp.TraceConfig] = (),
@@ -159,7 +159,7 @@ class RecordingsClient:
         )
 
     @property
-    def limiter(self) -> RateLimiter:
+    def limiter(self) -> Limiter:
         """The client's limiter, to be shared with other clients of the account."""
         return self._transport.limiter
 

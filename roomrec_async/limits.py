@@ -7,7 +7,7 @@ import math
 import sys
 from collections import deque
 from types import TracebackType
-from typing import Final, Literal, Self
+from typing import Final, Literal, Protocol, Self
 
 from .concurrency import AdaptiveConcurrency, Concurrency, FixedConcurrency
 from .errors import ConfigurationError, shown
@@ -18,6 +18,52 @@ _MARGIN: Final = 1.02
 
 # Timers fire late. What a late timer missed is made up for, up to this many seconds of it.
 _CATCH_UP: Final = 0.05
+
+
+class Permit(Protocol):
+    """The right to have one request in flight, for the time of an ``async with`` block."""
+
+    async def __aenter__(self) -> Self:
+        """Wait for it."""
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Give it back."""
+
+    def admitted(self) -> None:
+        """The service took the request on, whatever it answered."""
+
+    def refused(self) -> None:
+        """The service refused the request with 429."""
+
+
+class Limiter(Protocol):
+    """What a client asks before each request: a :class:`RateLimiter`, or one that many processes share."""
+
+    @property
+    def max_concurrency(self) -> int | None:
+        """How many requests may be in flight at present; None for no bound."""
+
+    @property
+    def in_flight(self) -> int:
+        """The permits that are out."""
+
+    @property
+    def waiting(self) -> int:
+        """The requests that wait for a permit."""
+
+    def read(self) -> Permit:
+        """A permit for one read: ``async with limiter.read(): ...``."""
+
+    def write(self) -> Permit:
+        """A permit for one write."""
+
+    def pause(self, seconds: float) -> None:
+        """Start nothing for so many seconds: the service asked for it with ``Retry-After``."""
 
 
 class RateLimiter:
@@ -72,11 +118,11 @@ class RateLimiter:
 
     def read(self) -> Permit:
         """A permit for one read: ``async with limiter.read(): ...``."""
-        return Permit(self, self._reads)
+        return _LocalPermit(self, self._reads)
 
     def write(self) -> Permit:
         """A permit for one write."""
-        return Permit(self, self._writes)
+        return _LocalPermit(self, self._writes)
 
     def pause(self, seconds: float) -> None:
         """Start nothing for so many seconds: the service asked for it with ``Retry-After``."""
@@ -153,9 +199,7 @@ class RateLimiter:
         self._timer = None if when is None else loop.call_at(when, self._admit)
 
 
-class Permit:
-    """The right to have one request in flight, for the time of an ``async with`` block."""
-
+class _LocalPermit:
     __slots__ = ("_lane", "_limiter", "_number")
 
     def __init__(self, limiter: RateLimiter, lane: _Lane) -> None:

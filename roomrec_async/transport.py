@@ -34,7 +34,7 @@ from .errors import (
     RoomRecError,
     api_error_class,
 )
-from .limits import Permit, RateLimiter
+from .limits import Limiter, Permit
 from .retry import RetryBudget, RetryPolicy, is_retried, parse_retry_after
 from .timeouts import Deadline, Timeout
 
@@ -89,7 +89,7 @@ class Transport:
         *,
         session: aiohttp.ClientSession | None,
         base_url: str,
-        limiter: RateLimiter,
+        limiter: Limiter,
         retry: RetryPolicy,
         trace_configs: Sequence[aiohttp.TraceConfig],
         proxy: str | None,

@@ -15,7 +15,7 @@ from aiohttp import web
 from roomrec_async.client import RecordingsClient
 from roomrec_async.credentials import Credentials
 from roomrec_async.errors import InvalidArgumentError
-from roomrec_async.limits import RateLimiter
+from roomrec_async.limits import Limiter
 from roomrec_async.retry import RetryPolicy
 from roomrec_async.timeouts import Timeout
 
@@ -159,7 +159,7 @@ class Simulator(ReceivingServer):
         self,
         *,
         session: aiohttp.ClientSession | None = None,
-        limiter: RateLimiter | None = None,
+        limiter: Limiter | None = None,
         retry: RetryPolicy | None = None,
         timeout: Timeout | float | None = None,
     ) -> RecordingsClient:

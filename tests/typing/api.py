@@ -14,6 +14,7 @@ from roomrec_async import (
     Codec,
     Credentials,
     DecodeError,
+    Limiter,
     MediaType,
     Page,
     PageMeta,
@@ -54,7 +55,7 @@ def clients() -> None:
 async def opened_and_closed() -> None:
     async with RecordingsClient.from_env() as client:
         assert_type(client, RecordingsClient)
-        assert_type(client.limiter, RateLimiter)
+        assert_type(client.limiter, Limiter)
     assert_type(await client.aclose(), None)
 
 
