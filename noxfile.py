@@ -12,7 +12,7 @@ from pathlib import Path
 import nox
 
 PYTHONS = ["3.11", "3.12", "3.13"]
-BOUNDED = ["cli", "crypto", "parquet", "stores"]
+BOUNDED = ["cli", "crypto", "otel", "parquet", "stores"]
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 
 nox.needs_version = ">=2025.5.1"

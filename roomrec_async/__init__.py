@@ -35,6 +35,7 @@ from .errors import (
     TransportError,
     VerificationError,
 )
+from .events import Activity, Attempt, Observer, Operation, Request
 from .limits import Limiter, RateLimiter
 from .models import (
     Codec,
@@ -55,6 +56,8 @@ from .timeouts import Timeout
 
 __all__ = [
     "APIError",
+    "Activity",
+    "Attempt",
     "AuthenticationError",
     "BadRequestError",
     "Bounds",
@@ -74,6 +77,8 @@ __all__ = [
     "MediaError",
     "MediaType",
     "NotFoundError",
+    "Observer",
+    "Operation",
     "Page",
     "PageMeta",
     "Pager",
@@ -84,6 +89,7 @@ __all__ = [
     "Recording",
     "RecordingStatus",
     "RecordingsClient",
+    "Request",
     "RequestTimeoutError",
     "RetryPolicy",
     "Room",

@@ -18,6 +18,7 @@ from .credentials import Credentials
 from .downloads import Download, DownloadOperation, OnBytes
 from .endpoints import DEFAULT_BASE_URL
 from .errors import ConfigurationError, DecodeError, InvalidArgumentError, NotFoundError, RoomRecError, shown
+from .events import Observer, Operation, OperationName, Watch
 from .fanout import OnError, OpenRoom, RoomSids, room_sids_checked
 from .limits import Limiter, RateLimiter
 from .media import Decryption, Destination, Media
@@ -85,6 +86,7 @@ class RecordingsClient:
         trace_configs: for the client's own aiohttp session.
         proxy: the URL of an HTTP proxy.
         bounds: how much a response and a list may bring. By default ``Bounds()``.
+        observers: what is told of all that the client does; see :class:`Observer`.
 
     Raises:
         ConfigurationError: the settings cannot work together, or would send credentials unencrypted.
@@ -107,6 +109,7 @@ class RecordingsClient:
         trace_configs: Sequence[aiohttp.TraceConfig] = (),
         proxy: str | None = None,
         bounds: Bounds | None = None,
+        observers: Sequence[Observer] = (),
     ) -> None:
         if session is not None and trace_configs:
             raise ConfigurationError("trace_configs belong to the session: give them to the one you created")
@@ -121,6 +124,7 @@ class RecordingsClient:
             trace_configs=trace_configs,
             proxy=proxy,
             bounds=self._bounds,
+            watch=Watch(observers),
         )
 
     @classmethod
@@ -136,6 +140,7 @@ class RecordingsClient:
         trace_configs: Sequence[aiohttp.TraceConfig] = (),
         proxy: str | None = None,
         bounds: Bounds | None = None,
+        observers: Sequence[Observer] = (),
     ) -> Self:
         """A client with the credentials of the environment.
 
@@ -156,6 +161,7 @@ class RecordingsClient:
             trace_configs=trace_configs,
             proxy=proxy,
             bounds=bounds,
+            observers=observers,
         )
 
     @property
@@ -211,7 +217,14 @@ class RecordingsClient:
             page_token=page_token,
         )
         return self._pager(
-            recordings_path(room_sid), parameters, decode_recordings, limit, resume, timeout, prefetch=prefetch
+            "recordings",
+            recordings_path(room_sid),
+            parameters,
+            decode_recordings,
+            limit,
+            resume,
+            timeout,
+            prefetch=prefetch,
         )
 
     def account_recordings(
@@ -266,6 +279,7 @@ class RecordingsClient:
             page_token=page_token,
         )
         return self._pager(
+            "account_recordings",
             ACCOUNT_RECORDINGS_PATH,
             parameters,
             decode_account_recordings,
@@ -321,7 +335,7 @@ class RecordingsClient:
             page=page,
             page_token=page_token,
         )
-        return self._pager(ROOMS_PATH, parameters, decode_rooms, limit, resume, timeout, prefetch=prefetch)
+        return self._pager("rooms", ROOMS_PATH, parameters, decode_rooms, limit, resume, timeout, prefetch=prefetch)
 
     async def recording(self, room_sid: str, sid: str, *, timeout: Timeout | float | None = None) -> Recording:
         """One recording: ``GET /v1/Rooms/{RoomSid}/Recordings/{Sid}``.
@@ -337,12 +351,16 @@ class RecordingsClient:
             DecodeError: the response is not what the reference describes.
         """
         path = recording_path(room_sid, sid)
-        response = await self._transport.get(path, "", Timeout.of(timeout, self._timeout).start())
-        try:
-            return decode_recording(response.body, sid)
-        except DecodeError as error:
-            error.url = str(response.url)
-            raise
+        operation = Operation("recording", path)
+        with self._transport.watch.over(operation):
+            response = await self._transport.get(path, "", Timeout.of(timeout, self._timeout).start(), operation)
+            try:
+                recording = decode_recording(response.body, sid)
+            except DecodeError as error:
+                error.url = str(response.url)
+                raise
+            operation.records = 1
+        return recording
 
     async def delete(self, room_sid: str, sid: str, *, timeout: Timeout | float | None = None) -> bool:
         """Delete one recording's media for good: ``DELETE /v1/Rooms/{RoomSid}/Recordings/{Sid}``.
@@ -363,10 +381,12 @@ class RecordingsClient:
             InvalidArgumentError: a SID is malformed.
         """
         path = recording_path(room_sid, sid)
-        try:
-            await self._transport.delete(path, Timeout.of(timeout, self._timeout).start())
-        except NotFoundError:
-            return False
+        operation = Operation("delete", path)
+        with self._transport.watch.over(operation):
+            try:
+                await self._transport.delete(path, Timeout.of(timeout, self._timeout).start(), operation)
+            except NotFoundError:
+                return False
         return True
 
     async def media_url(
@@ -396,7 +416,9 @@ class RecordingsClient:
             MediaError: the service named no usable URL.
         """
         parameters = media_parameters(ttl=ttl, content_disposition=content_disposition)
-        return str(await self._media(recording, wait, Timeout.of(timeout, self._timeout)).url(parameters))
+        media = self._media("media_url", recording, wait, Timeout.of(timeout, self._timeout))
+        with self._transport.watch.over(media.operation):
+            return str(await media.url(parameters))
 
     async def download(
         self,
@@ -436,7 +458,7 @@ class RecordingsClient:
             OSError: the file cannot be written.
         """
         reading = Timeout.of(timeout, attrs.evolve(self._timeout, total=None))
-        media = self._media(recording, wait, self._timeout, reading)
+        media = self._media("download", recording, wait, self._timeout, reading)
         return await DownloadOperation(media, destination, decryption, on_bytes).run(reading.start())
 
     async def archive(
@@ -494,13 +516,14 @@ class RecordingsClient:
             progress=progress or ArchiveProgress(),
             list_rooms=lambda room_sids: self.as_completed(room_sids, status=RecordingStatus.COMPLETED),
             list_window=lambda window: self._scan(window, {"status": RecordingStatus.COMPLETED}),
-            media=lambda recording: self._media(recording, 0.0, self._timeout, reading),
+            media=lambda recording: self._media("download", recording, 0.0, self._timeout, reading),
             delete_recording=self.delete,
             deadline=reading.start,
         ).run()
 
     def _pager(
         self,
+        name: OperationName,
         path: str,
         parameters: Parameters,
         decode: Callable[[bytes], DecodedPage[Model]],
@@ -513,6 +536,7 @@ class RecordingsClient:
     ) -> Pager[Model]:
         return Pager(
             ListOperation(
+                name=name,
                 transport=self._transport,
                 path=path,
                 parameters=parameters,
@@ -526,8 +550,10 @@ class RecordingsClient:
             )
         )
 
-    def _media(self, recording: Recording, wait: float, asking: Timeout, reading: Timeout | None = None) -> Media:
-        return Media(self._transport, recording, seconds_checked("wait", wait), asking, reading or asking)
+    def _media(
+        self, of: OperationName, recording: Recording, wait: float, asking: Timeout, reading: Timeout | None = None
+    ) -> Media:
+        return Media(of, self._transport, recording, seconds_checked("wait", wait), asking, reading or asking)
 
     @overload
     async def gather(

@@ -88,7 +88,12 @@ class DownloadOperation:
         return self.folder + self.media.name
 
     async def run(self, deadline: Deadline) -> Download:
-        """Do it.
+        """Do it. Raises what :meth:`RecordingsClient.download` does."""
+        with self.media.transport.watch.over(self.media.operation):
+            return await self._within(deadline)
+
+    async def _within(self, deadline: Deadline) -> Download:
+        """Do it in time.
 
         Raises:
             RequestTimeoutError: it was not finished in time. What a file has by then stays, to be resumed.
@@ -97,9 +102,7 @@ class DownloadOperation:
         try:
             async with scope:
                 with closing(MediaStream(self.media, deadline)) as stream:
-                    if isinstance(self.destination, (str, os.PathLike)):
-                        return await self._to_file(file_path(self.destination, self.name), stream)
-                    return await self._to_destination(self.destination, stream)
+                    return await self._from(stream)
         except TimeoutError:
             if not scope.expired():
                 raise
@@ -108,6 +111,11 @@ class DownloadOperation:
             method="GET",
             url=f"{self.media.transport.base_url}{self.media.path}",
         )
+
+    async def _from(self, stream: MediaStream) -> Download:
+        if isinstance(self.destination, (str, os.PathLike)):
+            return await self._to_file(file_path(self.destination, self.name), stream)
+        return await self._to_destination(self.destination, stream)
 
     async def _to_file(self, path: Path, stream: MediaStream) -> Download:
         there = await asyncio.to_thread(file_size, path)
@@ -189,8 +197,10 @@ class DownloadOperation:
     async def _batches(self, stream: MediaStream) -> AsyncGenerator[list[bytes], None]:
         async with aclosing(stream.batches()) as batches:
             async for batch in batches:
+                arrived = sum(map(len, batch))
+                self.media.operation.bytes += arrived
                 if self.on_bytes is not None:
-                    self.on_bytes(sum(map(len, batch)))
+                    self.on_bytes(arrived)
                 yield batch
 
     @property

@@ -25,6 +25,7 @@ from .errors import (
     VerificationError,
     shown,
 )
+from .events import Operation, OperationName
 from .models import MediaType, Recording
 from .query import Parameters, media_path, query_string
 from .timeouts import Deadline, Timeout
@@ -100,6 +101,7 @@ class Media:
     """One recording's media, and how they are asked for.
 
     Args:
+        of: the method of the client that wants them.
         transport: what sends.
         recording: the recording; its SIDs lead to the media.
         wait: for how many seconds to wait for media that are not there yet.
@@ -110,15 +112,21 @@ class Media:
         InvalidArgumentError: the recording has no SID, or a malformed one.
     """
 
+    of: OperationName
     transport: Transport
     recording: Recording
     wait: float
     asking: Timeout
     reading: Timeout
-    path: str = attrs.field(init=False)
+    operation: Operation = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        object.__setattr__(self, "path", media_path(self.recording))
+        object.__setattr__(self, "operation", Operation(self.of, media_path(self.recording)))
+
+    @property
+    def path(self) -> str:
+        """Where their URL is to be had."""
+        return self.operation.path
 
     @property
     def name(self) -> str:
@@ -153,7 +161,7 @@ class Media:
             pause = min(2 * pause, _ASKED_AGAIN)
 
     async def _asked_for(self, parameters: Parameters) -> URL:
-        response = await self.transport.locate(self.path, query_string(parameters), self.asking.start())
+        response = await self.transport.locate(self.path, query_string(parameters), self.asking.start(), self.operation)
         location = decode_media_location(response.body) or response.headers.get("Location")
         of = f"GET {response.url.with_query(None)}"
         if location is None:
@@ -276,7 +284,9 @@ class MediaStream:
         while True:
             fresh = self._url is None
             self._url = self._url or await self._media.url({})
-            got = await self._media.transport.fetch(self._url, first, self._failures + 1, self._media.reading)
+            got = await self._media.transport.fetch(
+                self._url, first, self._failures + 1, self._media.reading, self._media.operation
+            )
             if isinstance(got, Body):
                 return self._of_the_part(got, first)
             if isinstance(got, PermissionDeniedError) and not fresh:

@@ -15,6 +15,7 @@ from multidict import CIMultiDictProxy
 from .bounds import Bounds
 from .codec import DecodedPage, decode_raw
 from .errors import BoundsExceededError, DecodeError, PaginationError, RoomRecError
+from .events import Operation, OperationName
 from .models import PageMeta, Recording, Room
 from .query import MAX_PAGE_SIZE, PageKey, Parameters, page_key, query_string, requoted
 from .resume import Position, position_from
@@ -60,6 +61,7 @@ class ListOperation(Generic[Model]):
     """What a list asks for, checked, and how it is carried out.
 
     Attributes:
+        name: the method of the client that it is of.
         transport: what sends.
         path: the path of the list, below the base URL.
         parameters: the query parameters that the caller gave, by the API's names.
@@ -72,6 +74,7 @@ class ListOperation(Generic[Model]):
         max_pages: how many pages it may have.
     """
 
+    name: OperationName
     transport: Transport
     path: str
     parameters: Parameters
@@ -158,28 +161,31 @@ class Pager(Generic[Model]):
 
     async def _pages(self, deadline: Deadline | None) -> AsyncGenerator[Page[Model], None]:
         """The pages up to the limit. Without a deadline for them all, each has one of its own."""
+        operation = Operation(self._operation.name, self._operation.path)
         position = self._begin
         left = self._operation.limit
         seen = {page_key(position.query or "")}
         before: list[Model] = []
         ahead: asyncio.Task[_Fetched[Model]] | None = None
         try:
-            while position.query is not None and left != 0:
-                fetched = await (ahead or self._fetch(position, deadline))
-                ahead = None
-                position = position.after(_given_twice(before, fetched.decoded.items))
-                items = fetched.decoded.items[position.skip :][:left]
-                left = None if left is None else left - len(items)
-                position = fetched.after(len(items), position)
-                failure = fetched.error or self._endless(fetched, before, position, seen)
-                before = fetched.decoded.items
-                goes_on = position.query is not None and left != 0 and failure is None
-                if goes_on and self._operation.prefetch:
-                    ahead = asyncio.create_task(self._fetch(position, deadline))
-                yield fetched.page(items, position)
-                if failure is not None and left != 0:
-                    raise failure
-                seen.add(page_key(position.query or ""))
+            with self._operation.transport.watch.over(operation):
+                while position.query is not None and left != 0:
+                    fetched = await (ahead or self._fetch(position, deadline, operation))
+                    ahead = None
+                    position = position.after(_given_twice(before, fetched.decoded.items))
+                    items = fetched.decoded.items[position.skip :][:left]
+                    left = None if left is None else left - len(items)
+                    position = fetched.after(len(items), position)
+                    failure = fetched.error or self._endless(fetched, before, position, seen)
+                    before = fetched.decoded.items
+                    goes_on = position.query is not None and left != 0 and failure is None
+                    if goes_on and self._operation.prefetch:
+                        ahead = asyncio.create_task(self._fetch(position, deadline, operation))
+                    operation.records += len(items)
+                    yield fetched.page(items, position)
+                    if failure is not None and left != 0:
+                        raise failure
+                    seen.add(page_key(position.query or ""))
         except RoomRecError as error:
             error.resume_token = position.token()
             raise
@@ -200,10 +206,10 @@ class Pager(Generic[Model]):
             return BoundsExceededError(f"{url}: the list has more than {len(seen):,} pages; see Bounds")
         return None
 
-    async def _fetch(self, position: Position, deadline: Deadline | None) -> _Fetched[Model]:
+    async def _fetch(self, position: Position, deadline: Deadline | None, watched: Operation) -> _Fetched[Model]:
         operation = self._operation
         response = await operation.transport.get(
-            position.path, position.query or "", deadline or operation.timeout.start()
+            position.path, position.query or "", deadline or operation.timeout.start(), watched
         )
         try:
             decoded = operation.decode(response.body)

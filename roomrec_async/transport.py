@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
 from http import HTTPStatus
+from time import perf_counter
 from typing import Final, Literal, TypeAlias
 
 import aiohttp
@@ -34,6 +35,7 @@ from .errors import (
     RoomRecError,
     api_error_class,
 )
+from .events import LOGGER, Attempt, Operation, Request, Watch
 from .limits import Limiter, Permit
 from .retry import RetryBudget, RetryPolicy, is_retried, parse_retry_after
 from .timeouts import Deadline, Timeout
@@ -94,9 +96,11 @@ class Transport:
         trace_configs: Sequence[aiohttp.TraceConfig],
         proxy: str | None,
         bounds: Bounds,
+        watch: Watch,
     ) -> None:
         self.base_url = base_url_checked(base_url, proxy)
         self.limiter = limiter
+        self.watch = watch
         self._headers = CIMultiDict(
             {"Authorization": credentials.authorization, "User-Agent": USER_AGENT, "Accept": "application/json"}
         )
@@ -111,7 +115,7 @@ class Transport:
         self._proxy = proxy_checked(proxy)
         self._bounds = bounds
 
-    async def get(self, path: str, query: str, deadline: Deadline) -> Response:
+    async def get(self, path: str, query: str, deadline: Deadline, operation: Operation) -> Response:
         """GET a path below the base URL, with as many tries as the settings and the deadline allow.
 
         Raises:
@@ -119,33 +123,38 @@ class Transport:
             TransportError: no complete response arrived, or not in time.
             ClientClosedError: the client or the lent session is closed.
         """
-        return await self._request(_Request("GET", self._url(path, query), _OK), deadline)
+        return await self._request(_Request(operation, "GET", self._url(path, query), _OK), deadline)
 
-    async def locate(self, path: str, query: str, deadline: Deadline) -> Response:
+    async def locate(self, path: str, query: str, deadline: Deadline, operation: Operation) -> Response:
         """GET a path that leads elsewhere, without going there; otherwise as :meth:`get`."""
-        return await self._request(_Request("GET", self._url(path, query), _OK_OR_REDIRECT), deadline)
+        return await self._request(_Request(operation, "GET", self._url(path, query), _OK_OR_REDIRECT), deadline)
 
-    async def delete(self, path: str, deadline: Deadline) -> Response:
+    async def delete(self, path: str, deadline: Deadline, operation: Operation) -> Response:
         """DELETE a path. It is tried again like a read: to delete twice is to delete. Otherwise as :meth:`get`."""
-        return await self._request(_Request("DELETE", self._url(path, ""), _DONE), deadline)
+        return await self._request(_Request(operation, "DELETE", self._url(path, ""), _DONE), deadline)
 
     def _url(self, path: str, query: str) -> URL:
         return URL(f"{self.base_url}{path}?{query}" if query else f"{self.base_url}{path}", encoded=True)
 
     async def _request(self, request: _Request, deadline: Deadline) -> Response:
         scope = asyncio.timeout_at(None if math.isinf(deadline.at) else deadline.at)
-        try:
-            async with scope:
-                return await self._send_until_settled(request, deadline)
-        except TimeoutError:
-            if not scope.expired():
-                raise
-        raise request.timed_out(deadline)
+        with self.watch.over(request.watched):
+            try:
+                async with scope:
+                    return await self._send_until_settled(request, deadline)
+            except TimeoutError:
+                if not scope.expired():
+                    raise
+            raise request.timed_out(deadline)
 
     async def _send_until_settled(self, request: _Request, deadline: Deadline) -> Response:
         while True:
+            asked = perf_counter()
             async with self.limiter.read() if request.method == "GET" else self.limiter.write() as permit:
-                outcome = await self._send(request, deadline.timeout)
+                attempt = request.attempt(perf_counter() - asked)
+                with self.watch.over(attempt):
+                    outcome = await self._send(request, deadline.timeout)
+                    _settle(attempt, outcome)
                 _report(outcome, permit)
             if isinstance(outcome, Response):
                 self._budget.earn()
@@ -157,7 +166,6 @@ class Transport:
         raised while another is handled keeps it as its context.
         """
         session = self._session()
-        request.attempts += 1
         try:
             async with session.request(
                 request.method,
@@ -176,12 +184,21 @@ class Transport:
             return request.too_large(self._bounds.response_bytes)
         return request.classified(response.status, response.headers, body)
 
-    async def fetch(self, url: URL, first: int, attempt: int, timeout: Timeout) -> Body | RoomRecError:
+    async def fetch(
+        self, url: URL, first: int, number: int, timeout: Timeout, operation: Operation
+    ) -> Body | RoomRecError:
         """Begin to read something that another origin keeps, from the given byte on: one try, with no credentials and
         no permit. The URL is a secret: no error shows its query. As with :meth:`_send`, an error is returned.
         """
+        request = _Request(operation, "GET", url.with_query(None), _WHOLE_OR_PART, number)
+        attempt = Attempt(operation, "GET", request.url, None, number)
+        with self.watch.over(attempt):
+            got = await self._begin(request, url, first, timeout)
+            _settle(attempt, got)
+        return got
+
+    async def _begin(self, request: _Request, url: URL, first: int, timeout: Timeout) -> Body | RoomRecError:
         session = self._session_elsewhere()
-        request = _Request("GET", url.with_query(None), _WHOLE_OR_PART, attempt)
         headers = {**_UNCOMPRESSED, "Range": f"bytes={first}-"} if first else _UNCOMPRESSED
         try:
             response = await session.get(
@@ -208,12 +225,15 @@ class Transport:
         again = is_retried(error) and attempt < self._retry.max_attempts and deadline.allows(delay)
         if not again or not self._budget.take(error):
             raise error
+        LOGGER.info("again in %.2f s, after try %d: %s", delay, attempt, error, extra={"roomrec_attempt": attempt})
         await asyncio.sleep(delay)
 
     async def _wait_or_raise(self, error: RoomRecError, request: _Request, deadline: Deadline) -> None:
         """Sleep until the next try, with no permit and no connection held; raise the error if there is none."""
         if isinstance(error, RateLimitError) and error.retry_after:
-            self.limiter.pause(min(error.retry_after, self._retry.max_retry_after))
+            pause = min(error.retry_after, self._retry.max_retry_after)
+            LOGGER.info("nothing starts for %.1f s: the service asked for it with Retry-After", pause)
+            self.limiter.pause(pause)
         request.last_error = error
         await self.recover(error, request.attempts, deadline)
 
@@ -325,11 +345,21 @@ class Body:
 class _Request:
     """One request through all its tries, and the errors that it can end in."""
 
+    operation: Operation
     method: Method
     url: URL
     accepted: AbstractSet[int]
     attempts: int = 0
     last_error: RoomRecError | None = None
+    watched: Request = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.watched = Request(self.operation, self.method, self.url)
+
+    def attempt(self, waited: float) -> Attempt:
+        """The next try, after waiting for so many seconds."""
+        self.attempts += 1
+        return Attempt(self.operation, self.method, self.url, self.watched, self.attempts, waited)
 
     def classified(self, status: int, headers: CIMultiDictProxy[str], body: bytes) -> Response | APIError:
         """A response as what it means."""
@@ -408,6 +438,13 @@ async def _read(response: aiohttp.ClientResponse, most: int) -> bytes | None:
             return None
         pieces.append(piece)
     return b"".join(pieces)
+
+
+def _settle(attempt: Attempt, outcome: Response | Body | RoomRecError) -> None:
+    if isinstance(outcome, (Response, Body, APIError)):
+        attempt.status = outcome.status
+    if isinstance(outcome, RoomRecError):
+        attempt.error = outcome
 
 
 def _report(outcome: Response | RoomRecError, permit: Permit) -> None:
