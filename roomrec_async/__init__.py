@@ -50,6 +50,7 @@ from .models import (
     RoomType,
 )
 from .paging import Page, Pager
+from .records import Records
 from .retry import RetryPolicy
 from .scan import DateWindow
 from .timeouts import Timeout
@@ -89,6 +90,7 @@ __all__ = [
     "Recording",
     "RecordingStatus",
     "RecordingsClient",
+    "Records",
     "Request",
     "RequestTimeoutError",
     "RetryPolicy",

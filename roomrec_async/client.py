@@ -23,7 +23,7 @@ from .fanout import OnError, OpenRoom, RoomSids, room_sids_checked
 from .limits import Limiter, RateLimiter
 from .media import Decryption, Destination, Media
 from .models import MediaType, Recording, RecordingStatus, Room, RoomResult, RoomStatus
-from .paging import ListOperation, Model, Pager
+from .paging import ListOperation, Pager
 from .query import (
     ACCOUNT_RECORDINGS_PATH,
     MAX_ACCOUNT_PAGE_SIZE,
@@ -39,6 +39,7 @@ from .query import (
     rooms_parameters,
     seconds_checked,
 )
+from .records import Model
 from .retry import RetryPolicy
 from .scan import DateWindow
 from .timeouts import Timeout

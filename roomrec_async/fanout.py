@@ -11,6 +11,7 @@ from .errors import InvalidArgumentError, RoomRecError, RoomsFailedError
 from .models import Recording, RoomResult
 from .paging import Pager, collect
 from .query import room_sid_checked
+from .records import Records
 from .tasks import cancelled
 
 _Work = TypeVar("_Work")
@@ -57,7 +58,7 @@ def as_completed(room_sids: RoomSids, open_room: OpenRoom, at_once: AtOnce) -> A
     """One result a room, as rooms finish."""
 
     async def list_room(room_sid: str) -> AsyncGenerator[RoomResult, None]:
-        recordings: list[Recording] = []
+        recordings: Records[Recording] = Records()
         error: RoomRecError | None = None
         try:
             await collect(open_room(room_sid), recordings)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable
 from collections.abc import Set as AbstractSet
 from contextlib import aclosing
-from typing import Generic, TypeVar
+from typing import Generic
 from urllib.parse import urlsplit
 
 import attrs
@@ -16,14 +16,13 @@ from .bounds import Bounds
 from .codec import DecodedPage, decode_raw
 from .errors import BoundsExceededError, DecodeError, PaginationError, RoomRecError
 from .events import Operation, OperationName
-from .models import PageMeta, Recording, Room
+from .models import PageMeta
 from .query import MAX_PAGE_SIZE, PageKey, Parameters, page_key, query_string, requoted
+from .records import Model, Records
 from .resume import Position, position_from
 from .tasks import cancelled
 from .timeouts import Deadline, Timeout
 from .transport import Response, Transport
-
-Model = TypeVar("Model", Recording, Room)
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -125,6 +124,9 @@ class Pager(Generic[Model]):
         self._operation: ListOperation[Model] = operation
         self._begin = operation.begin()
 
+    def __repr__(self) -> str:
+        return f"<Pager of {self._operation.path}: 'async for', or 'await' its to_list(), to fetch it>"
+
     def at(self, path: str) -> Pager[Model]:
         """The same list at another path below the base URL."""
         return Pager(attrs.evolve(self._operation, path=path))
@@ -141,11 +143,15 @@ class Pager(Generic[Model]):
             async for page in pages:
                 yield page
 
-    async def to_list(self) -> list[Model]:
-        """All records, within one deadline."""
-        records: list[Model] = []
+    async def to_list(self) -> Records[Model]:
+        """All records, within one deadline. The list shows itself as a table in notebooks and with rich."""
+        records: Records[Model] = Records()
         await collect(self, records)
         return records
+
+    async def to_dicts(self) -> list[dict[str, object]]:
+        """All records as dictionaries, for a data frame; see :meth:`Records.to_dicts`."""
+        return (await self.to_list()).to_dicts()
 
     async def first(self) -> Model | None:
         """The first record, or None if there is none, within one deadline."""

@@ -17,6 +17,7 @@ from .fanout import AtOnce, Flow, RoomSids
 from .models import Recording, RoomResult
 from .paging import Pager
 from .query import room_sid_checked
+from .records import Records
 
 # A window with fewer pages is listed as it is: each window costs half a page more.
 _PAGES: Final = 8
@@ -145,7 +146,7 @@ async def gather(
             for recording in recordings:
                 if recording.room_sid in by_room:
                     by_room[recording.room_sid].append(recording)
-    return {room_sid: sorted(found, key=_began)[:limit] for room_sid, found in by_room.items()}
+    return {room_sid: Records(sorted(found, key=_began)[:limit]) for room_sid, found in by_room.items()}
 
 
 async def as_completed(

@@ -23,6 +23,7 @@ from roomrec_async import (
     Recording,
     RecordingsClient,
     RecordingStatus,
+    Records,
     RetryPolicy,
     RoomRecError,
     RoomResult,
@@ -80,7 +81,7 @@ async def one_room(client: RecordingsClient) -> None:
         assert_type(page.headers, CIMultiDictProxy[str])
         assert_type(page.raw, dict[str, object])
         assert_type(page.resume_token, str)
-    assert_type(await pager.to_list(), list[Recording])
+    assert_type(await pager.to_list(), Records[Recording])
     assert_type(await pager.first(), Recording | None)
     client.recordings(ROOM, page_size="50")  # type: ignore[arg-type]
     client.recordings(ROOM, pagesize=50)  # type: ignore[call-arg]

@@ -47,6 +47,7 @@ PUBLIC = [
     "Recording",
     "RecordingStatus",
     "RecordingsClient",
+    "Records",
     "Request",
     "RequestTimeoutError",
     "RetryPolicy",
