@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import tempfile
 import types
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator
@@ -154,3 +155,79 @@ async def test_cancelled_at_every_await(operation: Operation, sim: Simulator) ->
         assert number > 1
         sim.clear_faults()
         assert len(await client.gather(sim.room_sids)) == 4
+
+
+ENDED_EARLY = [gather_many, stream_many, complete_many, gather_via_account, download, archive]
+
+
+def tasks_left(before: set[asyncio.Task[Any]]) -> set[asyncio.Task[Any]]:
+    return {task for task in asyncio.all_tasks() - before if "RequestHandler" not in repr(task)}
+
+
+@pytest.mark.parametrize("operation", ENDED_EARLY, ids=lambda operation: operation.__name__)
+async def test_a_time_out_around_it_leaves_nothing(operation: Operation, sim: Simulator) -> None:
+    limiter = RateLimiter(2, None, None)
+    servers = asyncio.all_tasks()
+    async with sim.client(limiter=limiter) as client:
+        for turn in range(1, 6):
+            sim.store.clear_faults()
+            sim.inject(faults.StallBody(after=10, seconds=0.02), times=None)
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(turn / 300):
+                    await operation(client, sim)
+            for _ in range(TURNS_TO_END):
+                await asyncio.sleep(0)
+            assert limiter.in_flight == limiter.waiting == 0
+            assert not tasks_left(servers)
+        sim.clear_faults()
+        assert len(await client.gather(sim.room_sids)) == 4
+
+
+@pytest.mark.parametrize("operation", ENDED_EARLY, ids=lambda operation: operation.__name__)
+async def test_a_task_group_that_fails_beside_it_leaves_nothing(operation: Operation, sim: Simulator) -> None:
+    limiter = RateLimiter(2, None, None)
+    servers = asyncio.all_tasks()
+
+    async def fail() -> None:
+        await asyncio.sleep(0.01)
+        raise LookupError("something else went wrong")
+
+    async with sim.client(limiter=limiter) as client:
+        sim.inject(faults.StallBody(after=10, seconds=0.02), times=None)
+        with pytest.raises(ExceptionGroup) as caught:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(operation(client, sim))
+                group.create_task(fail())
+        assert [type(error) for error in caught.value.exceptions] == [LookupError]
+        for _ in range(TURNS_TO_END):
+            await asyncio.sleep(0)
+        assert limiter.in_flight == limiter.waiting == 0
+        assert not tasks_left(servers)
+        sim.clear_faults()
+        assert len(await client.gather(sim.room_sids)) == 4
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.__name__)
+def test_an_event_loop_that_ends_under_it_leaves_nothing(operation: Operation) -> None:
+    """What :func:`asyncio.run` does to tasks that nobody waits for, and to generators that nobody has closed."""
+    limiter = RateLimiter(2, None, None)
+    reported: list[object] = []
+
+    async def operate(simulator: Simulator) -> None:
+        async with simulator.client(limiter=limiter) as client:
+            abandoned = aiter(client.stream(simulator.room_sids, page_size=1))
+            await anext(abandoned)
+            simulator.inject(faults.StallBody(after=10, seconds=0.5), times=None)
+            await operation(client, simulator)
+
+    async def leave_it(simulator: Simulator) -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
+        task = asyncio.create_task(operate(simulator))
+        await asyncio.sleep(0.03)
+        assert not task.done()
+
+    with Simulator(4, 9, seed=1, reads_per_second=None, writes_per_second=None, media_size=300_000) as simulator:
+        asyncio.run(leave_it(simulator))
+    gc.collect()
+    assert limiter.in_flight == limiter.waiting == 0
+    assert reported == []
