@@ -113,6 +113,13 @@ def lint(session: nox.Session) -> None:
 
 
 @nox.session
+def api(session: nox.Session) -> None:
+    """Look for breaking changes of the public API since the latest release; ``-- REF`` since another reference."""
+    session.install(*_group("api"))
+    session.run("python", "-m", "tests.compatibility", *session.posargs)
+
+
+@nox.session
 def types(session: nox.Session) -> None:
     """Check the types of the package, of the examples, and of the public API as its users see it."""
     session.install(*_group("types"), ".[all]")
