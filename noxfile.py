@@ -59,6 +59,13 @@ def faults(session: nox.Session) -> None:
 
 
 @nox.session
+def notebook(session: nox.Session) -> None:
+    """Run the example notebook in a real kernel."""
+    session.install(".[simulator]", *_group("notebook"), *_group("test"))
+    session.run("pytest", "tests/notebook", *session.posargs)
+
+
+@nox.session
 def fuzz(session: nox.Session) -> None:
     """Put a million mutated bodies through the codec; ``-- 20000`` does fewer."""
     session.install(".[simulator]")

@@ -11,6 +11,7 @@ import os
 import random
 import re
 import signal
+import socket
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator, Callable
@@ -22,7 +23,7 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestServer
+from aiohttp.test_utils import TestServer, unused_port
 
 from roomrec_async import (
     AuthenticationError,
@@ -139,6 +140,12 @@ class Held:
         self.met.set()
         await self.over.wait()
         return await exchange.produce()
+
+
+def accepts(port: int) -> bool:
+    """Whether somebody listens there."""
+    with socket.socket() as connection:
+        return connection.connect_ex(("127.0.0.1", port)) == 0
 
 
 async def listening(process: Process) -> str:
@@ -294,6 +301,56 @@ class TestWebApp:
 
     def pages_asked(self, sim: Simulator) -> int:
         return sum(sim.room_sids[0] in request.path for request in sim.requests)
+
+
+class TestAiohttpApp:
+    async def test_it_tells_what_is_in_a_room_and_what_is_wrong(self, sim: Simulator) -> None:
+        port = unused_port()
+        process = await run(sim, "aiohttp_app.py", "--port", str(port))
+        try:
+            async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
+                await until(lambda: accepts(port))
+                recordings = truth(sim, sim.room_sids[0], "completed")
+                async with session.get(f"/rooms/{sim.room_sids[0]}") as response:
+                    assert await response.json() == {
+                        "recordings": len(recordings),
+                        "minutes": sum(recording.duration or 0 for recording in recordings) / 60,
+                        "bytes": sum(recording.size or 0 for recording in recordings),
+                    }
+                for path, status in (("/rooms/nonsense", 400), (f"/rooms/{UNKNOWN}", 404)):
+                    async with session.get(path) as response:
+                        assert response.status == status
+                sim.inject(faults.Respond(403))
+                async with session.get(f"/rooms/{sim.room_sids[0]}") as response:
+                    assert response.status == 502
+                sim.latency = 60
+                asking = asyncio.create_task(session.get(f"/rooms/{sim.room_sids[0]}"))
+                await until(lambda: sim.stats.in_flight)
+                asking.cancel()
+                await until(lambda: not sim.stats.in_flight)
+        finally:
+            await stop(process)
+
+
+class TestSynchronous:
+    async def test_it_prints_a_line_for_each_room(self, sim: Simulator, tmp_path: Path) -> None:
+        rooms = tmp_path / "rooms.txt"
+        rooms.write_text("\n".join(sim.room_sids))
+        script = await run(sim, "synchronous.py", str(rooms))
+        out, err = await script.communicate()
+        assert (script.returncode, err) == (0, b"")
+        lines = [f"{sid} {len(truth(sim, sid, 'completed'))} recordings, " for sid in sim.room_sids]
+        assert all(got.startswith(line) for got, line in zip(out.decode().splitlines(), lines, strict=True))
+
+    async def test_what_goes_wrong_is_one_line(self, sim: Simulator, tmp_path: Path) -> None:
+        (tmp_path / "rooms.txt").write_text(UNKNOWN)
+        for rooms, told in ((tmp_path / "rooms.txt", UNKNOWN), (tmp_path / "missing.txt", "missing.txt")):
+            script = await run(sim, "synchronous.py", str(rooms))
+            out, err = await script.communicate()
+            assert (script.returncode, out) == (1, b"")
+            (line,) = err.decode().splitlines()
+            assert line.startswith("synchronous.py: ")
+            assert told in line
 
 
 class TestBatchJob:
