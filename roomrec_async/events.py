@@ -26,7 +26,6 @@ _ROOM_SID: Final = re.compile("RM[0-9a-f]{32}")
 _RECORDING_SID: Final = re.compile("RT[0-9a-f]{32}")
 
 
-@attrs.define(eq=False)
 class Activity:
     """Something that begins and ends: an :class:`Operation`, a :class:`Request` or an :class:`Attempt`.
 
@@ -36,12 +35,12 @@ class Activity:
         error: what it ended in; None while it goes on, and if it was a success.
     """
 
-    began: float = attrs.field(default=0.0, init=False)
-    seconds: float | None = attrs.field(default=None, init=False)
-    error: BaseException | None = attrs.field(default=None, init=False)
+    began: float = 0.0
+    seconds: float | None = None
+    error: BaseException | None = None
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, slots=False)
 class Operation(Activity):
     """One call of a method, or one iteration of a list.
 
@@ -72,8 +71,17 @@ class Operation(Activity):
         return found[0] if found else None
 
 
-@attrs.define(eq=False)
-class _Sent(Activity):
+@attrs.define(eq=False, slots=False)
+class Request(Activity):
+    """One request with all its tries: a page of a list, for one; or media that are asked for.
+
+    Attributes:
+        operation: what it belongs to.
+        method: ``GET`` or ``DELETE``.
+
+    The time of waiting for the limiter, and between tries, is in ``seconds``.
+    """
+
     operation: Operation
     method: str
     _url: URL
@@ -84,34 +92,20 @@ class _Sent(Activity):
         return self._url.with_query(None)
 
 
-@attrs.define(eq=False)
-class Request(_Sent):
-    """One request of the API with all its tries: a page of a list, for one.
-
-    Attributes:
-        operation: what it belongs to.
-        method: ``GET`` or ``DELETE``.
-
-    The time of waiting for the limiter, and between tries, is in ``seconds``.
-    """
-
-
-@attrs.define(eq=False)
-class Attempt(_Sent):
+@attrs.define(eq=False, slots=False)
+class Attempt(Activity):
     """One try of a request, from its permit to the last byte of its response; where media are read, to the headers.
 
     Attributes:
-        operation: what it belongs to.
-        method: ``GET`` or ``DELETE``.
-        request: what it is a try of; None where media are read from the object store, which is not the API.
+        request: what it is a try of.
         number: 1 for the first try.
-        waited: seconds before it began, waiting for the limiter's permit.
+        waited: seconds before it began, waiting for the limiter's permit; None for media, which need none.
         status: the status of the response; None if there was none.
     """
 
-    request: Request | None
+    request: Request
     number: int
-    waited: float = 0.0
+    waited: float | None = None
     status: int | None = None
 
 
@@ -221,17 +215,17 @@ def _log_operation(operation: Operation, about: Mapping[str, object]) -> None:
 def _log_attempt(attempt: Attempt, about: Mapping[str, object]) -> None:
     LOGGER.debug(
         "%s %s: try %d, %s in %.3f s",
-        attempt.method,
-        attempt.url,
+        attempt.request.method,
+        attempt.request.url,
         attempt.number,
         attempt.status or about["roomrec_error"],
         attempt.seconds,
         extra={
             **about,
-            "roomrec_operation": attempt.operation.name,
+            "roomrec_operation": attempt.request.operation.name,
             "roomrec_attempt": attempt.number,
             "roomrec_waited": attempt.waited,
-            "http_method": attempt.method,
+            "http_method": attempt.request.method,
             "http_status": attempt.status,
         },
     )

@@ -191,8 +191,8 @@ class Transport:
         no permit. The URL is a secret: no error shows its query. As with :meth:`_send`, an error is returned.
         """
         request = _Request(operation, "GET", url.with_query(None), _WHOLE_OR_PART, number)
-        attempt = Attempt(operation, "GET", request.url, None, number)
-        with self.watch.over(attempt):
+        attempt = Attempt(request.watched, number)
+        with self.watch.over(request.watched), self.watch.over(attempt):
             got = await self._begin(request, url, first, timeout)
             _settle(attempt, got)
         return got
@@ -359,7 +359,7 @@ class _Request:
     def attempt(self, waited: float) -> Attempt:
         """The next try, after waiting for so many seconds."""
         self.attempts += 1
-        return Attempt(self.operation, self.method, self.url, self.watched, self.attempts, waited)
+        return Attempt(self.watched, self.attempts, waited)
 
     def classified(self, status: int, headers: CIMultiDictProxy[str], body: bytes) -> Response | APIError:
         """A response as what it means."""

@@ -90,14 +90,14 @@ class Telemetry:
 
 def _parent(activity: Activity) -> Activity | None:
     if isinstance(activity, Attempt):
-        return activity.request or activity.operation
+        return activity.request
     return activity.operation if isinstance(activity, Request) else None
 
 
 def _name(activity: Activity) -> str:
     if isinstance(activity, Operation):
         return f"roomrec {activity.name}"
-    return activity.method if isinstance(activity, Attempt) else "roomrec request"
+    return activity.request.method if isinstance(activity, Attempt) else "roomrec request"
 
 
 def _known(activity: Activity) -> _Attributes:
@@ -108,14 +108,14 @@ def _known(activity: Activity) -> _Attributes:
     if not isinstance(activity, Attempt):
         return {}
     resent = {"http.request.resend_count": activity.number - 1} if activity.number > 1 else {}
-    return {**_of_http(activity), "url.full": str(activity.url), **resent}
+    return {**_of_http(activity), "url.full": str(activity.request.url), **resent}
 
 
 def _of_http(attempt: Attempt) -> _Attributes:
     return {
-        "http.request.method": attempt.method,
-        "server.address": attempt.url.host or "",
-        "server.port": attempt.url.port or 0,
+        "http.request.method": attempt.request.method,
+        "server.address": attempt.request.url.host or "",
+        "server.port": attempt.request.url.port or 0,
     }
 
 
@@ -158,9 +158,9 @@ class _Metrics:
         self._bytes = meter.create_counter("roomrec.media.bytes", "By", "Bytes of media that arrived.")
 
     def started(self, attempt: Attempt) -> None:
-        if attempt.request is not None:
+        if attempt.waited is not None:
             self._permits.add(1)
-            self._wait.record(attempt.waited, {"http.request.method": attempt.method})
+            self._wait.record(attempt.waited, {"http.request.method": attempt.request.method})
 
     def ended(self, attempt: Attempt) -> None:
         about = {**_of_http(attempt), **_found(attempt)}
@@ -170,7 +170,7 @@ class _Metrics:
             self._retries.add(1, about)
         if attempt.status == HTTPStatus.TOO_MANY_REQUESTS:
             self._refused.add(1)
-        if attempt.request is not None:
+        if attempt.waited is not None:
             self._permits.add(-1)
 
     def delivered(self, operation: Operation) -> None:
