@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import re
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
+import uvicorn
+from aiohttp.test_utils import unused_port
 
 from roomrec_async.simulator import Simulator, faults
 
@@ -22,6 +28,16 @@ def readme() -> dict[str, Any]:
     return names
 
 
+@pytest.fixture
+async def account(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Simulator]:
+    """An account whose credentials are in the environment."""
+    async with Simulator(rooms=3, recordings_per_room=30) as simulator:
+        monkeypatch.setenv("TWILIO_ACCOUNT_SID", simulator.credentials.username)
+        monkeypatch.setenv("TWILIO_AUTH_TOKEN", simulator.credentials.password)
+        monkeypatch.setenv("ROOMREC_BASE_URL", simulator.base_url)
+        yield simulator
+
+
 def test_the_first_two_blocks_are_one_command_line_each() -> None:
     demo, tests = re.findall(r"^```sh\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)[:2]
     assert demo.count("\n") == tests.count("\n") == 1
@@ -29,13 +45,10 @@ def test_the_first_two_blocks_are_one_command_line_each() -> None:
     assert tests.rstrip().endswith("pytest")
 
 
-async def test_one_room(readme: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    async with Simulator(rooms=1, recordings_per_room=30) as sim:
-        monkeypatch.setenv("TWILIO_ACCOUNT_SID", sim.credentials.username)
-        monkeypatch.setenv("TWILIO_AUTH_TOKEN", sim.credentials.password)
-        monkeypatch.setenv("ROOMREC_BASE_URL", sim.base_url)
-        seconds = sum(int(str(record["duration"] or 0)) for record in sim.recordings(sim.room_sids[0], "completed"))
-        assert await readme["minutes"](sim.room_sids[0]) == pytest.approx(seconds / 60)
+async def test_one_room(readme: dict[str, Any], account: Simulator) -> None:
+    recorded = account.recordings(account.room_sids[0], "completed")
+    seconds = sum(int(str(record["duration"] or 0)) for record in recorded)
+    assert await readme["minutes"](account.room_sids[0]) == pytest.approx(seconds / 60)
 
 
 async def test_an_interrupted_list_goes_on(readme: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
@@ -91,6 +104,43 @@ async def test_an_archive(readme: dict[str, Any], tmp_path: Path, capsys: pytest
         await readme["archive_2026"](client, str(tmp_path))
     assert "deleted at the source" in capsys.readouterr().out
     assert (tmp_path / "manifest.parquet").exists()
+
+
+async def test_a_web_app(readme: dict[str, Any], account: Simulator) -> None:
+    port = unused_port()
+    server = uvicorn.Server(uvicorn.Config(readme["app"], port=port, log_level="warning"))
+    serving = asyncio.create_task(server.serve())
+    while not server.started:
+        await asyncio.sleep(0.01)
+    async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as browser:
+        async with browser.get(f"/rooms/{account.room_sids[0]}") as answer:
+            assert await answer.json() == [record["sid"] for record in account.recordings(account.room_sids[0])]
+    server.should_exit = True
+    await serving
+
+
+async def test_a_batch_job(readme: dict[str, Any], account: Simulator, tmp_path: Path) -> None:
+    (tmp_path / "rooms.txt").write_text("\n".join(account.room_sids))
+    await readme["export"](tmp_path / "rooms.txt", tmp_path / "recordings.jsonl")
+    sids = [json.loads(line)["sid"] for line in (tmp_path / "recordings.jsonl").read_text().splitlines()]
+    truth = [record["sid"] for room_sid in account.room_sids for record in account.recordings(room_sid, "completed")]
+    assert sorted(sids) == sorted(truth)
+
+
+async def test_a_bot(readme: dict[str, Any], account: Simulator) -> None:
+    durations = [int(str(record["duration"])) for record in account.recordings(account.room_sids[0], "completed")]
+    async with account.client() as client:
+        told = await readme["answer"](client, f" {account.room_sids[0]}\n")
+        assert told == f"{len(durations)} recordings, {sum(durations) // 60} minutes"
+        assert (await readme["answer"](client, "hello")).startswith("No answer: room_sid must be")
+
+
+async def test_an_observer(readme: dict[str, Any], account: Simulator) -> None:
+    account.inject(faults.Respond(429))
+    refusals = readme["Refusals"]()
+    async with readme["watched"](refusals) as client:
+        await client.recordings(account.room_sids[0]).to_list()
+    assert refusals.count == 1
 
 
 def completed(sim: Simulator) -> list[dict[str, object]]:

@@ -1,0 +1,72 @@
+"""A FastAPI app in several processes that share the account's limits through Redis.
+
+Each worker has a client of its own; the limiter holds for all of them, and for whatever else uses the same Redis and
+name. Try it with the simulator and a Redis on this machine::
+
+    roomrec simulate --write-rooms rooms.txt -- python examples/fleet_app.py --workers 4
+    curl "http://127.0.0.1:8000/rooms/$(head -1 rooms.txt)/recordings?limit=3"
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Annotated
+
+import uvicorn
+from fastapi import Depends, FastAPI, HTTPException, Request
+
+from roomrec_async import Credentials, InvalidArgumentError, NotFoundError, RecordingsClient, RoomRecError
+from roomrec_async.integrations.redis import RedisRateLimiter
+
+WORKERS = "WEB_CONCURRENCY"
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    account_sid = Credentials.from_env().account_sid
+    async with (
+        RedisRateLimiter(
+            os.environ.get("REDIS_URL", "redis://127.0.0.1:6379"),
+            name=account_sid,
+            processes=int(os.environ.get(WORKERS, "1")),
+        ) as limiter,
+        RecordingsClient.from_env(limiter=limiter, timeout=30) as client,
+    ):
+        app.state.client = client
+        yield
+
+
+def client_of(request: Request) -> RecordingsClient:
+    client: RecordingsClient = request.app.state.client
+    return client
+
+
+app = FastAPI(lifespan=lifespan)
+
+
+@app.get("/rooms/{room_sid}/recordings")
+async def recordings(
+    room_sid: str, client: Annotated[RecordingsClient, Depends(client_of)], limit: int = 100
+) -> list[dict[str, object]]:
+    try:
+        return await client.recordings(room_sid, limit=limit).to_dicts()
+    except InvalidArgumentError as error:
+        raise HTTPException(400, str(error)) from None
+    except NotFoundError as error:
+        raise HTTPException(404, str(error)) from None
+    except RoomRecError as error:
+        raise HTTPException(502, str(error)) from None
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--workers", type=int, default=2)
+    arguments = parser.parse_args()
+    # Each worker learns how many there are, so that together they keep to the limits when Redis is away, too.
+    os.environ[WORKERS] = str(arguments.workers)
+    uvicorn.run("fleet_app:app", port=arguments.port, workers=arguments.workers, app_dir=str(Path(__file__).parent))

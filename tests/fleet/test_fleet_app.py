@@ -1,0 +1,101 @@
+"""The example of an app in several processes: a started server, a real Redis, real clients."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import sys
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp.test_utils import unused_port
+
+from roomrec_async import Recording, from_dict
+from roomrec_async.simulator import Simulator
+
+from .conftest import RedisServer
+
+ROOT = Path(__file__).parents[2]
+README = ROOT / "README.md"
+EXAMPLE = ROOT / "examples" / "fleet_app.py"
+WORKERS = 3
+REQUESTS = 320
+REFUSED_AT_MOST = 0.01
+
+
+@pytest.fixture
+async def sim() -> AsyncIterator[Simulator]:
+    async with Simulator(rooms=40, recordings_per_room=(0, 40), concurrency_limit=20) as simulator:
+        yield simulator
+
+
+def account(sim: Simulator) -> dict[str, str]:
+    """The simulator's account, as environment variables."""
+    return {
+        "ROOMREC_BASE_URL": sim.base_url,
+        "TWILIO_ACCOUNT_SID": sim.credentials.username,
+        "TWILIO_AUTH_TOKEN": sim.credentials.password,
+    }
+
+
+async def started(process: Process) -> None:
+    """Wait until all workers serve."""
+    assert process.stderr is not None
+    said = ""
+    while len(re.findall("Application startup complete", said)) < WORKERS:
+        line = await process.stderr.readline()
+        assert line, said
+        said += line.decode()
+
+
+async def test_the_readme(sim: Simulator, redis: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    (block,) = re.findall(r"^```python\n([^`]*RedisRateLimiter.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(compile(block, README.name, "exec"), names)
+    for name, value in account(sim).items():
+        monkeypatch.setenv(name, value)
+    counted = await names["count"](redis.url, sim.room_sids)
+    assert counted == sum(1 for room_sid in sim.room_sids for _ in sim.recordings(room_sid))
+
+
+async def test_workers_share_the_limits(sim: Simulator, redis: RedisServer) -> None:
+    port = unused_port()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        EXAMPLE,
+        *("--port", str(port), "--workers", str(WORKERS)),
+        env={
+            **os.environ,
+            **account(sim),
+            "REDIS_URL": redis.url,
+        },
+        stdin=DEVNULL,
+        stdout=DEVNULL,
+        stderr=PIPE,
+    )
+    try:
+        await started(process)
+        asked = [sim.room_sids[number % len(sim.room_sids)] for number in range(REQUESTS)]
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
+
+            async def ask(room_sid: str) -> list[Recording]:
+                # A connection of its own: so it may be any of the workers that answers.
+                async with session.get(f"/rooms/{room_sid}/recordings", headers={"Connection": "close"}) as response:
+                    assert response.status == 200
+                    return [from_dict(Recording, record) for record in await response.json()]
+
+            answers = await asyncio.gather(*map(ask, asked))
+    finally:
+        process.send_signal(signal.SIGTERM)
+        _, said = await process.communicate()
+    for room_sid, answer in zip(asked, answers, strict=True):
+        assert answer == [from_dict(Recording, record) for record in sim.recordings(room_sid)]
+    # What starts in time may arrive late from a process that has to wait for a processor: it is tried again.
+    assert sim.stats.refused <= REQUESTS * REFUSED_AT_MOST
+    assert b"Traceback" not in said, said.decode()

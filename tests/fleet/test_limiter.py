@@ -1,0 +1,355 @@
+"""The shared limit, seen from one process, at a real Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+
+import pytest
+
+from roomrec_async import ClientClosedError, ConfigurationError, ConnectionFailedError
+from roomrec_async.integrations.redis import RedisRateLimiter
+
+from .conftest import LEASE, OTHER_NAME, RedisServer, most_in_a_second
+
+PASSWORD = "canary-p%40ss"
+
+
+def limiter_at(redis: RedisServer, name: str, **settings: object) -> RedisRateLimiter:
+    return RedisRateLimiter(redis.url, name=name, lease_seconds=LEASE, **settings)
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+async def test_two_limiters_of_one_name_share_the_bound(redis: RedisServer, known: str) -> None:
+    async with limiter_at(redis, known) as one, limiter_at(redis, known) as other:
+        in_flight = []
+
+        async def request(limiter: RedisRateLimiter) -> None:
+            async with limiter.read():
+                in_flight.append(one.in_flight + other.in_flight)
+                await asyncio.sleep(0.6)
+
+        await asyncio.gather(*(request(limiter) for limiter in (one, other) for _ in range(30)))
+    assert max(in_flight) == 20
+    assert redis.leases(known) == 0
+
+
+async def test_other_names_are_other_limits(redis: RedisServer, known: str) -> None:
+    bounds = {"max_concurrency": 1, "processes": 1}
+    async with limiter_at(redis, known, **bounds) as one, limiter_at(redis, OTHER_NAME, **bounds) as other:
+        async with asyncio.timeout(1), one.read(), other.read():
+            assert (redis.leases(known), redis.leases(OTHER_NAME)) == (1, 1)
+
+
+async def test_a_permit_costs_one_round_trip_and_another_to_give_it_back(redis: RedisServer, known: str) -> None:
+    async with limiter_at(redis, known) as limiter:
+        async with limiter.read():
+            pass
+        before = redis.calls("evalsha"), redis.calls("blpop")
+        for _ in range(50):
+            async with limiter.read():
+                pass
+        assert (redis.calls("evalsha") - before[0], redis.calls("blpop") - before[1]) == (100, 0)
+
+
+async def test_waiters_do_not_poll_while_everything_is_taken(redis: RedisServer, known: str) -> None:
+    bounds = {"max_concurrency": 1, "processes": 1}
+    async with limiter_at(redis, known, **bounds) as holder, limiter_at(redis, known, **bounds) as other:
+        async with holder.read():
+            waiters = [asyncio.create_task(other.read().__aenter__()) for _ in range(100)]
+            before = redis.calls("evalsha")
+            await asyncio.sleep(1)
+            # One of the hundred asks, about four times a second; the holder renews its lease.
+            assert redis.calls("evalsha") - before <= 8
+            assert (other.waiting, redis.waiters(known)) == (100, 1)
+            for waiter in waiters:
+                waiter.cancel()
+            await asyncio.wait(waiters)
+
+
+async def test_reads_and_writes_are_paced_apart(redis: RedisServer, known: str) -> None:
+    rates = {"reads_per_second": 40, "writes_per_second": 10}
+    async with limiter_at(redis, known, **rates) as one, limiter_at(redis, known, **rates) as other:
+        reads: list[float] = []
+        writes: list[float] = []
+
+        async def start(limiter: RedisRateLimiter, *, write: bool) -> None:
+            async with limiter.write() if write else limiter.read():
+                (writes if write else reads).append(now())
+
+        both = (one, other)
+        await asyncio.gather(
+            *(start(limiter, write=False) for limiter in both for _ in range(40)),
+            *(start(limiter, write=True) for limiter in both for _ in range(10)),
+        )
+    assert most_in_a_second(reads) <= 40
+    assert most_in_a_second(writes) <= 10
+    assert (len(reads), len(writes)) == (80, 20)
+
+
+async def test_first_come_first_served_within_a_process(redis: RedisServer, known: str) -> None:
+    async with limiter_at(redis, known, max_concurrency=1, processes=1) as limiter:
+        order = []
+
+        async def request(number: int) -> None:
+            async with limiter.read():
+                order.append(number)
+
+        await asyncio.gather(*(request(number) for number in range(20)))
+    assert order == list(range(20))
+
+
+@pytest.mark.parametrize("turns", range(0, 60, 3))
+async def test_whoever_is_cancelled_at_any_moment_leaves_nothing(redis: RedisServer, known: str, turns: int) -> None:
+    async with limiter_at(redis, known) as limiter:
+        tasks = asyncio.all_tasks()
+
+        async def request() -> None:
+            async with limiter.read():
+                pass
+
+        requesting = asyncio.create_task(request())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        requesting.cancel()
+        with suppress(asyncio.CancelledError):
+            await requesting
+        assert asyncio.all_tasks() == tasks
+        assert (limiter.in_flight, limiter.waiting) == (0, 0)
+        assert (redis.leases(known), redis.waiters(known)) == (0, 0)
+
+
+async def test_many_waiters_that_are_cancelled_leave_nothing(redis: RedisServer, known: str) -> None:
+    async with limiter_at(redis, known) as limiter:
+        tasks = asyncio.all_tasks()
+
+        async def request() -> None:
+            async with limiter.read():
+                await asyncio.sleep(60)
+
+        requests = [asyncio.create_task(request()) for _ in range(1000)]
+        async with asyncio.timeout(5):
+            while limiter.in_flight < 20:
+                await asyncio.sleep(0.01)
+        assert (redis.leases(known), limiter.waiting) == (20, 980)
+        for each in requests:
+            each.cancel()
+        await asyncio.wait(requests)
+        assert asyncio.all_tasks() == tasks
+        assert (limiter.in_flight, limiter.waiting) == (0, 0)
+        assert (redis.leases(known), redis.waiters(known)) == (0, 0)
+        async with asyncio.timeout(1), limiter.read():
+            pass
+
+
+async def test_a_release_is_not_lost_if_its_caller_is_cancelled(redis: RedisServer, known: str) -> None:
+    async with limiter_at(redis, known) as limiter:
+        entered, leave = asyncio.Event(), asyncio.Event()
+
+        async def request() -> None:
+            async with limiter.read():
+                entered.set()
+                await leave.wait()
+
+        requesting = asyncio.create_task(request())
+        await entered.wait()
+        leave.set()
+        await asyncio.sleep(0)
+        requesting.cancel()
+        await asyncio.wait([requesting])
+        assert (limiter.in_flight, redis.leases(known)) == (0, 0)
+
+
+async def test_a_long_request_keeps_its_permit(redis: RedisServer, known: str) -> None:
+    bounds = {"max_concurrency": 1, "processes": 1}
+    async with limiter_at(redis, known, **bounds) as holder, limiter_at(redis, known, **bounds) as other:
+        async with holder.read():
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(LEASE + 1), other.read():
+                    pass
+        async with asyncio.timeout(1), other.read():
+            pass
+
+
+async def test_a_pause_holds_for_all(redis: RedisServer, known: str) -> None:
+    async with limiter_at(redis, known) as one, limiter_at(redis, known) as other:
+        begun = now()
+        one.pause(1.0)
+        async with one.read():
+            waited = [now() - begun]
+        one.pause(1.0)
+        begun = now()
+        await asyncio.sleep(0.1)
+        async with other.read():
+            waited.append(now() - begun)
+    assert min(waited) >= 1.0
+
+
+async def test_a_script_that_redis_has_forgotten_is_sent_again(redis: RedisServer, known: str) -> None:
+    async with limiter_at(redis, known) as limiter:
+        with redis.client() as client:
+            client.script_flush()
+        async with asyncio.timeout(1), limiter.read():
+            assert redis.leases(known) == 1
+
+
+async def test_an_empty_redis_admits_nothing_before_all_have_told_what_they_hold(own_redis: RedisServer) -> None:
+    own_redis.start()
+    bounds = {"max_concurrency": 2, "processes": 2}
+    async with limiter_at(own_redis, "AC", **bounds) as one, limiter_at(own_redis, "AC", **bounds) as other:
+        async with one.read(), one.read():
+            own_redis.stop()
+            own_redis.start()
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(LEASE + 1), other.read():
+                    pass
+        async with asyncio.timeout(2), other.read():
+            pass
+
+
+async def test_while_redis_is_away_there_is_a_part_for_each_and_one_warning(
+    own_redis: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "roomrec_async")
+    bounds = {"max_concurrency": 4, "reads_per_second": None, "processes": 2}
+    async with limiter_at(own_redis, "AC", **bounds) as limiter:
+        in_flight = []
+
+        async def request() -> None:
+            async with limiter.read():
+                in_flight.append(limiter.in_flight)
+                await asyncio.sleep(0.05)
+
+        await asyncio.gather(*(request() for _ in range(40)))
+        assert max(in_flight) == limiter.max_concurrency == 2
+        assert [record.levelname for record in caplog.records] == ["WARNING"]
+        assert f"127.0.0.1:{own_redis.port}" in caplog.text
+        own_redis.start()
+        async with asyncio.timeout(LEASE):
+            while limiter.max_concurrency != 4:
+                await asyncio.sleep(0.01)
+        async with asyncio.timeout(LEASE + 1), limiter.read():
+            assert own_redis.leases("AC") == 1
+        assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+
+
+async def test_redis_is_away_and_requests_fail(own_redis: RedisServer) -> None:
+    async with limiter_at(own_redis, "AC", when_away="fail") as limiter:
+        with pytest.raises(ConnectionFailedError, match=r"'AC'.*when_away='share'") as failed:
+            await limiter.write().__aenter__()
+        assert failed.value.url == f"redis://127.0.0.1:{own_redis.port}"
+        assert (limiter.in_flight, limiter.waiting) == (0, 0)
+        own_redis.start()
+        async with asyncio.timeout(LEASE + 2), limiter.write():
+            pass
+
+
+async def test_a_redis_that_hangs_is_away() -> None:
+    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(hang, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        async with RedisRateLimiter(f"redis://127.0.0.1:{port}", name="AC", when_away="fail") as limiter:
+            with pytest.raises(ConnectionFailedError, match="no answer within 1 s"):
+                await limiter.read().__aenter__()
+
+
+async def test_the_password_is_never_shown(own_redis: RedisServer, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    url = f"redis://somebody:{PASSWORD}@127.0.0.1:{own_redis.port}/0?password={PASSWORD}"
+    shown = []
+    for when_away in ("fail", "share"):
+        limiter = RedisRateLimiter(url, name="AC", when_away=when_away)
+        async with limiter:
+            with pytest.raises((ConnectionFailedError, TimeoutError)) as failed:
+                async with asyncio.timeout(0.5):
+                    await limiter.read().__aenter__()
+            error: BaseException | None = failed.value
+            while error is not None:
+                shown += [repr(error), str(error), repr(vars(error))]
+                error = error.__cause__ or error.__context__
+        shown += [repr(limiter), repr(vars(limiter))]
+    with pytest.raises(ConfigurationError) as refused:
+        RedisRateLimiter(f"redis://:canary/{PASSWORD}@host", name="AC")
+    shown += [str(refused.value), caplog.text]
+    assert "AC" in caplog.text
+    assert "canary" not in "".join(shown)
+
+
+async def test_a_wrong_password_is_told(own_redis: RedisServer) -> None:
+    own_redis.password = "right"
+    own_redis.url = own_redis.url.replace("redis://", "redis://:right@")
+    own_redis.start()
+    wrong = own_redis.url.replace("right", "canary")
+    async with RedisRateLimiter(wrong, name="AC", when_away="fail") as limiter:
+        with pytest.raises(ConnectionFailedError, match=r"(?i)password") as failed:
+            await limiter.read().__aenter__()
+    assert "canary" not in str(failed.value)
+
+
+async def test_a_closed_limiter_is_told_and_waits_for_nobody(redis: RedisServer, known: str) -> None:
+    bounds = {"max_concurrency": 1, "processes": 1}
+    limiter = limiter_at(redis, known, **bounds)
+    async with limiter.read():
+        waiter = asyncio.create_task(limiter.read().__aenter__())
+        await asyncio.sleep(0.1)
+        await limiter.aclose()
+        await limiter.aclose()
+        with pytest.raises(ClientClosedError):
+            await waiter
+    with pytest.raises(ClientClosedError):
+        await limiter.write().__aenter__()
+
+
+async def test_another_event_loop_is_refused(redis: RedisServer, known: str) -> None:
+    async with limiter_at(redis, known) as limiter:
+
+        async def request() -> None:
+            async with limiter.read():
+                pass
+
+        await request()
+        with pytest.raises(ConfigurationError, match="another event loop"):
+            await asyncio.to_thread(lambda: asyncio.run(request()))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"max_concurrency": 0}, "max_concurrency must be at least 1"),
+        ({"max_concurrency": "auto"}, "max_concurrency must be at least 1"),
+        ({"max_concurrency": True}, "max_concurrency must be at least 1"),
+        ({"reads_per_second": 0}, "reads_per_second must be positive"),
+        ({"writes_per_second": float("nan")}, "writes_per_second must be positive"),
+        ({"lease_seconds": 2.9}, "lease_seconds must be at least 3"),
+        ({"lease_seconds": float("inf")}, "lease_seconds must be at least 3"),
+        ({"lease_seconds": "5"}, "lease_seconds must be at least 3"),
+        ({"when_away": "wait"}, "when_away must be 'share' or 'fail'"),
+        ({"processes": 0}, "processes must be at least 1"),
+        ({"processes": 2.0}, "processes must be at least 1"),
+        ({"processes": 21}, "cannot be divided among 21 processes"),
+        ({"max_concurrency": 5}, r"max_concurrency \(5\) cannot be divided among 10 processes"),
+        ({"name": ""}, "name must be"),
+        ({"name": "AC{1}"}, "name must be"),
+        ({"name": None}, "name must be"),
+        ({"url": "http://localhost"}, "url must be one of Redis"),
+        ({"url": "redis://localhost:port"}, "url must be one of Redis"),
+        ({"url": 6379}, "url must be one of Redis"),
+    ],
+)
+def test_arguments_that_cannot_work_are_refused(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        RedisRateLimiter(**{"url": "redis://localhost", "name": "AC", **settings})
+
+
+def test_a_quota_that_is_not_divided_may_be_small() -> None:
+    limiter = RedisRateLimiter("redis://localhost", name="AC", max_concurrency=1, when_away="fail")
+    assert (limiter.max_concurrency, limiter.in_flight, limiter.waiting) == (1, 0, 0)
+    assert repr(limiter) == "<RedisRateLimiter of 'AC' at redis://localhost:6379>"
