@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import sys
 from collections import deque
 from types import TracebackType
 from typing import Final, Literal, Protocol, Self
@@ -15,6 +14,8 @@ from .errors import ConfigurationError, shown
 # A request that leaves a second after another may arrive a few milliseconds less than a second after it. This keeps
 # the service from seeing more in its second than we sent in ours.
 _MARGIN: Final = 1.02
+
+_MOST_A_SECOND: Final = 1_000_000
 
 # Timers fire late. What a late timer missed is made up for, up to this many seconds of it.
 _CATCH_UP: Final = 0.05
@@ -70,9 +71,9 @@ class RateLimiter:
     """At most so many requests in flight, and at most so many reads and writes a second.
 
     First come, first served, as with :class:`asyncio.Semaphore`; a cancelled waiter gives its place away. Requests
-    are paced: no window of one second sees more than the rate. One limiter is shared by all operations of a client,
-    and by several clients when it is given to each of them: quotas belong to an account. All of them must run in one
-    event loop.
+    are paced: no window of one second sees more than the rate, rounded up to whole requests. One limiter is shared by
+    all operations of a client, and by several clients when it is given to each of them: quotas belong to an account.
+    All of them must run in one event loop.
 
     Args:
         max_concurrency: requests in flight at the most; None for no bound; "auto" to follow the bound that the
@@ -245,13 +246,16 @@ class _Lane:
     """
 
     def __init__(self, name: str, rate: float | None) -> None:
-        if rate is not None and not 0 < rate <= sys.float_info.max:
-            raise ConfigurationError(f"{name} must be positive, or None, not {shown(rate)}")
+        number = isinstance(rate, (int, float)) and not isinstance(rate, bool)
+        if rate is not None and not (number and 0 < rate <= _MOST_A_SECOND):
+            bounds = f"positive and at most {_MOST_A_SECOND:,}, or None"
+            raise ConfigurationError(f"{name} must be {bounds}, not {shown(rate)}")
         self.waiters: deque[tuple[int, asyncio.Future[int]]] = deque()
         self._interval = _MARGIN / rate if rate else 0.0
-        in_a_second = max(1, math.floor(rate)) if rate else 0
-        self._window = _MARGIN * max(1.0, 1.0 / rate) if rate else 0.0
-        self._log: deque[float] = deque(maxlen=in_a_second)
+        # A whole number of starts, in the time that they must take: a second, or a little more.
+        starts = math.ceil(rate) if rate else 0
+        self._window = _MARGIN * starts / rate if rate else 0.0
+        self._log: deque[float] = deque(maxlen=starts)
         self._next_slot = -math.inf
 
     def has_waiters(self) -> bool:

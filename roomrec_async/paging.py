@@ -204,7 +204,8 @@ class Pager(Generic[Model]):
     ) -> RoomRecError | None:
         """Why a list cannot go on that would never end."""
         url = fetched.response.url
-        if before and _given_twice(before, fetched.decoded.items) == len(before):
+        items = fetched.decoded.items
+        if before and len(before) == len(items) == _given_twice(before, items):
             return PaginationError(f"{url}: the page is the same as the one before it")
         if position.query is not None and page_key(position.query) in seen:
             return PaginationError(f"{url}: the next page is one that was already read")

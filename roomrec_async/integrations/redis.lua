@@ -36,9 +36,9 @@ end
 local function lane(kind, queue, log, rate)
   local made = {kind = kind, queue = queue, log = log, slot = 'slot:' .. kind, paced = rate > 0, interval = 0}
   if made.paced then
-    made.most = math.max(1, math.floor(rate))
+    made.most = math.ceil(rate)
     made.interval = math.ceil(MARGIN * SECOND / rate)
-    made.window = math.ceil(MARGIN * SECOND * math.max(1, 1 / rate))
+    made.window = math.ceil(MARGIN * SECOND * made.most / rate)
   end
   return made
 end

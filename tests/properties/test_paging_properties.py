@@ -12,6 +12,7 @@ from yarl import URL
 
 from roomrec_async import Pager, Recording, ServerError, Timeout
 from roomrec_async.codec import decode_recordings
+from roomrec_async.events import Operation, Watch
 from roomrec_async.paging import ListOperation
 from roomrec_async.timeouts import Deadline
 from roomrec_async.transport import Response
@@ -32,8 +33,9 @@ class Service:
         self._sizes = sizes
         self._failing = set(failing)
         self.asked: list[int] = []
+        self.watch = Watch()
 
-    async def get(self, path: str, query: str, deadline: Deadline) -> Response:
+    async def get(self, path: str, query: str, deadline: Deadline, operation: Operation) -> Response:
         number = int(query.rpartition("PageToken=")[2]) if "PageToken" in query else 0
         self.asked.append(number)
         await asyncio.sleep(0)
@@ -47,7 +49,7 @@ class Service:
 
     def list(self, **options: Any) -> Pager[Recording]:
         transport: Any = self
-        return Pager(ListOperation(transport, "/list", {}, decode_recordings, Timeout(), **options))
+        return Pager(ListOperation("recordings", transport, "/list", {}, decode_recordings, Timeout(), **options))
 
     def sids(self, limit: int | None = None) -> list[object]:
         return [record["sid"] for record in self.records[:limit]]
