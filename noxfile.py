@@ -12,7 +12,7 @@ from pathlib import Path
 import nox
 
 PYTHONS = ["3.11", "3.12", "3.13"]
-BOUNDED = ["cli", "crypto", "otel", "parquet", "redis", "stores"]
+BOUNDED = ["cli", "crypto", "html", "otel", "parquet", "redis", "stores"]
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 
 nox.needs_version = ">=2025.5.1"
@@ -56,6 +56,14 @@ def faults(session: nox.Session) -> None:
     """Run every operation under every fault, and print what each gave."""
     _install_wheel(session)
     session.run("pytest", "tests/faults", "--verbose", "-o", "verbosity_test_cases=0", *session.posargs)
+
+
+@nox.session
+def browser(session: nox.Session) -> None:
+    """Look at pages in a real browser (Debian: chromium, chromium-driver)."""
+    _install_wheel(session)
+    session.install(*_group("browser"))
+    session.run("pytest", "tests/browser", *session.posargs)
 
 
 @nox.session

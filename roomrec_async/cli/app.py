@@ -23,6 +23,7 @@ from .list import list_recordings
 from .rendering import failure_told, plain
 from .rooms import list_rooms as rooms
 from .simulate import simulate
+from .timeline import timeline
 
 _REFUSED, _USAGE, _AUTHENTICATION, _INTERRUPTED = 1, 2, 3, 130
 
@@ -63,12 +64,12 @@ def roomrec() -> None:
     """Recordings of video rooms (Twilio Video REST API).
 
     'roomrec demo' shows what it does and needs no account. 'roomrec rooms' and 'roomrec list' list your rooms and
-    their recordings; 'download', 'delete' and 'archive' do that to recordings. 'roomrec simulate' is a service to try
-    programs with.
+    their recordings; 'download', 'delete' and 'archive' do that to recordings, and 'timeline' draws them. 'roomrec
+    simulate' is a service to try programs with.
     """
 
 
-for _command in (demo, rooms, list_recordings, download, delete, archive, simulate):
+for _command in (demo, rooms, list_recordings, download, delete, archive, timeline, simulate):
     roomrec.add_command(_command)
 
 

@@ -1,0 +1,99 @@
+"""A real Chromium without a window, and what it has asked of the network."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.remote.webelement import WebElement
+
+NEEDED = {"chromium": "chromium", "chromedriver": "chromium-driver"}
+ARGUMENTS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--force-device-scale-factor=1",
+    "--window-size=1280,900",
+)
+
+
+@attrs.frozen
+class Browser:
+    """What the tests do with it."""
+
+    driver: webdriver.Chrome
+    directory: Path
+
+    def open(self, text: str, ending: str = ".html") -> None:
+        """Show this file, and forget what was before."""
+        path = self.directory / f"page{ending}"
+        path.write_text(text, "utf-8")
+        for kind in ("browser", "performance"):
+            self.driver.get_log(kind)
+        self.driver.get(path.as_uri())
+
+    def find(self, selector: str) -> list[WebElement]:
+        return self.driver.find_elements("css selector", selector)
+
+    def run(self, script: str, *arguments: object) -> Any:
+        return self.driver.execute_script(script, *arguments)
+
+    def press(self, *keys: str) -> None:
+        ActionChains(self.driver).send_keys(*keys).perform()
+
+    def hover(self, element: WebElement) -> None:
+        ActionChains(self.driver).move_to_element(element).perform()
+
+    def prefer(self, **features: str) -> None:
+        """Such as ``prefers_color_scheme="dark"``."""
+        named = [{"name": name.replace("_", "-"), "value": value} for name, value in features.items()]
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": named})
+
+    def problems(self) -> list[str]:
+        """What the console says: errors, and what the Content-Security-Policy has stopped."""
+        return [entry["message"] for entry in self.driver.get_log("browser")]
+
+    def requests(self) -> list[str]:
+        """The URLs that were asked for, the page's own included."""
+        entries = [json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")]
+        sent = [entry for entry in entries if entry["method"] == "Network.requestWillBeSent"]
+        return [entry["params"]["request"]["url"] for entry in sent]
+
+
+@pytest.fixture(scope="session")
+def driver() -> Iterator[webdriver.Chrome]:
+    missing = [package for program, package in NEEDED.items() if shutil.which(program) is None]
+    if missing:
+        pytest.fail(f"these tests need a browser: apt-get install -y {' '.join(missing)}", pytrace=False)
+    options = webdriver.ChromeOptions()
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
+        for argument in (*ARGUMENTS, f"--user-data-dir={profile}"):
+            options.add_argument(argument)
+        driver = webdriver.Chrome(options=options, service=Service(executable_path=shutil.which("chromedriver")))
+        try:
+            yield driver
+        finally:
+            driver.quit()
+
+
+@pytest.fixture
+def browser(driver: webdriver.Chrome, tmp_path: Path) -> Iterator[Browser]:
+    browser = Browser(driver, tmp_path)
+    browser.prefer(prefers_color_scheme="light")
+    yield browser
+    driver.set_window_size(1280, 900)

@@ -1,0 +1,88 @@
+"""Timelines as text: whatever somebody typed, the page is a page and the drawing is XML."""
+
+from __future__ import annotations
+
+from html.parser import HTMLParser
+from xml.etree import ElementTree as ET
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from roomrec_async import Codec, MediaType, Recording, RecordingStatus
+from roomrec_async.integrations.html import timeline_html, timeline_svg
+from roomrec_async.timeline import shown_text
+
+# Half surrogate pairs, too: JSON can say them.
+TYPED = st.text(st.characters(), max_size=40) | st.text("<>&\"'/=]-! script", max_size=40)
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+class _Page(HTMLParser):
+    """The elements of a page with their attributes, and the text of its table's cells."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.elements: list[str] = []
+        self.handlers: list[str] = []
+        self.cells: list[str] = []
+        self._in_cell = False
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append(tag)
+        self.handlers += [name for name, _ in attrs if name.startswith("on")]
+        self._in_cell = self._in_cell or tag in {"td", "th"}
+        if tag in {"td", "th"}:
+            self.cells.append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._in_cell = self._in_cell and tag not in {"td", "th"}
+
+    def handle_data(self, data: str) -> None:
+        if self._in_cell:
+            self.cells[-1] += data
+
+
+def made_of(typed: str) -> list[Recording]:
+    """A recording in which all that is text is this."""
+    return [
+        Recording(
+            sid=typed,
+            source_sid=typed,
+            status=RecordingStatus(typed),
+            type=MediaType(typed),
+            codec=Codec(typed),
+            track_name=typed,
+            grouping_sids={"participant_sid": typed},
+            offset=0,
+            duration=5,
+        )
+    ]
+
+
+EXPECTED = _Page(timeline_html(made_of("plain"), title="plain")).elements
+
+
+@given(TYPED.filter(str.strip))
+def test_a_page_has_the_elements_that_it_should_have_and_no_others(typed: str) -> None:
+    page = timeline_html(made_of(typed), title=typed)
+    page.encode()
+    read = _Page(page)
+    assert read.handlers == []
+    assert len(read.elements) in {len(EXPECTED), len(EXPECTED) + 1}
+    assert set(read.elements) <= {*EXPECTED, "small"}
+    assert read.cells[11] == shown_text(typed)
+
+
+@given(TYPED.filter(str.strip))
+def test_a_drawing_is_xml(typed: str) -> None:
+    root = ET.fromstring(timeline_svg(made_of(typed), title=typed).encode())
+    (track,) = (each for each in root.iter(f"{SVG}svg") if each.get("class", "").startswith("track "))
+    assert (track.findtext(f"{SVG}title") or "").startswith(shown_text(typed).strip())
+    assert root.findtext(f"{SVG}title") == f"Timeline of {shown_text(typed)}"
+
+
+def test_a_page_is_the_same_however_the_recordings_come() -> None:
+    recordings = [Recording(sid=f"RT{number}", offset=number % 3 * 1000, duration=2) for number in range(9)]
+    assert timeline_html(recordings, title="x") == timeline_html(reversed(recordings), title="x")
