@@ -133,15 +133,12 @@ def account_recordings_parameters(
     Raises:
         InvalidArgumentError: a value is outside the patterns and bounds of the published description.
     """
-    if isinstance(grouping_sids, str):
-        raise InvalidArgumentError(f"grouping_sids must be a list of SIDs, not the string {shown(grouping_sids)}")
-    grouped = [sid for sid in (_sid("grouping_sids", sid) for sid in grouping_sids) if sid is not None]
     return _given(
         {
             "Status": _known("status", status, RecordingStatus),
             **_window(date_created_after, date_created_before),
             "SourceSid": _sid("source_sid", source_sid),
-            "GroupingSid": tuple(grouped) or None,
+            "GroupingSid": _sids("grouping_sids", grouping_sids) or None,
             "MediaType": _known("media_type", media_type, MediaType),
             **_place(page_size, page, page_token, MAX_ACCOUNT_PAGE_SIZE),
         }
@@ -246,6 +243,16 @@ def _place(
 
 def _sid(name: str, value: str | None) -> str | None:
     return _matching(name, value, _ANY_SID, "two letters and 32 hexadecimal digits")
+
+
+def _sids(name: str, values: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(values, str) or not isinstance(values, Sequence):
+        raise InvalidArgumentError(f"{name} must be a list of SIDs, not {shown(values)}")
+    checked = tuple(_sid(name, value) for value in values)
+    # What is missing would not narrow the list: it would be that of the whole account.
+    if None in checked:
+        raise InvalidArgumentError(f"{name} must be a list of SIDs, and one of them is None")
+    return tuple(sid for sid in checked if sid is not None)
 
 
 def _known(name: str, value: str | None, kind: type[OpenEnum]) -> str | None:

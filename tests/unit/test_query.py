@@ -11,6 +11,7 @@ import pytest
 from roomrec_async import InvalidArgumentError, RecordingsClient, RecordingStatus
 from roomrec_async.query import (
     MAX_PAGE_SIZE,
+    account_recordings_parameters,
     limit_checked,
     query_parameters,
     query_string,
@@ -386,3 +387,9 @@ async def test_gather_refuses_its_arguments_for_all_rooms_and_sends_nothing(
     with pytest.raises(InvalidArgumentError):
         await client.gather([ROOM_SID], return_exceptions=return_exceptions, **arguments)
     assert not service.requests
+
+
+@pytest.mark.parametrize("value", ["RM" + 32 * "0", None, 5, ["RM"], ["RM" + 32 * "0", None], [None]])
+def test_rooms_and_participants_that_narrow_a_list_are_never_dropped(value: Any) -> None:
+    with pytest.raises(InvalidArgumentError, match="grouping_sids must be"):
+        account_recordings_parameters(grouping_sids=value)
