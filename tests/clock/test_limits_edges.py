@@ -378,6 +378,11 @@ class TestPause:
         ),
         ({"reads_per_second": "80"}, "reads_per_second must be positive and at most 1,000,000, or None, not '80'"),
         ({"reads_per_second": True}, "reads_per_second must be positive and at most 1,000,000, or None, not True"),
+        (
+            {"reads_per_second": 10**5000},
+            "reads_per_second must be positive and at most 1,000,000, or None, not a very large int",
+        ),
+        ({"max_concurrency": -(10**5000)}, "max_concurrency must be at least 1, 'auto' or None, not a very large int"),
         ({"reads_per_second": 9.3e18}, "reads_per_second must be positive and at most 1,000,000, or None, not 9.3e+18"),
         ({"writes_per_second": 0.0}, "writes_per_second must be positive and at most 1,000,000, or None, not 0.0"),
         (
@@ -392,7 +397,7 @@ def test_a_refusal_names_the_bound_what_it_must_be_and_what_it_was(bounds: dict[
     assert str(caught.value) == message
 
 
-@pytest.mark.parametrize("bounds", [(1, 0.001, 0.001), (1_000_000, 1e6, 1e6)])
+@pytest.mark.parametrize("bounds", [(1, 0.001, 0.001), (1_000_000, 1_000_000, 1_000_000)])
 async def test_bounds_may_be_very_small_and_very_large(bounds: tuple[int, float, float]) -> None:
     limiter = RateLimiter(*bounds)
     assert await starts(limiter, 1) == await starts(limiter, 1, write=True) == [0]

@@ -24,6 +24,7 @@ from roomrec_async import (
     RateLimiter,
     Recording,
     RecordingsClient,
+    Request,
     RetryPolicy,
     ServerError,
     Timeout,
@@ -106,6 +107,24 @@ async def test_nothing_is_fetched_beyond_a_limit_that_ends_with_a_page(
         await asyncio.sleep(0.01)
     assert sids(seen) == [0, 1, 2, 3]
     assert sorted(sent(service)) == ["PageSize=4", "PageToken=1"]
+
+
+@PREFETCH
+async def test_nothing_is_fetched_beyond_the_last_page(service: Any, client: RecordingsClient, prefetch: bool) -> None:
+    serve(service, [0, 1], [2], [])
+    pages = []
+    async for page in client.recordings(ROOM_SID, prefetch=prefetch).pages():
+        pages.append(sids(page.items))
+        await asyncio.sleep(0.01)
+    assert pages == [[0, 1], [2], []]
+    assert sorted(sent(service)) == ["PageSize=1000", "PageToken=1", "PageToken=2"]
+
+
+async def test_the_same_list_can_be_asked_of_another_path(service: Any, client: RecordingsClient) -> None:
+    there = f"/v1/Rooms/RM{'2' * 32}/Recordings"
+    service.get(f"{BASE_URL}{there}?Status=failed&PageSize=3", body=body([record(5), record(6), record(7)]))
+    elsewhere = client.recordings(ROOM_SID, status="failed", limit=3).at(there)
+    assert sids(await elsewhere.to_list()) == [5, 6, 7]
 
 
 # Records that move while a list is read
@@ -338,6 +357,13 @@ async def test_a_page_says_which_it_is_and_how_much_it_has(service: Any, client:
     assert repr(page) == "<Page 3 of recordings: 2 records>"
 
 
+async def test_pages_can_be_kept_in_sets(service: Any, client: RecordingsClient) -> None:
+    serve(service, [0], [1])
+    pager = client.recordings(ROOM_SID)
+    pages = [page async for page in pager.pages()] + [page async for page in pager.pages()]
+    assert len({*pages, *pages}) == 4, "each is one of its own, also where its records are the same"
+
+
 async def test_a_pager_says_how_to_use_it(client: RecordingsClient) -> None:
     assert repr(client.recordings(ROOM_SID)) == (
         f"<Pager of /v1/Rooms/{ROOM_SID}/Recordings: 'async for', or 'await' its to_list(), to fetch it>"
@@ -375,6 +401,8 @@ async def test_an_observer_is_told_how_many_records_were_delivered(
         ("recordings", path, 3),
         ("recordings", path, 0),
     ]
+    requests = [activity for activity in ended if isinstance(activity, Request)]
+    assert [each.operation for each in requests] == [operations[0], operations[0], operations[1]]
     assert operations[0].error is None
     assert isinstance(operations[1].error, ServerError)
 

@@ -80,7 +80,7 @@ def test_each_grouping_sid_is_a_parameter_of_its_own() -> None:
 
 def test_one_string_is_no_list_of_grouping_sids() -> None:
     told = refusal(account_recordings_parameters, grouping_sids=ROOM_SID)
-    assert told == f"grouping_sids must be a list of SIDs, not the string '{ROOM_SID}'"
+    assert told == f"grouping_sids must be a list of SIDs, not '{ROOM_SID}'"
 
 
 def test_a_grouping_sid_that_is_none_of_the_kind_is_refused() -> None:
