@@ -75,6 +75,13 @@ def fleet(session: nox.Session) -> None:
 
 
 @nox.session
+def mux(session: nox.Session) -> None:
+    """Put real recordings together by a real ffmpeg (Debian: ffmpeg), and look at every frame."""
+    _install_wheel(session)
+    session.run("pytest", "tests/mux", *session.posargs)
+
+
+@nox.session
 def notebook(session: nox.Session) -> None:
     """Run the example notebook in a real kernel."""
     session.install(".[simulator]", *_group("notebook"), *_group("test"))
@@ -104,6 +111,8 @@ def lower_bounds(session: nox.Session) -> None:
         *project["dependencies"],
         *(each for name in BOUNDED for each in project["optional-dependencies"][name]),
     ]
+    # An SDK works with the API of its own version.
+    declared += [requirement for requirement in _group("test") if requirement.startswith("opentelemetry-sdk")]
     session.install(*(requirement.replace(">=", "==") for requirement in declared))
     session.run("pytest", *session.posargs)
 

@@ -47,11 +47,21 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
         try:
             yield file
             file.flush()
-            os.fsync(file.fileno())
         except BaseException:
             part.unlink(missing_ok=True)
             raise
-    part.replace(path)
+    put_in_place(part, path)
+
+
+def put_in_place(part: Path, path: Path) -> None:
+    """Put a file that is written into its place, safe from a loss of power, in one step; remove it if that fails."""
+    try:
+        with part.open("rb") as file:
+            os.fsync(file.fileno())
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
     _sync_directory(path.parent)
 
 

@@ -25,7 +25,7 @@ from .timeouts import Deadline, Timeout
 from .transport import Response, Transport
 
 
-@attrs.frozen(eq=False, repr=False)
+@attrs.frozen(eq=False)
 class Page(Generic[Model]):
     """One page of a list.
 
@@ -93,7 +93,7 @@ class ListOperation(Generic[Model]):
         """
         if self.resume is not None:
             return position_from(self.resume, self.path, self.parameters)
-        page_size = self.max_page_size if self.limit is None else min(self.max_page_size, max(1, self.limit))
+        page_size = self.max_page_size if self.limit is None else min(self.max_page_size, self.limit)
         query = query_string({**self.parameters, "PageSize": self.parameters.get("PageSize", str(page_size))})
         return Position(self.path, query, query)
 

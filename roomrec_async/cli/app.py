@@ -20,6 +20,7 @@ from .demo import demo
 from .download import download
 from .ending import Ended
 from .list import list_recordings
+from .mux import mux
 from .rendering import failure_told, plain
 from .rooms import list_rooms as rooms
 from .simulate import simulate
@@ -64,12 +65,12 @@ def roomrec() -> None:
     """Recordings of video rooms (Twilio Video REST API).
 
     'roomrec demo' shows what it does and needs no account. 'roomrec rooms' and 'roomrec list' list your rooms and
-    their recordings; 'download', 'delete' and 'archive' do that to recordings, and 'timeline' draws them. 'roomrec
-    simulate' is a service to try programs with.
+    their recordings; 'download', 'delete' and 'archive' do that to recordings, 'timeline' draws them, and
+    'mux' puts them together. 'roomrec simulate' is a service to try programs with.
     """
 
 
-for _command in (demo, rooms, list_recordings, download, delete, archive, timeline, simulate):
+for _command in (demo, rooms, list_recordings, download, delete, archive, timeline, mux, simulate):
     roomrec.add_command(_command)
 
 

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 _Command = TypeVar("_Command", bound=Callable[..., object])
 
 rooms_argument: Final = click.argument("rooms", nargs=-1, metavar="[ROOM|-]...", callback=checked_room)
+room_argument: Final = click.argument(
+    "room", callback=lambda context, parameter, room: checked_room(context, parameter, (room,))[0]
+)
 files_option: Final = click.option(
     "--from-file",
     "files",

@@ -13,9 +13,8 @@ from roomrec_async.errors import InvalidArgumentError, shown
 from roomrec_async.files import whole_file
 from roomrec_async.models import Recording, RecordingStatus
 
-from .connecting import base_url_option, client_from
+from .connecting import base_url_option, client_from, room_argument
 from .failures import Failures
-from .inputs import checked_room
 from .rendering import counted, plain
 
 _EXAMPLES: Final = """\b
@@ -31,13 +30,8 @@ class _Drawing(Protocol):
     def __call__(self, recordings: list[Recording], *, title: str) -> str: ...
 
 
-def _one_room(context: click.Context, parameter: click.Parameter, room: str) -> str:
-    (checked,) = checked_room(context, parameter, (room,))
-    return checked
-
-
 @click.command("timeline", epilog=_EXAMPLES, short_help="Draw when each recording of a room was made.")
-@click.argument("room", callback=_one_room)
+@room_argument
 @click.option(
     "-o",
     "--output",

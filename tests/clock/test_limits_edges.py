@@ -88,6 +88,12 @@ class TestDefaults:
         times = await starts(RateLimiter(None), 200, write=True)
         assert 0.97 * 20 <= rate(times) <= 20
 
+    @pytest.mark.parametrize(("write", "quota"), [(False, 80), (True, 20)], ids=["reads", "writes"])
+    async def test_the_defaults_are_the_published_quotas(self, write: bool, quota: int) -> None:
+        by_default = await starts(RateLimiter(None), 400, write=write)
+        as_published = await starts(RateLimiter(None, quota, quota), 400, write=write)
+        assert by_default == pytest.approx(as_published, abs=0.001)
+
     async def test_the_bound_of_requests_in_flight_is_one_that_is_found(self) -> None:
         limiter = RateLimiter()
         begins_with = limiter.max_concurrency

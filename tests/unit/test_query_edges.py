@@ -88,6 +88,24 @@ def test_a_grouping_sid_that_is_none_of_the_kind_is_refused() -> None:
     assert told == "grouping_sids must be two letters and 32 hexadecimal digits, not 'my-room'"
 
 
+@pytest.mark.parametrize("sids", [[None], [ROOM_SID, None], (None, ROOM_SID)], ids=["alone", "behind", "before"])
+def test_a_grouping_sid_that_is_missing_is_refused_and_does_not_list_the_whole_account(sids: Any) -> None:
+    told = refusal(account_recordings_parameters, grouping_sids=sids)
+    assert told == "grouping_sids must be a list of SIDs, and one of them is None"
+
+
+@pytest.mark.parametrize("sids", [None, 5, {ROOM_SID: 1}, iter([ROOM_SID])], ids=["none", "int", "dict", "iterator"])
+def test_what_is_no_list_of_grouping_sids_is_refused(sids: Any) -> None:
+    assert refusal(account_recordings_parameters, grouping_sids=sids).startswith(
+        "grouping_sids must be a list of SIDs, not "
+    )
+
+
+@pytest.mark.parametrize("sids", [[], ()], ids=["list", "tuple"])
+def test_no_grouping_sids_are_no_filter(sids: Any) -> None:
+    assert account_recordings_parameters(grouping_sids=sids) == {}
+
+
 def test_the_largest_page_of_the_accounts_recordings_has_100() -> None:
     assert account_recordings_parameters(page_size=100) == {"PageSize": "100"}
     told = refusal(account_recordings_parameters, page_size=101)
