@@ -39,9 +39,9 @@ class RetryPolicy:
     """How reads and deletions are tried again.
 
     Tried again are 429, 500, 502, 503 and 504, failed and broken connections, and time-outs. Everything else fails
-    at once. The wait before try n+1 is drawn evenly from 0 to ``base_delay * 2**(n-1)`` ("full jitter"), and never
-    less than the response's ``Retry-After``. No permit and no connection is held meanwhile, and no wait goes past the
-    operation's deadline.
+    at once. The wait before try n+1 is drawn evenly from 0 to ``base_delay * 2**(n-1)`` ("full jitter"); where the
+    response has a ``Retry-After`` it is that, and up to ``base_delay`` more. No permit and no connection is held
+    meanwhile, and no wait goes past the operation's deadline.
 
     Args:
         max_attempts: how many times one request is sent at the most; 1 means no retries.
