@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +20,7 @@ from roomrec_async.mux import Size
 from ..conftest import ACCOUNT_SID, AUTH_TOKEN, ROOM_SID
 from .conftest import Room, beeps, colors, flashes, loudest, seconds_of
 
+README = Path(__file__).parents[2] / "README.md"
 SMALL = Size(320, 240)
 WITHIN = 0.05
 """How far from its time anything may be heard or seen, in seconds."""
@@ -197,6 +200,18 @@ async def test_what_is_wrong_is_told_before_anything_is_sent(
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ConfigurationError, match="apt-get install ffmpeg"):
         await mux(client, ROOM_SID, tmp_path / "film.mkv")
+
+
+async def test_the_readme(
+    room: Room, client: RecordingsClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room.add_audio(0, 1, who=1, beep=0.5)
+    monkeypatch.chdir(tmp_path)
+    (block,) = re.findall(r"^```python\n([^`]*ffmpeg.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(compile(block, README.name, "exec"), names)
+    film = await names["hear"](client, ROOM_SID, tmp_path / "film.mkv")
+    assert beeps(film.path) == near(0.5)
 
 
 class TestCommandLine:

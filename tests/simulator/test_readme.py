@@ -135,6 +135,13 @@ async def test_a_bot(readme: dict[str, Any], account: Simulator) -> None:
         assert (await readme["answer"](client, "hello")).startswith("No answer: room_sid must be")
 
 
+async def test_a_timeline(readme: dict[str, Any], account: Simulator, tmp_path: Path) -> None:
+    async with account.client() as client:
+        await readme["see"](client, account.room_sids[0], tmp_path / "room.html")
+    page = (tmp_path / "room.html").read_text("utf-8")
+    assert all(str(record["sid"]) in page for record in account.recordings(account.room_sids[0]))
+
+
 async def test_an_observer(readme: dict[str, Any], account: Simulator) -> None:
     account.inject(faults.Respond(429))
     refusals = readme["Refusals"]()
