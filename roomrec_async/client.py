@@ -516,7 +516,7 @@ class RecordingsClient:
             downloads=downloads,
             progress=progress or ArchiveProgress(),
             list_rooms=lambda room_sids: self.as_completed(room_sids, status=RecordingStatus.COMPLETED),
-            list_window=lambda window: self._scan(window, {"status": RecordingStatus.COMPLETED}),
+            list_window=lambda window: self.scan(window, status=RecordingStatus.COMPLETED),
             media=lambda recording: self._media("download", recording, 0.0, self._timeout, reading),
             delete_recording=self.delete,
             deadline=reading.start,
@@ -663,18 +663,47 @@ class RecordingsClient:
             raise InvalidArgumentError(
                 "via='account' needs date_created_after: when the first of the rooms was created"
             )
-        return room_sids_checked(room_sids), self._scan(DateWindow(after, before), options), limit
+        lists = self.scan(
+            DateWindow(after, before),
+            status=options.get("status"),
+            source_sid=options.get("source_sid"),
+            page_size=options.get("page_size"),
+            timeout=options.get("timeout"),
+        )
+        return room_sids_checked(room_sids), lists, limit
 
-    def _scan(self, window: DateWindow, options: RoomOptions) -> AsyncGenerator[list[Recording], None]:
+    def scan(
+        self,
+        window: DateWindow,
+        *,
+        status: RecordingStatus | str | None = None,
+        source_sid: str | None = None,
+        page_size: int | None = None,
+        timeout: Timeout | float | None = None,
+    ) -> AsyncGenerator[list[Recording], None]:
+        """All recordings of the account in a window of time, each once, in lists as they come: ``GET /v1/Recordings``
+        for many parts of the window at once.
+
+        Args:
+            window: from when to when recordings began.
+            status: as for :meth:`account_recordings`.
+            source_sid: as for :meth:`account_recordings`.
+            page_size: as for :meth:`account_recordings`.
+            timeout: for each page; as for :meth:`account_recordings`.
+
+        Raises:
+            InvalidArgumentError: an argument is outside its bounds.
+        """
+
         def list_window(window: DateWindow) -> Pager[Recording]:
             return self.account_recordings(
-                status=options.get("status"),
-                source_sid=options.get("source_sid"),
+                status=status,
+                source_sid=source_sid,
                 date_created_after=window.after,
                 date_created_before=window.before,
-                page_size=options.get("page_size"),
+                page_size=page_size,
                 prefetch=False,
-                timeout=options.get("timeout"),
+                timeout=timeout,
             )
 
         list_window(window)

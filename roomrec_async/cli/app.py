@@ -22,6 +22,7 @@ from .ending import Ended
 from .list import list_recordings
 from .mux import mux
 from .rendering import failure_told, plain
+from .report import report
 from .rooms import list_rooms as rooms
 from .simulate import simulate
 from .timeline import timeline
@@ -65,12 +66,12 @@ def roomrec() -> None:
     """Recordings of video rooms (Twilio Video REST API).
 
     'roomrec demo' shows what it does and needs no account. 'roomrec rooms' and 'roomrec list' list your rooms and
-    their recordings; 'download', 'delete' and 'archive' do that to recordings, 'timeline' draws them, and
-    'mux' puts them together. 'roomrec simulate' is a service to try programs with.
+    their recordings; 'download', 'delete' and 'archive' do that to recordings, 'timeline' draws them, 'mux'
+    puts them together, and 'report' sums them up. 'roomrec simulate' is a service to try programs with.
     """
 
 
-for _command in (demo, rooms, list_recordings, download, delete, archive, timeline, mux, simulate):
+for _command in (demo, rooms, list_recordings, download, delete, archive, timeline, mux, report, simulate):
     roomrec.add_command(_command)
 
 

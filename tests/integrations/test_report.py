@@ -1,0 +1,94 @@
+"""Reports as text: scales that can be read, and pages that stay pages whatever somebody typed."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from html import unescape
+from html.parser import HTMLParser
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from roomrec_async import MediaType, Recording, RecordingStatus
+from roomrec_async.integrations.report import report_html
+from roomrec_async.overview import Overview
+from roomrec_async.timeline import shown_text
+
+TYPED = st.text(st.characters(), max_size=40) | st.text("<>&\"'/=]-! script", max_size=40)
+CREATED = datetime(2026, 3, 1, tzinfo=UTC)
+UNITS = {"bytes": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "PB": 10**15, "EB": 10**18, "ZB": 10**21,
+         "s": 1, "min": 60, "h": 3_600}  # fmt: skip
+
+
+class _Page(HTMLParser):
+    """The elements of a page with their handlers, and the texts of those that show what was typed."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.elements: list[str] = []
+        self.handlers: list[str] = []
+        self.typed: list[str] = []
+        self._into: str | None = None
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append(tag)
+        self.handlers += [name for name, _ in attrs if name.startswith("on")]
+        if tag == "h1" or dict(attrs).get("class") in ("sid", "typed"):
+            self._into = tag
+            self.typed.append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._into = None if tag == self._into else self._into
+
+    def handle_data(self, data: str) -> None:
+        if self._into:
+            self.typed[-1] += data
+
+
+def overview_of(*given: Recording) -> Overview:
+    overview = Overview()
+    for each in given:
+        overview.add(each)
+    return overview
+
+
+def page_of(typed: str) -> str:
+    values = {"sid": typed, "room_sid": typed, "track_name": typed, "type": MediaType(typed), "date_created": CREATED}
+    hostile = Recording(**values, status=RecordingStatus(typed))
+    return report_html(overview_of(hostile, Recording(**values, status=RecordingStatus.FAILED)), title=typed)
+
+
+@given(TYPED)
+def test_whatever_was_typed_is_text(typed: str) -> None:
+    page, harmless = _Page(page_of(typed)), _Page(page_of("typed"))
+    assert page.elements == harmless.elements
+    assert page.handlers == []
+    # A parser reads a line's end as a line feed, and an empty SID is told as one that is not known.
+    assert [text.replace("\r", "\n") for text in page.typed if text != "not known"] == [
+        shown_text(typed).replace("\r", "\n") for text in page.typed if text != "not known"
+    ]
+
+
+def number(label: str) -> float:
+    """What a label on a scale says."""
+    if " " not in label:
+        return float(label.replace(",", ""))
+    return sum(float(value.replace(",", "")) * UNITS[unit] for value, unit in re.findall(r"([\d.,]+) (\w+)", label))
+
+
+@given(st.integers(1, 400), st.integers(0, 2**63 - 1) | st.integers(0, 5_000), st.integers(0, 2**31 - 1))
+def test_scales_are_round_and_reach_to_the_highest_bar(count: int, size: int, duration: int) -> None:
+    one = Recording(date_created=CREATED, type=MediaType.AUDIO, size=size, duration=duration)
+    page = report_html(overview_of(*(count * [one])), title="x")
+    panels = re.findall(r"<h3>.*?</h3>(.*?)<svg", page, re.DOTALL)
+    for panel, most in zip(panels, (count, count * size, count * duration), strict=True):
+        labels = [unescape(label) for label in re.findall(r'<span class="tick".*?>(.*?)</span>', panel)]
+        ticks = [number(label) for label in labels]
+        assert 2 <= len(ticks) <= 6
+        assert ticks[0] == 0
+        assert ticks == [step * ticks[1] for step in range(len(ticks))]
+        assert max(most, 1) <= ticks[-1] * (1 + 1e-9)
+        assert most == 0 or ticks[-2] < most * (1 + 1e-9)

@@ -1,0 +1,418 @@
+"""``roomrec report`` against a simulator on real sockets: its numbers are those of the account."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from roomrec_async.cli import app
+from roomrec_async.simulator import Simulator, faults
+
+ROOMREC = (sys.executable, "-W", "error", "-m", "roomrec_async.cli", "report")
+STATUSES = ("processing", "completed", "deleted", "failed")
+YEAR = ("--after", "2026-01-01T00:00:00Z", "--before", "2027-01-01T00:00:00Z")
+QUARTER = ("--after", "2026-02-10T12:30:00Z", "--before", "2026-05-10T06:00:00+02:00")
+UNLIMITED: dict[str, Any] = {"reads_per_second": None, "writes_per_second": None, "concurrency_limit": None}
+
+Record = dict[str, Any]
+Sums = dict[str, int]
+
+
+class Outcome(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+class Command:
+    """The command within this process, in a thread: it runs an event loop of its own."""
+
+    def __init__(self, capfd: pytest.CaptureFixture[str]) -> None:
+        self._capfd = capfd
+
+    def __call__(self, *arguments: object) -> Outcome:
+        self._capfd.readouterr()
+        with ThreadPoolExecutor(1) as pool:
+            code = pool.submit(app.run, list(map(str, arguments))).result()
+        return Outcome(code, *self._capfd.readouterr())
+
+    def numbers(self, *arguments: object) -> Record:
+        outcome = self("report", *arguments, "--json")
+        assert (outcome.code, outcome.err) == (0, "")
+        return json.loads(outcome.out)
+
+    def refuses(self, *arguments: object, code: int = 2) -> str:
+        """What it says, all of it one line, when it ends with this code and has printed nothing."""
+        outcome = self("report", *arguments)
+        assert (outcome.code, outcome.out) == (code, "")
+        (line,) = outcome.err.splitlines()
+        assert line.startswith("roomrec: ")
+        return line
+
+
+@pytest.fixture
+def roomrec(capfd: pytest.CaptureFixture[str]) -> Command:
+    return Command(capfd)
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Simulator]:
+    with Simulator(60, (0, 60), 3, **UNLIMITED) as simulator:
+        yield simulator
+
+
+@pytest.fixture(autouse=True)
+def simulator(shared: Simulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulator]:
+    for name in ("TWILIO_API_KEY", "TWILIO_API_SECRET", "COLUMNS", "FORCE_COLOR", "NO_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    point_to(shared, monkeypatch)
+    yield shared
+    shared.clear_faults()
+
+
+def point_to(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TWILIO_ACCOUNT_SID", simulator.credentials.account_sid)
+    monkeypatch.setenv("TWILIO_AUTH_TOKEN", simulator.credentials.password)
+    monkeypatch.setenv("ROOMREC_BASE_URL", simulator.base_url)
+
+
+def truth(simulator: Simulator, statuses: tuple[str, ...] = STATUSES) -> list[Record]:
+    """All that the account has, as it says itself, room by room."""
+    return [
+        record
+        for room_sid in simulator.room_sids
+        for status in statuses
+        for record in simulator.recordings(room_sid, status)
+    ]
+
+
+def within(records: list[Record], first: str, end: str) -> list[Record]:
+    return [record for record in records if first <= record["date_created"] < end]
+
+
+def sums(records: list[Record]) -> Sums:
+    return {
+        "recordings": len(records),
+        "size": sum(record["size"] or 0 for record in records),
+        "duration": sum(record["duration"] or 0 for record in records),
+    }
+
+
+def grouped(records: list[Record], key: Callable[[Record], str]) -> dict[str, list[Record]]:
+    groups: dict[str, list[Record]] = defaultdict(list)
+    for record in records:
+        groups[key(record)].append(record)
+    return groups
+
+
+def by(records: list[Record], key: Callable[[Record], str]) -> dict[str, Sums]:
+    return {name: sums(own) for name, own in grouped(records, key).items()}
+
+
+def assert_sums_up(numbers: Record, records: list[Record]) -> None:
+    assert sums(records) == {name: numbers[name] for name in ("recordings", "size", "duration")}
+    assert numbers["rooms"] == len({record["room_sid"] for record in records})
+    assert numbers["by_type"] == by(records, lambda record: record["type"])
+    assert numbers["by_status"] == by(records, lambda record: record["status"])
+    days = grouped(records, lambda record: record["date_created"][:10])
+    assert numbers["by_day"] == [
+        {"day": day, **sums(own), "by_type": by(own, lambda record: record["type"])}
+        for day, own in sorted(days.items())
+    ]
+    rooms = [{"room_sid": sid, **own} for sid, own in by(records, lambda record: record["room_sid"]).items()]
+    assert numbers["largest_rooms"] == sorted(rooms, key=lambda room: -room["size"])[:10]
+    failed = sorted((each["date_created"], each["sid"]) for each in records if each["status"] == "failed")
+    assert numbers["failed"] == len(failed)
+    assert [each["sid"] for each in numbers["latest_failures"]] == [sid for _, sid in reversed(failed)][:100]
+    assert numbers["undated"]["recordings"] == 0
+
+
+def table(page: str, name: str) -> list[list[str]]:
+    """The texts of the cells of a table's body."""
+    found = re.search(f'<table id="{name}".*?<tbody>(.*?)</tbody>', page, re.DOTALL)
+    assert found is not None
+    rows = re.findall(r"<tr.*?</tr>", found[1], re.DOTALL)
+    return [
+        [re.sub(r"<.*?>", "", cell) for cell in re.findall(r"<t[hd].*?>(.*?)</t[hd]>", row, re.DOTALL)] for row in rows
+    ]
+
+
+class TestNumbers:
+    def test_of_a_whole_year_are_those_of_the_account(self, simulator: Simulator, roomrec: Command) -> None:
+        records = truth(simulator)
+        assert {record["status"] for record in records} == {*STATUSES}
+        assert_sums_up(roomrec.numbers(*YEAR), records)
+
+    def test_of_a_window_end_before_its_end(self, simulator: Simulator, roomrec: Command) -> None:
+        records = within(truth(simulator), "2026-02-10T12:30:00Z", "2026-05-10T04:00:00Z")
+        assert 100 < len(records) < len(truth(simulator)) / 2
+        assert_sums_up(roomrec.numbers(*QUARTER), records)
+
+    def test_need_no_end(self, simulator: Simulator, roomrec: Command) -> None:
+        assert_sums_up(roomrec.numbers("--after", "2025-12-31T23:00:00-01:00"), truth(simulator))
+
+    @pytest.mark.parametrize("before", ["2026-02-10T12:30:00Z", "2026-02-10T12:30:01Z"])
+    def test_of_nothing(self, roomrec: Command, before: str) -> None:
+        assert_sums_up(roomrec.numbers("--after", "2026-02-10T12:30:00Z", "--before", before), [])
+
+    def test_of_a_busy_day(self, monkeypatch: pytest.MonkeyPatch, roomrec: Command) -> None:
+        # Lists of so many pages are cut into others.
+        with Simulator(1, 3_000, 1, **UNLIMITED) as busy:
+            point_to(busy, monkeypatch)
+            records = truth(busy)
+            assert len({record["date_created"][:10] for record in records}) <= 2
+            assert_sums_up(roomrec.numbers(*YEAR), records)
+            assert busy.stats.requests > 2 * 64
+
+    def test_what_is_deleted_meanwhile_is_counted_once(self, simulator: Simulator, roomrec: Command) -> None:
+        records = truth(simulator)
+        deleted = next(record for record in records if record["status"] == "deleted")
+        day = date.fromisoformat(deleted["date_created"][:10])
+        that_day = within(records, f"{day}", f"{day + timedelta(1)}")
+        gone = next(record for record in that_day if record["status"] == "completed")
+        # The list of the deleted ones tells of one that the other list has had, too.
+        simulator.inject(
+            faults.Replace(lambda body: body.replace(deleted["sid"].encode(), gone["sid"].encode())),
+            path_contains="/v1/Recordings",
+            times=2,
+        )
+        asked = simulator.stats.requests
+        numbers = roomrec.numbers("--after", f"{day}T00:00:00Z", "--before", f"{day + timedelta(1)}T00:00:00Z")
+        assert simulator.stats.requests == asked + 2
+        assert_sums_up(numbers, [record for record in that_day if record is not deleted])
+
+
+class TestFiles:
+    def test_a_page_has_the_numbers(self, simulator: Simulator, roomrec: Command, tmp_path: Path) -> None:
+        file, records = tmp_path / "out.html", truth(simulator)
+        outcome = roomrec("report", *QUARTER, "-o", file)
+        records = within(records, "2026-02-10T12:30:00Z", "2026-05-10T04:00:00Z")
+        failed = sorted(((r["date_created"], r["sid"]) for r in records if r["status"] == "failed"), reverse=True)
+        rooms = by(records, lambda record: record["room_sid"])
+        assert outcome[:2] == (0, "")
+        assert re.fullmatch(
+            rf"{file}: {len(records):,} recordings of {len(rooms)} rooms, [0-9.]+ [GT]B, {len(failed)} failed\n",
+            outcome.err,
+        )
+        page = file.read_text("utf-8")
+        assert "<h1>Recordings from 2026-02-10 12:30 UTC to 2026-05-10 06:00 UTC+02:00</h1>" in page
+        days = by(records, lambda record: record["date_created"][:10])
+        shown = {row[0]: int(row[4].replace(",", "")) for row in table(page, "periods")}
+        assert list(shown) == [f"{date(2026, 2, 10) + timedelta(day)}" for day in range(90)]
+        assert {day: count for day, count in shown.items() if count} == {
+            day: own["recordings"] for day, own in days.items()
+        }
+        largest = sorted(rooms, key=lambda sid: -rooms[sid]["size"])[:10]
+        assert [row[0] for row in table(page, "largest")] == largest
+        assert [row[0] for row in table(page, "failed")] == [sid for _, sid in failed]
+        assert [path.name for path in tmp_path.iterdir()] == ["out.html"]
+
+    def test_json_is_what_is_printed(self, roomrec: Command, tmp_path: Path) -> None:
+        file = tmp_path / "out.JSON"
+        assert roomrec("report", *QUARTER, "-o", file).code == 0
+        assert json.loads(file.read_text()) == roomrec.numbers(*QUARTER)
+
+    @pytest.mark.parametrize("ending", ["html", "json"])
+    def test_is_replaced_only_by_success(
+        self, simulator: Simulator, roomrec: Command, tmp_path: Path, ending: str
+    ) -> None:
+        file = tmp_path / f"out.{ending}"
+        file.write_text("of yesterday")
+        simulator.inject(faults.Respond(400), path_contains="/v1/Recordings", times=1)
+        assert "HTTP 400" in roomrec.refuses(*QUARTER, "-o", file, code=1)
+        assert (file.read_text(), len([*tmp_path.iterdir()])) == ("of yesterday", 1)
+        assert roomrec("report", *QUARTER, "-o", file).code == 0
+        assert file.read_text() != "of yesterday"
+
+    def test_refused_credentials(self, monkeypatch: pytest.MonkeyPatch, roomrec: Command, tmp_path: Path) -> None:
+        monkeypatch.setenv("TWILIO_AUTH_TOKEN", "wrong-token")
+        assert "wrong-token" not in roomrec.refuses(*QUARTER, "-o", tmp_path / "out.html", code=3)
+        assert [*tmp_path.iterdir()] == []
+
+
+class TestProcesses:
+    def test_a_terminal_sees_how_far_it_is(self, simulator: Simulator, tmp_path: Path) -> None:
+        ours, theirs = pty.openpty()
+        file = tmp_path / "out.html"
+        process = subprocess.Popen(
+            [*ROOMREC, *YEAR, "-o", str(file)],
+            stdout=theirs,
+            stderr=theirs,
+            env={**os.environ, "COLUMNS": "200", "TERM": "xterm"},
+        )
+        os.close(theirs)
+        shown = everything_from(ours)
+        assert process.wait(10) == 0
+        assert "in flight" in shown
+        assert f"{file}: {len(truth(simulator)):,} recordings of" in shown.splitlines()[-1]
+
+    def test_ctrl_c_leaves_nothing(self, simulator: Simulator, tmp_path: Path) -> None:
+        file = tmp_path / "out.html"
+        file.write_text("of yesterday")
+        asked = simulator.stats.requests
+        simulator.inject(faults.StallHeaders(60), path_contains="/v1/Recordings", times=1_000)
+        process = subprocess.Popen([*ROOMREC, *YEAR, "-o", str(file)], stderr=subprocess.PIPE, text=True)
+        while simulator.stats.requests == asked:
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 130
+        assert process.communicate()[1] == "roomrec: interrupted\n"
+        assert (file.read_text(), len([*tmp_path.iterdir()])) == ("of yesterday", 1)
+
+
+def everything_from(terminal: int) -> str:
+    shown = b""
+    while True:
+        try:
+            more = os.read(terminal, 65_536)
+        except OSError:  # what Linux says when the other end is closed
+            more = b""
+        if not more:
+            os.close(terminal)
+            return shown.decode()
+        shown += more
+
+
+@pytest.mark.parametrize("format_", ["jsonl", "parquet"])
+class TestManifests:
+    def test_of_an_archive_say_the_same_as_the_list(
+        self, monkeypatch: pytest.MonkeyPatch, roomrec: Command, tmp_path: Path, format_: str
+    ) -> None:
+        with Simulator(6, (0, 6), 14, media_size=(0, 2_000), **UNLIMITED) as simulator:
+            point_to(simulator, monkeypatch)
+            key = tmp_path / "key.pem"
+            key.write_bytes(simulator.private_key_pem)
+            options = ("--manifest", format_, "--private-key", key)
+            assert roomrec("archive", *YEAR, "-o", tmp_path / "archive", *options).code == 0
+            records = truth(simulator, ("completed",))
+        asked = simulator.stats.requests
+        assert len(records) > 5
+        assert_sums_up(roomrec.numbers("--manifest", tmp_path / "archive" / f"manifest.{format_}"), records)
+        assert simulator.stats.requests == asked
+
+    def test_so_do_the_files_of_list(
+        self, simulator: Simulator, monkeypatch: pytest.MonkeyPatch, roomrec: Command, tmp_path: Path, format_: str
+    ) -> None:
+        file = tmp_path / f"all.{format_}"
+        assert roomrec("list", *simulator.room_sids, "-o", file).code == 0
+        for name in ("TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN"):
+            monkeypatch.delenv(name)
+        numbers = roomrec.numbers("--manifest", file)
+        assert_sums_up(numbers, truth(simulator, ("processing", "completed", "failed")))
+        outcome = roomrec("report", "--manifest", file, "-o", tmp_path / "out.html")
+        assert outcome.code == 0
+        assert f"<h1>Recordings in {file}</h1>" in (tmp_path / "out.html").read_text("utf-8")
+
+    def test_of_something_else(self, roomrec: Command, tmp_path: Path, format_: str) -> None:
+        file = tmp_path / f"rooms.{format_}"
+        if format_ == "jsonl":
+            file.write_text('{"sid": "RM1", "status": "completed"}\n')
+        else:
+            pq.write_table(pa.table({"sid": ["RM1"], "status": ["completed"]}), file)
+        told = roomrec.refuses("--manifest", file, "-o", tmp_path / "out.html")
+        assert str(file) in told
+        assert "room_sid" in told
+        assert [path.name for path in tmp_path.iterdir()] == [file.name]
+
+    def test_that_are_damaged(self, roomrec: Command, tmp_path: Path, format_: str) -> None:
+        file = tmp_path / f"damaged.{format_}"
+        file.write_bytes(b"PAR1\x00\x00")
+        told = roomrec.refuses("--manifest", file, "-o", tmp_path / "out.html")
+        assert str(file) in told
+        assert [path.name for path in tmp_path.iterdir()] == [file.name]
+
+
+GOOD = {"sid": "RT1", "room_sid": "RM1", "type": "audio", "status": "completed", "date_created": None,
+        "duration": 1, "size": 1, "track_name": None}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("{", "it is no JSON"),
+        ("", "it is no JSON"),
+        ("[" * 100_000, "it is no JSON"),
+        ("[1]", "it is no JSON object"),
+        (json.dumps(GOOD | {"duration": "long"}), "duration"),
+        (json.dumps({name: value for name, value in GOOD.items() if name != "sid"}), "it has no sid, so"),
+    ],
+)  # fmt: skip
+def test_a_line_that_is_no_recording(roomrec: Command, tmp_path: Path, line: str, told: str) -> None:
+    file = tmp_path / "manifest.jsonl"
+    file.write_text(f"{json.dumps(GOOD)}\n{line}\n")
+    refusal = roomrec.refuses("--manifest", file, "--json")
+    assert f"{file}, line 2: " in refusal
+    assert told in refusal
+
+
+class TestMistakes:
+    """Each has its exit code and one clear line on stderr, and nothing is asked of the service."""
+
+    @pytest.mark.parametrize(
+        ("arguments", "told"),
+        [
+            (["-o", "out.html"], "give --after INSTANT for the whole account, or --manifest FILE"),
+            ([*QUARTER], "give either -o FILE or --json"),
+            ([*QUARTER, "-o", "out.html", "--json"], "give either -o FILE or --json"),
+            ([*QUARTER, "-o", "out.pdf"], "a report's file must end in .html or .json, not 'out.pdf'"),
+            ([*QUARTER, "-o", "no/such/folder/out.html"], "No such file or directory"),
+            (["--after", "2026-02-10", "--json"], "has no time zone"),
+            (["--after", QUARTER[3], "--before", QUARTER[1], "--json"], "ends before that"),
+            (["--manifest", "manifest.csv", "--json"], "a manifest's file must end in .jsonl or .parquet"),
+            (["--manifest", "missing.jsonl", "--json"], "does not exist"),
+            (["--manifest", "manifest.jsonl", *QUARTER[:2], "--json"], "goes with neither --after nor --before"),
+        ],
+    )
+    def test_of_usage(
+        self,
+        simulator: Simulator,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        roomrec: Command,
+        arguments: list[str],
+        told: str,
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        for name in ("manifest.csv", "manifest.jsonl"):
+            Path(name).touch()
+        asked = simulator.stats.requests
+        assert told in roomrec.refuses(*arguments)
+        assert simulator.stats.requests == asked
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["manifest.csv", "manifest.jsonl"]
+
+    @pytest.mark.parametrize(("arguments", "extra"), [(["-o", "out.html"], "html"), (["--json"], "parquet")])
+    def test_an_extra_that_is_missing(
+        self,
+        simulator: Simulator,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        roomrec: Command,
+        arguments: list[str],
+        extra: str,
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        Path("manifest.parquet").touch()
+        for module in ("jinja2", "pyarrow"):
+            monkeypatch.setitem(sys.modules, module, None)
+        for module in ("html", "report"):
+            monkeypatch.delitem(sys.modules, f"roomrec_async.integrations.{module}", raising=False)
+        source = ("--manifest", "manifest.parquet") if extra == "parquet" else QUARTER
+        assert f"pip install 'roomrec-async[{extra}]'" in roomrec.refuses(*source, *arguments)
+        assert [path.name for path in tmp_path.iterdir()] == ["manifest.parquet"]

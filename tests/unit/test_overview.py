@@ -1,0 +1,278 @@
+"""Sums over recordings: whatever the order in which they come, the numbers are those of a plain count."""
+
+from __future__ import annotations
+
+import json
+import tracemalloc
+from datetime import UTC, date, datetime, timedelta, timezone
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from roomrec_async.models import MediaType, Recording, RecordingStatus
+from roomrec_async.overview import Failed, Overview, Period, RoomSum, Sum, summed
+
+NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)
+ROOM = "RM" + "1" * 32
+
+amounts = st.none() | st.integers(0, 10**12)
+recordings = st.builds(
+    Recording,
+    sid=st.uuids().map(lambda number: f"RT{number.hex}"),
+    room_sid=st.none() | st.sampled_from([f"RM{number:032x}" for number in range(15)]),
+    type=st.none() | st.sampled_from([*MediaType, MediaType("hologram"), MediaType("other")]),
+    status=st.none() | st.sampled_from([*RecordingStatus, RecordingStatus("paused")]),
+    date_created=st.none() | st.datetimes(datetime(2025, 12, 20), datetime(2026, 1, 20), timezones=st.just(UTC)),  # noqa: DTZ001
+    size=amounts,
+    duration=st.none() | st.integers(0, 10**5),
+)
+
+
+def overview_of(*given: Recording, covers: tuple[date, date] | None = None) -> Overview:
+    overview = Overview(covers)
+    for recording in given:
+        overview.add(recording)
+    return overview
+
+
+def recording(day: int = 0, **fields: Any) -> Recording:
+    values: dict[str, Any] = {
+        "sid": "RT" + "0" * 32,
+        "room_sid": ROOM,
+        "type": MediaType.AUDIO,
+        "status": RecordingStatus.COMPLETED,
+        "date_created": NEW_YEAR + timedelta(days=day),
+        "size": 1_000,
+        "duration": 60,
+    }
+    return Recording(**values | fields)
+
+
+def counted_plainly(given: list[Recording]) -> Sum:
+    return Sum(len(given), sum(each.size or 0 for each in given), sum(each.duration or 0 for each in given))
+
+
+class TestSums:
+    @given(st.lists(recordings, max_size=40), st.randoms())
+    def test_are_those_of_a_plain_count(self, given: list[Recording], random: Random) -> None:
+        overview = overview_of(*given)
+        assert overview.all == counted_plainly(given)
+        for parts in (overview.by_type, overview.by_status):
+            assert summed(parts.values()) == overview.all
+        by_day = {day: summed(own.values()) for day, own in overview.by_day.items()}
+        assert summed([*by_day.values(), overview.undated]) == overview.all
+        assert by_day == {
+            day: counted_plainly([each for each in given if each.date_created and each.date_created.date() == day])
+            for day in {each.date_created.date() for each in given if each.date_created}
+        }
+        assert summed(period.all for period in overview.periods().each) == summed(by_day.values())
+        in_rooms = [each for each in given if each.room_sid]
+        assert summed(room.sum for room in overview.largest(15)) == counted_plainly(in_rooms)
+        assert overview.rooms == len({each.room_sid for each in in_rooms})
+        assert overview.failed == len([each for each in given if each.status == "failed"])
+
+    @given(st.lists(recordings, max_size=40, unique_by=lambda each: each.sid), st.randoms())
+    def test_are_the_same_in_any_order(self, given: list[Recording], random: Random) -> None:
+        shuffled = random.sample(given, len(given))
+        assert overview_of(*shuffled).to_dict() == overview_of(*given).to_dict()
+
+    def test_of_nothing(self) -> None:
+        overview = Overview()
+        assert (overview.all, overview.rooms, overview.failed, overview.bounds) == (Sum(), 0, 0, None)
+        assert (overview.by_type, overview.by_status, overview.by_day, overview.largest()) == ({}, {}, {}, [])
+        assert (overview.periods().unit, overview.periods().each) == ("day", ())
+
+    @pytest.mark.parametrize("size", [None, -1, 2**63])
+    @pytest.mark.parametrize("duration", [None, -1, 2**31])
+    def test_what_is_not_known_adds_nothing(self, size: int | None, duration: int | None) -> None:
+        processing = recording(status=RecordingStatus.PROCESSING, size=size, duration=duration)
+        overview = overview_of(processing, recording())
+        assert overview.all == Sum(2, 1_000, 60)
+        assert overview.by_status["processing"] == Sum(1)
+
+    def test_types_and_statuses_are_in_the_order_of_the_reference(self) -> None:
+        overview = overview_of(
+            recording(type=None, status=None),
+            recording(type=MediaType("hologram"), status=RecordingStatus("paused")),
+            recording(type=MediaType("smell"), status=RecordingStatus("lost")),
+            *(recording(type=kind) for kind in reversed(MediaType)),
+            *(recording(status=status) for status in reversed(RecordingStatus)),
+        )
+        assert {kind: own.recordings for kind, own in overview.by_type.items()} == {
+            "audio": 5, "video": 1, "data": 1, "other": 2, "unknown": 1,
+        }  # fmt: skip
+        assert [*overview.by_type] == ["audio", "video", "data", "other", "unknown"]
+        assert {status: own.recordings for status, own in overview.by_status.items()} == {
+            "processing": 1, "completed": 4, "deleted": 1, "failed": 1, "other": 2, "unknown": 1,
+        }  # fmt: skip
+        assert [*overview.by_status] == ["processing", "completed", "deleted", "failed", "other", "unknown"]
+
+
+class TestDays:
+    @pytest.mark.parametrize(
+        ("created", "day"),
+        [
+            (datetime(2026, 3, 1, tzinfo=UTC), date(2026, 3, 1)),
+            (datetime(2026, 2, 28, 23, 59, 59, 999_999, tzinfo=UTC), date(2026, 2, 28)),
+            (datetime(2026, 3, 1, 1, 30, tzinfo=timezone(timedelta(hours=2))), date(2026, 2, 28)),
+            (datetime(2026, 2, 28, 20, tzinfo=timezone(-timedelta(hours=5))), date(2026, 3, 1)),
+        ],
+    )
+    def test_are_those_of_utc(self, created: datetime, day: date) -> None:
+        assert overview_of(recording(date_created=created)).by_day == {day: {"audio": Sum(1, 1_000, 60)}}
+
+    @pytest.mark.parametrize(
+        "created",
+        [
+            None,
+            datetime.min.replace(tzinfo=timezone(timedelta(hours=2))),
+            datetime.max.replace(tzinfo=timezone(-timedelta(hours=2))),
+        ],
+    )
+    def test_what_has_none_is_counted_all_the_same(self, created: datetime | None) -> None:
+        overview = overview_of(recording(date_created=created), recording())
+        assert (overview.undated, overview.all.recordings) == (Sum(1, 1_000, 60), 2)
+        assert [*overview.by_day] == [date(2026, 1, 1)]
+
+
+class TestPeriods:
+    def test_have_no_gaps(self) -> None:
+        periods = overview_of(recording(3), recording(0), recording(0, type=MediaType.VIDEO)).periods()
+        assert periods.unit == "day"
+        assert periods.each == (
+            Period(date(2026, 1, 1), {"audio": Sum(1, 1_000, 60), "video": Sum(1, 1_000, 60)}),
+            Period(date(2026, 1, 2), {}),
+            Period(date(2026, 1, 3), {}),
+            Period(date(2026, 1, 4), {"audio": Sum(1, 1_000, 60)}),
+        )
+
+    @pytest.mark.parametrize(
+        ("last", "unit", "count", "first", "second"),
+        [
+            (0, "day", 1, "2026-01-01", None),
+            (91, "day", 92, "2026-01-01", "2026-01-02"),
+            (92, "week", 14, "2025-12-29", "2026-01-05"),
+            (365, "week", 53, "2025-12-29", "2026-01-05"),
+            (3 * 365, "month", 36, "2026-01-01", "2026-02-01"),
+            (20 * 365, "year", 20, "2026-01-01", "2027-01-01"),
+            (300 * 365, "century", 4, "2000-01-01", "2100-01-01"),
+        ],
+    )
+    def test_are_so_few_that_they_can_be_seen(
+        self, last: int, unit: str, count: int, first: str, second: str | None
+    ) -> None:
+        periods = overview_of(recording(0), recording(last)).periods()
+        assert (periods.unit, len(periods.each)) == (unit, count)
+        assert [period.start.isoformat() for period in periods.each[:2]] == [each for each in (first, second) if each]
+
+    @given(st.lists(st.dates(), min_size=1, max_size=20))
+    def test_each_day_is_in_one(self, days: list[date]) -> None:
+        created = [datetime(day.year, day.month, day.day, 12, tzinfo=UTC) for day in days]
+        periods = overview_of(*(recording(date_created=each) for each in created)).periods()
+        starts = [period.start for period in periods.each]
+        assert len(starts) <= 100
+        assert starts == sorted(set(starts))
+        assert starts[0] <= min(days)
+        assert [period.all.recordings for period in periods.each] == [
+            len([day for day in days if start <= day and (after is None or day < after)])
+            for start, after in zip(starts, [*starts[1:], None], strict=True)
+        ]
+
+    def test_cover_what_was_asked_for(self) -> None:
+        covers = (date(2025, 12, 30), date(2026, 1, 5))
+        overview = overview_of(recording(0), covers=covers)
+        assert overview.bounds == covers
+        assert [period.all.recordings for period in overview.periods().each] == [0, 0, 1, 0, 0, 0, 0]
+        assert len(Overview(covers).periods().each) == 7
+
+
+class TestLargest:
+    def test_is_by_bytes(self) -> None:
+        sizes = {1: 10, 2: 30, 3: 20}
+        overview = overview_of(
+            *(recording(room_sid=f"RM{room}", size=size) for room, size in sizes.items()),
+            recording(room_sid="RM1", size=15),
+            recording(room_sid=None, size=1_000),
+        )
+        assert overview.largest(2) == [RoomSum("RM2", Sum(1, 30, 60)), RoomSum("RM1", Sum(2, 25, 120))]
+
+    def test_are_ten(self) -> None:
+        overview = overview_of(*(recording(room_sid=f"RM{room:02}", size=room) for room in range(30)))
+        assert [room.room_sid for room in overview.largest()] == [f"RM{room:02}" for room in range(29, 19, -1)]
+
+
+class TestFailures:
+    def test_say_which(self) -> None:
+        failed = recording(status=RecordingStatus.FAILED, size=None, duration=None, track_name="camera")
+        assert overview_of(recording(), failed).failures == [Failed(failed.sid, ROOM, "audio", "camera", NEW_YEAR)]
+
+    def test_the_latest_are_kept_and_all_are_counted(self) -> None:
+        numbers = Random(1).sample(range(1_000), 1_000)
+        overview = overview_of(
+            *(recording(number, status=RecordingStatus.FAILED, sid=f"RT{number:03}") for number in numbers)
+        )
+        assert overview.failed == 1_000
+        assert [failed.sid for failed in overview.failures] == [f"RT{number:03}" for number in range(999, 899, -1)]
+
+    def test_without_anything_that_tells_them_apart(self) -> None:
+        nothing = Recording(status=RecordingStatus.FAILED)
+        overview = overview_of(*(200 * [nothing]))
+        assert (overview.failed, len(overview.failures)) == (200, 100)
+        assert overview.failures[0] == Failed(None, None, "unknown", None, None)
+
+
+def test_the_numbers_as_json() -> None:
+    failed = recording(1, sid="RT1", room_sid="RM2", status=RecordingStatus.FAILED, size=None, track_name="x")
+    undated = recording(date_created=None, type=None, size=5, duration=1)
+    one = {"recordings": 1, "size": 1_000, "duration": 60}
+    assert json.loads(json.dumps(overview_of(recording(), failed, undated).to_dict())) == {
+        "recordings": 3,
+        "size": 1_005,
+        "duration": 121,
+        "rooms": 2,
+        "by_type": {
+            "audio": {"recordings": 2, "size": 1_000, "duration": 120},
+            "unknown": {"recordings": 1, "size": 5, "duration": 1},
+        },
+        "by_status": {
+            "completed": {"recordings": 2, "size": 1_005, "duration": 61},
+            "failed": {"recordings": 1, "size": 0, "duration": 60},
+        },
+        "by_day": [
+            {"day": "2026-01-01", **one, "by_type": {"audio": one}},
+            {"day": "2026-01-02", **one, "size": 0, "by_type": {"audio": one | {"size": 0}}},
+        ],
+        "undated": {"recordings": 1, "size": 5, "duration": 1},
+        "largest_rooms": [
+            {"room_sid": ROOM, "recordings": 2, "size": 1_005, "duration": 61},
+            {"room_sid": "RM2", "recordings": 1, "size": 0, "duration": 60},
+        ],
+        "failed": 1,
+        "latest_failures": [
+            {"sid": "RT1", "room_sid": "RM2", "type": "audio", "track_name": "x",
+             "date_created": "2026-01-02T00:00:00+00:00"},
+        ],
+    }  # fmt: skip
+
+
+def test_the_memory_grows_with_rooms_only() -> None:
+    def held(count: int, rooms: int) -> int:
+        tracemalloc.start()
+        overview = overview_of(
+            *(
+                recording(number % 300, sid=f"RT{number:032x}", room_sid=f"RM{number % rooms:032x}",
+                          status=RecordingStatus.FAILED)
+                for number in range(count)
+            )
+        )  # fmt: skip
+        size, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert overview.all.recordings == count
+        return size
+
+    few = held(2_000, 100)
+    assert held(10_000, 100) < 1.2 * few
+    assert (held(10_000, 5_100) - few) / 5_000 < 400
