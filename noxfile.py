@@ -14,6 +14,7 @@ import nox
 PYTHONS = ["3.11", "3.12", "3.13"]
 BOUNDED = ["cli", "crypto", "html", "otel", "parquet", "redis", "stores"]
 PYPROJECT = nox.project.load_toml("pyproject.toml")
+SUITES = [*PYPROJECT["tool"]["pytest"]["ini_options"]["testpaths"], "tests/cli"]
 
 nox.needs_version = ">=2025.5.1"
 nox.options.default_venv_backend = "uv|virtualenv"
@@ -49,6 +50,13 @@ def tests(session: nox.Session) -> None:
     """Run the tests against the installed wheel; a warning or a leaked resource is a failure."""
     _install_wheel(session)
     session.run("pytest", *session.posargs)
+
+
+@nox.session
+def cli(session: nox.Session) -> None:
+    """Run the command line: in processes of its own, on terminals, with pipes and signals."""
+    _install_wheel(session)
+    session.run("pytest", "tests/cli", *session.posargs)
 
 
 @nox.session
@@ -114,7 +122,7 @@ def lower_bounds(session: nox.Session) -> None:
     # An SDK works with the API of its own version.
     declared += [requirement for requirement in _group("test") if requirement.startswith("opentelemetry-sdk")]
     session.install(*(requirement.replace(">=", "==") for requirement in declared))
-    session.run("pytest", *session.posargs)
+    session.run("pytest", *SUITES, *session.posargs)
 
 
 @nox.session
@@ -122,7 +130,7 @@ def coverage(session: nox.Session) -> None:
     """Measure the branches that the tests take, and print what they do not."""
     _install_wheel(session)
     session.run("coverage", "erase")
-    session.run("coverage", "run", str(Path(session.bin) / "pytest"), *session.posargs)
+    session.run("coverage", "run", str(Path(session.bin) / "pytest"), *SUITES, *session.posargs)
     session.run("coverage", "combine", "--quiet")
     session.run("coverage", "report")
 
