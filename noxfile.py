@@ -75,6 +75,13 @@ def browser(session: nox.Session) -> None:
 
 
 @nox.session
+def cluster(session: nox.Session) -> None:
+    """Let a real Dask cluster of processes work, and kill its workers."""
+    _install_wheel(session)
+    session.run("pytest", "tests/cluster", *session.posargs)
+
+
+@nox.session
 def fleet(session: nox.Session) -> None:
     """Let several processes share a limit through a real Redis (Debian: redis-server), and take it away from them."""
     _install_wheel(session)
@@ -189,7 +196,7 @@ def build(session: nox.Session) -> None:
 def lock(session: nox.Session) -> None:
     """Resolve what development needs anew, with hashes: ``requirements.lock``."""
     session.install("uv>=0.9")
-    groups = [f"--group={name}" for name in ("test", "lint", "types", "bench")]
+    groups = [f"--group={name}" for name in PYPROJECT["dependency-groups"]]
     index = "--default-index=https://pypi.org/simple"
     options = ["--all-extras", *groups, "--universal", "--python-version=3.11", "--generate-hashes", index]
     quiet = ["--no-header", "--no-emit-index-url", "--no-emit-find-links", "--quiet"]

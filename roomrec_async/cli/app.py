@@ -15,6 +15,7 @@ from roomrec_async._version import __version__
 from roomrec_async.errors import AuthenticationError, ConfigurationError, InvalidArgumentError, RoomRecError
 
 from .archive import archive
+from .cluster import check_command, dask_option
 from .delete import delete
 from .demo import demo
 from .download import download
@@ -62,13 +63,16 @@ class _Roomrec(click.Group):
 
 @click.group(cls=_Roomrec, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="roomrec")
-def roomrec() -> None:
+@dask_option
+@click.pass_context
+def roomrec(ctx: click.Context, dask: str | None) -> None:
     """Recordings of video rooms (Twilio Video REST API).
 
     'roomrec demo' shows what it does and needs no account. 'roomrec rooms' and 'roomrec list' list your rooms and
     their recordings; 'download', 'delete' and 'archive' do that to recordings, 'timeline' draws them, 'mux'
     puts them together, and 'report' sums them up. 'roomrec simulate' is a service to try programs with.
     """
+    check_command(ctx.invoked_subcommand, dask)
 
 
 for _command in (demo, rooms, list_recordings, download, delete, archive, timeline, mux, report, simulate):

@@ -13,11 +13,11 @@ import attrs
 import click
 
 from roomrec_async.archive import ArchiveProgress, ArchiveReport
-from roomrec_async.client import RecordingsClient
-from roomrec_async.media import Decryption, Destination
+from roomrec_async.media import Destination
 from roomrec_async.scan import DateWindow
 from roomrec_async.tables import TableFormat
 
+from .cluster import archive_on_cluster, cluster_asked_for
 from .connecting import (
     base_url_option,
     client_from,
@@ -38,6 +38,7 @@ _EXAMPLES: Final = """\b
 Examples:
   roomrec archive --after 2026-03-01T00:00:00Z --before 2026-04-01T00:00:00Z -o archive/
   roomrec archive --from-file rooms.txt -o s3://bucket/rooms --ledger rooms.sqlite3 --delete
+  roomrec --dask tls://scheduler:8786 archive --from-file rooms.txt -o /shared/archive
 """
 
 
@@ -56,8 +57,9 @@ Examples:
 @click.option(
     "--ledger",
     metavar="FILE",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="The SQLite file that says what is done; needed with an object store. By default it is in the directory.",
+    type=click.Path(path_type=Path),
+    help="The SQLite file that says what is done; needed with an object store. By default it is in the directory. With "
+    "'roomrec --dask', a directory, for one of each shard.",
 )
 @click.option(
     "--manifest",
@@ -96,16 +98,27 @@ def archive(
         raise click.UsageError("give either rooms, or --after and --before for the whole account")
     if not by_room and after is None:
         raise click.UsageError("nothing to archive: give rooms, or --after INSTANT for the whole account")
+    address = cluster_asked_for()
+    _check_place(ledger, after, on_cluster=address is not None)
     archiving = _Archiving(
         source=RoomSources(rooms, files) if after is None else DateWindow(after, before),
         destination=destination_from(output),
         delete=delete,
-        decryption=decryption_from(private_key),
+        private_key=private_key,
         ledger=ledger,
         manifest=manifest,
         downloads=downloads,
+        base_url=base_url,
     )
-    return asyncio.run(archiving.run(client_from(base_url)))
+    return asyncio.run(archiving.run(address))
+
+
+def _check_place(ledger: Path | None, after: datetime | None, *, on_cluster: bool) -> None:
+    if on_cluster and after is not None:
+        raise click.UsageError("--dask goes with rooms, not with --after and --before: list the rooms first")
+    if ledger is not None and ledger.exists() and ledger.is_dir() is not on_cluster:
+        what = "a file, and with --dask it must be a directory" if on_cluster else "a directory, and it must be a file"
+        raise click.UsageError(f"--ledger {str(ledger)!r} is {what}")
 
 
 @attrs.frozen
@@ -115,33 +128,49 @@ class _Archiving:
     source: RoomSources | DateWindow
     destination: Path | Destination
     delete: bool
-    decryption: Decryption | None
+    private_key: Path | None
     ledger: Path | None
     manifest: tuple[TableFormat, ...]
     downloads: int
+    base_url: str
     progress: ArchiveProgress = attrs.field(factory=ArchiveProgress)
     failures: Failures = attrs.field(factory=Failures)
 
-    async def run(self, client: RecordingsClient) -> int:
-        """Archive everything. The result is the exit code."""
+    async def run(self, cluster: str | None) -> int:
+        """Archive everything, here or on the cluster at this address. The result is the exit code."""
         with transfers_shown(self.failures.console, self._amounts, self._told):
-            async with client:
-                report = await self._archive(client)
+            async with aclosing(self._room_sids()) as room_sids:
+                report = await (self._archive(room_sids) if cluster is None else self._archive_on(cluster, room_sids))
         self._tell(report)
         return 1 if report.failed else self.failures.exit_code
 
-    async def _archive(self, client: RecordingsClient) -> ArchiveReport:
-        async with aclosing(self._room_sids()) as room_sids:
+    async def _archive(self, room_sids: AsyncGenerator[str, None]) -> ArchiveReport:
+        decryption = decryption_from(self.private_key)
+        async with client_from(self.base_url) as client:
             return await client.archive(
                 self.source if isinstance(self.source, DateWindow) else room_sids,
                 self.destination,
                 delete=self.delete,
-                decryption=self.decryption,
+                decryption=decryption,
                 ledger=self.ledger,
                 manifest=self.manifest,
                 downloads=self.downloads,
                 progress=self.progress,
             )
+
+    async def _archive_on(self, cluster: str, room_sids: AsyncGenerator[str, None]) -> ArchiveReport:
+        return await archive_on_cluster(
+            cluster,
+            self.base_url,
+            room_sids,
+            self.destination,
+            delete=self.delete,
+            private_key=self.private_key,
+            ledgers=self.ledger,
+            manifest=self.manifest,
+            downloads=self.downloads,
+            progress=self.progress,
+        )
 
     async def _room_sids(self) -> AsyncGenerator[str, None]:
         if isinstance(self.source, RoomSources):

@@ -26,6 +26,7 @@ from roomrec_async.tables import format_of, open_table, recording_columns
 from roomrec_async.tasks import from_thread
 
 from .blocking import LineWriter
+from .cluster import Exporting, cluster_asked_for
 from .connecting import base_url_option, client_from, files_option, rooms_argument, window_options
 from .failures import Failures
 from .inputs import RoomSources
@@ -34,6 +35,7 @@ from .rendering import Table, counted, length_told, pace_told, plain, progress_s
 Recordings: TypeAlias = AsyncGenerator[Recording, None]
 
 _ROWS_AT_ONCE: Final = 1_000
+_ENDINGS: Final = (".jsonl", ".csv", ".parquet")
 
 _EXAMPLES: Final = """\b
 Examples:
@@ -41,6 +43,7 @@ Examples:
   roomrec list --from-file rooms.txt --status completed --after 2026-03-01T00:00:00Z
   roomrec list - < rooms.txt | jq -r .sid
   roomrec list --from-file rooms.txt -o recordings.parquet
+  roomrec --dask tls://scheduler:8786 list --from-file rooms.txt -o /shared/recordings
 """
 
 
@@ -74,9 +77,10 @@ Examples:
 @click.option(
     "-o",
     "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Write a file instead: .jsonl, .csv or .parquet. It takes its place at the end, even if rooms failed.",
+    help="Write a file instead: .jsonl, .csv or .parquet. It takes its place at the end, even if rooms failed. With "
+    "'roomrec --dask', a directory, for Parquet files that the cluster writes.",
 )
 @click.option(
     "--progress/--no-progress",
@@ -120,8 +124,10 @@ def list_recordings(
     )
     if output is not None and as_json is not None:
         raise click.UsageError("--output goes with neither --json nor --table: the file's ending says what it is")
+    if (address := cluster_asked_for()) is not None:
+        return _exported(address, base_url, RoomSources(rooms, files), options, timeout, output, progress)
     if output is not None:
-        format_of(output)
+        _check_file(output)
     tabular = output is None and (sys.stdout.isatty() if as_json is None else not as_json)
     goes_to_file = output is not None or _stdout_goes_to_file()
     listing = _Listing(
@@ -131,6 +137,37 @@ def list_recordings(
         with_progress=not tabular and (goes_to_file if progress is None else progress),
     )
     return asyncio.run(listing.run(client_from(base_url, timeout), options))
+
+
+def _exported(
+    address: str,
+    base_url: str,
+    sources: RoomSources,
+    options: RoomOptions,
+    timeout: float | None,
+    output: Path | None,
+    progress: bool | None,
+) -> int:
+    """List on a cluster. The result is the exit code."""
+    if output is None:
+        raise click.UsageError("--dask needs --output DIRECTORY, which the workers write Parquet files to")
+    if output.suffix.lower() in _ENDINGS:
+        raise click.UsageError(f"with --dask, --output is a directory, not a file such as {output.name!r}")
+    exporting = Exporting(
+        address=address,
+        base_url=base_url,
+        sources=sources,
+        options=RoomOptions(**options, timeout=timeout),
+        directory=output,
+        with_progress=progress is not False,
+    )
+    return asyncio.run(exporting.run())
+
+
+def _check_file(output: Path) -> None:
+    if output.is_dir():
+        raise click.UsageError(f"--output must be a file, and {str(output)!r} is a directory")
+    format_of(output)
 
 
 def _stdout_goes_to_file() -> bool:
