@@ -13,7 +13,7 @@ import attrs
 
 from . import fanout, scan
 from .bounds import Bounds
-from .codec import DecodedPage, decode_account_recordings, decode_recording, decode_recordings, decode_rooms
+from .codec import DecodedPage, RawBody, decode_account_recordings, decode_recording, decode_recordings, decode_rooms
 from .credentials import Credentials
 from .downloads import Download, DownloadOperation, OnBytes
 from .endpoints import DEFAULT_BASE_URL
@@ -527,7 +527,7 @@ class RecordingsClient:
         name: OperationName,
         path: str,
         parameters: Parameters,
-        decode: Callable[[bytes], DecodedPage[Model]],
+        decode: Callable[[RawBody], DecodedPage[Model]],
         limit: int | None,
         resume: str | None,
         timeout: Timeout | float | None,

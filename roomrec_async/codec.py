@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import cache
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final, Generic, TypeVar, cast, get_origin
+from typing import TYPE_CHECKING, Final, Generic, TypeAlias, TypeVar, cast, get_origin
 
 import attrs
 import msgspec
@@ -27,7 +27,11 @@ if TYPE_CHECKING:
 Model = TypeVar("Model", Recording, Room)
 _Attrs = TypeVar("_Attrs", Recording, Room, PageMeta)
 
+RawBody: TypeAlias = bytes | bytearray
+"""The body of a response: a buffer that grew while it was read, or any bytes."""
+
 _MESSAGE_AT_MOST = 300
+_BEGINNING = 200
 _READ_OF_AN_ERROR = 4096
 # An HTML page's title, or an object store's message.
 _TITLE = re.compile(r"<(?:title|Message)\b[^>]*>(.*?)</(?:title|Message)", re.IGNORECASE | re.DOTALL)
@@ -42,7 +46,7 @@ class ErrorBody:
     more_info: str | None = None
 
 
-@attrs.frozen
+@attrs.define
 class DecodedPage(Generic[Model]):
     """One page of a list.
 
@@ -78,7 +82,7 @@ _strict_rooms: Final = msgspec.json.Decoder(_RoomsBody)
 _STRICT_REFUSALS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError)
 
 
-def decode_recordings(body: bytes) -> DecodedPage[Recording]:
+def decode_recordings(body: RawBody) -> DecodedPage[Recording]:
     """A page of ``GET /v1/Rooms/{RoomSid}/Recordings``.
 
     Raises:
@@ -92,7 +96,7 @@ def decode_recordings(body: bytes) -> DecodedPage[Recording]:
     return DecodedPage(page.recordings, page.meta)
 
 
-def decode_account_recordings(body: bytes) -> DecodedPage[Recording]:
+def decode_account_recordings(body: RawBody) -> DecodedPage[Recording]:
     """A page of ``GET /v1/Recordings``; otherwise as :func:`decode_recordings`.
 
     Its records may lack ``room_sid``, and have it among their ``grouping_sids``: it is put where the others have it.
@@ -101,7 +105,7 @@ def decode_account_recordings(body: bytes) -> DecodedPage[Recording]:
     return attrs.evolve(page, items=[_with_room_sid(recording) for recording in page.items])
 
 
-def decode_recording(body: bytes, sid: str) -> Recording:
+def decode_recording(body: RawBody, sid: str) -> Recording:
     """One recording: ``GET /v1/Rooms/{RoomSid}/Recordings/{Sid}``.
 
     Raises:
@@ -112,11 +116,11 @@ def decode_recording(body: bytes, sid: str) -> Recording:
     except _STRICT_REFUSALS:
         recording = from_dict(Recording, decode_raw(body))
     if recording.sid is None or recording.sid.lower() != sid.lower():
-        raise DecodeError(f"the body is not the recording that was asked for; it begins {shown(body)}")
+        raise DecodeError(f"the body is not the recording that was asked for; it begins {_beginning(body)}")
     return recording
 
 
-def decode_media_location(body: bytes) -> str | None:
+def decode_media_location(body: RawBody) -> str | None:
     """Where ``Media`` says that the media are, if its body says it: ``{"redirect_to": URL}``."""
     try:
         return _strict_media.decode(body).redirect_to
@@ -124,7 +128,7 @@ def decode_media_location(body: bytes) -> str | None:
         return None
 
 
-def decode_rooms(body: bytes) -> DecodedPage[Room]:
+def decode_rooms(body: RawBody) -> DecodedPage[Room]:
     """A page of ``GET /v1/Rooms``; otherwise as :func:`decode_recordings`."""
     try:
         page = _strict_rooms.decode(body)
@@ -133,7 +137,7 @@ def decode_rooms(body: bytes) -> DecodedPage[Room]:
     return DecodedPage(page.rooms, page.meta)
 
 
-def decode_raw(body: bytes) -> dict[str, object]:
+def decode_raw(body: RawBody) -> dict[str, object]:
     """The body of a response as JSON objects, whatever fields they have.
 
     Raises:
@@ -143,13 +147,13 @@ def decode_raw(body: bytes) -> dict[str, object]:
         # The standard library's parser, because it is the most tolerant one: byte order marks, NaN, huge numbers.
         raw = json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise DecodeError(f"the body is not JSON ({error}); it begins {shown(body)}") from None
+        raise DecodeError(f"the body is not JSON ({error}); it begins {_beginning(body)}") from None
     if not isinstance(raw, dict):
-        raise DecodeError(f"the body is {_json_type(raw)} where an object should be; it begins {shown(body)}")
+        raise DecodeError(f"the body is {_json_type(raw)} where an object should be; it begins {_beginning(body)}")
     return raw
 
 
-def decode_error(status: int, body: bytes) -> ErrorBody:
+def decode_error(status: int, body: RawBody) -> ErrorBody:
     """What an error says, from a body in either JSON form, an HTML page, plain text, or nothing at all."""
     try:
         fields = decode_raw(body)
@@ -188,10 +192,10 @@ def from_dict(cls: type[_Attrs], data: Mapping[str, object]) -> _Attrs:
         raise DecodeError(str(_innermost(error)), field=_field_of(error)) from None
 
 
-def _decode_leniently(body: bytes, key: str, cls: type[Model]) -> DecodedPage[Model]:
+def _decode_leniently(body: RawBody, key: str, cls: type[Model]) -> DecodedPage[Model]:
     raw = decode_raw(body)
     if key not in raw:
-        raise DecodeError(f"the body has no {key!r}; it begins {shown(body)}")
+        raise DecodeError(f"the body has no {key!r}; it begins {_beginning(body)}")
     records = [] if raw[key] is None else raw[key]
     if not isinstance(records, list):
         raise DecodeError(f"{key!r} is {_json_type(records)} where a list should be")
@@ -234,7 +238,11 @@ def _with_room_sid(recording: Recording) -> Recording:
     return attrs.evolve(recording, room_sid=room_sid)
 
 
-def _page_title(body: bytes) -> str:
+def _beginning(body: RawBody) -> str:
+    return shown(bytes(body[:_BEGINNING]))
+
+
+def _page_title(body: RawBody) -> str:
     text = body[:_READ_OF_AN_ERROR].decode(errors="replace")
     title = _TITLE.search(text)
     return title.group(1) if title else text

@@ -127,39 +127,41 @@ class Recording:
 
     Every field is None where the service sent null or nothing. Dates are aware. The values of the two maps are what
     the service sent; the reference does not type them.
+
+    The fields are in the order of the reference's example: the decoder looks for each one behind the one before.
     """
 
     sid: str | None = None
     """The recording's own SID, ``RT`` and 32 hexadecimal digits."""
-    account_sid: str | None = None
+    url: str | None = None
+    """The absolute URL of this resource."""
+    size: int | None = None
+    """Bytes."""
+    type: MediaType | None = None
+    codec: Codec | None = None
+    links: Mapping[str, object] | None = attrs.field(default=None, hash=False)
+    """The URLs of related resources: ``media``."""
+    offset: int | None = None
+    """Milliseconds from an instant common to all rooms to the start of this track: what puts tracks in sync."""
+    status: RecordingStatus | None = None
+    duration: int | None = None
+    """Whole seconds; 1 for anything shorter."""
     room_sid: str | None = None
     source_sid: str | None = None
     """The SID of the track that was recorded, ``MT`` and 32 hexadecimal digits."""
-    status: RecordingStatus | None = None
-    type: MediaType | None = None
-    codec: Codec | None = None
-    container_format: ContainerFormat | None = None
     track_name: str | None = None
     """What the participant's program named the track; the source SID where it named nothing. Untrusted text."""
-    size: int | None = None
-    """Bytes."""
-    duration: int | None = None
-    """Whole seconds; 1 for anything shorter."""
-    offset: int | None = None
-    """Milliseconds from an instant common to all rooms to the start of this track: what puts tracks in sync."""
+    account_sid: str | None = None
     date_created: AwareDatetime | None = None
-    date_updated: AwareDatetime | None = None
     date_deleted: AwareDatetime | None = None
-    url: str | None = None
-    """The absolute URL of this resource."""
-    media_external_location: str | None = None
-    """Where the media are, when the account stores them in a bucket of its own."""
-    encryption_key: str | None = None
-    """The name of the public key that the media were encrypted with."""
+    date_updated: AwareDatetime | None = None
     grouping_sids: Mapping[str, object] | None = attrs.field(default=None, hash=False)
     """The SIDs that this recording belongs to: ``room_sid`` and ``participant_sid``."""
-    links: Mapping[str, object] | None = attrs.field(default=None, hash=False)
-    """The URLs of related resources: ``media``."""
+    encryption_key: str | None = None
+    """The name of the public key that the media were encrypted with."""
+    container_format: ContainerFormat | None = None
+    media_external_location: str | None = None
+    """Where the media are, when the account stores them in a bucket of its own."""
 
     @property
     def participant_sid(self) -> str | None:
