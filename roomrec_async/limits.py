@@ -223,7 +223,7 @@ class _LocalPermit:
 
     def admitted(self) -> None:
         """The service took the request on, whatever it answered."""
-        self._limiter._concurrency.succeeded(self._limiter.in_flight)
+        self._limiter._concurrency.succeeded(self._limiter._in_flight)
 
     def refused(self) -> None:
         """The service refused the request with 429."""

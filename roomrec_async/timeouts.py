@@ -21,7 +21,8 @@ class Timeout:
             operation is one page when a list is iterated, and the whole list for ``to_list()``, ``first()`` and each
             room of many.
         connect: to establish a connection.
-        read: between two pieces of a response.
+        read: until the response begins, and between two pieces of it. With an aiohttp session of the caller's own,
+            its beginning may take ``connect`` longer.
 
     Raises:
         InvalidArgumentError: a value is not positive.
@@ -37,9 +38,18 @@ class Timeout:
             number = isinstance(value, (int, float)) and not isinstance(value, bool)
             if value is not None and not (number and 0 < value <= sys.float_info.max):
                 raise InvalidArgumentError(f"timeout: {name} must be a positive number of seconds, not {shown(value)}")
-        # Made once, and not for each request. Its own total is None: the deadline holds for all tries together.
-        of_aiohttp = aiohttp.ClientTimeout(total=None, sock_connect=self.connect, sock_read=self.read)
-        object.__setattr__(self, "_of_aiohttp", of_aiohttp)
+        # Made once, and not for each request. Only the time of connecting is left to aiohttp.
+        object.__setattr__(self, "_of_aiohttp", aiohttp.ClientTimeout(total=None, sock_connect=self.connect))
+
+    @property
+    def reading(self) -> float:
+        """Seconds until more of a response must be there; infinity for no bound."""
+        return math.inf if self.read is None else self.read
+
+    @property
+    def connecting(self) -> float:
+        """Seconds until there must be a connection; infinity for no bound."""
+        return math.inf if self.connect is None else self.connect
 
     @classmethod
     def of(cls, value: Timeout | float | None, default: Timeout) -> Timeout:
@@ -54,7 +64,7 @@ class Timeout:
         return Deadline(self, at)
 
 
-@attrs.frozen
+@attrs.define
 class Deadline:
     """When an operation must be over, in the time of the event loop."""
 

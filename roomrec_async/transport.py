@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import random
 import sys
 import warnings
@@ -16,12 +15,15 @@ from typing import Final, Literal, TypeAlias
 
 import aiohttp
 import attrs
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.tracing import Trace
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from ._version import __version__
+from .alarms import Alarm, Alarms
 from .bounds import Bounds
-from .codec import decode_error
+from .codec import RawBody, decode_error
 from .credentials import Credentials
 from .endpoints import base_url_checked, proxy_checked
 from .errors import (
@@ -43,6 +45,9 @@ from .timeouts import Deadline, Timeout
 _UNCOMPRESSED: Final = {"Accept-Encoding": "identity"}
 # Bytes that may arrive before the reader has taken the ones before: less of it costs speed.
 _READ_AHEAD: Final = 2**20
+_READ_AHEAD_OF_A_PAGE: Final = 2**18
+# What a response announces is believed up to this many bytes, which is more than any page has.
+_RESERVED_AT_MOST: Final = 2**22
 # Bytes that are handled at once, which fit into a processor's cache, and the seconds after which fewer are.
 _BATCH: Final = 2**18
 _BATCH_SECONDS: Final = 0.5
@@ -54,13 +59,13 @@ USER_AGENT: Final = (
 )
 
 
-@attrs.frozen
+@attrs.define
 class Response:
     """A response that is a success."""
 
     url: URL
     status: int
-    body: bytes
+    body: RawBody
     headers: CIMultiDictProxy[str]
 
 
@@ -114,6 +119,7 @@ class Transport:
         self._trace_configs = list(trace_configs)
         self._proxy = proxy_checked(proxy)
         self._bounds = bounds
+        self._alarms = Alarms()
 
     async def get(self, path: str, query: str, deadline: Deadline, operation: Operation) -> Response:
         """GET a path below the base URL, with as many tries as the settings and the deadline allow.
@@ -137,13 +143,13 @@ class Transport:
         return URL(f"{self.base_url}{path}?{query}" if query else f"{self.base_url}{path}", encoded=True)
 
     async def _request(self, request: _Request, deadline: Deadline) -> Response:
-        scope = asyncio.timeout_at(None if math.isinf(deadline.at) else deadline.at)
+        overdue = self._alarms.at(deadline.at)
         with self.watch.over(request.watched):
             try:
-                async with scope:
+                with overdue:
                     return await self._send_until_settled(request, deadline)
             except TimeoutError:
-                if not scope.expired():
+                if not overdue.rung:
                     raise
             raise request.timed_out(deadline)
 
@@ -166,20 +172,23 @@ class Transport:
         raised while another is handled keeps it as its context.
         """
         session = self._session()
+        stalled = self._before_the_first_piece(timeout)
         try:
-            async with session.request(
-                request.method,
-                request.url,
-                headers=self._headers,
-                timeout=timeout._of_aiohttp,
-                allow_redirects=False,
-                raise_for_status=False,
-                auto_decompress=True,
-                proxy=self._proxy,
-            ) as response:
-                body = await _read(response, self._bounds.response_bytes)
+            with stalled:
+                response = await session.request(
+                    request.method,
+                    request.url,
+                    headers=None if session is self._own else self._headers,
+                    timeout=timeout._of_aiohttp,
+                    allow_redirects=False,
+                    raise_for_status=False,
+                    auto_decompress=True,
+                    read_bufsize=_READ_AHEAD_OF_A_PAGE,
+                    proxy=self._proxy,
+                )
+                body = await _read(response, self._bounds.response_bytes, stalled, timeout.reading)
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            return request.broken(error, timeout)
+            return request.broken(error, timeout, stalled)
         if body is None:
             return request.too_large(self._bounds.response_bytes)
         return request.classified(response.status, response.headers, body)
@@ -199,23 +208,29 @@ class Transport:
 
     async def _begin(self, request: _Request, url: URL, first: int, timeout: Timeout) -> Body | RoomRecError:
         session = self._session_elsewhere()
+        stalled = self._before_the_first_piece(timeout)
         headers = {**_UNCOMPRESSED, "Range": f"bytes={first}-"} if first else _UNCOMPRESSED
         try:
-            response = await session.get(
-                url,
-                headers=headers,
-                timeout=timeout._of_aiohttp,
-                allow_redirects=False,
-                read_bufsize=_READ_AHEAD,
-                proxy=self._proxy,
-            )
-            if response.status in request.accepted:
-                return Body(request, timeout, response)
-            async with response:
-                told = await response.content.read(_READ_OF_AN_ERROR)
+            with stalled:
+                response = await session.get(
+                    url,
+                    headers=headers,
+                    timeout=timeout._of_aiohttp,
+                    allow_redirects=False,
+                    read_bufsize=_READ_AHEAD,
+                    proxy=self._proxy,
+                )
+                if response.status in request.accepted:
+                    return Body(request, timeout, response, self._alarms)
+                async with response:
+                    told = await response.content.read(_READ_OF_AN_ERROR)
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            return request.broken(error, timeout)
+            return request.broken(error, timeout, stalled)
         return request.refused(response.status, response.headers, told)
+
+    def _before_the_first_piece(self, timeout: Timeout) -> Alarm:
+        # A lent session does not tell when it has connected.
+        return self._alarms.after(timeout.reading + (timeout.connecting if self._lent else 0))
 
     async def recover(self, error: RoomRecError, attempt: int, deadline: Deadline) -> None:
         """Wait until something that failed for the given time (from 1) may be tried again; raise the error if not."""
@@ -253,9 +268,9 @@ class Transport:
 
     def _new_session(self) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
-            # The limiter decides how many there are at once.
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=60),
+            connector=_Connector(self._alarms),
             cookie_jar=aiohttp.DummyCookieJar(),
+            headers=self._headers,
             trace_configs=self._trace_configs,
         )
 
@@ -276,6 +291,7 @@ class Transport:
     async def aclose(self) -> None:
         """Close the session, if it is our own. May be called again."""
         self._closed = True
+        self._alarms.close()
         if self._elsewhere is not None:
             await self._elsewhere.close()
         if self._own is not None:
@@ -291,6 +307,20 @@ class Transport:
             )
 
 
+class _Connector(aiohttp.TCPConnector):
+    """Connections whose number the limiter decides. The time of connecting does not count as that of reading."""
+
+    def __init__(self, alarms: Alarms) -> None:
+        super().__init__(limit=0, keepalive_timeout=60)
+        self._alarms = alarms
+
+    async def _create_connection(
+        self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
+    ) -> ResponseHandler:
+        with self._alarms.held():
+            return await super()._create_connection(req, traces, timeout)
+
+
 class Body:
     """A response that is read piece by piece, and was not asked for with credentials.
 
@@ -299,12 +329,13 @@ class Body:
         headers: its headers.
     """
 
-    def __init__(self, request: _Request, timeout: Timeout, response: aiohttp.ClientResponse) -> None:
+    def __init__(self, request: _Request, timeout: Timeout, response: aiohttp.ClientResponse, alarms: Alarms) -> None:
         self.status = response.status
         self.headers = response.headers
         self._request = request
         self._timeout = timeout
         self._response = response
+        self._alarms = alarms
 
     async def batches(self) -> AsyncGenerator[list[bytes], None]:
         """The bytes as they arrive, so many chunks at once that handling them costs little, or those of half a second.
@@ -327,10 +358,12 @@ class Body:
             raise chunk
 
     async def _read(self) -> bytes | RoomRecError:
+        stalled = self._alarms.after(self._timeout.reading)
         try:
-            return await self._response.content.readany()
+            with stalled:
+                return await self._response.content.readany()
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            return self._request.broken(error, self._timeout)
+            return self._request.broken(error, self._timeout, stalled)
 
     def ended_early(self, message: str) -> ConnectionFailedError:
         """What to raise where less came than was announced."""
@@ -361,13 +394,13 @@ class _Request:
         self.attempts += 1
         return Attempt(self.watched, self.attempts, waited)
 
-    def classified(self, status: int, headers: CIMultiDictProxy[str], body: bytes) -> Response | APIError:
+    def classified(self, status: int, headers: CIMultiDictProxy[str], body: RawBody) -> Response | APIError:
         """A response as what it means."""
         if status in self.accepted:
             return Response(self.url, status, body, headers)
         return self.refused(status, headers, body)
 
-    def refused(self, status: int, headers: CIMultiDictProxy[str], body: bytes) -> APIError:
+    def refused(self, status: int, headers: CIMultiDictProxy[str], body: RawBody) -> APIError:
         """A response that is an error."""
         said = decode_error(status, body)
         target = headers.get("Location")
@@ -384,12 +417,12 @@ class _Request:
             attempts=self.attempts,
         )
 
-    def broken(self, error: Exception, timeout: Timeout) -> ConnectionFailedError | RequestTimeoutError:
+    def broken(self, error: Exception, timeout: Timeout, stalled: Alarm) -> ConnectionFailedError | RequestTimeoutError:
         """What went wrong on the way, from aiohttp's exception."""
         if isinstance(error, aiohttp.ClientConnectorCertificateError):
             return self.failed(f"the certificate was refused: {error.certificate_error}", transient=False)
         if isinstance(error, TimeoutError):
-            return self._stalled(error, timeout)
+            return self._stalled(error, timeout, stalled)
         return self.failed(f"{_reason(error)} ({type(error).__name__})")
 
     def failed(self, message: str, *, transient: bool = True) -> ConnectionFailedError:
@@ -398,11 +431,13 @@ class _Request:
             message, method=self.method, url=str(self.url), attempts=self.attempts, transient=transient
         )
 
-    def _stalled(self, error: TimeoutError, timeout: Timeout) -> RequestTimeoutError:
+    def _stalled(self, error: TimeoutError, timeout: Timeout, stalled: Alarm) -> RequestTimeoutError:
         """Nothing came for the time that a connection or a read may take."""
         connecting = isinstance(error, aiohttp.ConnectionTimeoutError)
         message = (
-            f"no connection within {timeout.connect:g} s" if connecting else f"nothing received for {timeout.read:g} s"
+            f"no connection within {timeout.connect:g} s"
+            if connecting
+            else f"nothing received for {stalled.seconds:g} s"
         )
         return RequestTimeoutError(message, method=self.method, url=str(self.url), attempts=self.attempts)
 
@@ -424,20 +459,36 @@ class _Request:
         )
 
 
-async def _read(response: aiohttp.ClientResponse, most: int) -> bytes | None:
+async def _read(response: aiohttp.ClientResponse, most: int, stalled: Alarm, reading: float) -> RawBody | None:
     """The body, decompressed; None if it has more bytes than that. No more of it is ever held."""
-    announced = response.content_length
-    if announced is not None and announced <= most and "Content-Encoding" not in response.headers:
-        return await response.read()
-    pieces: list[bytes] = []
-    left = most
-    while piece := await response.content.readany():
-        left -= len(piece)
-        if left < 0:
-            response.close()
-            return None
-        pieces.append(piece)
-    return b"".join(pieces)
+    content = response.content
+    try:
+        piece = await content.readany()
+        if content.at_eof() and len(piece) <= most:
+            return piece
+        # One buffer of the announced size: pieces that are joined in the end need twice the memory, which would go
+        # back to the system and be taken from it anew for each large page. That takes longer than to read the page.
+        body = bytearray(min(response.content_length or 0, _RESERVED_AT_MOST))
+        size = _put(body, 0, piece)
+        del piece
+        while size <= most and not content.at_eof():
+            stalled.put_off(reading)
+            size = _put(body, size, await content.readany())
+    except BaseException:
+        response.close()
+        raise
+    if size > most:
+        response.close()
+        return None
+    del body[size:]
+    return body
+
+
+def _put(body: bytearray, at: int, piece: bytes) -> int:
+    """Where the next piece goes. It is a function so that none is alive when the next one arrives."""
+    end = at + len(piece)
+    body[at:end] = piece
+    return end
 
 
 def _settle(attempt: Attempt, outcome: Response | Body | RoomRecError) -> None:

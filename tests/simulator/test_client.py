@@ -297,6 +297,53 @@ class TestTimeouts:
             assert await listed(client, sim.room_sids[0]) == truth(sim, sim.room_sids[0])
         assert sim.stats.requests == 2
 
+    @pytest.mark.parametrize("fault", [faults.StallHeaders(30), faults.StallBody(after=10, seconds=30)])
+    async def test_the_time_to_connect_is_not_given_to_reading(self, sim: Simulator, fault: faults.Fault) -> None:
+        sim.inject(fault)
+        async with sim.client(timeout=Timeout(connect=25, read=0.2), retry=RetryPolicy(max_attempts=1)) as client:
+            async with asyncio.timeout(5):
+                with pytest.raises(RequestTimeoutError, match=r"nothing received for 0\.2 s"):
+                    await client.recordings(sim.room_sids[0]).to_list()
+
+    async def test_the_time_of_connecting_is_not_taken_from_reading(
+        self, sim: Simulator, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        connect = aiohttp.TCPConnector._create_connection
+
+        async def slowly(*args: Any) -> Any:
+            await asyncio.sleep(0.5)
+            return await connect(*args)
+
+        monkeypatch.setattr(aiohttp.TCPConnector, "_create_connection", slowly)
+        async with sim.client(timeout=Timeout(connect=5, read=0.3), retry=RetryPolicy(max_attempts=1)) as client:
+            assert await listed(client, sim.room_sids[0]) == truth(sim, sim.room_sids[0])
+
+    async def test_with_a_lent_session_connecting_and_reading_are_one(self, sim: Simulator) -> None:
+        sim.inject(faults.StallHeaders(30))
+        async with aiohttp.ClientSession() as session:
+            client = RecordingsClient(
+                sim.credentials,
+                session=session,
+                base_url=sim.base_url,
+                timeout=Timeout(connect=0.2, read=0.2),
+                retry=RetryPolicy(max_attempts=1),
+            )
+            with pytest.raises(RequestTimeoutError, match=r"nothing received for 0\.4 s"):
+                await client.recordings(sim.room_sids[0]).to_list()
+
+    async def test_a_slow_body_may_take_longer_than_one_read(self, sim: Simulator) -> None:
+        sim.inject(faults.SlowDrip(bytes_per_second=10_000))
+        headers = {"Accept-Encoding": "identity"}
+        async with aiohttp.ClientSession(headers=headers) as session:
+            client = RecordingsClient(
+                sim.credentials,
+                session=session,
+                base_url=sim.base_url,
+                timeout=Timeout(connect=0.2, read=0.3),
+                retry=RetryPolicy(max_attempts=1),
+            )
+            assert await listed(client, sim.room_sids[0]) == truth(sim, sim.room_sids[0])
+
     async def test_a_connect_timeout_says_so(self) -> None:
         # A listening socket whose backlog is full answers no further handshake.
         with socket.socket() as listener:

@@ -1,0 +1,175 @@
+"""Time-outs that share one timer, on an event loop whose clock runs ahead."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+
+import pytest
+
+from roomrec_async.alarms import Alarms
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def timers() -> int:
+    """The timers of the event loop that are still to ring."""
+    return sum(not handle.cancelled() for handle in asyncio.get_running_loop()._scheduled)  # type: ignore[attr-defined]
+
+
+async def test_a_block_ends_when_it_is_due() -> None:
+    alarms, begun = Alarms(), now()
+    with pytest.raises(TimeoutError), alarms.after(3):
+        await asyncio.sleep(10)
+    assert now() - begun == pytest.approx(3)
+    with pytest.raises(TimeoutError), alarms.at(begun + 5):
+        await asyncio.sleep(10)
+    assert now() - begun == pytest.approx(5)
+
+
+async def test_a_block_that_is_over_is_not_ended_and_what_comes_after_it_neither() -> None:
+    alarms = Alarms()
+    with alarms.after(3) as alarm:
+        await asyncio.sleep(2)
+    await asyncio.sleep(10)
+    assert not alarm.rung
+
+
+@pytest.mark.parametrize("seconds", [1, 3, 30])
+async def test_each_of_many_ends_at_its_own_time_whatever_the_order(seconds: int) -> None:
+    alarms, begun, ended = Alarms(), now(), {}
+
+    async def block(after: float) -> None:
+        try:
+            with alarms.after(after):
+                await asyncio.sleep(1000)
+        except TimeoutError:
+            ended[after] = now() - begun
+
+    await asyncio.gather(*(block(after) for after in (seconds, 2, 20, 200)))
+    assert ended == {after: pytest.approx(after) for after in ended}
+    assert set(ended) == {seconds, 2, 20, 200}
+
+
+@pytest.mark.parametrize(("put_off_to", "ends_at"), [(5, 7), (1, 3), (0.5, 2.5)])
+async def test_it_can_be_put_off_to_later_and_to_earlier(put_off_to: float, ends_at: float) -> None:
+    alarms, begun = Alarms(), now()
+    with pytest.raises(TimeoutError), alarms.after(4) as alarm:
+        await asyncio.sleep(2)
+        alarm.put_off(put_off_to)
+        await asyncio.sleep(100)
+    assert now() - begun == pytest.approx(ends_at)
+    assert alarm.seconds == put_off_to
+
+
+async def test_what_is_held_begins_anew_and_what_is_due_at_a_time_is_not_held() -> None:
+    alarms, begun = Alarms(), now()
+    with pytest.raises(TimeoutError), alarms.at(begun + 8), alarms.after(1) as alarm:
+        with alarms.held():
+            await asyncio.sleep(5)
+        await asyncio.sleep(0.9)
+        alarm.put_off(1)
+        with alarms.held():
+            await asyncio.sleep(100)
+    assert now() - begun == pytest.approx(8)
+    assert not alarm.rung
+
+
+async def test_what_was_held_rings_after_its_seconds() -> None:
+    alarms, begun = Alarms(), now()
+    with pytest.raises(TimeoutError), alarms.after(1):
+        with alarms.held():
+            await asyncio.sleep(5)
+        await asyncio.sleep(100)
+    assert now() - begun == pytest.approx(6)
+
+
+async def test_another_task_is_not_held() -> None:
+    alarms = Alarms()
+
+    async def other() -> None:
+        with alarms.after(1):
+            await asyncio.sleep(3)
+
+    with alarms.after(2), alarms.held():
+        with pytest.raises(TimeoutError):
+            await asyncio.create_task(other())
+        await asyncio.sleep(5)
+
+
+async def test_infinity_never_rings_and_needs_no_timer() -> None:
+    alarms, before = Alarms(), timers()
+    with alarms.at(math.inf), alarms.after(math.inf):
+        assert timers() == before
+        await asyncio.sleep(10_000)
+
+
+async def test_who_is_cancelled_from_outside_sees_it() -> None:
+    alarms = Alarms()
+
+    async def block() -> None:
+        with alarms.after(5):
+            await asyncio.sleep(100)
+
+    task = asyncio.create_task(block())
+    await asyncio.sleep(1)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_who_is_cancelled_at_the_same_moment_sees_it() -> None:
+    alarms = Alarms()
+
+    async def block() -> None:
+        with alarms.after(5):
+            await asyncio.sleep(100)
+
+    task = asyncio.create_task(block())
+    asyncio.get_running_loop().call_later(5, task.cancel)
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_two_that_are_due_at_once_end_both_blocks_once() -> None:
+    alarms, task = Alarms(), asyncio.current_task()
+    assert task is not None
+    with pytest.raises(TimeoutError), alarms.after(5) as outer, alarms.after(5) as inner:
+        await asyncio.sleep(100)
+    assert outer.rung
+    assert inner.rung
+    assert task.cancelling() == 0
+
+
+async def test_a_thousand_blocks_are_one_timer_and_closing_leaves_none() -> None:
+    alarms, before = Alarms(), timers()
+
+    async def block() -> None:
+        with alarms.after(50):
+            await asyncio.sleep(10)
+
+    tasks = [asyncio.create_task(block()) for _ in range(1000)]
+    await asyncio.sleep(1)
+    assert timers() == before + len(tasks) + 1
+    await asyncio.gather(*tasks)
+    alarms.close()
+    assert timers() == before
+
+
+async def test_an_error_in_the_block_passes() -> None:
+    alarms = Alarms()
+    with pytest.raises(KeyError), alarms.after(5):
+        raise KeyError
+
+
+def test_the_next_event_loop_has_a_timer_of_its_own() -> None:
+    alarms = Alarms()
+
+    async def block() -> None:
+        with pytest.raises(TimeoutError), alarms.after(0.02):
+            await asyncio.sleep(5)
+
+    asyncio.run(block())
+    asyncio.run(block())
