@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
-from collections.abc import Set as AbstractSet
-from contextlib import aclosing
-from typing import Generic
+from types import TracebackType
+from typing import Generic, Self
 from urllib.parse import urlsplit
 
 import attrs
 from multidict import CIMultiDictProxy
 
 from .bounds import Bounds
-from .codec import DecodedPage, decode_raw
+from .codec import DecodedPage, RawBody, decode_raw
 from .errors import BoundsExceededError, DecodeError, PaginationError, RoomRecError
 from .events import Operation, OperationName
 from .models import PageMeta
@@ -38,7 +37,7 @@ class Page(Generic[Model]):
     items: list[Model]
     meta: PageMeta
     headers: CIMultiDictProxy[str]
-    _body: bytes
+    _body: RawBody
     _after: Position
 
     @property
@@ -55,7 +54,7 @@ class Page(Generic[Model]):
         return f"<Page {self.meta.page} of {self.meta.key}: {len(self.items)} records>"
 
 
-@attrs.frozen
+@attrs.define
 class ListOperation(Generic[Model]):
     """What a list asks for, checked, and how it is carried out.
 
@@ -77,7 +76,7 @@ class ListOperation(Generic[Model]):
     transport: Transport
     path: str
     parameters: Parameters
-    decode: Callable[[bytes], DecodedPage[Model]]
+    decode: Callable[[RawBody], DecodedPage[Model]]
     timeout: Timeout
     limit: int | None = None
     resume: str | None = None
@@ -139,8 +138,8 @@ class Pager(Generic[Model]):
 
         With a record that cannot be decoded, the page ends before it, and the error comes in place of the next page.
         """
-        async with aclosing(self._pages(None)) as pages:
-            async for page in pages:
+        async with _Reading(self._operation, self._begin, None) as reading:
+            while (page := await reading.next()) is not None:
                 yield page
 
     async def to_list(self) -> Records[Model]:
@@ -160,64 +159,117 @@ class Pager(Generic[Model]):
         return records[0] if records else None
 
     async def _records(self) -> AsyncGenerator[Model, None]:
-        async with aclosing(self._pages(None)) as pages:
-            async for page in pages:
+        async with _Reading(self._operation, self._begin, None) as reading:
+            while (page := await reading.next()) is not None:
                 for record in page.items:
                     yield record
 
-    async def _pages(self, deadline: Deadline | None) -> AsyncGenerator[Page[Model], None]:
-        """The pages up to the limit. Without a deadline for them all, each has one of its own."""
-        operation = Operation(self._operation.name, self._operation.path)
-        position = self._begin
-        left = self._operation.limit
-        seen = {page_key(position.query or "")}
-        before: list[Model] = []
-        ahead: asyncio.Task[_Fetched[Model]] | None = None
-        try:
-            with self._operation.transport.watch.over(operation):
-                while position.query is not None and left != 0:
-                    fetched = await (ahead or self._fetch(position, deadline, operation))
-                    ahead = None
-                    position = position.after(_given_twice(before, fetched.decoded.items))
-                    items = fetched.decoded.items[position.skip :][:left]
-                    left = None if left is None else left - len(items)
-                    position = fetched.after(len(items), position)
-                    failure = fetched.error or self._endless(fetched, before, position, seen)
-                    before = fetched.decoded.items
-                    goes_on = position.query is not None and left != 0 and failure is None
-                    if goes_on and self._operation.prefetch:
-                        ahead = asyncio.create_task(self._fetch(position, deadline, operation))
-                    operation.records += len(items)
-                    yield fetched.page(items, position)
-                    if failure is not None and left != 0:
-                        raise failure
-                    seen.add(page_key(position.query or ""))
-        except RoomRecError as error:
-            error.resume_token = position.token()
-            raise
-        finally:
-            if ahead is not None:
-                await cancelled(ahead)
 
-    def _endless(
-        self, fetched: _Fetched[Model], before: list[Model], position: Position, seen: AbstractSet[PageKey]
-    ) -> RoomRecError | None:
+class _Reading(Generic[Model]):
+    """One iteration of a list: where it is, and the page that is fetched ahead.
+
+    It is no generator: one that is iterated by the caller's own would cost as much as checking and decoding a page.
+
+    Args:
+        operation: the list.
+        begin: where it begins.
+        deadline: when all of its pages must be there; without one, each page has its own.
+    """
+
+    def __init__(self, operation: ListOperation[Model], begin: Position, deadline: Deadline | None) -> None:
+        self._operation: ListOperation[Model] = operation
+        self._watched = Operation(operation.name, operation.path)
+        self._watching = operation.transport.watch.over(self._watched)
+        self._deadline = deadline
+        self._position = begin
+        self._left = operation.limit
+        self._seen: set[PageKey] = set()
+        self._before: list[Model] = []
+        self._next_turn: asyncio.Handle | None = None
+        self._ahead: asyncio.Task[_Fetched[Model]] | None = None
+        self._failure: RoomRecError | None = None
+
+    async def __aenter__(self) -> Self:
+        self._watching.__enter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            if self._next_turn is not None:
+                self._next_turn.cancel()
+            if self._ahead is not None:
+                await cancelled(self._ahead)
+        finally:
+            self._watching.__exit__(kind, error, traceback)
+
+    async def next(self) -> Page[Model] | None:
+        """The next page up to the limit; None after the last one."""
+        try:
+            if self._left == 0:
+                return None
+            if self._failure is not None:
+                raise self._failure
+            if self._position.query is None:
+                return None
+            if self._next_turn is not None:
+                self._next_turn.cancel()
+                self._next_turn = None
+            fetched = await (self._ahead or self._fetch())
+            self._ahead = None
+            return self._taken(fetched)
+        except RoomRecError as error:
+            error.resume_token = self._position.token()
+            raise
+
+    def _taken(self, fetched: _Fetched[Model]) -> Page[Model]:
+        """What the caller gets of a page. What comes after it is known then, and begins to be fetched."""
+        given_twice = _given_twice(self._before, fetched.decoded.items) if self._before else 0
+        if given_twice:
+            self._position = self._position.after(given_twice)
+        skip, end = self._position.skip, None if self._left is None else self._position.skip + self._left
+        items = fetched.decoded.items[skip:end]
+        self._left = None if self._left is None else self._left - len(items)
+        read = self._position.query or ""
+        self._position = fetched.after(len(items), self._position)
+        self._failure = fetched.error or self._endless(fetched, given_twice, read)
+        self._before = fetched.decoded.items
+        self._watched.records += len(items)
+        if self._operation.prefetch and self._failure is None and self._left != 0 and self._position.query is not None:
+            self._next_turn = asyncio.get_running_loop().call_soon(self._begin_ahead)
+        return fetched.page(items, self._position)
+
+    def _endless(self, fetched: _Fetched[Model], given_twice: int, read: str) -> RoomRecError | None:
         """Why a list cannot go on that would never end."""
         url = fetched.response.url
-        items = fetched.decoded.items
-        if before and len(before) == len(items) == _given_twice(before, items):
+        if given_twice and len(self._before) == len(fetched.decoded.items) == given_twice:
             return PaginationError(f"{url}: the page is the same as the one before it")
-        if position.query is not None and page_key(position.query) in seen:
+        if self._position.query is None:
+            return None
+        if not self._seen:
+            self._seen.add(page_key(read))
+        following = page_key(self._position.query)
+        if following in self._seen:
             return PaginationError(f"{url}: the next page is one that was already read")
-        if position.query is not None and len(seen) >= self._operation.max_pages:
-            return BoundsExceededError(f"{url}: the list has more than {len(seen):,} pages; see Bounds")
+        if len(self._seen) >= self._operation.max_pages:
+            return BoundsExceededError(f"{url}: the list has more than {len(self._seen):,} pages; see Bounds")
+        self._seen.add(following)
         return None
 
-    async def _fetch(self, position: Position, deadline: Deadline | None, watched: Operation) -> _Fetched[Model]:
-        operation = self._operation
-        response = await operation.transport.get(
-            position.path, position.query or "", deadline or operation.timeout.start(), watched
-        )
+    def _begin_ahead(self) -> None:
+        """Fetch the next page while the caller works on the present one, now that its work leaves time for it.
+
+        A caller that comes back before the event loop's next turn has waited for nothing, and a task would not have
+        begun: there the page is fetched without one, which costs less.
+        """
+        self._next_turn = None
+        self._ahead = asyncio.create_task(self._fetch())
+
+    async def _fetch(self) -> _Fetched[Model]:
+        operation, position = self._operation, self._position
+        deadline = self._deadline or operation.timeout.start()
+        response = await operation.transport.get(position.path, position.query or "", deadline, self._watched)
         try:
             decoded = operation.decode(response.body)
         except DecodeError as error:
@@ -233,7 +285,7 @@ class Pager(Generic[Model]):
             return _Fetched(response, decoded, None, PaginationError(told))
 
 
-@attrs.frozen
+@attrs.define
 class _Fetched(Generic[Model]):
     """A page as it came, before the limit and a resumed position cut it."""
 
@@ -285,6 +337,6 @@ def _next_query(meta: PageMeta) -> str | None:
 
 async def collect(pager: Pager[Model], into: list[Model]) -> None:
     """Append all records of a list, within one deadline. Those before an error are there when it is raised."""
-    async with aclosing(pager._pages(pager._operation.timeout.start())) as pages:
-        async for page in pages:
+    async with _Reading(pager._operation, pager._begin, pager._operation.timeout.start()) as reading:
+        while (page := await reading.next()) is not None:
             into += page.items

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final, TypeAlias, TypeGuard
-from urllib.parse import parse_qs, quote
+from urllib.parse import parse_qs, quote, unquote_plus
 
 from .errors import InvalidArgumentError, shown
 from .models import MediaType, OpenEnum, Recording, RecordingStatus, RoomStatus
@@ -21,14 +22,16 @@ MAX_ACCOUNT_PAGE_SIZE: Final = 100
 Parameters: TypeAlias = Mapping[str, str | tuple[str, ...]]
 """Query parameters by the API's names; one that is repeated has a tuple."""
 
-PageKey: TypeAlias = frozenset[tuple[str, tuple[str, ...]]]
+PageKey: TypeAlias = frozenset[str]
 """What the query of a page asks for."""
 
+_FIRST_PAGE: Final = {"Page=0"}
 _SAFE_IN_QUERIES: Final = "%/?:@!$&'()*+,;=-._~"
 _INT64: Final = 2**63 - 1
 _ROOM_SID = re.compile(r"RM[0-9a-fA-F]{32}")
 _RECORDING_SID = re.compile(r"RT[0-9a-fA-F]{32}")
 _ANY_SID = re.compile(r"[a-zA-Z]{2}[0-9a-fA-F]{32}")
+_MEANING_OF_SIDS: Final = "two letters and 32 hexadecimal digits"
 _UNIQUE_NAME = re.compile(r".+", re.DOTALL)
 _PAGE_TOKEN = re.compile(r"[!-~]+")
 
@@ -84,11 +87,10 @@ def media_parameters(*, ttl: int | None, content_disposition: str | None) -> Par
     Raises:
         InvalidArgumentError: a value is outside the documented bounds.
     """
-    if content_disposition not in (None, "attachment", "inline"):
-        raise InvalidArgumentError(
-            f"content_disposition must be 'attachment' or 'inline', not {shown(content_disposition)}"
-        )
-    return _given({"Ttl": _integer("ttl", ttl, 1, 3600), "ContentDisposition": content_disposition})
+    return _checked(
+        ("Ttl", ttl, _ttl),
+        ("ContentDisposition", content_disposition, _content_disposition),
+    )
 
 
 def recordings_parameters(
@@ -106,13 +108,15 @@ def recordings_parameters(
     Raises:
         InvalidArgumentError: a value is outside the reference's patterns and bounds.
     """
-    return _given(
-        {
-            "Status": _known("status", status, RecordingStatus),
-            **_window(date_created_after, date_created_before),
-            "SourceSid": _sid("source_sid", source_sid),
-            **_place(page_size, page, page_token, MAX_PAGE_SIZE),
-        }
+    _check_window(date_created_after, date_created_before)
+    return _checked(
+        ("Status", status, _recording_status),
+        ("DateCreatedBefore", date_created_before, _date_created_before),
+        ("DateCreatedAfter", date_created_after, _date_created_after),
+        ("SourceSid", source_sid, _source_sid),
+        ("PageSize", page_size, _page_size),
+        ("Page", page, _page),
+        ("PageToken", page_token, _page_token),
     )
 
 
@@ -133,15 +137,19 @@ def account_recordings_parameters(
     Raises:
         InvalidArgumentError: a value is outside the patterns and bounds of the published description.
     """
-    return _given(
-        {
-            "Status": _known("status", status, RecordingStatus),
-            **_window(date_created_after, date_created_before),
-            "SourceSid": _sid("source_sid", source_sid),
-            "GroupingSid": _sids("grouping_sids", grouping_sids) or None,
-            "MediaType": _known("media_type", media_type, MediaType),
-            **_place(page_size, page, page_token, MAX_ACCOUNT_PAGE_SIZE),
-        }
+    # None is refused here, and not left out: the list would be that of the whole account.
+    sids = _grouping_sids(grouping_sids)
+    _check_window(date_created_after, date_created_before)
+    return _checked(
+        ("Status", status, _recording_status),
+        ("DateCreatedBefore", date_created_before, _date_created_before),
+        ("DateCreatedAfter", date_created_after, _date_created_after),
+        ("SourceSid", source_sid, _source_sid),
+        ("GroupingSid", sids or None, _grouping_sids),
+        ("MediaType", media_type, _media_type),
+        ("PageSize", page_size, _account_page_size),
+        ("Page", page, _page),
+        ("PageToken", page_token, _page_token),
     )
 
 
@@ -160,13 +168,15 @@ def rooms_parameters(
     Raises:
         InvalidArgumentError: a value is outside the patterns and bounds of the published description.
     """
-    return _given(
-        {
-            "Status": _known("status", status, RoomStatus),
-            "UniqueName": _matching("unique_name", unique_name, _UNIQUE_NAME, "a name"),
-            **_window(date_created_after, date_created_before),
-            **_place(page_size, page, page_token, MAX_PAGE_SIZE),
-        }
+    _check_window(date_created_after, date_created_before)
+    return _checked(
+        ("Status", status, _room_status),
+        ("UniqueName", unique_name, _unique_name),
+        ("DateCreatedBefore", date_created_before, _date_created_before),
+        ("DateCreatedAfter", date_created_after, _date_created_after),
+        ("PageSize", page_size, _page_size),
+        ("Page", page, _page),
+        ("PageToken", page_token, _page_token),
     )
 
 
@@ -176,7 +186,8 @@ def limit_checked(limit: int | None) -> int | None:
     Raises:
         InvalidArgumentError: it is negative, or not an integer.
     """
-    _check_integer("limit", limit, 0, _INT64)
+    if limit is not None:
+        _limit(limit)
     return limit
 
 
@@ -194,9 +205,12 @@ def seconds_checked(name: str, value: float) -> float:
 
 def query_string(parameters: Parameters) -> str:
     """The parameters as the query of a URL, encoded as the API's own URLs are."""
-    return "&".join(
-        f"{name}={quote(value, safe='')}" for name, values in parameters.items() for value in each_value(values)
-    )
+    return "&".join([f"{name}={_quoted(value)}" for name, values in parameters.items() for value in each_value(values)])
+
+
+def _quoted(value: str) -> str:
+    # Most values are numbers and SIDs, where quote() would find nothing to do.
+    return value if value.isascii() and value.isalnum() else quote(value, safe="")
 
 
 def each_value(values: str | tuple[str, ...]) -> tuple[str, ...]:
@@ -216,48 +230,15 @@ def query_parameters(query: str) -> dict[str, tuple[str, ...]]:
 
 def page_key(query: str) -> PageKey:
     """What a query asks for, however it is written: in any order, and without an index for the first page."""
-    return frozenset({"Page": ("0",), **query_parameters(query)}.items())
+    return frozenset(unquote_plus(parameter) for parameter in query.split("&")) - _FIRST_PAGE
 
 
-def _given(parameters: Mapping[str, str | tuple[str, ...] | None]) -> Parameters:
-    return {name: value for name, value in parameters.items() if value is not None}
+def _checked(*given: tuple[str, object, Callable[[object], str | tuple[str, ...]]]) -> Parameters:
+    """What is not None, by the API's names, each as its check returns it."""
+    return {name: check(value) for name, value, check in given if value is not None}
 
 
-def _window(after: datetime | None, before: datetime | None) -> dict[str, str | None]:
-    _check_window(after, before)
-    return {
-        "DateCreatedBefore": _utc("date_created_before", before),
-        "DateCreatedAfter": _utc("date_created_after", after),
-    }
-
-
-def _place(
-    page_size: int | None, page: int | None, page_token: str | None, max_page_size: int
-) -> dict[str, str | None]:
-    return {
-        "PageSize": _integer("page_size", page_size, 1, max_page_size),
-        "Page": _integer("page", page, 0, _INT64),
-        "PageToken": _matching("page_token", page_token, _PAGE_TOKEN, "what the API provided"),
-    }
-
-
-def _sid(name: str, value: str | None) -> str | None:
-    return _matching(name, value, _ANY_SID, "two letters and 32 hexadecimal digits")
-
-
-def _sids(name: str, values: Sequence[str]) -> tuple[str, ...]:
-    if isinstance(values, str) or not isinstance(values, Sequence):
-        raise InvalidArgumentError(f"{name} must be a list of SIDs, not {shown(values)}")
-    checked = tuple(_sid(name, value) for value in values)
-    # What is missing would not narrow the list: it would be that of the whole account.
-    if None in checked:
-        raise InvalidArgumentError(f"{name} must be a list of SIDs, and one of them is None")
-    return tuple(sid for sid in checked if sid is not None)
-
-
-def _known(name: str, value: str | None, kind: type[OpenEnum]) -> str | None:
-    if value is None:
-        return None
+def _known(name: str, kind: type[OpenEnum], value: object) -> str:
     member = kind(value) if isinstance(value, str) else None
     if member is None or not member.is_known:
         known = ", ".join(each.value for each in kind)
@@ -265,27 +246,29 @@ def _known(name: str, value: str | None, kind: type[OpenEnum]) -> str | None:
     return member.value
 
 
-def _matching(name: str, value: str | None, pattern: re.Pattern[str], meaning: str) -> str | None:
-    if value is None or (isinstance(value, str) and pattern.fullmatch(value)):
-        return value
-    raise InvalidArgumentError(f"{name} must be {meaning}, not {shown(value)}")
+def _matching(name: str, pattern: re.Pattern[str], meaning: str, value: object) -> str:
+    if not isinstance(value, str) or not pattern.fullmatch(value):
+        raise InvalidArgumentError(f"{name} must be {meaning}, not {shown(value)}")
+    return value
 
 
-def _integer(name: str, value: int | None, least: int, most: int) -> str | None:
-    _check_integer(name, value, least, most)
-    return None if value is None else str(value)
-
-
-def _check_integer(name: str, value: int | None, least: int, most: int) -> None:
-    right = isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
-    if value is not None and not right:
+def _integer(name: str, least: int, most: int, value: object) -> str:
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
         bounds = f"from {least}" if most == _INT64 else f"from {least} to {most}"
         raise InvalidArgumentError(f"{name} must be an integer {bounds}, not {shown(value)}")
+    return str(value)
 
 
-def _utc(name: str, value: datetime | None) -> str | None:
-    if value is None:
-        return None
+def _sids(name: str, values: object) -> tuple[str, ...]:
+    if isinstance(values, str) or not isinstance(values, Sequence):
+        raise InvalidArgumentError(f"{name} must be a list of SIDs, not {shown(values)}")
+    # What is missing would not narrow the list: it would be that of the whole account.
+    if any(value is None for value in values):
+        raise InvalidArgumentError(f"{name} must be a list of SIDs, and one of them is None")
+    return tuple(_matching(name, _ANY_SID, _MEANING_OF_SIDS, value) for value in values)
+
+
+def _utc(name: str, value: object) -> str:
     if not isinstance(value, datetime):
         raise InvalidArgumentError(f"{name} must be a datetime, not {shown(value)}")
     if value.utcoffset() is None:
@@ -298,6 +281,12 @@ def _utc(name: str, value: datetime | None) -> str | None:
         raise InvalidArgumentError(f"{name} lies outside the years 1 to 9999 in UTC: {value!r}") from None
 
 
+def _content_disposition(value: object) -> str:
+    if value not in {"attachment", "inline"}:
+        raise InvalidArgumentError(f"content_disposition must be 'attachment' or 'inline', not {shown(value)}")
+    return str(value)
+
+
 def _check_window(after: datetime | None, before: datetime | None) -> None:
     # Naive ones are refused by name, further on; they cannot be compared with aware ones.
     if _is_aware(after) and _is_aware(before) and after > before:
@@ -308,3 +297,19 @@ def _check_window(after: datetime | None, before: datetime | None) -> None:
 
 def _is_aware(value: object) -> TypeGuard[datetime]:
     return isinstance(value, datetime) and value.utcoffset() is not None
+
+
+_recording_status: Final = partial(_known, "status", RecordingStatus)
+_room_status: Final = partial(_known, "status", RoomStatus)
+_media_type: Final = partial(_known, "media_type", MediaType)
+_source_sid: Final = partial(_matching, "source_sid", _ANY_SID, _MEANING_OF_SIDS)
+_grouping_sids: Final = partial(_sids, "grouping_sids")
+_unique_name: Final = partial(_matching, "unique_name", _UNIQUE_NAME, "a name")
+_date_created_before: Final = partial(_utc, "date_created_before")
+_date_created_after: Final = partial(_utc, "date_created_after")
+_page_size: Final = partial(_integer, "page_size", 1, MAX_PAGE_SIZE)
+_account_page_size: Final = partial(_integer, "page_size", 1, MAX_ACCOUNT_PAGE_SIZE)
+_page: Final = partial(_integer, "page", 0, _INT64)
+_page_token: Final = partial(_matching, "page_token", _PAGE_TOKEN, "what the API provided")
+_ttl: Final = partial(_integer, "ttl", 1, 3600)
+_limit: Final = partial(_integer, "limit", 0, _INT64)

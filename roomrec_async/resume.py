@@ -11,7 +11,7 @@ from .errors import InvalidArgumentError
 from .query import Parameters, each_value, query_parameters, requoted
 
 
-@attrs.frozen
+@attrs.define
 class Position:
     """A place in a list, between two records.
 
