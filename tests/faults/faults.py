@@ -230,3 +230,6 @@ FAULTS: dict[str, Fault] = {
     "a next page that never ends": NeverEnding(),
     "connection closed after each answer": CloseConnection(),
 }
+
+# Media have no deadline: however slowly they come, they come to their end. This is soon enough for a test.
+FAULTS_OF_THE_STORE: dict[str, Fault] = {**FAULTS, "slow drip": SlowDrip(bytes_per_second=1500)}

@@ -21,7 +21,7 @@ from aiohttp import web
 from roomrec_async import Bounds, RateLimiter, RecordingsClient, RetryPolicy, RoomRecError, Timeout
 from roomrec_async.simulator import Simulator
 
-from .faults import FAULTS
+from .faults import FAULTS, FAULTS_OF_THE_STORE
 from .operations import OPERATIONS, ArchiveFailedError, Operation
 
 DEADLINE = 0.4
@@ -57,7 +57,7 @@ async def test_every_operation(
         truth = await undisturbed(operation, sim, tmp_path / operation.__name__ / "truth")
         sim.world.deletions.clear()
         sim.inject(FAULTS[name], times=times)
-        sim.store.inject(FAULTS[name], times=times)
+        sim.store.inject(FAULTS_OF_THE_STORE[name], times=times)
         told = await disturbed(operation, sim, tmp_path / operation.__name__, truth)
         record_cell[name, "once" if times else "always", operation.__name__] = told
         sim.clear_faults()
