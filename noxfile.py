@@ -14,7 +14,7 @@ import nox
 PYTHONS = ["3.11", "3.12", "3.13"]
 BOUNDED = ["cli", "crypto", "html", "otel", "parquet", "redis", "stores"]
 PYPROJECT = nox.project.load_toml("pyproject.toml")
-SUITES = [*PYPROJECT["tool"]["pytest"]["ini_options"]["testpaths"], "tests/cli"]
+SUITES = [*PYPROJECT["tool"]["pytest"]["ini_options"]["testpaths"], "tests/cli", "tests/examples"]
 
 nox.needs_version = ">=2025.5.1"
 nox.options.default_venv_backend = "uv|virtualenv"
@@ -57,6 +57,13 @@ def cli(session: nox.Session) -> None:
     """Run the command line: in processes of its own, on terminals, with pipes and signals."""
     _install_wheel(session)
     session.run("pytest", "tests/cli", *session.posargs)
+
+
+@nox.session
+def examples(session: nox.Session) -> None:
+    """Run the examples as they stand, and hang up on them, kill them and start them again."""
+    _install_wheel(session)
+    session.run("pytest", "tests/examples", *session.posargs)
 
 
 @nox.session
