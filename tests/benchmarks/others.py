@@ -9,40 +9,70 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
+from typing import Final
 
 import aiohttp
 
 from roomrec_async import Credentials, RateLimiter, RecordingsClient
 from roomrec_async.simulator import Simulator
-from tests.benchmarks.contenders import ACCOUNT_SID, AUTH_TOKEN
+from tests.benchmarks.contenders import ACCOUNT_SID, AUTH_TOKEN, CONTENDERS
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.processes import Server
 from tests.benchmarks.server import room_sid
 
+_BETWEEN_SAMPLES: Final = 0.02
+
 
 def measure(*, quick: bool) -> Iterator[Figure]:
     """All of them; the quick ones are smaller, and prove only that they run."""
-    yield asyncio.run(latency_bound(rooms=200 if quick else 1000))
+    yield from asyncio.run(latency_bound(rooms=200 if quick else 1000))
     yield from asyncio.run(quota_bound(rooms=160 if quick else 1600))
+    yield from asyncio.run(moving_limit(settling=2 if quick else 25, measuring=1 if quick else 15))
     yield from asyncio.run(memory(rooms=2000 if quick else 50_000))
     yield from import_time(rounds=3 if quick else 15)
     yield from asyncio.run(compression(lists=20 if quick else 200))
 
 
-async def latency_bound(rooms: int) -> Figure:
-    """Two pages a room, 100 ms a response, 100 in flight."""
+async def latency_bound(rooms: int) -> Iterator[Figure]:
+    """Two pages a room, 100 ms a response, 100 in flight: by this library, and by the loop by hand."""
     with Server(latency=0.1) as server:
-        async with _client(server.base_url, RateLimiter(100, None, None)) as client:
-            await client.gather([room_sid(2, 20, number) for number in range(100)], page_size=20)  # connections
-            begin = time.perf_counter()
-            count = 0
-            async for result in client.as_completed((room_sid(2, 20, n) for n in range(rooms)), page_size=20):
-                count += len(result.recordings)
-            makespan = time.perf_counter() - begin
-        assert count == rooms * 40
+        ours, hand = await _makespan(server, rooms), await _makespan_by_hand(server, rooms)
     ideal = rooms * 2 * 0.1 / 100
-    return Figure("makespan over the ideal, 100 ms an answer, 100 in flight", makespan / ideal, "x", "1.05 at the most")
+    name = "makespan over the ideal, 100 ms an answer, 100 in flight"
+    return iter(
+        [Figure(name, ours / ideal, "x", "1.05 at the most"), Figure("the same by hand", hand / ideal, "x", "")]
+    )
+
+
+async def _makespan(server: Server, rooms: int) -> float:
+    async with _client(server.base_url, RateLimiter(100, None, None)) as client:
+        await client.gather([room_sid(2, 20, number) for number in range(100)], page_size=20)  # connections
+        begin = time.perf_counter()
+        count = 0
+        async for result in client.as_completed((room_sid(2, 20, n) for n in range(rooms)), page_size=20):
+            count += len(result.recordings)
+        makespan = time.perf_counter() - begin
+    assert count == rooms * 40
+    return makespan
+
+
+async def _makespan_by_hand(server: Server, rooms: int) -> float:
+    async with AsyncExitStack() as stack:
+        list_room = await CONTENDERS["by hand"](server.base_url, stack)
+        permits = asyncio.Semaphore(100)
+
+        async def one(sid: str) -> int:
+            async with permits:
+                return await list_room(sid, 20)
+
+        await asyncio.gather(*(one(room_sid(2, 20, number)) for number in range(100)))  # connections
+        begin = time.perf_counter()
+        counts = await asyncio.gather(*(one(room_sid(2, 20, number)) for number in range(rooms)))
+        makespan = time.perf_counter() - begin
+    assert sum(counts) == rooms * 40
+    return makespan
 
 
 async def quota_bound(rooms: int) -> Iterator[Figure]:
@@ -59,6 +89,42 @@ async def quota_bound(rooms: int) -> Iterator[Figure]:
             Figure("requests refused meanwhile", refused, "", "0"),
         ]
     )
+
+
+async def moving_limit(settling: float, measuring: float) -> Iterator[Figure]:
+    """A concurrency limit that the service keeps to itself, and moves while the client runs: 100, 40, 160."""
+    figures = []
+    async with (
+        Simulator(rooms=100, recordings_per_room=3, latency=0.5, reads_per_second=None) as sim,
+        sim.client(limiter=RateLimiter(reads_per_second=None)) as client,
+    ):
+
+        async def endless() -> AsyncIterator[str]:
+            while True:
+                for room_sid in sim.room_sids:
+                    yield room_sid
+
+        async def run() -> None:
+            async for _ in client.as_completed(endless()):
+                pass
+
+        running = asyncio.create_task(run())
+        for limit in (100, 40, 160):
+            sim.concurrency_limit = limit
+            await asyncio.sleep(settling)
+            samples = [await _in_flight(sim) for _ in range(int(measuring / _BETWEEN_SAMPLES))]
+            name = f"of a hidden concurrency limit of {limit} used, on real sockets"
+            figures.append(Figure(name, statistics.mean(samples) / limit * 100, "%", "95 at the least"))
+        refused = sim.stats.refused / sim.stats.requests * 100
+        figures.append(Figure("requests refused meanwhile", refused, "%", "2 at the most"))
+        running.cancel()
+        await asyncio.wait([running])
+    return iter(figures)
+
+
+async def _in_flight(sim: Simulator) -> int:
+    await asyncio.sleep(_BETWEEN_SAMPLES)
+    return min(sim.stats.in_flight, sim.concurrency_limit or 0)
 
 
 async def memory(rooms: int) -> Iterator[Figure]:

@@ -82,6 +82,25 @@ async def test_two_that_share_an_account_share_its_bound() -> None:
     assert service.refused <= 0.02 * service.served
 
 
+async def test_three_that_come_one_after_the_other_have_equal_shares_in_the_long_run() -> None:
+    limiters = [RateLimiter(reads_per_second=None) for _ in range(3)]
+    service, tasks = Service(100), []
+    for limiter in limiters:
+        tasks += [asyncio.create_task(ask(limiter, service)) for _ in range(300)]
+        await asyncio.sleep(60)
+    served, refused, shares = service.served, service.refused, [0.0, 0.0, 0.0]
+    for _ in range(600):
+        await asyncio.sleep(1)
+        shares = [share + limiter.in_flight / 600 for share, limiter in zip(shares, limiters, strict=True)]
+    served, refused = service.served - served, service.refused - refused
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+    assert served / 600 >= 95
+    assert refused <= 0.02 * (served + refused)
+    assert max(shares) <= 1.5 * min(shares)
+
+
 async def test_it_does_not_grow_while_it_is_not_reached() -> None:
     limiter = RateLimiter(reads_per_second=None)
     before = limiter.max_concurrency
