@@ -46,8 +46,7 @@ class ErrorBody:
     more_info: str | None = None
 
 
-@attrs.define
-class DecodedPage(Generic[Model]):
+class DecodedPage(msgspec.Struct, Generic[Model]):
     """One page of a list.
 
     Attributes:
@@ -102,7 +101,7 @@ def decode_account_recordings(body: RawBody) -> DecodedPage[Recording]:
     Its records may lack ``room_sid``, and have it among their ``grouping_sids``: it is put where the others have it.
     """
     page = decode_recordings(body)
-    return attrs.evolve(page, items=[_with_room_sid(recording) for recording in page.items])
+    return DecodedPage([_with_room_sid(recording) for recording in page.items], page.meta, page.error)
 
 
 def decode_recording(body: RawBody, sid: str) -> Recording:

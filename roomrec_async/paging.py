@@ -9,6 +9,7 @@ from typing import Generic, Self
 from urllib.parse import urlsplit
 
 import attrs
+import msgspec
 from multidict import CIMultiDictProxy
 
 from .bounds import Bounds
@@ -54,8 +55,7 @@ class Page(Generic[Model]):
         return f"<Page {self.meta.page} of {self.meta.key}: {len(self.items)} records>"
 
 
-@attrs.define
-class ListOperation(Generic[Model]):
+class ListOperation(msgspec.Struct, Generic[Model]):
     """What a list asks for, checked, and how it is carried out.
 
     Attributes:
@@ -128,7 +128,7 @@ class Pager(Generic[Model]):
 
     def at(self, path: str) -> Pager[Model]:
         """The same list at another path below the base URL."""
-        return Pager(attrs.evolve(self._operation, path=path))
+        return Pager(msgspec.structs.replace(self._operation, path=path))
 
     def __aiter__(self) -> AsyncGenerator[Model, None]:  # noqa: PYI058  callers may want to close it
         return self._records()
@@ -155,7 +155,7 @@ class Pager(Generic[Model]):
     async def first(self) -> Model | None:
         """The first record, or None if there is none, within one deadline."""
         limit = 1 if self._operation.limit is None else min(1, self._operation.limit)
-        records = await Pager(attrs.evolve(self._operation, limit=limit)).to_list()
+        records = await Pager(msgspec.structs.replace(self._operation, limit=limit)).to_list()
         return records[0] if records else None
 
     async def _records(self) -> AsyncGenerator[Model, None]:
@@ -285,8 +285,7 @@ class _Reading(Generic[Model]):
             return _Fetched(response, decoded, None, PaginationError(told))
 
 
-@attrs.define
-class _Fetched(Generic[Model]):
+class _Fetched(msgspec.Struct, Generic[Model]):
     """A page as it came, before the limit and a resumed position cut it."""
 
     response: Response

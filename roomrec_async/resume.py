@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 
-import attrs
 import msgspec
 
 from .errors import InvalidArgumentError
 from .query import Parameters, each_value, query_parameters, requoted
 
 
-@attrs.define
-class Position:
+class Position(msgspec.Struct):
     """A place in a list, between two records.
 
     Attributes:
@@ -29,7 +27,7 @@ class Position:
 
     def after(self, skip: int) -> Position:
         """The same, or the place after so many records of the page, if that is later."""
-        return self if skip <= self.skip else attrs.evolve(self, skip=skip)
+        return self if skip <= self.skip else msgspec.structs.replace(self, skip=skip)
 
     def token(self) -> str:
         """The position as printable text, safe in URLs. It holds the API's page token, and no credential."""
@@ -60,4 +58,4 @@ def position_from(token: str, path: str, given: Parameters) -> Position:
             raise InvalidArgumentError(f"resume is a token of a list whose {name} was {was}, not {', '.join(now)}")
     # Tokens come back from outside, where anybody can have made them.
     query = None if position.query is None else requoted(position.query)
-    return attrs.evolve(position, query=query)
+    return msgspec.structs.replace(position, query=query)

@@ -8,6 +8,7 @@ import sys
 
 import aiohttp
 import attrs
+import msgspec
 
 from .errors import InvalidArgumentError, shown
 
@@ -64,8 +65,7 @@ class Timeout:
         return Deadline(self, at)
 
 
-@attrs.define
-class Deadline:
+class Deadline(msgspec.Struct):
     """When an operation must be over, in the time of the event loop."""
 
     timeout: Timeout

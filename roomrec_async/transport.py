@@ -15,6 +15,7 @@ from typing import Final, Literal, TypeAlias
 
 import aiohttp
 import attrs
+import msgspec
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.tracing import Trace
 from multidict import CIMultiDict, CIMultiDictProxy
@@ -59,8 +60,7 @@ USER_AGENT: Final = (
 )
 
 
-@attrs.define
-class Response:
+class Response(msgspec.Struct):
     """A response that is a success."""
 
     url: URL
