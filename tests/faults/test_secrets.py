@@ -24,8 +24,8 @@ from roomrec_async import Credentials, RateLimiter, RecordingsClient, RetryPolic
 from roomrec_async.integrations.decryption import PrivateKey
 from roomrec_async.simulator import Simulator, faults
 
-from ..faults.faults import FAULTS
-from ..faults.operations import OPERATIONS, ArchiveFailedError, a_recording
+from .faults import FAULTS
+from .operations import OPERATIONS, ArchiveFailedError, a_recording
 
 # What waits for time-outs says nothing that the others do not.
 SLOW = ("stalled", "slow", "5 GiB", "gzip bomb", "429, Retry-After 1e300", "a next page that never ends")
