@@ -50,6 +50,10 @@ class AdaptiveConcurrency:
     for all requests that were in flight at the time; then it grows back fast to near where it was refused, lingers
     there, and goes on faster and faster. Before the first refusal it doubles with each round of requests (as many as
     the bound). It grows only while it is what holds requests back.
+
+    Processes that share an account meet in about equal shares, because refusals fall on each by its share. What the
+    service says in ``Twilio-Concurrent-Requests`` is not needed for it: cuts by one's share of that number came out no
+    fairer.
     """
 
     def __init__(self) -> None:
