@@ -464,6 +464,8 @@ async def _read(response: aiohttp.ClientResponse, most: int, stalled: Alarm, rea
     """The body, decompressed; None if it has more bytes than that. No more of it is ever held."""
     content = response.content
     try:
+        if not content.is_eof():
+            stalled.put_off(reading)
         piece = await content.readany()
         if content.at_eof() and len(piece) <= most:
             return piece

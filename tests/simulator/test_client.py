@@ -36,6 +36,7 @@ from roomrec_async import (
     __version__,
 )
 from roomrec_async.simulator import EMPTY_EXAMPLE_ROOM_SID, EXAMPLE_ROOM_SID, Simulator, faults
+from roomrec_async.simulator.exchange import Exchange
 
 from ..conftest import ACCOUNT_SID, AUTH_TOKEN, ROOM_SID
 
@@ -316,6 +317,19 @@ class TestTimeouts:
 
         monkeypatch.setattr(aiohttp.TCPConnector, "_create_connection", slowly)
         async with sim.client(timeout=Timeout(connect=5, read=0.3), retry=RetryPolicy(max_attempts=1)) as client:
+            assert await listed(client, sim.room_sids[0]) == truth(sim, sim.room_sids[0])
+
+    async def test_the_time_until_the_headers_is_not_taken_from_that_of_the_body(self, sim: Simulator) -> None:
+        class LateTwice:
+            async def answer(self, exchange: Exchange, /) -> web.StreamResponse:
+                await asyncio.sleep(0.3)
+                response, body = await exchange.begin()
+                await asyncio.sleep(0.3)
+                await response.write(body)
+                return response
+
+        sim.inject(LateTwice())
+        async with sim.client(timeout=Timeout(read=0.5), retry=RetryPolicy(max_attempts=1)) as client:
             assert await listed(client, sim.room_sids[0]) == truth(sim, sim.room_sids[0])
 
     async def test_with_a_lent_session_connecting_and_reading_are_one(self, sim: Simulator) -> None:
