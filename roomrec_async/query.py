@@ -282,9 +282,9 @@ def _utc(name: str, value: object) -> str:
 
 
 def _content_disposition(value: object) -> str:
-    if value not in {"attachment", "inline"}:
+    if not isinstance(value, str) or value not in {"attachment", "inline"}:
         raise InvalidArgumentError(f"content_disposition must be 'attachment' or 'inline', not {shown(value)}")
-    return str(value)
+    return value
 
 
 def _check_window(after: datetime | None, before: datetime | None) -> None:

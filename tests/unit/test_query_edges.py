@@ -314,7 +314,7 @@ def test_a_ttl_beyond_an_hour_or_below_a_second_is_refused(ttl: Any) -> None:
     assert told == f"ttl must be an integer from 1 to 3600, not {ttl!r}"
 
 
-@pytest.mark.parametrize("disposition", ["", "Inline", "attachment; filename=x", 1], ids=repr)
+@pytest.mark.parametrize("disposition", ["", "Inline", "attachment; filename=x", 1, ["inline"]], ids=repr)
 def test_any_other_content_disposition_is_refused(disposition: Any) -> None:
     told = refusal(media_parameters, ttl=None, content_disposition=disposition)
     assert told == f"content_disposition must be 'attachment' or 'inline', not {disposition!r}"
