@@ -303,14 +303,15 @@ class TestStream:
 
 
 async def test_a_hidden_concurrency_limit_is_found_and_no_room_fails() -> None:
+    # The latency is so long that the service's bound is met, and not that of a slow machine.
     async with Simulator(
-        rooms=1500, recordings_per_room=2, latency=0.01, reads_per_second=None, concurrency_limit=20
+        rooms=400, recordings_per_room=2, latency=0.12, reads_per_second=None, concurrency_limit=12
     ) as sim:
         limiter = RateLimiter(reads_per_second=None)
         async with sim.client(limiter=limiter) as client:
             results = [result async for result in client.as_completed(sim.room_sids)]
     assert [result for result in results if result.error] == []
-    assert sum(len(result.recordings) for result in results) == 3000
-    assert sim.stats.refused <= 0.02 * sim.stats.requests + 20
+    assert sum(len(result.recordings) for result in results) == 800
+    assert sim.stats.refused <= 0.02 * sim.stats.requests + 12
     assert limiter.max_concurrency is not None
-    assert 15 <= limiter.max_concurrency <= 25
+    assert 9 <= limiter.max_concurrency <= 15
