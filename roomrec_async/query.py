@@ -25,6 +25,10 @@ Parameters: TypeAlias = Mapping[str, str | tuple[str, ...]]
 PageKey: TypeAlias = frozenset[str]
 """What the query of a page asks for."""
 
+_Check: TypeAlias = Callable[[object], str | tuple[str, ...]]
+# A parameter by the API's name, its value and what checks it.
+_Given: TypeAlias = tuple[str, object, _Check]
+
 _FIRST_PAGE: Final = {"Page=0"}
 _SAFE_IN_QUERIES: Final = "%/?:@!$&'()*+,;=-._~"
 _INT64: Final = 2**63 - 1
@@ -108,15 +112,11 @@ def recordings_parameters(
     Raises:
         InvalidArgumentError: a value is outside the reference's patterns and bounds.
     """
-    _check_window(date_created_after, date_created_before)
     return _checked(
         ("Status", status, _recording_status),
-        ("DateCreatedBefore", date_created_before, _date_created_before),
-        ("DateCreatedAfter", date_created_after, _date_created_after),
+        *_window(date_created_after, date_created_before),
         ("SourceSid", source_sid, _source_sid),
-        ("PageSize", page_size, _page_size),
-        ("Page", page, _page),
-        ("PageToken", page_token, _page_token),
+        *_place(page_size, page, page_token, _page_size),
     )
 
 
@@ -139,17 +139,13 @@ def account_recordings_parameters(
     """
     # None is refused here, and not left out: the list would be that of the whole account.
     sids = _grouping_sids(grouping_sids)
-    _check_window(date_created_after, date_created_before)
     return _checked(
         ("Status", status, _recording_status),
-        ("DateCreatedBefore", date_created_before, _date_created_before),
-        ("DateCreatedAfter", date_created_after, _date_created_after),
+        *_window(date_created_after, date_created_before),
         ("SourceSid", source_sid, _source_sid),
         ("GroupingSid", sids or None, _grouping_sids),
         ("MediaType", media_type, _media_type),
-        ("PageSize", page_size, _account_page_size),
-        ("Page", page, _page),
-        ("PageToken", page_token, _page_token),
+        *_place(page_size, page, page_token, _account_page_size),
     )
 
 
@@ -168,15 +164,11 @@ def rooms_parameters(
     Raises:
         InvalidArgumentError: a value is outside the patterns and bounds of the published description.
     """
-    _check_window(date_created_after, date_created_before)
     return _checked(
         ("Status", status, _room_status),
         ("UniqueName", unique_name, _unique_name),
-        ("DateCreatedBefore", date_created_before, _date_created_before),
-        ("DateCreatedAfter", date_created_after, _date_created_after),
-        ("PageSize", page_size, _page_size),
-        ("Page", page, _page),
-        ("PageToken", page_token, _page_token),
+        *_window(date_created_after, date_created_before),
+        *_place(page_size, page, page_token, _page_size),
     )
 
 
@@ -233,9 +225,20 @@ def page_key(query: str) -> PageKey:
     return frozenset(unquote_plus(parameter) for parameter in query.split("&")) - _FIRST_PAGE
 
 
-def _checked(*given: tuple[str, object, Callable[[object], str | tuple[str, ...]]]) -> Parameters:
+def _checked(*given: _Given) -> Parameters:
     """What is not None, by the API's names, each as its check returns it."""
     return {name: check(value) for name, value, check in given if value is not None}
+
+
+def _window(after: datetime | None, before: datetime | None) -> tuple[_Given, _Given]:
+    _check_window(after, before)
+    return ("DateCreatedBefore", before, _date_created_before), ("DateCreatedAfter", after, _date_created_after)
+
+
+def _place(
+    page_size: int | None, page: int | None, page_token: str | None, size_checked: _Check
+) -> tuple[_Given, _Given, _Given]:
+    return ("PageSize", page_size, size_checked), ("Page", page, _page), ("PageToken", page_token, _page_token)
 
 
 def _known(name: str, kind: type[OpenEnum], value: object) -> str:

@@ -250,6 +250,17 @@ def test_credentials_do_not_go_to_a_proxy_unencrypted() -> None:
         )
 
 
+def lent(session: aiohttp.ClientSession, sim: Simulator, timeout: Timeout) -> RecordingsClient:
+    """A client that tries once, over a session of the caller's own."""
+    return RecordingsClient(
+        sim.credentials,
+        session=session,
+        base_url=sim.base_url,
+        timeout=timeout,
+        retry=RetryPolicy(max_attempts=1),
+    )
+
+
 class TestTimeouts:
     async def test_the_deadline_holds_against_a_server_that_is_silent(self, sim: Simulator) -> None:
         sim.inject(faults.StallHeaders(30), times=None)
@@ -335,13 +346,7 @@ class TestTimeouts:
     async def test_with_a_lent_session_connecting_and_reading_are_one(self, sim: Simulator) -> None:
         sim.inject(faults.StallHeaders(30))
         async with aiohttp.ClientSession() as session:
-            client = RecordingsClient(
-                sim.credentials,
-                session=session,
-                base_url=sim.base_url,
-                timeout=Timeout(connect=0.2, read=0.2),
-                retry=RetryPolicy(max_attempts=1),
-            )
+            client = lent(session, sim, Timeout(connect=0.2, read=0.2))
             with pytest.raises(RequestTimeoutError, match=r"nothing received for 0\.4 s"):
                 await client.recordings(sim.room_sids[0]).to_list()
 
@@ -349,13 +354,7 @@ class TestTimeouts:
         sim.inject(faults.SlowDrip(bytes_per_second=10_000))
         headers = {"Accept-Encoding": "identity"}
         async with aiohttp.ClientSession(headers=headers) as session:
-            client = RecordingsClient(
-                sim.credentials,
-                session=session,
-                base_url=sim.base_url,
-                timeout=Timeout(connect=0.2, read=0.3),
-                retry=RetryPolicy(max_attempts=1),
-            )
+            client = lent(session, sim, Timeout(connect=0.2, read=0.3))
             assert await listed(client, sim.room_sids[0]) == truth(sim, sim.room_sids[0])
 
     async def test_a_connect_timeout_says_so(self) -> None:
