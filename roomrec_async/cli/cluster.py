@@ -159,6 +159,7 @@ async def archive_on_cluster(
     from roomrec_async.integrations.dask import ClusterSettings, archive_on  # noqa: PLC0415  an extra of its own
 
     settings = ClusterSettings(credentials=Credentials.from_env(), base_url=base_url)
+    decryption = _decryption_from(private_key)
     async with _connected(address) as cluster:
         return await archive_on(
             cluster,
@@ -166,7 +167,7 @@ async def archive_on_cluster(
             destination,
             settings=settings,
             delete=delete,
-            decryption=_decryption_from(private_key),
+            decryption=decryption,
             ledgers=ledgers,
             manifest=manifest,
             downloads=downloads,

@@ -45,6 +45,7 @@ the shards under way: six with 4 slots, which is 20 MB for 5 recordings of 0.7 K
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import os
 import pickle
@@ -384,11 +385,15 @@ async def local_cluster(workers: int | None = None) -> AsyncGenerator[Client, No
 
 
 class _Undisturbed(WorkerPlugin):
-    """Ctrl-C in a terminal reaches all processes. Those of a local cluster leave it to the one that ends them."""
+    """The processes of a local cluster begin and end with the block that they are for, and with nothing else."""
 
     def setup(self, worker: Worker) -> None:  # noqa: ARG002  the plugin's signature
-        """A worker begins."""
+        """A worker begins. Ctrl-C in a terminal reaches all processes: these leave it to the one that ends them."""
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def teardown(self, worker: Worker) -> None:  # noqa: ARG002  the plugin's signature
+        """A worker ends. It drops its connections, and would report a heartbeat that was on one of them as an error."""
+        logging.getLogger("distributed.worker").setLevel(logging.CRITICAL)
 
 
 @attrs.frozen

@@ -151,6 +151,17 @@ def test_mistakes(simulator: Simulator, rooms: Path, tmp_path: Path) -> None:
     assert simulator.stats.requests == 0
 
 
+def test_a_wrong_key_is_told_of_before_a_cluster_is_looked_for(
+    simulator: Simulator, rooms: Path, tmp_path: Path
+) -> None:
+    key = tmp_path / "key.pem"
+    key.touch()
+    nobody = "tcp://127.0.0.1:1"
+    code, _, told = ended("--dask", nobody, "archive", "--from-file", rooms, "-o", tmp_path, "--private-key", key)
+    assert (code, len(told)) == (2, 1), told
+    assert "no private key in PEM format" in told[0]
+
+
 def test_without_the_extra_it_says_so(simulator: Simulator, rooms: Path, tmp_path: Path) -> None:
     script = "import sys; sys.modules['distributed'] = None; from roomrec_async.cli import main; main()"
     arguments = ("--dask", "local", "list", "--from-file", rooms, "-o", tmp_path / "new")
@@ -171,6 +182,33 @@ async def main():
 if __name__ == "__main__":
     asyncio.run(main())
 """
+
+
+_HEARTS_BEAT_TO_THE_END = """
+import asyncio
+from roomrec_async.integrations.dask import local_cluster
+
+async def hearts_beat(dask_worker):
+    async def forever():
+        while dask_worker.status.name == "running":
+            await dask_worker.heartbeat()
+    dask_worker.hearts = [asyncio.create_task(forever()) for _ in range(3)]
+
+async def main():
+    async with local_cluster(2) as cluster:
+        await cluster.run(hearts_beat)
+
+if __name__ == "__main__":
+    asyncio.run(main())
+"""
+
+
+def test_a_local_cluster_ends_quietly_whatever_its_workers_were_saying(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(_HEARTS_BEAT_TO_THE_END, "utf-8")
+    with started(sys.executable, "-W", "error", script) as running:
+        out, err = running.communicate(timeout=30)
+    assert (running.returncode, out, err) == (0, "", "")
 
 
 def test_two_local_clusters_are_no_trouble_to_each_other(tmp_path: Path) -> None:
