@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Final, Self, TypeAlias
 
 import attrs
+import msgspec
 
 from .errors import (
     DecryptionError,
@@ -56,8 +57,7 @@ class Download:
     already_there: bool = False
 
 
-@attrs.frozen
-class DownloadOperation:
+class DownloadOperation(msgspec.Struct, frozen=True):
     """One download: what, where to and how.
 
     Args:
@@ -79,7 +79,7 @@ class DownloadOperation:
     folder: str = ""
     anew: bool = False
 
-    def __attrs_post_init__(self) -> None:
+    def __post_init__(self) -> None:
         destination_checked(self.destination)
 
     @property

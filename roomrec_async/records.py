@@ -8,6 +8,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import attrs
+import msgspec
 
 from .models import Recording, Room
 
@@ -93,8 +94,7 @@ def _number(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) else _NOTHING
 
 
-@attrs.frozen
-class _Column:
+class _Column(msgspec.Struct, frozen=True):
     title: str
     field: str
     told: Callable[[object], str] = _text
