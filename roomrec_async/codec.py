@@ -37,8 +37,7 @@ _READ_OF_AN_ERROR = 4096
 _TITLE = re.compile(r"<(?:title|Message)\b[^>]*>(.*?)</(?:title|Message)", re.IGNORECASE | re.DOTALL)
 
 
-@attrs.frozen
-class ErrorBody:
+class ErrorBody(msgspec.Struct, frozen=True):
     """What the body of an error says: the provider's own form, or RFC 9457's."""
 
     message: str
@@ -78,6 +77,7 @@ _strict_recording: Final = msgspec.json.Decoder(Recording)
 _strict_media: Final = msgspec.json.Decoder(_MediaBody)
 _strict_recordings: Final = msgspec.json.Decoder(_RecordingsBody)
 _strict_rooms: Final = msgspec.json.Decoder(_RoomsBody)
+_strict_packed: Final = msgspec.json.Decoder(list[Recording])
 _STRICT_REFUSALS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError)
 
 
@@ -150,6 +150,25 @@ def decode_raw(body: RawBody) -> dict[str, object]:
     if not isinstance(raw, dict):
         raise DecodeError(f"the body is {_json_type(raw)} where an object should be; it begins {_beginning(body)}")
     return raw
+
+
+def pack(recordings: list[Recording]) -> bytes | list[Recording]:
+    """For another process, in a form that :func:`unpack` reads in half the time that pickle takes.
+
+    What would not come back from JSON as it is stays as it is: odd values in the untyped maps, half a surrogate pair.
+    """
+    maps = (each for recording in recordings for each in (recording.links, recording.grouping_sids) if each)
+    if not all(type(value) is str for each in maps for value in each.values()):
+        return recordings
+    try:
+        return msgspec.json.encode(recordings)
+    except UnicodeEncodeError:
+        return recordings
+
+
+def unpack(packed: bytes | list[Recording]) -> list[Recording]:
+    """What :func:`pack` was given."""
+    return _strict_packed.decode(packed) if isinstance(packed, bytes) else packed
 
 
 def decode_error(status: int, body: RawBody) -> ErrorBody:

@@ -62,7 +62,7 @@ import attrs
 
 from roomrec_async.archive import ArchiveProgress, ArchiveReport
 from roomrec_async.client import RecordingsClient, RoomOptions
-from roomrec_async.codec import to_dict
+from roomrec_async.codec import pack, to_dict, unpack
 from roomrec_async.credentials import Credentials
 from roomrec_async.endpoints import DEFAULT_BASE_URL
 from roomrec_async.errors import AuthenticationError, ConfigurationError, InvalidArgumentError, RoomRecError, shown
@@ -635,15 +635,20 @@ async def _as_completed(job: _Job, room_sids: RoomSids, options: RoomOptions) ->
                     yield RoomResult(room_sid, [], outcome)
             else:
                 # One by one, as they are wanted: a shard at once would hold up the event loop.
-                for packed in outcome:
-                    yield pickle.loads(packed)  # noqa: S301  from our own workers
+                for each in outcome:
+                    room_sid, packed, error = pickle.loads(each)  # noqa: S301  from our own workers
+                    yield RoomResult(room_sid, unpack(packed), error)
 
 
 async def _list_shard(options: RoomOptions, client: RecordingsClient, shard: _Shard) -> list[bytes]:
     # Packed at once: it needs a fourth of the memory, and whatever passes it on does not look into it.
     results = client.as_completed(shard.room_sids, **options)
     async with aclosing(results):
-        return [pickle.dumps(result, pickle.HIGHEST_PROTOCOL) async for result in results]
+        return [_packed(result) async for result in results]
+
+
+def _packed(result: RoomResult) -> bytes:
+    return pickle.dumps((result.room_sid, pack(result.recordings), result.error), pickle.HIGHEST_PROTOCOL)
 
 
 @attrs.frozen
