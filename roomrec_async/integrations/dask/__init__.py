@@ -1,0 +1,66 @@
+"""Millions of rooms on a Dask cluster: listed, exported to Parquet, archived. Extra ``dask``.
+
+    >>> async with distributed.Client("tls://scheduler:8786", asynchronous=True) as cluster:
+    ...     settings = ClusterSettings(credentials=Credentials.from_env())
+    ...     report = await export_on(cluster, room_sids, "/shared/recordings", settings=settings)
+
+Rooms are pulled as they are needed and split into shards. A shard is one task on the cluster, a coroutine in the event
+loop of its worker, with one client. If the worker dies, the shard runs again on another one, and gives its result once.
+The scheduler and the workers need this package, in the same version.
+
+**The quota is the account's, not the cluster's.** It is divided into slots. A shard waits for a slot, under a semaphore
+that all jobs of the cluster with this account share, and sends no more than its slot's part of the rate. It keeps the
+slot until its requests are more than a second old, so that the next shard may use all of it at once. The slot of a
+worker that died comes back after ``distributed.scheduler.locks.lease-timeout`` (30 seconds by default; the callers of
+one account's jobs must agree on it), and until then nobody uses its part.
+
+**Credentials travel with the tasks**, pickled, so that a wrong setting is refused before anything starts, and all
+workers are the same caller. They are in no name, representation or log line. Dask sends tasks in clear over ``tcp://``:
+between machines, let the cluster speak ``tls://``.
+
+**What ten million rooms take**, with the quota of 80 reads a second. It does not grow with the workers; they share the
+decoding, the Parquet and, above all, the bytes of an archive.
+
+=====================================  =================================  ==================================
+..                                     room by room (here)                the account's list (``via="account"``)
+=====================================  =================================  ==================================
+requests, 5 recordings a room          10,000,000                         500,000, at 100 recordings a page
+time at 80 a second                    34.7 hours                         1.7 hours
+requests, 50 recordings a room         10,000,000                         5,000,000
+time at 80 a second                    34.7 hours                         17.4 hours
+requests, 100 recordings a room        10,000,000                         10,000,000: here they are even
+=====================================  =================================  ==================================
+
+The list of the account needs no cluster: ``client.archive(DateWindow(...), ...)`` and
+``client.stream(..., via="account")`` go through it in one process. Room by room is for what it cannot do: rooms that
+are a part of what the account has recorded in their time, errors of single rooms, and archives that are more than one
+machine's network carries.
+
+In shards of 1,000 rooms, ten million rooms are 10,000 tasks of 50 seconds each with 4 slots (20 reads a second each),
+of which the second that a slot is kept is 2%. A task carries 34 KB of SIDs. The caller holds the rooms and results of
+the shards under way: six with 4 slots, which is 20 MB for 5 recordings of 0.7 KB a room. A Parquet file of a shard with
+5,000 recordings has about 0.6 MB; shards of 10,000 rooms make 1,000 files of 6 MB.
+"""
+
+from roomrec_async.errors import ConfigurationError
+
+try:
+    import distributed as _  # noqa: F401
+except ModuleNotFoundError as error:
+    raise ConfigurationError("a cluster needs distributed: pip install 'roomrec-async[dask]'") from error
+
+from .archiving import archive_on
+from .exporting import ExportProgress, ExportReport, export_on
+from .listing import as_completed_on
+from .local import local_cluster
+from .settings import ClusterSettings
+
+__all__ = [
+    "ClusterSettings",
+    "ExportProgress",
+    "ExportReport",
+    "archive_on",
+    "as_completed_on",
+    "export_on",
+    "local_cluster",
+]
