@@ -30,7 +30,8 @@ def as_completed_on(
     stops the shards. Leaving the loop cancels what is on the cluster.
 
     Args:
-        cluster: a client of the cluster, with ``asynchronous=True``.
+        cluster: a client of the cluster, with ``asynchronous=True``. Where the caller reaches the workers, with
+            ``direct_to_workers=True`` too: the recordings do not go through the scheduler then.
         room_sids: any iterable or async iterable. A room named twice is listed twice.
         settings: who calls, and how the quota is divided.
         options: as for :meth:`roomrec_async.RecordingsClient.recordings`; ``limit`` and ``timeout`` are each room's.

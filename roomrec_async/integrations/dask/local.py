@@ -46,7 +46,7 @@ async def local_cluster(workers: int | None = None) -> AsyncGenerator[Client, No
             dashboard_address=f"{_LOCAL}:0",
             asynchronous=True,
         ) as cluster,
-        Client(cluster, asynchronous=True) as client,
+        Client(cluster, asynchronous=True, direct_to_workers=True) as client,
     ):
         await client.register_plugin(_Undisturbed())
         yield client
