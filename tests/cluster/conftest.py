@@ -13,17 +13,17 @@ import pytest
 from distributed import Client, LocalCluster, Semaphore
 
 from roomrec_async import Recording
-from roomrec_async.integrations.dask import ClusterSettings
-from roomrec_async.simulator import Simulator
+from roomrec_async.integrations.dask import ClusterSettings, local_cluster
+from roomrec_async.simulator import Simulator, faults
 
-LEASE = "2s"
+LEASES = {"distributed.scheduler.locks.lease-timeout": "2s"}
 
 
 @pytest.fixture(scope="session")
 def address() -> Iterator[str]:
-    """Two processes of one thread each, which are started anew when they die."""
+    """Two processes of one thread each."""
     with (
-        dask.config.set({"distributed.scheduler.locks.lease-timeout": LEASE}),
+        dask.config.set(LEASES),
         LocalCluster(2, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0") as cluster,
     ):
         yield cluster.scheduler_address
@@ -35,6 +35,14 @@ async def cluster(address: str) -> AsyncIterator[Client]:
     async with Client(address, asynchronous=True) as client:
         await client.wait_for_workers(2)
         yield client
+
+
+@pytest.fixture
+async def mortal_cluster() -> AsyncIterator[Client]:
+    """Another such cluster, for a test that kills: no other test waits for what comes after the dead."""
+    with dask.config.set(LEASES):
+        async with local_cluster(2) as client:
+            yield client
 
 
 def settings(simulator: Simulator, **options: Any) -> ClusterSettings:
@@ -65,6 +73,18 @@ async def pids(cluster: Client) -> list[int]:
 
 async def kill_a_worker(cluster: Client) -> None:
     os.kill((await pids(cluster))[0], signal.SIGKILL)
+
+
+async def kill_the_worker_at(cluster: Client, simulator: Simulator, number: int) -> None:
+    """Kill it while it waits for an answer about this room, which never comes: in the middle of the room's shard."""
+    room_sid = simulator.room_sids[number]
+    simulator.inject(faults.StallHeaders(60), path_contains=room_sid)
+    await until(lambda: any(room_sid in request.path for request in simulator.requests))
+    shard = f"-{number // 10:06d}"
+    processing, workers = await cluster.processing(), await cluster.run(os.getpid)
+    victims = [pid for worker, pid in workers.items() if any(str(key).endswith(shard) for key in processing[worker])]
+    assert len(victims) == 1
+    os.kill(victims[0], signal.SIGKILL)
 
 
 async def slots_taken(cluster: Client, simulator: Simulator, slots: int = 2) -> int:

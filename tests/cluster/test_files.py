@@ -27,7 +27,7 @@ from roomrec_async.integrations.decryption import PrivateKey
 from roomrec_async.simulator import Simulator
 from roomrec_async.tables import open_table, recording_columns
 
-from .conftest import all_over, expected, kill_a_worker, settings, until
+from .conftest import all_over, expected, kill_a_worker, kill_the_worker_at, settings, until
 
 UNKNOWN_ROOM = "RM" + "0" * 32
 UNLIMITED: dict[str, Any] = {"reads_per_second": None, "writes_per_second": None, "concurrency_limit": None}
@@ -88,12 +88,11 @@ class TestExport:
                 of_shard = simulator.room_sids[number * 5 : number * 5 + 5]
                 assert [row["sid"] for row in rows(tmp_path / name)] == expected(simulator, *of_shard)
 
-    async def test_a_worker_dies_in_mid_run(self, cluster: Client, tmp_path: Path) -> None:
+    async def test_a_worker_dies_in_mid_run(self, mortal_cluster: Client, tmp_path: Path) -> None:
         async with Simulator(30, (1, 9), reads_per_second=30, latency=0.05) as simulator:
             options = settings(simulator, rooms_per_shard=10)
-            exporting = asyncio.create_task(export_on(cluster, simulator.room_sids, tmp_path, settings=options))
-            await until(lambda: simulator.stats.requests >= 12)
-            await kill_a_worker(cluster)
+            exporting = asyncio.create_task(export_on(mortal_cluster, simulator.room_sids, tmp_path, settings=options))
+            await kill_the_worker_at(mortal_cluster, simulator, 5)
             report = await exporting
             assert [row["sid"] for row in rows(tmp_path)] == expected(simulator)
             assert report.recordings == len(expected(simulator))
@@ -166,17 +165,17 @@ class TestArchive:
             assert again == report
             assert simulator.store.stats.requests == copied
 
-    async def test_a_worker_dies_while_recordings_are_deleted(self, cluster: Client, tmp_path: Path) -> None:
+    async def test_a_worker_dies_while_recordings_are_deleted(self, mortal_cluster: Client, tmp_path: Path) -> None:
         options: dict[str, Any] = {"reads_per_second": 60, "writes_per_second": 20, "concurrency_limit": 8}
         async with Simulator(10, (3, 5), media_size=1_000, latency=0.03, **options) as simulator:
             before = {
                 str(each["sid"]): each for sid in simulator.room_sids for each in simulator.recordings(sid, "completed")
             }
             archiving = asyncio.create_task(
-                archive_on(cluster, simulator.room_sids, tmp_path, settings=settings(simulator), delete=True)
+                archive_on(mortal_cluster, simulator.room_sids, tmp_path, settings=settings(simulator), delete=True)
             )
             await until(lambda: simulator.stats.by_status[204] >= 3)
-            await kill_a_worker(cluster)
+            await kill_a_worker(mortal_cluster)
             report = await archiving
             assert report.failed == 0
             assert report.archived + report.external == len(before)

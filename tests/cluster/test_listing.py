@@ -20,7 +20,7 @@ from roomrec_async import ConfigurationError, Credentials, InvalidArgumentError,
 from roomrec_async.integrations.dask import ClusterSettings, archive_on, as_completed_on, local_cluster
 from roomrec_async.simulator import Simulator
 
-from .conftest import all_over, expected, kill_a_worker, settings, sids, until
+from .conftest import all_over, expected, kill_a_worker, kill_the_worker_at, settings, sids, until
 
 UNKNOWN_ROOM = "RM" + "0" * 32
 UNLIMITED: dict[str, Any] = {"reads_per_second": None, "writes_per_second": None, "concurrency_limit": None}
@@ -57,12 +57,11 @@ async def test_gives_what_one_process_gives(cluster: Client) -> None:
     assert isinstance(by_room["no room"].error, InvalidArgumentError)
 
 
-async def test_a_worker_dies_in_mid_run(cluster: Client) -> None:
+async def test_a_worker_dies_in_mid_run(mortal_cluster: Client) -> None:
     async with Simulator(40, (1, 20), reads_per_second=30, concurrency_limit=8, latency=0.05) as simulator:
         options = settings(simulator, rooms_per_shard=10)
-        running = asyncio.create_task(collected(as_completed_on(cluster, simulator.room_sids, settings=options)))
-        await until(lambda: simulator.stats.requests >= 12)
-        await kill_a_worker(cluster)
+        running = asyncio.create_task(collected(as_completed_on(mortal_cluster, simulator.room_sids, settings=options)))
+        await kill_the_worker_at(mortal_cluster, simulator, 5)
         results = await running
         assert_each_once(results, simulator)
         stats = simulator.stats
