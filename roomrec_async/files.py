@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import sys
@@ -15,6 +16,10 @@ from typing import BinaryIO, Final
 from .errors import MediaError
 
 _PIECE: Final = 2**20
+
+
+# What the system says of a disk without a word about the file.
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def file_path(destination: str | os.PathLike[str], name: str) -> Path:
@@ -37,6 +42,17 @@ def file_digest(path: Path) -> str:
     """The SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def full_disk_named(path: Path) -> Iterator[None]:
+    """Errors that say only that something is full say of which file they are."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL and error.filename is None:
+            error.filename = str(path)
+        raise
 
 
 @contextmanager
@@ -101,7 +117,7 @@ class PartFile:
 
     def begin(self, version: str | None) -> None:
         """Begin anew, with this version."""
-        with self._busy:
+        with self._busy, full_disk_named(self._label):
             # In this order, and each step on the disk before the next: the label is never that of other bytes.
             self._label.unlink(missing_ok=True)
             if self.size:
@@ -119,7 +135,7 @@ class PartFile:
 
     def write(self, chunks: Iterable[bytes]) -> None:
         """Append."""
-        with self._busy:
+        with self._busy, full_disk_named(self._part):
             for chunk in chunks:
                 self._file.write(chunk)
                 self.size += len(chunk)
@@ -128,14 +144,15 @@ class PartFile:
     def sync(self) -> None:
         """Wait until what was written is on the disk; what is written meanwhile may be, too."""
         self.unsynced = 0
-        os.fsync(self._file.fileno())
+        with full_disk_named(self._part):
+            os.fsync(self._file.fileno())
         if sys.platform == "linux":
             # Nobody reads it soon, and the memory that would keep it is cheaper to use again than other memory.
             os.posix_fadvise(self._file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
     def finish(self) -> None:
         """Put the file into its place, safe from a loss of power, in one step."""
-        with self._busy:
+        with self._busy, full_disk_named(self._part):
             self._file.flush()
             os.fsync(self._file.fileno())
             self._label.unlink(missing_ok=True)
@@ -150,7 +167,7 @@ class PartFile:
 
     def close(self) -> None:
         """Leave it as it is, for another attempt, if there is anything in it. May be called again."""
-        with self._busy:
+        with self._busy, full_disk_named(self._part):
             if not self._file.closed and not self.size:
                 self._remove()
             self._file.close()

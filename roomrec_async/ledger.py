@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import sqlite3
 from collections.abc import AsyncGenerator, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -112,6 +114,9 @@ class Ledger:
 
     Use it with ``async with``, which raises:
         ConfigurationError: the file is no ledger, or that of another destination, or in use by another archive.
+
+    Every method raises:
+        OSError: the disk is full, or cannot be read or written.
     """
 
     def __init__(self, path: Path, destination: str) -> None:
@@ -235,6 +240,8 @@ class Ledger:
         try:
             self._set_up()
         except sqlite3.Error as error:
+            if _is_full(error):
+                raise
             in_use = isinstance(error, sqlite3.OperationalError)
             why = "cannot be used, perhaps by another archive already" if in_use else "is no ledger of an archive"
             raise ConfigurationError(f"{self._path} {why}: {error}") from None
@@ -264,7 +271,15 @@ class Ledger:
         return await self._call(lambda: self._connection.execute(query, values).fetchall())
 
     async def _call(self, function: Callable[[], _Result]) -> _Result:
-        return await from_thread(function, self._thread)
+        try:
+            return await from_thread(function, self._thread)
+        except sqlite3.Error as error:
+            raise self._broken(error) from None
+
+    def _broken(self, error: sqlite3.Error) -> OSError:
+        if _is_full(error):
+            return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
+        return OSError(errno.EIO, str(error), str(self._path))
 
 
 def _entry(row: sqlite3.Row) -> Entry:
@@ -280,6 +295,10 @@ def _entry(row: sqlite3.Row) -> Entry:
         deleted_at=_instant(row["deleted_at"]),
         error=row["error"],
     )
+
+
+def _is_full(error: sqlite3.Error) -> bool:
+    return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
 
 
 def _json(recording: Recording) -> str:

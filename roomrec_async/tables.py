@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import errno
 import io
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final, Literal, Protocol, TypeAlias,
 import attrs
 
 from .errors import ConfigurationError, InvalidArgumentError, shown
-from .files import whole_file
+from .files import full_disk_named, whole_file
 from .models import Recording
 
 if TYPE_CHECKING:
@@ -32,8 +31,6 @@ _ROW_GROUP: Final = 10_000
 # What makes a spreadsheet take a text for a formula.
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 _INT64: Final = range(-(2**63), 2**63)
-# What the system says of a disk without a word about the file.
-_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @attrs.frozen
@@ -117,13 +114,8 @@ def open_table(path: Path, columns: Sequence[Column], format: TableFormat) -> It
     Raises:
         OSError: the file cannot be written.
     """
-    try:
-        with whole_file(path) as file:
-            yield from _written(_WRITERS[format](file, columns))
-    except OSError as error:
-        if error.errno in _FULL and error.filename is None:
-            error.filename = str(path)
-        raise
+    with full_disk_named(path), whole_file(path) as file:
+        yield from _written(_WRITERS[format](file, columns))
 
 
 def _written(writer: TableWriter) -> Iterator[TableWriter]:

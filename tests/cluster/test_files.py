@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import resource
 from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
@@ -186,6 +188,16 @@ class TestArchive:
             assert simulator.stats.refused == 0
         kept = [path for path in media(tmp_path) if not path.endswith((".part", ".etag"))]
         assert len(kept) == report.archived
+
+    async def test_a_full_disk_of_a_worker_is_an_error_that_names_the_file(
+        self, mortal_cluster: Client, tmp_path: Path
+    ) -> None:
+        hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+        await mortal_cluster.run(resource.setrlimit, resource.RLIMIT_FSIZE, (200_000, hard))
+        async with Simulator(10, 3, media_size=400_000, **UNLIMITED) as simulator:
+            with pytest.raises(OSError, match=r"\.part") as caught:
+                await archive_on(mortal_cluster, simulator.room_sids, tmp_path, settings=settings(simulator))
+        assert (caught.value.errno, caught.value.__cause__) == (errno.EFBIG, None)
 
     async def test_encrypted_recordings_are_decrypted_by_the_workers(self, cluster: Client, tmp_path: Path) -> None:
         async with Simulator(10, (0, 5), 14, media_size=1_000, **UNLIMITED) as simulator:

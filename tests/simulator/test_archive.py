@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import json
 import os
 import random
+import resource
 import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -29,6 +32,7 @@ from roomrec_async import (
     RecordingsClient,
     RetryPolicy,
     ServerError,
+    ledger,
 )
 from roomrec_async.archive import ArchiveProgress
 from roomrec_async.integrations.decryption import PrivateKey
@@ -47,6 +51,10 @@ def simulated(**options: Any) -> Simulator:
     )
 
 
+def unlimited(sim: Simulator) -> RecordingsClient:
+    return sim.client(limiter=RateLimiter(None, None, None), retry=RetryPolicy(base_delay=0))
+
+
 @pytest.fixture
 async def sim() -> AsyncIterator[Simulator]:
     async with simulated() as simulator:
@@ -55,8 +63,7 @@ async def sim() -> AsyncIterator[Simulator]:
 
 @pytest.fixture
 async def client(sim: Simulator) -> AsyncIterator[RecordingsClient]:
-    limiter = RateLimiter(None, None, None)
-    async with sim.client(limiter=limiter, retry=RetryPolicy(base_delay=0)) as client:
+    async with unlimited(sim) as client:
         yield client
 
 
@@ -262,6 +269,39 @@ async def test_a_window_that_cannot_be_listed_is_an_error_after_what_was_found(
     sim.inject(faults.Respond(500), times=None, path_contains="/v1/Recordings?")
     with pytest.raises(ServerError):
         await client.archive(EVERYTHING, tmp_path, **SINGLE)
+
+
+@contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    """To a program, a disk that is full behaves like this."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize(("media_size", "named"), [(1_000, "ledger.sqlite3"), (400_000, ".part")])
+async def test_a_full_disk_names_the_file_and_the_run_after_it_goes_on(
+    media_size: int, named: str, tmp_path: Path
+) -> None:
+    async with simulated(rooms=60, recordings_per_room=5, media_size=media_size) as sim, unlimited(sim) as client:
+        options: dict[str, Any] = {"decryption": PrivateKey.from_pem(sim.private_key_pem), **SINGLE}
+        with files_of_at_most(200_000), pytest.raises(OSError, match=named) as caught:
+            await client.archive(sim.room_sids, tmp_path, **options)
+        assert str(caught.value.filename).startswith(str(tmp_path))
+        report = await client.archive(sim.room_sids, tmp_path, **options)
+        assert (report.archived, report.failed) == (len(stored(sim)), 0)
+        assert {*stored(sim).values()} <= files(tmp_path)
+
+
+async def test_a_full_disk_is_told_as_such_by_the_ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger, "_SCHEMA", f"{ledger._SCHEMA} PRAGMA max_page_count = 30;")
+    async with simulated(rooms=60, recordings_per_room=5, media_size=100) as sim, unlimited(sim) as client:
+        with pytest.raises(OSError, match=r"No space left on device: .*ledger\.sqlite3") as caught:
+            await client.archive(sim.room_sids, tmp_path, **SINGLE)
+    assert caught.value.errno == errno.ENOSPC
 
 
 class TestRefused:

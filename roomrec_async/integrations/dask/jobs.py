@@ -121,7 +121,9 @@ async def _run_shard(slot: Slot, work: Work[Result], shard: Shard, key: str) -> 
             async with slot.client() as client:
                 return await work(client, shard)
         except (RoomRecError, OSError) as error:
-            return error
+            # What it was raised from would travel with it, and may lead back to it, which nothing can pickle.
+            error.__cause__ = error.__context__ = None
+            return error.with_traceback(None)
 
 
 def check_rooms(settings: ClusterSettings, room_sids: RoomSids, options: RoomOptions) -> None:
