@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -17,6 +19,14 @@ def now() -> float:
 def timers() -> int:
     """The timers of the event loop that are still to ring."""
     return sum(not handle.cancelled() for handle in asyncio.get_running_loop()._scheduled)  # type: ignore[attr-defined]
+
+
+@pytest.fixture(autouse=True)
+async def _nothing_goes_wrong_in_callbacks() -> AsyncIterator[None]:
+    told: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+    yield
+    assert told == []
 
 
 async def test_a_block_ends_when_it_is_due() -> None:
@@ -35,6 +45,23 @@ async def test_a_block_that_is_over_is_not_ended_and_what_comes_after_it_neither
         await asyncio.sleep(2)
     await asyncio.sleep(10)
     assert not alarm.rung
+
+
+async def test_a_block_that_takes_its_time_to_end_is_not_ended_again() -> None:
+    alarms, ended = Alarms(), False
+    with pytest.raises(TimeoutError), alarms.after(3):
+        try:
+            await asyncio.sleep(10)
+        finally:
+            await asyncio.sleep(5)
+            ended = True
+    assert ended
+
+
+async def test_blocks_that_are_due_earlier_and_earlier_have_one_timer() -> None:
+    alarms, before = Alarms(), timers()
+    with alarms.after(9), alarms.after(6), alarms.after(3):
+        assert timers() == before + 1
 
 
 @pytest.mark.parametrize("seconds", [1, 3, 30])
