@@ -214,7 +214,7 @@ def test_a_local_cluster_ends_quietly_whatever_its_workers_were_saying(tmp_path:
 def test_two_local_clusters_are_no_trouble_to_each_other(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(_TWO_CLUSTERS, "utf-8")
-    with started(sys.executable, "-W", "error", "-X", "dev", script) as running:
+    with started(sys.executable, "-W", "error", script) as running:
         out, err = running.communicate(timeout=30)
     assert (running.returncode, out, err) == (0, "1 2 1 1\n", "")
     until(lambda: is_gone(running.pid))
