@@ -720,9 +720,9 @@ class RecordingsClient:
         return open_room
 
     def _rooms_at_once(self) -> int:
-        # Some rooms more than permits: a permit that is given back finds the next request waiting.
-        permits = self.limiter.max_concurrency
-        return _ROOMS_AT_ONCE if permits is None else 2 * permits
+        # One for each permit. With more of them, each request would wait for its turn behind those of other rooms, and
+        # pages that came together would all be decoded before the next requests are sent.
+        return self.limiter.max_concurrency or _ROOMS_AT_ONCE
 
     async def aclose(self) -> None:
         """Close the client, and its session if it is the client's own. May be called again."""

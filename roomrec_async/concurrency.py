@@ -6,6 +6,7 @@ from typing import Final, Protocol
 
 _MOST: Final = 500
 _BEGIN: Final = 8
+_REACHED: Final = 0.9
 _CUT: Final = 0.95
 _CUT_AGAIN: Final = 0.8
 _STEEPNESS: Final = 0.005
@@ -49,7 +50,7 @@ class AdaptiveConcurrency:
     Increase little by little, decrease by a factor, shaped as in TCP CUBIC: a refusal cuts the bound a little, once
     for all requests that were in flight at the time; then it grows back fast to near where it was refused, lingers
     there, and goes on faster and faster. Before the first refusal it doubles with each round of requests (as many as
-    the bound). It grows only while it is what holds requests back.
+    the bound). It grows only while it is, or nearly is, what holds requests back.
 
     Processes that share an account meet in about equal shares, because refusals fall on each by its share. What the
     service says in ``Twilio-Concurrent-Requests`` is not needed for it: cuts by one's share of that number came out no
@@ -68,8 +69,8 @@ class AdaptiveConcurrency:
         return int(self._bound)
 
     def succeeded(self, in_flight: int) -> None:
-        """Grow, if the bound was reached."""
-        if in_flight < self.limit:
+        """Grow, if the bound was reached, or nearly: whoever has a permit needs moments between two requests."""
+        if in_flight < _REACHED * self.limit:
             return
         self._rounds += 1 / self._bound
         self._bound = min(_MOST, max(self._bound, self._grown()))

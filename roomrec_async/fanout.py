@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Collection, Iterable
 from contextlib import aclosing
-from typing import Generic, TypeAlias, TypeVar
+from typing import Final, Generic, TypeAlias, TypeVar
 
 from .errors import InvalidArgumentError, RoomRecError, RoomsFailedError
 from .models import Recording, RoomResult
@@ -28,6 +28,8 @@ AtOnce: TypeAlias = Callable[[], int]
 
 OnError: TypeAlias = Callable[[RoomResult], object]
 """What is told of a room that failed."""
+
+_WORKERS_FOR_A_PLACE: Final = 4
 
 
 def room_sids_checked(room_sids: RoomSids) -> RoomSids:
@@ -98,7 +100,9 @@ async def stream(
 class Flow(Generic[_Work, _Item]):
     """What ``produce`` gives for each piece of work, from up to ``at_once()`` pieces at a time.
 
-    Nothing is pulled, fetched or kept beyond that: a worker waits until the consumer has taken its item.
+    A worker that has an item goes on at once, so that the consumer finds many where many came together: to wait for it
+    each time would cost turns of the event loop. Where the consumer is slow, workers wait, and nothing more is pulled,
+    fetched or kept than what they are at, and the items that are ready, one for every four of them.
     """
 
     def __init__(
@@ -111,7 +115,7 @@ class Flow(Generic[_Work, _Item]):
         self._produce = produce
         self._at_once = at_once
         self._pulling = asyncio.Lock()
-        self._capacity = asyncio.Semaphore(1)
+        self._places = asyncio.Semaphore(0)
         self._ready: asyncio.Queue[tuple[_Item] | None] = asyncio.Queue()
         self._workers = 0
 
@@ -120,8 +124,8 @@ class Flow(Generic[_Work, _Item]):
         workers = asyncio.create_task(self._run_workers())
         try:
             while (ready := await self._ready.get()) is not None:
+                self._places.release()
                 yield ready[0]
-                self._capacity.release()
             await workers
         finally:
             await cancelled(workers)
@@ -138,8 +142,15 @@ class Flow(Generic[_Work, _Item]):
             self._ready.put_nowait(None)
 
     def _hire(self, group: asyncio.TaskGroup) -> None:
+        if self._workers % _WORKERS_FOR_A_PLACE == 0:
+            self._places.release()
         self._workers += 1
         group.create_task(self._run_worker(group))
+
+    async def _retire(self) -> None:
+        self._workers -= 1
+        if self._workers % _WORKERS_FOR_A_PLACE == 0:
+            await self._places.acquire()
 
     async def _run_worker(self, group: asyncio.TaskGroup) -> None:
         """Take piece after piece, while there are any and this worker is not one too many.
@@ -151,9 +162,9 @@ class Flow(Generic[_Work, _Item]):
                 self._hire(group)
             async with aclosing(self._produce(found[0])) as items:
                 async for item in items:
-                    await self._capacity.acquire()
+                    await self._places.acquire()
                     self._ready.put_nowait((item,))
-        self._workers -= 1
+        await self._retire()
 
     async def _next(self) -> tuple[_Work] | None:
         async with self._pulling:

@@ -112,6 +112,18 @@ async def test_it_does_not_grow_while_it_is_not_reached() -> None:
     assert limiter.max_concurrency == before
 
 
+async def test_whoever_needs_fifty_at_once_gets_a_tenth_more() -> None:
+    limiter = RateLimiter(reads_per_second=None)
+    service = Service(1000)
+    tasks = [asyncio.create_task(ask(limiter, service)) for _ in range(50)]
+    await asyncio.sleep(600)
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+    assert limiter.max_concurrency is not None
+    assert 50 <= limiter.max_concurrency <= 56
+
+
 @pytest.mark.parametrize("bound", [1, 2, 5])
 async def test_it_goes_down_to_the_smallest_bounds(bound: int) -> None:
     limiter = RateLimiter(reads_per_second=None)
