@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
@@ -203,7 +204,7 @@ class TestMetrics:
             limiter=RateLimiter(max_concurrency=1),
             observers=[looking, telemetry],
         ) as client:
-            await client.gather(sim.room_sids[:2])
+            await asyncio.gather(*(client.recordings(room_sid).to_list() for room_sid in sim.room_sids[:2]))
         metrics = received.metrics()
         assert looking.permits == [1, 1]
         assert total(metrics["roomrec.limiter.permits"]) == 0
