@@ -134,18 +134,19 @@ class Flow(Generic[_Work, _Item]):
     async def _run_workers(self) -> None:
         try:
             async with asyncio.TaskGroup() as group:
-                self._hire(group)
+                self._hire(group, 1)
         except BaseExceptionGroup as failures:
             # The first one is what went wrong; the others are its consequences.
             raise failures.exceptions[0] from None
         finally:
             self._ready.put_nowait(None)
 
-    def _hire(self, group: asyncio.TaskGroup) -> None:
-        if self._workers % _WORKERS_FOR_A_PLACE == 0:
-            self._places.release()
-        self._workers += 1
-        group.create_task(self._run_worker(group))
+    def _hire(self, group: asyncio.TaskGroup, number: int) -> None:
+        for _ in range(min(number, self._at_once() - self._workers)):
+            if self._workers % _WORKERS_FOR_A_PLACE == 0:
+                self._places.release()
+            self._workers += 1
+            group.create_task(self._run_worker(group))
 
     async def _retire(self) -> None:
         self._workers -= 1
@@ -155,11 +156,10 @@ class Flow(Generic[_Work, _Item]):
     async def _run_worker(self, group: asyncio.TaskGroup) -> None:
         """Take piece after piece, while there are any and this worker is not one too many.
 
-        A worker that finds work hires the next worker, so that little work needs few of them.
+        A worker that finds work hires the next two, so that little work needs few of them and much work has them soon.
         """
         while self._workers <= self._at_once() and (found := await self._next()) is not None:
-            if self._workers < self._at_once():
-                self._hire(group)
+            self._hire(group, 2)
             async with aclosing(self._produce(found[0])) as items:
                 async for item in items:
                     await self._places.acquire()

@@ -310,13 +310,11 @@ def _given_twice(before: list[Model], items: list[Model]) -> int:
     while it was read has moved them there.
     """
     first = items[0].sid if items else None
-    if first is None:
+    sids = [record.sid for record in before]
+    if first is None or first not in sids:
         return 0
-    for index, record in enumerate(before):
-        if record.sid == first:
-            again = [each.sid for each in before[index:]]
-            return len(again) if again == [each.sid for each in items[: len(again)]] else 0
-    return 0
+    again = sids[sids.index(first) :]
+    return len(again) if again == [record.sid for record in items[: len(again)]] else 0
 
 
 def _next_query(meta: PageMeta) -> str | None:

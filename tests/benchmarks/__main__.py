@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.benchmarks import chart, listing, media, others
+from tests.benchmarks.awake import processors_awake
 from tests.benchmarks.figures import Figure
 
 TARGETS = {
@@ -28,10 +29,11 @@ TARGETS = {
 def main(directory: Path, *, quick: bool) -> None:
     console = Console(width=110)
     measured: list[listing.Measured] = []
-    for rows in listing.measure(quick=quick):
-        measured += rows
-        console.print(_compared(rows))
-    figures = [*others.measure(quick=quick), *media.measure(quick=quick)]
+    with processors_awake():
+        for rows in listing.measure(quick=quick):
+            measured += rows
+            console.print(_compared(rows))
+        figures = [*others.measure(quick=quick), *media.measure(quick=quick)]
     console.print(_figures(figures))
     directory.mkdir(parents=True, exist_ok=True)
     report = {

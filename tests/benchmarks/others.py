@@ -13,7 +13,6 @@ import tempfile
 import time
 import zlib
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack
 from typing import Final
 
 import aiohttp
@@ -21,7 +20,8 @@ from isal import isal_zlib
 
 from roomrec_async import Credentials, RateLimiter, RecordingsClient
 from roomrec_async.simulator import Simulator
-from tests.benchmarks.contenders import ACCOUNT_SID, AUTH_TOKEN, CONTENDERS
+from tests.benchmarks import latency
+from tests.benchmarks.contenders import ACCOUNT_SID, AUTH_TOKEN
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.processes import Server
 from tests.benchmarks.server import room_sid
@@ -31,52 +31,12 @@ _BETWEEN_SAMPLES: Final = 0.02
 
 def measure(*, quick: bool) -> Iterator[Figure]:
     """All of them; the quick ones are smaller, and prove only that they run."""
-    yield from asyncio.run(latency_bound(rooms=200 if quick else 1000))
+    yield from asyncio.run(latency.measure(rooms=200 if quick else 1000, rounds=1 if quick else 5))
     yield from asyncio.run(quota_bound(rooms=160 if quick else 1600))
     yield from asyncio.run(moving_limit(settling=2 if quick else 25, measuring=1 if quick else 15))
     yield from asyncio.run(memory(rooms=2000 if quick else 50_000))
     yield from import_time(rounds=3 if quick else 15)
     yield from asyncio.run(compression(lists=20 if quick else 200))
-
-
-async def latency_bound(rooms: int) -> Iterator[Figure]:
-    """Two pages a room, 100 ms a response, 100 in flight: by this library, and by the loop by hand."""
-    with Server(latency=0.1) as server:
-        ours, hand = await _makespan(server, rooms), await _makespan_by_hand(server, rooms)
-    ideal = rooms * 2 * 0.1 / 100
-    name = "makespan over the ideal, 100 ms an answer, 100 in flight"
-    return iter(
-        [Figure(name, ours / ideal, "x", "1.05 at the most"), Figure("the same by hand", hand / ideal, "x", "")]
-    )
-
-
-async def _makespan(server: Server, rooms: int) -> float:
-    async with _client(server.base_url, RateLimiter(100, None, None)) as client:
-        await client.gather([room_sid(2, 20, number) for number in range(100)], page_size=20)  # connections
-        begin = time.perf_counter()
-        count = 0
-        async for result in client.as_completed((room_sid(2, 20, n) for n in range(rooms)), page_size=20):
-            count += len(result.recordings)
-        makespan = time.perf_counter() - begin
-    assert count == rooms * 40
-    return makespan
-
-
-async def _makespan_by_hand(server: Server, rooms: int) -> float:
-    async with AsyncExitStack() as stack:
-        list_room = await CONTENDERS["by hand"](server.base_url, stack)
-        permits = asyncio.Semaphore(100)
-
-        async def one(sid: str) -> int:
-            async with permits:
-                return await list_room(sid, 20)
-
-        await asyncio.gather(*(one(room_sid(2, 20, number)) for number in range(100)))  # connections
-        begin = time.perf_counter()
-        counts = await asyncio.gather(*(one(room_sid(2, 20, number)) for number in range(rooms)))
-        makespan = time.perf_counter() - begin
-    assert sum(counts) == rooms * 40
-    return makespan
 
 
 async def quota_bound(rooms: int) -> Iterator[Figure]:
