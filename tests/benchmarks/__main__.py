@@ -50,14 +50,13 @@ def _compared(rows: list[listing.Measured]) -> Table:
     table = Table(title=rows[0].case, title_justify="left")
     for heading in ("contender", "CPU us/recording", "wall us/recording", "requests/list", "CPU over ours", "target"):
         table.add_column(heading, justify="left" if heading == "contender" else "right")
-    ours = rows[0]
     for row in rows:
         table.add_row(
             row.contender,
             f"{row.cpu:.2f}",
             f"{row.wall:.2f}",
             f"{row.requests:g}",
-            f"{row.cpu / ours.cpu:.2f}x",
+            f"{row.over_ours:.2f}x",
             TARGETS.get((row.case, row.contender), ""),
         )
     return table

@@ -106,8 +106,9 @@ def _session() -> aiohttp.ClientSession:
     return aiohttp.ClientSession(headers={"Authorization": aiohttp.encode_basic_auth(ACCOUNT_SID, AUTH_TOKEN)})
 
 
+OURS: Final = "roomrec_async"
 CONTENDERS: Final = {
-    "roomrec_async": ours,
+    OURS: ours,
     "twilio 9.13.0": official,
     "by hand": by_hand,
     "bytes only": bytes_only,
