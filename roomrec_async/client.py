@@ -51,6 +51,7 @@ if TYPE_CHECKING:
 
 # With no bound on the requests in flight, something must still bound the rooms.
 _ROOMS_AT_ONCE = 100
+_FEW_PERMITS = 8
 
 _ANY_ROOM_SID = "RM" + 32 * "0"
 
@@ -721,8 +722,12 @@ class RecordingsClient:
 
     def _rooms_at_once(self) -> int:
         # One for each permit. With more of them, each request would wait for its turn behind those of other rooms, and
-        # pages that came together would all be decoded before the next requests are sent.
-        return self.limiter.max_concurrency or _ROOMS_AT_ONCE
+        # pages that came together would all be decoded before the next requests are sent. But a room that waits to be
+        # tried again needs no permit; where there are few, there is always another room that can use it.
+        permits = self.limiter.max_concurrency
+        if permits is None:
+            return _ROOMS_AT_ONCE
+        return 2 * permits if permits < _FEW_PERMITS else permits + min(permits, self._transport.between_tries)
 
     async def aclose(self) -> None:
         """Close the client, and its session if it is the client's own. May be called again."""

@@ -88,7 +88,11 @@ _DONE: Final = frozenset({HTTPStatus.NO_CONTENT})
 
 
 class Transport:
-    """Sends requests with one account's credentials to one base URL, under one limiter."""
+    """Sends requests with one account's credentials to one base URL, under one limiter.
+
+    Attributes:
+        between_tries: the requests that wait until they may be tried again, and have no permit meanwhile.
+    """
 
     def __init__(
         self,
@@ -106,6 +110,7 @@ class Transport:
         self.base_url = base_url_checked(base_url, proxy)
         self.limiter = limiter
         self.watch = watch
+        self.between_tries = 0
         self._headers = CIMultiDict(
             {"Authorization": credentials.authorization, "User-Agent": USER_AGENT, "Accept": "application/json"}
         )
@@ -250,7 +255,11 @@ class Transport:
             LOGGER.info("nothing starts for %.1f s: the service asked for it with Retry-After", pause)
             self.limiter.pause(pause)
         request.last_error = error
-        await self.recover(error, request.attempts, deadline)
+        self.between_tries += 1
+        try:
+            await self.recover(error, request.attempts, deadline)
+        finally:
+            self.between_tries -= 1
 
     def _session(self) -> aiohttp.ClientSession:
         if self._closed:

@@ -192,15 +192,32 @@ class TestAsCompleted:
                 assert len(asyncio.all_tasks()) < 25
                 if taken == 20:
                     break
-        # Beyond those taken: a room for each of four permits, and one result that waits to be taken.
-        assert 20 <= pulled <= 25
+        # Beyond those taken: two rooms for each of four permits, and two results that wait to be taken.
+        assert 20 <= pulled <= 30
         assert sim.stats.peak_in_flight <= 4
 
     async def test_a_slow_consumer_stops_the_fetching(self, sim: Simulator, client: RecordingsClient) -> None:
         async with aclosing(client.as_completed(list(sim.room_sids) * 10)) as results:
             await anext(results)
             await asyncio.sleep(0.2)
-            assert sim.stats.requests <= 6
+            assert sim.stats.requests <= 1 + 8 + 2
+
+    @pytest.mark.parametrize(("permits", "failing"), [(1, 1), (4, 4), (10, 5)])
+    async def test_rooms_that_wait_to_be_tried_again_leave_their_permits_to_others(
+        self, permits: int, failing: int
+    ) -> None:
+        async with (
+            Simulator(rooms=60, recordings_per_room=1, latency=0.05, reads_per_second=None) as sim,
+            sim.client(limiter=RateLimiter(permits, None, None), retry=RetryPolicy(max_attempts=2)) as client,
+        ):
+            for room in sim.room_sids[:failing]:
+                sim.inject(faults.Respond(503, headers={"Retry-After": "30"}), path_contains=room)
+            async with asyncio.timeout(20), aclosing(client.as_completed(sim.room_sids)) as results:
+                first = [await anext(results) for _ in range(10)]
+                sim.stats.peak_in_flight = 0
+                rest = [await anext(results) for _ in range(50 - failing)]
+            assert all(result.error is None for result in first + rest)
+            assert sim.stats.peak_in_flight == permits
 
     async def test_leaving_the_loop_stops_everything(self, sim: Simulator, client: RecordingsClient) -> None:
         sim.latency = (0.01, 1)
