@@ -102,7 +102,7 @@ class Flow(Generic[_Work, _Item]):
 
     A worker that has an item goes on at once, so that the consumer finds many where many came together: to wait for it
     each time would cost turns of the event loop. Where the consumer is slow, workers wait, and nothing more is pulled,
-    fetched or kept than what they are at, and the items that are ready, one for every four of them.
+    fetched or kept than what they are at, and for every four of them one item that is ready or in the consumer's hands.
     """
 
     def __init__(
@@ -124,8 +124,8 @@ class Flow(Generic[_Work, _Item]):
         workers = asyncio.create_task(self._run_workers())
         try:
             while (ready := await self._ready.get()) is not None:
-                self._places.release()
                 yield ready[0]
+                self._places.release()
             await workers
         finally:
             await cancelled(workers)

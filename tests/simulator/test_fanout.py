@@ -192,15 +192,15 @@ class TestAsCompleted:
                 assert len(asyncio.all_tasks()) < 25
                 if taken == 20:
                     break
-        # Beyond those taken: two rooms for each of four permits, and two results that wait to be taken.
-        assert 20 <= pulled <= 30
+        # Beyond those taken: two rooms for each of four permits, and one result that waits to be taken.
+        assert 20 <= pulled <= 29
         assert sim.stats.peak_in_flight <= 4
 
     async def test_a_slow_consumer_stops_the_fetching(self, sim: Simulator, client: RecordingsClient) -> None:
         async with aclosing(client.as_completed(list(sim.room_sids) * 10)) as results:
             await anext(results)
             await asyncio.sleep(0.2)
-            assert sim.stats.requests <= 1 + 8 + 2
+            assert sim.stats.requests <= 10
 
     @pytest.mark.parametrize(("permits", "failing"), [(1, 1), (4, 4), (10, 5)])
     async def test_rooms_that_wait_to_be_tried_again_leave_their_permits_to_others(

@@ -33,14 +33,14 @@ async def settled() -> None:
         await asyncio.sleep(0)
 
 
-@pytest.mark.parametrize(("workers", "ready"), [(1, 1), (4, 1), (5, 2), (40, 10)])
-async def test_a_slow_consumer_finds_a_quarter_more_than_what_is_in_work(workers: int, ready: int) -> None:
+@pytest.mark.parametrize(("workers", "more"), [(1, 1), (4, 1), (5, 2), (40, 10)])
+async def test_there_is_a_quarter_more_than_what_is_in_work_with_the_consumers_own(workers: int, more: int) -> None:
     pieces = Pieces()
     async with aclosing(Flow(pieces(), in_the_next_turn, lambda: workers).items()) as items:
         for taken in range(1, 30):
             await anext(items)
             await settled()
-            assert pieces.pulled - taken == workers + ready
+            assert pieces.pulled - (taken - 1) == workers + more
 
 
 async def test_with_fewer_workers_less_is_ready() -> None:
@@ -52,7 +52,7 @@ async def test_with_fewer_workers_less_is_ready() -> None:
         for _ in range(200):
             await anext(items)
         await settled()
-        assert pieces.pulled == 201 + 4 + 1
+        assert pieces.pulled == 200 + 4 + 1
 
 
 async def test_all_of_it_comes_when_the_workers_become_fewer_and_the_work_ends() -> None:
