@@ -219,6 +219,28 @@ class TestAsCompleted:
             assert all(result.error is None for result in first + rest)
             assert sim.stats.peak_in_flight == permits
 
+    async def test_rooms_that_were_given_up_between_two_tries_leave_their_place_to_no_one(self) -> None:
+        pulled = 0
+
+        def rooms() -> Iterator[str]:
+            nonlocal pulled
+            for room_sid in sim.room_sids:
+                pulled += 1
+                yield room_sid
+
+        async with (
+            Simulator(rooms=60, recordings_per_room=1, reads_per_second=None) as sim,
+            sim.client(limiter=RateLimiter(10, None, None)) as client,
+        ):
+            sim.inject(faults.Respond(503, headers={"Retry-After": "30"}), times=9)
+            async with asyncio.timeout(20), aclosing(client.as_completed(sim.room_sids[:12])) as results:
+                await anext(results)
+            async with asyncio.timeout(20), aclosing(client.as_completed(rooms())) as results:
+                await anext(results)
+                await asyncio.sleep(0.2)
+            # A room for each permit, and three results that wait to be taken or are.
+            assert pulled <= 13
+
     async def test_leaving_the_loop_stops_everything(self, sim: Simulator, client: RecordingsClient) -> None:
         sim.latency = (0.01, 1)
         async for _ in client.as_completed(sim.room_sids):
