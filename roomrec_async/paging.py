@@ -139,8 +139,8 @@ class Pager(Generic[Model]):
         With a record that cannot be decoded, the page ends before it, and the error comes in place of the next page.
         """
         async with _Reading(self._operation, self._begin, None) as reading:
-            while (page := await reading.next()) is not None:
-                yield page
+            while (fetched := await reading.next()) is not None:
+                yield fetched.page(reading.position)
 
     async def to_list(self) -> Records[Model]:
         """All records, within one deadline. The list shows itself as a table in notebooks and with rich."""
@@ -160,8 +160,8 @@ class Pager(Generic[Model]):
 
     async def _records(self) -> AsyncGenerator[Model, None]:
         async with _Reading(self._operation, self._begin, None) as reading:
-            while (page := await reading.next()) is not None:
-                for record in page.items:
+            while (fetched := await reading.next()) is not None:
+                for record in fetched.given:
                     yield record
 
 
@@ -174,6 +174,9 @@ class _Reading(Generic[Model]):
         operation: the list.
         begin: where it begins.
         deadline: when all of its pages must be there; without one, each page has its own.
+
+    Attributes:
+        position: where the list goes on.
     """
 
     def __init__(self, operation: ListOperation[Model], begin: Position, deadline: Deadline | None) -> None:
@@ -181,10 +184,10 @@ class _Reading(Generic[Model]):
         self._watched = Operation(operation.name, operation.path)
         self._watching = operation.transport.watch.over(self._watched)
         self._deadline = deadline
-        self._position = begin
+        self.position = begin
         self._left = operation.limit
         self._seen: set[PageKey] = set()
-        self._before: list[Model] = []
+        self._taken: _Fetched[Model] | None = None
         self._next_turn: asyncio.Handle | None = None
         self._ahead: asyncio.Task[_Fetched[Model]] | None = None
         self._failure: RoomRecError | None = None
@@ -204,52 +207,51 @@ class _Reading(Generic[Model]):
         finally:
             self._watching.__exit__(kind, error, traceback)
 
-    async def next(self) -> Page[Model] | None:
+    async def next(self) -> _Fetched[Model] | None:
         """The next page up to the limit; None after the last one."""
         try:
             if self._left == 0:
                 return None
             if self._failure is not None:
                 raise self._failure
-            if self._position.query is None:
+            if self.position.query is None:
                 return None
             if self._next_turn is not None:
                 self._next_turn.cancel()
                 self._next_turn = None
             fetched = await (self._ahead or self._fetch())
             self._ahead = None
-            return self._taken(fetched)
+            return self._take(fetched)
         except RoomRecError as error:
-            error.resume_token = self._position.token()
+            error.resume_token = self.position.token()
             raise
 
-    def _taken(self, fetched: _Fetched[Model]) -> Page[Model]:
+    def _take(self, fetched: _Fetched[Model]) -> _Fetched[Model]:
         """What the caller gets of a page. What comes after it is known then, and begins to be fetched."""
-        given_twice = _given_twice(self._before, fetched.decoded.items) if self._before else 0
-        if given_twice:
-            self._position = self._position.after(given_twice)
-        skip, end = self._position.skip, None if self._left is None else self._position.skip + self._left
-        items = fetched.decoded.items[skip:end]
-        self._left = None if self._left is None else self._left - len(items)
-        read = self._position.query or ""
-        self._position = fetched.after(len(items), self._position)
+        records, read = fetched.decoded.items, self.position
+        given_twice = 0 if self._taken is None else _given_twice(self._taken.decoded.items, records)
+        skip = max(read.skip, given_twice)
+        given = fetched.given = records[skip : None if self._left is None else skip + self._left]
+        self._left = None if self._left is None else self._left - len(given)
+        self.position = fetched.after(skip + len(given), read)
         self._failure = fetched.error or self._endless(fetched, given_twice, read)
-        self._before = fetched.decoded.items
-        self._watched.records += len(items)
-        if self._operation.prefetch and self._failure is None and self._left != 0 and self._position.query is not None:
+        self._taken = fetched
+        self._watched.records += len(given)
+        if self._operation.prefetch and self._failure is None and self._left != 0 and self.position.query is not None:
             self._next_turn = asyncio.get_running_loop().call_soon(self._begin_ahead)
-        return fetched.page(items, self._position)
+        return fetched
 
-    def _endless(self, fetched: _Fetched[Model], given_twice: int, read: str) -> RoomRecError | None:
+    def _endless(self, fetched: _Fetched[Model], given_twice: int, read: Position) -> RoomRecError | None:
         """Why a list cannot go on that would never end."""
         url = fetched.response.url
-        if given_twice and len(self._before) == len(fetched.decoded.items) == given_twice:
+        before = self._taken.decoded.items if given_twice and self._taken is not None else []
+        if before and len(before) == len(fetched.decoded.items) == given_twice:
             return PaginationError(f"{url}: the page is the same as the one before it")
-        if self._position.query is None:
+        if self.position.query is None:
             return None
         if not self._seen:
-            self._seen.add(page_key(read))
-        following = page_key(self._position.query)
+            self._seen.add(page_key(read.query or ""))
+        following = page_key(self.position.query)
         if following in self._seen:
             return PaginationError(f"{url}: the next page is one that was already read")
         if len(self._seen) >= self._operation.max_pages:
@@ -267,7 +269,7 @@ class _Reading(Generic[Model]):
         self._ahead = asyncio.create_task(self._fetch())
 
     async def _fetch(self) -> _Fetched[Model]:
-        operation, position = self._operation, self._position
+        operation, position = self._operation, self.position
         deadline = self._deadline or operation.timeout.start()
         response = await operation.transport.get(position.path, position.query or "", deadline, self._watched)
         try:
@@ -286,23 +288,23 @@ class _Reading(Generic[Model]):
 
 
 class _Fetched(msgspec.Struct, Generic[Model]):
-    """A page as it came, before the limit and a resumed position cut it."""
+    """A page as it came, and what the caller is given of it: what the limit and a resumed position leave."""
 
     response: Response
     decoded: DecodedPage[Model]
     following: str | None
     error: RoomRecError | None
+    given: list[Model] = []
 
     def after(self, delivered: int, position: Position) -> Position:
-        """Where the list goes on after so many more records of this page."""
-        skip = position.skip + delivered
-        if self.error is not None or skip < len(self.decoded.items):
-            return Position(position.path, position.start, position.query, skip)
+        """Where the list goes on after so many records of this page."""
+        if self.error is not None or delivered < len(self.decoded.items):
+            return Position(position.path, position.start, position.query, delivered)
         return Position(position.path, position.start, self.following)
 
-    def page(self, items: list[Model], after: Position) -> Page[Model]:
+    def page(self, after: Position) -> Page[Model]:
         """What the caller sees of it."""
-        return Page(items, self.decoded.meta, self.response.headers, self.response.body, after)
+        return Page(self.given, self.decoded.meta, self.response.headers, self.response.body, after)
 
 
 def _given_twice(before: list[Model], items: list[Model]) -> int:
@@ -335,5 +337,5 @@ def _next_query(meta: PageMeta) -> str | None:
 async def collect(pager: Pager[Model], into: list[Model]) -> None:
     """Append all records of a list, within one deadline. Those before an error are there when it is raised."""
     async with _Reading(pager._operation, pager._begin, pager._operation.timeout.start()) as reading:
-        while (page := await reading.next()) is not None:
-            into += page.items
+        while (fetched := await reading.next()) is not None:
+            into += fetched.given

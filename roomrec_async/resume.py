@@ -25,10 +25,6 @@ class Position(msgspec.Struct):
     query: str | None
     skip: int = 0
 
-    def after(self, skip: int) -> Position:
-        """The same, or the place after so many records of the page, if that is later."""
-        return self if skip <= self.skip else msgspec.structs.replace(self, skip=skip)
-
     def token(self) -> str:
         """The position as printable text, safe in URLs. It holds the API's page token, and no credential."""
         return urlsafe_b64encode(msgspec.json.encode(self)).decode().rstrip("=")
