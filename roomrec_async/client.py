@@ -81,6 +81,8 @@ class RecordingsClient:
     Args:
         credentials: who is calling.
         session: an aiohttp session to use; it is never closed or changed. By default the client has one of its own.
+            Where a connection breaks before the response, a session other than the client's own sends the request a
+            second time by itself: aiohttp has no setting for it, and neither limits nor tries count it.
         base_url: another endpoint, such as a gateway. Only https, or a loopback address.
         limiter: the limits; give the same one to all clients of an account. By default ``RateLimiter()``.
         retry: how reads are tried again. By default ``RetryPolicy()``.

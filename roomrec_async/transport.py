@@ -291,24 +291,28 @@ class Transport:
 
     def _new_session(self) -> aiohttp.ClientSession:
         _keep_read_buffers()
-        return aiohttp.ClientSession(
-            connector=_Connector(self._alarms),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers=self._headers,
-            trace_configs=self._trace_configs,
+        return _sending_once(
+            aiohttp.ClientSession(
+                connector=_Connector(self._alarms),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                headers=self._headers,
+                trace_configs=self._trace_configs,
+            )
         )
 
     def _session_elsewhere(self) -> aiohttp.ClientSession:
         """A session over the same connections that brings nothing along: no credentials, no headers, no cookies."""
         session = self._session()
         if self._elsewhere is None or self._elsewhere.closed:
-            self._elsewhere = aiohttp.ClientSession(
-                connector=session.connector,
-                connector_owner=False,
-                cookie_jar=aiohttp.DummyCookieJar(),
-                headers={"User-Agent": USER_AGENT},
-                auto_decompress=False,
-                trace_configs=self._trace_configs,
+            self._elsewhere = _sending_once(
+                aiohttp.ClientSession(
+                    connector=session.connector,
+                    connector_owner=False,
+                    cookie_jar=aiohttp.DummyCookieJar(),
+                    headers={"User-Agent": USER_AGENT},
+                    auto_decompress=False,
+                    trace_configs=self._trace_configs,
+                )
             )
         return self._elsewhere
 
@@ -329,6 +333,16 @@ class Transport:
                 ResourceWarning,
                 stacklevel=2,
             )
+
+
+def _sending_once(session: aiohttp.ClientSession) -> aiohttp.ClientSession:
+    """The session, without aiohttp's own second try.
+
+    Where a connection breaks before the response, aiohttp sends the request again: past the limiter, the number of
+    tries and the retry budget, so that an outage would see twice the traffic. It has no public setting for that.
+    """
+    session._retry_connection = False
+    return session
 
 
 class _Connector(aiohttp.TCPConnector):

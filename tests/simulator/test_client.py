@@ -419,12 +419,24 @@ class TestRetries:
         assert caught.value.attempts == 5
         assert ROOM_SID in caught.value.url
 
-    async def test_attempts_are_capped(self, sim: Simulator) -> None:
-        sim.inject(faults.Respond(503), times=None)
+    @pytest.mark.parametrize(
+        ("fault", "expected"), [(faults.Respond(503), ServerError), (faults.Reset(), ConnectionFailedError)]
+    )
+    @pytest.mark.parametrize("before", [0, 1], ids=["on a new connection", "on a used connection"])
+    async def test_attempts_are_capped_and_each_is_one_request(
+        self, sim: Simulator, fault: faults.Fault, expected: Any, before: int
+    ) -> None:
         async with sim.client(retry=RetryPolicy(max_attempts=3, base_delay=0)) as client:
-            with pytest.raises(ServerError) as caught:
+            for _ in range(before):
                 await client.recordings(sim.room_sids[0]).first()
-        assert sim.stats.requests == caught.value.attempts == 3
+            sim.inject(fault, times=None)
+            with pytest.raises(expected) as caught:
+                await client.recordings(sim.room_sids[0]).first()
+            assert sim.stats.requests - before == caught.value.attempts == 3
+            recording = next(iter(sim.recordings(sim.room_sids[0])))
+            with pytest.raises(expected) as caught:
+                await client.delete(sim.room_sids[0], str(recording["sid"]))
+            assert sim.stats.requests - before == caught.value.attempts + 3 == 6
 
     @pytest.mark.parametrize(
         ("status", "body", "expected"),

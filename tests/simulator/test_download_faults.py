@@ -254,6 +254,19 @@ class TestBrokenConnections:
         assert len(store.ranges) == 5
         assert "do-not-show-me" not in str(caught.value)
 
+    async def test_a_try_is_one_request_where_connections_break_before_anything_comes(
+        self, client: RecordingsClient, store: Store, recording: Recording, tmp_path: Path
+    ) -> None:
+        async def hang_up(request: web.Request, _: Store) -> web.StreamResponse:
+            assert request.transport is not None
+            request.transport.abort()
+            return web.Response()
+
+        store.answers = [hang_up] * 50
+        with pytest.raises(ConnectionFailedError):
+            await client.download(recording, tmp_path)
+        assert len(store.ranges) == 5
+
     async def test_tries_that_bring_something_do_not_count(
         self, client: RecordingsClient, store: Store, recording: Recording, tmp_path: Path
     ) -> None:
