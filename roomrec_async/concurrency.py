@@ -27,14 +27,15 @@ class Concurrency(Protocol):
 
 
 class FixedConcurrency:
-    """A bound that was given.
-
-    Attributes:
-        limit: the bound.
-    """
+    """A bound that was given."""
 
     def __init__(self, limit: int | None) -> None:
-        self.limit = limit
+        self._limit = limit
+
+    @property
+    def limit(self) -> int | None:
+        """The bound."""
+        return self._limit
 
     def succeeded(self, in_flight: int) -> None:
         """Nothing follows from it."""
@@ -54,24 +55,25 @@ class AdaptiveConcurrency:
     Processes that share an account meet in about equal shares, because refusals fall on each by its share. What the
     service says in ``Twilio-Concurrent-Requests`` is not needed for it: cuts by one's share of that number came out no
     fairer.
-
-    Attributes:
-        limit: the bound at present.
     """
 
     def __init__(self) -> None:
-        self.limit = _BEGIN
         self._bound = float(_BEGIN)
         self._refused_at: float | None = None
         self._rounds = 0.0
         self._plateau = 0.0
+
+    @property
+    def limit(self) -> int:
+        """The bound at present."""
+        return int(self._bound)
 
     def succeeded(self, in_flight: int) -> None:
         """Grow, if the bound was reached, or nearly: whoever has a permit needs moments between two requests."""
         if in_flight < _REACHED * self.limit:
             return
         self._rounds += 1 / self._bound
-        self._move_to(min(_MOST, max(self._bound, self._grown())))
+        self._bound = min(_MOST, max(self._bound, self._grown()))
 
     def refused(self, number: int) -> None:
         """Shrink, unless the request started under a bound that was given up since."""
@@ -80,13 +82,9 @@ class AdaptiveConcurrency:
         # Refused again before a whole round came through: the service's bound has fallen by more than a little.
         again = self._refused_at is not None and self._rounds < 1
         self._refused_at = max(1.0, number - 1)
-        self._move_to(max(1.0, self._refused_at * (_CUT_AGAIN if again else _CUT)))
+        self._bound = max(1.0, self._refused_at * (_CUT_AGAIN if again else _CUT))
         self._plateau = ((self._refused_at - self._bound) / _STEEPNESS) ** (1 / 3)
         self._rounds = 0.0
-
-    def _move_to(self, bound: float) -> None:
-        self._bound = bound
-        self.limit = int(bound)
 
     def _grown(self) -> float:
         if self._refused_at is None:

@@ -141,13 +141,9 @@ class Watch:
     def __init__(self, observers: Sequence[Observer] = ()) -> None:
         self._observers = tuple(observers)
 
-    @property
-    def wanted(self) -> bool:
-        """Whether anybody is told at present. It is asked each time: programs change their levels while they run."""
-        return bool(self._observers) or LOGGER.isEnabledFor(logging.DEBUG)
-
     def over(self, activity: Activity) -> AbstractContextManager[object]:
         """Tell of the beginning and the end of a ``with`` block."""
+        # Asked each time: programs change their levels while they run.
         if LOGGER.isEnabledFor(logging.DEBUG):
             return _Watched(activity, (*self._observers, _LOG))
         return _Watched(activity, self._observers) if self._observers else _NOBODY

@@ -142,7 +142,9 @@ class RateLimiter:
         if bound is not None and self._in_flight >= bound:
             return None
         now = asyncio.get_running_loop().time()
-        return None if self._earliest(lane) > now else self._start(lane, now)
+        if self._earliest(lane) > now:
+            return None
+        return self._start(lane, now)
 
     async def _wait(self, lane: _Lane) -> int:
         """Wait for a permit. It is the n-th that is out, and n is returned."""

@@ -187,7 +187,7 @@ class _Reading(Generic[Model]):
         self.position = begin
         self._left = operation.limit
         self._seen: set[PageKey] = set()
-        self._taken: _Fetched[Model] | None = None
+        self._before: list[Model] = []
         self._next_turn: asyncio.Handle | None = None
         self._ahead: asyncio.Task[_Fetched[Model]] | None = None
         self._failure: RoomRecError | None = None
@@ -229,13 +229,13 @@ class _Reading(Generic[Model]):
     def _take(self, fetched: _Fetched[Model]) -> _Fetched[Model]:
         """What the caller gets of a page. What comes after it is known then, and begins to be fetched."""
         records, read = fetched.decoded.items, self.position
-        given_twice = 0 if self._taken is None else _given_twice(self._taken.decoded.items, records)
+        given_twice = _given_twice(self._before, records) if self._before else 0
         skip = max(read.skip, given_twice)
         given = fetched.given = records[skip : None if self._left is None else skip + self._left]
         self._left = None if self._left is None else self._left - len(given)
         self.position = fetched.after(skip + len(given), read)
         self._failure = fetched.error or self._endless(fetched, given_twice, read)
-        self._taken = fetched
+        self._before = records
         self._watched.records += len(given)
         if self._operation.prefetch and self._failure is None and self._left != 0 and self.position.query is not None:
             self._next_turn = asyncio.get_running_loop().call_soon(self._begin_ahead)
@@ -244,8 +244,7 @@ class _Reading(Generic[Model]):
     def _endless(self, fetched: _Fetched[Model], given_twice: int, read: Position) -> RoomRecError | None:
         """Why a list cannot go on that would never end."""
         url = fetched.response.url
-        before = self._taken.decoded.items if given_twice and self._taken is not None else []
-        if before and len(before) == len(fetched.decoded.items) == given_twice:
+        if given_twice and len(self._before) == len(fetched.decoded.items) == given_twice:
             return PaginationError(f"{url}: the page is the same as the one before it")
         if self.position.query is None:
             return None

@@ -6,7 +6,7 @@ import asyncio
 import random
 import sys
 import warnings
-from collections.abc import AsyncGenerator, Awaitable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -14,6 +14,7 @@ from time import perf_counter
 from typing import Final, Literal, TypeAlias
 
 import aiohttp
+import attrs
 import msgspec
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.tracing import Trace
@@ -125,7 +126,7 @@ class Transport:
         self._bounds = bounds
         self._alarms = Alarms()
 
-    def get(self, path: str, query: str, deadline: Deadline, operation: Operation) -> Awaitable[Response]:
+    async def get(self, path: str, query: str, deadline: Deadline, operation: Operation) -> Response:
         """GET a path below the base URL, with as many tries as the settings and the deadline allow.
 
         Raises:
@@ -133,58 +134,43 @@ class Transport:
             TransportError: no complete response arrived, or not in time.
             ClientClosedError: the client or the lent session is closed.
         """
-        return self._request(_Request(operation, "GET", self._url(path, query), _OK), deadline)
+        return await self._request(_Request(operation, "GET", self._url(path, query), _OK), deadline)
 
-    def locate(self, path: str, query: str, deadline: Deadline, operation: Operation) -> Awaitable[Response]:
+    async def locate(self, path: str, query: str, deadline: Deadline, operation: Operation) -> Response:
         """GET a path that leads elsewhere, without going there; otherwise as :meth:`get`."""
-        return self._request(_Request(operation, "GET", self._url(path, query), _OK_OR_REDIRECT), deadline)
+        return await self._request(_Request(operation, "GET", self._url(path, query), _OK_OR_REDIRECT), deadline)
 
-    def delete(self, path: str, deadline: Deadline, operation: Operation) -> Awaitable[Response]:
+    async def delete(self, path: str, deadline: Deadline, operation: Operation) -> Response:
         """DELETE a path. It is tried again like a read: to delete twice is to delete. Otherwise as :meth:`get`."""
-        return self._request(_Request(operation, "DELETE", self._url(path, ""), _DONE), deadline)
+        return await self._request(_Request(operation, "DELETE", self._url(path, ""), _DONE), deadline)
 
     def _url(self, path: str, query: str) -> URL:
         return URL(f"{self.base_url}{path}?{query}" if query else f"{self.base_url}{path}", encoded=True)
 
-    def _request(self, request: _Request, deadline: Deadline) -> Awaitable[Response]:
-        # What nobody is told of is not made.
-        return self._request_watched(request, deadline) if self.watch.wanted else self._in_time(request, deadline)
-
-    async def _request_watched(self, request: _Request, deadline: Deadline) -> Response:
-        with self.watch.over(request.watched):
-            return await self._in_time(request, deadline)
-
-    async def _in_time(self, request: _Request, deadline: Deadline) -> Response:
+    async def _request(self, request: _Request, deadline: Deadline) -> Response:
         overdue = self._alarms.at(deadline.at)
-        try:
-            with overdue:
-                return await self._send_until_settled(request, deadline)
-        except TimeoutError:
-            if not overdue.rung:
-                raise
-        raise request.timed_out(deadline)
+        with self.watch.over(request.watched):
+            try:
+                with overdue:
+                    return await self._send_until_settled(request, deadline)
+            except TimeoutError:
+                if not overdue.rung:
+                    raise
+            raise request.timed_out(deadline)
 
     async def _send_until_settled(self, request: _Request, deadline: Deadline) -> Response:
         while True:
             asked = perf_counter()
             async with self.limiter.read() if request.method == "GET" else self.limiter.write() as permit:
-                outcome = await self._try(request, perf_counter() - asked, deadline.timeout)
+                attempt = request.attempt(perf_counter() - asked)
+                with self.watch.over(attempt):
+                    outcome = await self._send(request, deadline.timeout)
+                    _settle(attempt, outcome)
                 _report(outcome, permit)
             if isinstance(outcome, Response):
                 self._budget.earn()
                 return outcome
             await self._wait_or_raise(outcome, request, deadline)
-
-    def _try(self, request: _Request, waited: float, timeout: Timeout) -> Awaitable[Response | RoomRecError]:
-        request.attempts += 1
-        return self._try_watched(request, waited, timeout) if self.watch.wanted else self._send(request, timeout)
-
-    async def _try_watched(self, request: _Request, waited: float, timeout: Timeout) -> Response | RoomRecError:
-        attempt = Attempt(request.watched, request.attempts, waited)
-        with self.watch.over(attempt):
-            outcome = await self._send(request, timeout)
-            _settle(attempt, outcome)
-        return outcome
 
     async def _send(self, request: _Request, timeout: Timeout) -> Response | RoomRecError:
         """One try. An error is returned, not raised: aiohttp's exceptions hold the request's headers, and one that is
@@ -412,7 +398,8 @@ class Body:
         self._response.close()
 
 
-class _Request(msgspec.Struct):
+@attrs.define
+class _Request:
     """One request through all its tries, and the errors that it can end in."""
 
     operation: Operation
@@ -421,14 +408,15 @@ class _Request(msgspec.Struct):
     accepted: AbstractSet[int]
     attempts: int = 0
     last_error: RoomRecError | None = None
-    _watched: Request | None = None
+    watched: Request = attrs.field(init=False)
 
-    @property
-    def watched(self) -> Request:
-        """What observers are told of it."""
-        if self._watched is None:
-            self._watched = Request(self.operation, self.method, self.url)
-        return self._watched
+    def __attrs_post_init__(self) -> None:
+        self.watched = Request(self.operation, self.method, self.url)
+
+    def attempt(self, waited: float) -> Attempt:
+        """The next try, after waiting for so many seconds."""
+        self.attempts += 1
+        return Attempt(self.watched, self.attempts, waited)
 
     def classified(self, status: int, headers: CIMultiDictProxy[str], body: RawBody) -> Response | APIError:
         """A response as what it means."""
