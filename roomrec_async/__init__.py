@@ -5,12 +5,17 @@
 ...         print(recording.sid)
 """
 
+from ._api.codec import from_dict, to_dict
+from ._http.retries import RetryPolicy
+from ._listing.pager import Page, Pager
+from ._listing.records import Records
+from ._listing.scan import DateWindow
+from ._media.download import Download
 from ._version import __version__
 from .bounds import Bounds
 from .client import RecordingsClient
-from .codec import from_dict, to_dict
+from .config import Timeout
 from .credentials import Credentials
-from .downloads import Download
 from .errors import (
     APIError,
     AuthenticationError,
@@ -49,11 +54,6 @@ from .models import (
     RoomStatus,
     RoomType,
 )
-from .paging import Page, Pager
-from .records import Records
-from .retry import RetryPolicy
-from .scan import DateWindow
-from .timeouts import Timeout
 
 __all__ = [
     "APIError",

@@ -11,20 +11,15 @@ from typing import TYPE_CHECKING, Literal, Self, TypeAlias, TypedDict, Unpack, c
 import aiohttp
 import attrs
 
-from . import fanout, scan
-from .bounds import Bounds
-from .codec import DecodedPage, RawBody, decode_account_recordings, decode_recording, decode_recordings, decode_rooms
-from .credentials import Credentials
-from .downloads import Download, DownloadOperation, OnBytes
-from .endpoints import DEFAULT_BASE_URL
-from .errors import ConfigurationError, DecodeError, InvalidArgumentError, NotFoundError, RoomRecError, shown
-from .events import Observer, Operation, OperationName, Watch
-from .fanout import OnError, OpenRoom, RoomSids, room_sids_checked
-from .limits import Limiter, RateLimiter
-from .media import Decryption, Destination, Media
-from .models import MediaType, Recording, RecordingStatus, Room, RoomResult, RoomStatus
-from .paging import ListOperation, Pager
-from .query import (
+from ._api.codec import (
+    DecodedPage,
+    RawBody,
+    decode_account_recordings,
+    decode_recording,
+    decode_recordings,
+    decode_rooms,
+)
+from ._api.params import (
     ACCOUNT_RECORDINGS_PATH,
     MAX_ACCOUNT_PAGE_SIZE,
     MAX_PAGE_SIZE,
@@ -39,15 +34,27 @@ from .query import (
     rooms_parameters,
     seconds_checked,
 )
-from .records import Model
-from .retry import RetryPolicy
-from .scan import DateWindow
-from .timeouts import Timeout
-from .transport import Transport
+from ._api.urls import DEFAULT_BASE_URL
+from ._http.retries import RetryPolicy
+from ._http.transport import Transport
+from ._listing import fanout, scan
+from ._listing.fanout import OnError, OpenRoom, RoomSids, room_sids_checked
+from ._listing.pager import ListOperation, Pager
+from ._listing.records import Model
+from ._listing.scan import DateWindow
+from ._media.download import Download, DownloadOperation, OnBytes
+from ._media.locate import Decryption, Destination, Media
+from .bounds import Bounds
+from .config import Timeout
+from .credentials import Credentials
+from .errors import ConfigurationError, DecodeError, InvalidArgumentError, NotFoundError, RoomRecError, shown
+from .events import Observer, Operation, OperationName, Watch
+from .limits import Limiter, RateLimiter
+from .models import MediaType, Recording, RecordingStatus, Room, RoomResult, RoomStatus
 
 if TYPE_CHECKING:
-    from .archive import ArchiveProgress, ArchiveReport
-    from .tables import TableFormat
+    from ._archive.run import ArchiveProgress, ArchiveReport
+    from ._tables import TableFormat
 
 # With no bound on the requests in flight, something must still bound the rooms.
 _ROOMS_AT_ONCE = 100
@@ -506,7 +513,7 @@ class RecordingsClient:
             OSError: the disk is full, or cannot be written.
         """
         # Not with the package: few need it, and SQLite takes time to import.
-        from .archive import ArchiveOperation, ArchiveProgress  # noqa: PLC0415
+        from ._archive.run import ArchiveOperation, ArchiveProgress  # noqa: PLC0415
 
         reading = attrs.evolve(self._timeout, total=None)
         return await ArchiveOperation(

@@ -8,7 +8,7 @@ from collections import deque
 from types import TracebackType
 from typing import Final, Literal, Protocol, Self
 
-from .concurrency import AdaptiveConcurrency, Concurrency, FixedConcurrency
+from ._adaptive import AdaptiveConcurrency, Concurrency, FixedConcurrency
 from .errors import ConfigurationError, shown
 
 # A request that leaves a second after another may arrive a few milliseconds less than a second after it. This keeps

@@ -1,6 +1,6 @@
 """Recordings and rooms as typed values: every field of the reference, and the extra ones of its example.
 
-Nothing here knows how a response is decoded; see :mod:`roomrec_async.codec`.
+Nothing here knows how a response is decoded; see :mod:`roomrec_async._api.codec`.
 """
 
 from __future__ import annotations

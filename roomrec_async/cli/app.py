@@ -14,19 +14,19 @@ import click
 from roomrec_async._version import __version__
 from roomrec_async.errors import AuthenticationError, ConfigurationError, InvalidArgumentError, RoomRecError
 
-from .archive import archive
-from .cluster import check_command, dask_option
-from .delete import delete
-from .demo import demo
-from .download import download
-from .ending import Ended
-from .list import list_recordings
-from .mux import mux
-from .rendering import failure_told, plain
-from .report import report
-from .rooms import list_rooms as rooms
-from .simulate import simulate
-from .timeline import timeline
+from .commands.archive import archive
+from .commands.delete import delete
+from .commands.demo import demo
+from .commands.download import download
+from .commands.list import list_recordings
+from .commands.mux import mux
+from .commands.report import report
+from .commands.rooms import list_rooms as rooms
+from .commands.simulate import simulate
+from .commands.timeline import timeline
+from .support.cluster import check_command, dask_option
+from .support.errors import Ended
+from .support.rendering import failure_told, plain
 
 _REFUSED, _USAGE, _AUTHENTICATION, _INTERRUPTED = 1, 2, 3, 130
 

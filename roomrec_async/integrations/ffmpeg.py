@@ -16,14 +16,14 @@ from typing import Final, TypeAlias, cast, get_args
 
 import attrs
 
+from roomrec_async._asyncio import cancelled, from_thread, over
+from roomrec_async._files import put_in_place
+from roomrec_async._listing.fanout import Flow
+from roomrec_async._media.locate import Decryption, media_name
+from roomrec_async._views.film import Container, Film, Size, Source, command, usable
 from roomrec_async.client import RecordingsClient
 from roomrec_async.errors import ConfigurationError, InvalidArgumentError, MediaError, shown
-from roomrec_async.fanout import Flow
-from roomrec_async.files import put_in_place
-from roomrec_async.media import Decryption, media_name
 from roomrec_async.models import Recording, RecordingStatus
-from roomrec_async.mux import Container, Film, Size, Source, command, usable
-from roomrec_async.tasks import cancelled, from_thread, over
 
 OnProgress: TypeAlias = Callable[[int, int], object]
 """What is told how many milliseconds of the film there are, and how many there are to be."""

@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import cache
 
+from roomrec_async._views.timeline import NARROWEST, clock, shown_text, timeline
 from roomrec_async.errors import ConfigurationError
 from roomrec_async.models import Recording
-from roomrec_async.timeline import NARROWEST, clock, shown_text, timeline
 
 try:
     from jinja2 import Environment, PackageLoader, StrictUndefined

@@ -19,10 +19,10 @@ from typing import Final, Literal, Protocol, Self, cast
 import attrs
 from yarl import URL
 
+from roomrec_async._asyncio import over
 from roomrec_async.errors import ClientClosedError, ConfigurationError, ConnectionFailedError, shown
 from roomrec_async.events import LOGGER
 from roomrec_async.limits import Permit, RateLimiter
-from roomrec_async.tasks import over
 
 try:
     from redis.asyncio import Redis

@@ -8,9 +8,9 @@ from typing import Final
 
 import attrs
 
+from roomrec_async._views.timeline import shown_text
+from roomrec_async._views.totals import TYPES, Overview, Period, Periods, Sum
 from roomrec_async.models import MediaType
-from roomrec_async.overview import TYPES, Overview, Period, Periods, Sum
-from roomrec_async.timeline import shown_text
 
 from .html import rendered
 

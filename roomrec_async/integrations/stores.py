@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Final, Self, TypeAlias
 
 from yarl import URL
 
+from roomrec_async._asyncio import over
 from roomrec_async.errors import ConfigurationError, InvalidArgumentError, MediaError, shown
-from roomrec_async.tasks import over
 
 try:
     import obstore

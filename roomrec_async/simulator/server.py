@@ -12,12 +12,12 @@ from typing import Final, Literal, TypeAlias, cast
 import aiohttp
 from aiohttp import web
 
+from roomrec_async._http.retries import RetryPolicy
 from roomrec_async.client import RecordingsClient
+from roomrec_async.config import Timeout
 from roomrec_async.credentials import Credentials
 from roomrec_async.errors import InvalidArgumentError
 from roomrec_async.limits import Limiter
-from roomrec_async.retry import RetryPolicy
-from roomrec_async.timeouts import Timeout
 
 from .api import Api
 from .content import private_key_pem

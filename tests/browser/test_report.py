@@ -13,8 +13,8 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 
 from roomrec_async import MediaType, Recording, RecordingStatus
+from roomrec_async._views.totals import Overview
 from roomrec_async.integrations.report import report_html
-from roomrec_async.overview import Overview
 
 from .conftest import Browser
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from roomrec_async.alarms import Alarms
+from roomrec_async._http.timers import Alarms
 
 
 def now() -> float:

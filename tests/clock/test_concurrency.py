@@ -9,7 +9,7 @@ import attrs
 import pytest
 
 from roomrec_async import RateLimiter
-from roomrec_async.concurrency import AdaptiveConcurrency
+from roomrec_async._adaptive import AdaptiveConcurrency
 
 
 @attrs.define

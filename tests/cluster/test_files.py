@@ -23,11 +23,11 @@ from roomrec_async import (
     NotFoundError,
     to_dict,
 )
-from roomrec_async.archive import ArchiveProgress
+from roomrec_async._archive.run import ArchiveProgress
+from roomrec_async._tables import open_table, recording_columns
 from roomrec_async.integrations.dask import ClusterSettings, ExportProgress, archive_on, export_on
 from roomrec_async.integrations.decryption import PrivateKey
 from roomrec_async.simulator import Simulator
-from roomrec_async.tables import open_table, recording_columns
 
 from .conftest import all_over, expected, kill_a_worker, kill_the_worker_at, settings, until
 

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 
 from roomrec_async import DecodeError
-from roomrec_async.codec import (
+from roomrec_async._api.codec import (
     decode_account_recordings,
     decode_error,
     decode_media_location,

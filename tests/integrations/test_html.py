@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from roomrec_async import Codec, MediaType, Recording, RecordingStatus
+from roomrec_async._views.timeline import shown_text
 from roomrec_async.integrations.html import timeline_html, timeline_svg
-from roomrec_async.timeline import shown_text
 
 # Half surrogate pairs, too: JSON can say them.
 TYPED = st.text(st.characters(), max_size=40) | st.text("<>&\"'/=]-! script", max_size=40)

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from roomrec_async import MediaType, Recording, RecordingStatus
+from roomrec_async._views.timeline import shown_text
+from roomrec_async._views.totals import Overview
 from roomrec_async.integrations.report import report_html
-from roomrec_async.overview import Overview
-from roomrec_async.timeline import shown_text
 
 # What the API knows would be counted with its own kind, in other rows.
 KNOWN = {member.value for enum in (MediaType, RecordingStatus) for member in enum}

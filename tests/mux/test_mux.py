@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from roomrec_async import ConfigurationError, InvalidArgumentError, MediaError, RecordingsClient
+from roomrec_async._views.film import Size
 from roomrec_async.integrations.ffmpeg import mux, planned
-from roomrec_async.mux import Size
 
 from ..conftest import ACCOUNT_SID, AUTH_TOKEN, ROOM_SID
 from .conftest import Room, beeps, colors, flashes, loudest, seconds_of

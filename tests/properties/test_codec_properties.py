@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from roomrec_async import Codec, ContainerFormat, DecodeError, MediaType, Recording, RecordingStatus, from_dict, to_dict
-from roomrec_async.codec import DecodedPage, decode_recordings, pack, unpack
-from roomrec_async.query import query_parameters, query_string
+from roomrec_async._api.codec import DecodedPage, decode_recordings, pack, unpack
+from roomrec_async._api.params import query_parameters, query_string
 
 from ..conftest import body, record
 

@@ -11,11 +11,11 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from roomrec_async import Pager, Recording, ServerError, Timeout
-from roomrec_async.codec import decode_recordings
+from roomrec_async._api.codec import decode_recordings
+from roomrec_async._http.transport import Response
+from roomrec_async._listing.pager import ListOperation
+from roomrec_async.config import Deadline
 from roomrec_async.events import Operation, Watch
-from roomrec_async.paging import ListOperation
-from roomrec_async.timeouts import Deadline
-from roomrec_async.transport import Response
 
 from ..conftest import LIST_URL, body, record
 

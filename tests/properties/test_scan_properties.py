@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from roomrec_async import DateWindow, PageMeta, Recording
-from roomrec_async.paging import Page, Pager
-from roomrec_async.resume import Position
-from roomrec_async.scan import scan
+from roomrec_async._listing.pager import Page, Pager
+from roomrec_async._listing.resume import Position
+from roomrec_async._listing.scan import scan
 
 EXAMPLES = settings(max_examples=150, deadline=None)
 START = datetime(2026, 1, 1, tzinfo=UTC)

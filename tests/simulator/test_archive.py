@@ -34,7 +34,7 @@ from roomrec_async import (
     ServerError,
     ledger,
 )
-from roomrec_async.archive import ArchiveProgress
+from roomrec_async._archive.run import ArchiveProgress
 from roomrec_async.integrations.decryption import PrivateKey
 from roomrec_async.simulator import Simulator, faults
 from roomrec_async.simulator.exchange import Exchange
@@ -414,7 +414,7 @@ _VICTIM = """
 import asyncio, os, sys
 from pathlib import Path
 from roomrec_async import RateLimiter, RecordingsClient
-from roomrec_async.archive import ArchiveOperation
+from roomrec_async._archive.run import ArchiveOperation
 from roomrec_async.integrations.decryption import PrivateKey
 
 directory = Path(sys.argv[1])

@@ -30,7 +30,7 @@ from roomrec_async import (
     VerificationError,
     from_dict,
 )
-from roomrec_async.files import PartFile
+from roomrec_async._files import PartFile
 
 from ..conftest import ACCOUNT_SID, AUTH_TOKEN, ROOM_SID, record
 

@@ -20,8 +20,8 @@ from roomrec_async import (
     RoomRecError,
     RoomResult,
 )
-from roomrec_async.cli.rendering import Table, failure_told, length_told, plain, room_heading
-from roomrec_async.cli.totals import Totals
+from roomrec_async.cli.support.rendering import Table, failure_told, length_told, plain, room_heading
+from roomrec_async.cli.support.totals import Totals
 
 ROOM_SID = "RM" + "1" * 32
 HOSTILE = "\x1b]0;owned\x07\x1b[2J[red]boo[/red]\r\n\x9b31m\u202etxt"

@@ -26,7 +26,7 @@ from roomrec_async import (
     from_dict,
     to_dict,
 )
-from roomrec_async.codec import decode_error, decode_recordings, decode_rooms
+from roomrec_async._api.codec import decode_error, decode_recordings, decode_rooms
 
 from ..conftest import body, record
 

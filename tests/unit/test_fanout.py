@@ -8,7 +8,7 @@ from contextlib import aclosing
 
 import pytest
 
-from roomrec_async.fanout import Flow
+from roomrec_async._listing.fanout import Flow
 
 
 class Pieces:

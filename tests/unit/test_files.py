@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from roomrec_async import MediaError
-from roomrec_async.files import PartFile, file_digest, file_path, file_size, whole_file
+from roomrec_async._files import PartFile, file_digest, file_path, file_size, whole_file
 
 ETAG = '"one"'
 
@@ -104,7 +104,7 @@ def test_a_process_that_dies_unlocks_it_and_leaves_what_it_had(tmp_path: Path) -
 _HOLD = """
 import sys, time
 from pathlib import Path
-from roomrec_async.files import PartFile
+from roomrec_async._files import PartFile
 part = PartFile(Path(sys.argv[1]))
 part.begin('"one"')
 part.write([b"x" * 100_000])

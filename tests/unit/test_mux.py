@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from roomrec_async import InvalidArgumentError, MediaError, MediaType, Recording, RecordingStatus
-from roomrec_async.mux import Cell, Film, Size, Source, command, grid, usable
+from roomrec_async._views.film import Cell, Film, Size, Source, command, grid, usable
 
 AUDIO, VIDEO, DATA = MediaType.AUDIO, MediaType.VIDEO, MediaType.DATA
 

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from roomrec_async._views.totals import Failed, Overview, Period, RoomSum, Sum, summed
 from roomrec_async.models import MediaType, Recording, RecordingStatus
-from roomrec_async.overview import Failed, Overview, Period, RoomSum, Sum, summed
 
 NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)
 ROOM = "RM" + "1" * 32

@@ -14,7 +14,7 @@ from roomrec_async import (
     RecordingsClient,
     ServerError,
 )
-from roomrec_async.resume import Position
+from roomrec_async._listing.resume import Position
 
 from ..conftest import ROOM_SID, body, page_url, record
 

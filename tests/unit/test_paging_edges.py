@@ -29,11 +29,11 @@ from roomrec_async import (
     ServerError,
     Timeout,
 )
-from roomrec_async.codec import decode_recordings
+from roomrec_async._api.codec import decode_recordings
+from roomrec_async._http.transport import Response
+from roomrec_async._listing.pager import ListOperation, collect
+from roomrec_async.config import Deadline
 from roomrec_async.events import Watch
-from roomrec_async.paging import ListOperation, collect
-from roomrec_async.timeouts import Deadline
-from roomrec_async.transport import Response
 
 from ..conftest import BASE_URL, LIST_URL, ROOM_SID, body, page_url, record
 

@@ -72,7 +72,7 @@ NOT_LOADED = [
     "pytest",
     "cattrs",
     "sqlite3",
-    "roomrec_async.archive",
+    "roomrec_async._archive.run",
     "roomrec_async.cli",
     "roomrec_async.integrations",
     "roomrec_async.simulator",

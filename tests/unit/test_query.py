@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from roomrec_async import InvalidArgumentError, RecordingsClient, RecordingStatus
-from roomrec_async.query import (
+from roomrec_async._api.params import (
     MAX_PAGE_SIZE,
     account_recordings_parameters,
     limit_checked,

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from roomrec_async import InvalidArgumentError, MediaType, Recording, RecordingStatus, RoomStatus
-from roomrec_async.query import (
+from roomrec_async._api.params import (
     account_recordings_parameters,
     limit_checked,
     media_parameters,

@@ -26,8 +26,8 @@ from roomrec_async import (
     ServerError,
     TransportError,
 )
+from roomrec_async._http.retries import RetryBudget, is_retried, parse_retry_after
 from roomrec_async.errors import api_error_class
-from roomrec_async.retry import RetryBudget, is_retried, parse_retry_after
 
 from ..conftest import ROOM_SID, body, page_url
 

@@ -21,8 +21,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from roomrec_async import ConfigurationError, InvalidArgumentError, Recording, from_dict, to_dict
+from roomrec_async._tables import Column, Row, TableFormat, check_formats, format_of, open_table, recording_columns
 from roomrec_async.models import Codec, MediaType, RecordingStatus
-from roomrec_async.tables import Column, Row, TableFormat, check_formats, format_of, open_table, recording_columns
 
 FORMATS: tuple[TableFormat, ...] = get_args(TableFormat)
 each_format = pytest.mark.parametrize("format_", FORMATS)
@@ -191,7 +191,7 @@ def _as_numbers(path: Path) -> Iterator[dict[str, object]]:
 _FULL_DISK = """
 import gc, os, resource, sys
 from pathlib import Path
-from roomrec_async.tables import Column, format_of, open_table
+from roomrec_async._tables import Column, format_of, open_table
 
 path, size = Path(sys.argv[1]), int(sys.argv[2])
 format_of(path)

@@ -8,7 +8,7 @@ from threading import Event
 
 import pytest
 
-from roomrec_async.tasks import cancelled, from_thread, over
+from roomrec_async._asyncio import cancelled, from_thread, over
 
 
 async def test_whoever_is_cancelled_twice_still_comes_after_the_thread() -> None:

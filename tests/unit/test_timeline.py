@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from roomrec_async import MediaType, Recording, RecordingStatus
-from roomrec_async.timeline import NARROWEST, Band, Timeline, Track, clock, scale, shown_text, timeline
+from roomrec_async._views.timeline import NARROWEST, Band, Timeline, Track, clock, scale, shown_text, timeline
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ALICE, BOB = "PA" + "a" * 32, "PA" + "b" * 32

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, cast
 import attrs
 from distributed import Client
 
-from roomrec_async.archive import ArchiveProgress, ArchiveReport
+from roomrec_async._archive.ledger import Entry, Ledger
+from roomrec_async._archive.manifest import write_manifest
+from roomrec_async._archive.run import ArchiveProgress, ArchiveReport
+from roomrec_async._asyncio import from_thread
+from roomrec_async._listing.fanout import RoomSids, room_sids_checked
+from roomrec_async._tables import TableFormat, check_formats
 from roomrec_async.client import RecordingsClient
 from roomrec_async.errors import ConfigurationError, RoomRecError
-from roomrec_async.fanout import RoomSids, room_sids_checked
-from roomrec_async.ledger import Entry, Ledger
-from roomrec_async.manifest import write_manifest
-from roomrec_async.tables import TableFormat, check_formats
-from roomrec_async.tasks import from_thread
 
 from .jobs import Job, check_cluster
 from .places import absolute, check_seen, shared
@@ -28,7 +28,7 @@ from .settings import ClusterSettings
 from .shards import Shard, failures_of, keep_some
 
 if TYPE_CHECKING:
-    from roomrec_async.media import Decryption, Destination
+    from roomrec_async._media.locate import Decryption, Destination
 
 
 async def archive_on(

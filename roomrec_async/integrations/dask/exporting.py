@@ -13,13 +13,13 @@ from uuid import uuid4
 import attrs
 from distributed import Client
 
+from roomrec_async._api.codec import to_dict
+from roomrec_async._asyncio import from_thread
+from roomrec_async._listing.fanout import RoomSids
+from roomrec_async._tables import check_formats, open_table, recording_columns
 from roomrec_async.client import RecordingsClient, RoomOptions
-from roomrec_async.codec import to_dict
 from roomrec_async.errors import AuthenticationError, InvalidArgumentError, RoomRecError
-from roomrec_async.fanout import RoomSids
 from roomrec_async.models import Recording, RoomResult
-from roomrec_async.tables import check_formats, open_table, recording_columns
-from roomrec_async.tasks import from_thread
 
 from .jobs import Job, check_cluster, check_rooms
 from .places import absolute, check_seen, shared

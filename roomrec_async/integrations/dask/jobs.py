@@ -12,9 +12,9 @@ import dask.config
 from distributed import Client, KilledWorker, Semaphore, get_worker
 from distributed.client import FutureCancelledError
 
+from roomrec_async._listing.fanout import Flow, RoomSids
 from roomrec_async.client import RoomOptions
 from roomrec_async.errors import ConfigurationError, RoomRecError
-from roomrec_async.fanout import Flow, RoomSids
 
 from .settings import ClusterSettings
 from .shards import Result, Shard, Work, in_shards

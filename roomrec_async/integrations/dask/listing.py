@@ -10,10 +10,10 @@ from typing import Unpack
 
 from distributed import Client
 
+from roomrec_async._api.codec import pack, unpack
+from roomrec_async._listing.fanout import RoomSids
 from roomrec_async.client import RecordingsClient, RoomOptions
-from roomrec_async.codec import pack, unpack
 from roomrec_async.errors import RoomRecError
-from roomrec_async.fanout import RoomSids
 from roomrec_async.models import RoomResult
 
 from .jobs import Job, check_cluster, check_rooms

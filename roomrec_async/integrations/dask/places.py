@@ -11,8 +11,8 @@ from uuid import uuid4
 
 from distributed import get_worker
 
+from roomrec_async._asyncio import from_thread
 from roomrec_async.errors import ConfigurationError
-from roomrec_async.tasks import from_thread
 
 
 def absolute(place: str | os.PathLike[str]) -> Path:

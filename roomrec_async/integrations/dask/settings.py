@@ -7,9 +7,9 @@ from typing import Literal
 
 import attrs
 
+from roomrec_async._api.urls import DEFAULT_BASE_URL
 from roomrec_async.client import RecordingsClient
 from roomrec_async.credentials import Credentials
-from roomrec_async.endpoints import DEFAULT_BASE_URL
 from roomrec_async.errors import ConfigurationError, shown
 from roomrec_async.events import Observer
 from roomrec_async.limits import RateLimiter

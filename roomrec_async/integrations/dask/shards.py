@@ -8,9 +8,9 @@ from typing import Final, TypeAlias, TypeVar
 
 import attrs
 
+from roomrec_async._listing.fanout import RoomSids, pulled
 from roomrec_async.client import RecordingsClient
 from roomrec_async.errors import RoomRecError
-from roomrec_async.fanout import RoomSids, pulled
 
 Result = TypeVar("Result")
 _FAILURES_TOLD: Final = 1_000

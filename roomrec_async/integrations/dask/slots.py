@@ -13,9 +13,9 @@ import attrs
 import dask.config
 from distributed import Semaphore
 
+from roomrec_async._asyncio import over
 from roomrec_async.client import RecordingsClient
 from roomrec_async.events import Activity, Attempt
-from roomrec_async.tasks import over
 
 from .settings import ClusterSettings
 

@@ -1,0 +1,1 @@
+"""The sans-I/O core: values to requests, bytes to models."""

@@ -1,0 +1,1 @@
+"""Archives: media copied, verified, resumable, and deleted at the source."""

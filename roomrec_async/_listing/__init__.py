@@ -1,0 +1,1 @@
+"""Lists of recordings: one room, many rooms, the whole account."""

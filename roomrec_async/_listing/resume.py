@@ -1,0 +1,57 @@
+"""Where an interrupted list goes on: a position, and the opaque token that carries it."""
+
+from __future__ import annotations
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+
+import msgspec
+
+from roomrec_async._api.params import Parameters, each_value, query_parameters, requoted
+from roomrec_async.errors import InvalidArgumentError
+
+
+class Position(msgspec.Struct):
+    """A place in a list, between two records.
+
+    Attributes:
+        path: the path of the list, below the base URL.
+        start: the query that the list began with, which says what it was filtered by.
+        query: the query of the page to read next; None at the end of the list.
+        skip: how many records of that page were already delivered.
+    """
+
+    path: str
+    start: str
+    query: str | None
+    skip: int = 0
+
+    def token(self) -> str:
+        """The position as printable text, safe in URLs. It holds the API's page token, and no credential."""
+        return urlsafe_b64encode(msgspec.json.encode(self)).decode().rstrip("=")
+
+
+def position_from(token: str, path: str, given: Parameters) -> Position:
+    """The position of a token, for the list at ``path`` with the parameters that the caller gave.
+
+    Raises:
+        InvalidArgumentError: it is no such token, belongs to another list, or the caller's parameters are not those
+            of the list that it interrupts.
+    """
+    try:
+        padded = token.encode() + b"=" * (-len(token) % 4)
+        position = msgspec.json.decode(urlsafe_b64decode(padded), type=Position)
+    except (ValueError, AttributeError, msgspec.MsgspecError):
+        raise InvalidArgumentError("resume is not a token that this library made") from None
+    if position.skip < 0:
+        raise InvalidArgumentError("resume is a token that this library did not make: it skips back")
+    if position.path != path:
+        raise InvalidArgumentError(f"resume is a token of {position.path}, and cannot go on in {path}")
+    started_with = query_parameters(position.start)
+    for name, values in given.items():
+        before, now = started_with.get(name, ()), each_value(values)
+        if before != now:
+            was = ", ".join(before) or "not set"
+            raise InvalidArgumentError(f"resume is a token of a list whose {name} was {was}, not {', '.join(now)}")
+    # Tokens come back from outside, where anybody can have made them.
+    query = None if position.query is None else requoted(position.query)
+    return msgspec.structs.replace(position, query=query)

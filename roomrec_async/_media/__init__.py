@@ -1,0 +1,1 @@
+"""One recording's media: its URL, and its download."""

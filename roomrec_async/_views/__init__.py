@@ -1,0 +1,1 @@
+"""What is drawn, summed up and muxed: pure functions of recordings."""

@@ -1,0 +1,1 @@
+"""The commands of ``roomrec``, one module each."""
