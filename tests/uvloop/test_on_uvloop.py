@@ -6,8 +6,8 @@ import asyncio
 
 import uvloop
 
-from ..simulator.test_cancellation import sim, test_cancelled_at_every_await
-from ..simulator.test_download_faults import (
+from ..integration.test_cancellation import sim, test_cancelled_at_every_await
+from ..integration.test_download_faults import (
     TestBrokenConnections,
     TestExpiry,
     TestFilesThatAreThere,

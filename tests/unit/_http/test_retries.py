@@ -29,7 +29,7 @@ from roomrec_async import (
 from roomrec_async._http.retries import RetryBudget, is_retried, parse_retry_after
 from roomrec_async.errors import api_error_class
 
-from ..conftest import ROOM_SID, body, page_url
+from ...conftest import ROOM_SID, body, page_url
 
 NOW = datetime(2024, 2, 29, 12, 0, 0, tzinfo=UTC)
 

@@ -32,8 +32,8 @@ from roomrec_async import (
     RecordingsClient,
     RetryPolicy,
     ServerError,
-    ledger,
 )
+from roomrec_async._archive import ledger
 from roomrec_async._archive.run import ArchiveProgress
 from roomrec_async.integrations.decryption import PrivateKey
 from roomrec_async.simulator import Simulator, faults

@@ -35,7 +35,7 @@ from roomrec_async._listing.pager import ListOperation, collect
 from roomrec_async.config import Deadline
 from roomrec_async.events import Watch
 
-from ..conftest import BASE_URL, LIST_URL, ROOM_SID, body, page_url, record
+from ...conftest import BASE_URL, LIST_URL, ROOM_SID, body, page_url, record
 
 PREFETCH = pytest.mark.parametrize("prefetch", [True, False], ids=["prefetch", "one by one"])
 

@@ -28,7 +28,7 @@ from roomrec_async import (
 )
 from roomrec_async._api.codec import decode_error, decode_recordings, decode_rooms
 
-from ..conftest import body, record
+from ...conftest import body, record
 
 EXAMPLE = b"""
 {

@@ -16,7 +16,7 @@ from roomrec_async import (
 )
 from roomrec_async._listing.resume import Position
 
-from ..conftest import ROOM_SID, body, page_url, record
+from ...conftest import ROOM_SID, body, page_url, record
 
 
 def sids(recordings: Any) -> list[int]:
