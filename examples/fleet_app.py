@@ -53,7 +53,7 @@ async def recordings(
     room_sid: str, client: Annotated[RecordingsClient, Depends(client_of)], limit: int = 100
 ) -> list[dict[str, object]]:
     try:
-        return await client.recordings(room_sid, limit=limit).to_dicts()
+        return await client.recordings(room_sid, limit=limit).to_rows()
     except InvalidArgumentError as error:
         raise HTTPException(400, str(error)) from None
     except NotFoundError as error:

@@ -5,16 +5,18 @@
 ...         print(recording.sid)
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
+
 from ._api.codec import from_dict, to_dict
-from ._http.retries import RetryPolicy
+from ._listing.fanout import OnError, RoomSids
 from ._listing.pager import Page, Pager
 from ._listing.records import Records
 from ._listing.scan import DateWindow
-from ._media.download import Download
+from ._media.download import Download, OnBytes
 from ._version import __version__
-from .bounds import Bounds
-from .client import RecordingsClient
-from .config import Timeout
+from .client import RecordingsClient, RoomOptions, Via
+from .config import Bounds, RetryPolicy, Timeout
 from .credentials import Credentials
 from .errors import (
     APIError,
@@ -40,12 +42,12 @@ from .errors import (
     TransportError,
     VerificationError,
 )
-from .events import Activity, Attempt, Observer, Operation, Request
-from .limits import Limiter, RateLimiter
+from .limits import RateLimiter
 from .models import (
     Codec,
     ContainerFormat,
     MediaType,
+    OpenEnum,
     PageMeta,
     Recording,
     RecordingStatus,
@@ -54,11 +56,18 @@ from .models import (
     RoomStatus,
     RoomType,
 )
+from .protocols import Decryption, Destination, Limiter, Observer, Permit
+
+if TYPE_CHECKING:
+    from ._archive.report import ArchiveProgress, ArchiveReport
+    from ._tables import TableFormat
+    from ._views.film import Size
+    from ._views.totals import FailedRecording, Overview, Period, Periods, RoomTotals, Totals
 
 __all__ = [
     "APIError",
-    "Activity",
-    "Attempt",
+    "ArchiveProgress",
+    "ArchiveReport",
     "AuthenticationError",
     "BadRequestError",
     "Bounds",
@@ -71,41 +80,77 @@ __all__ = [
     "Credentials",
     "DateWindow",
     "DecodeError",
+    "Decryption",
     "DecryptionError",
+    "Destination",
     "Download",
+    "FailedRecording",
     "InvalidArgumentError",
     "Limiter",
     "MediaError",
     "MediaType",
     "NotFoundError",
     "Observer",
-    "Operation",
+    "OnBytes",
+    "OnError",
+    "OpenEnum",
+    "Overview",
     "Page",
     "PageMeta",
     "Pager",
     "PaginationError",
+    "Period",
+    "Periods",
     "PermissionDeniedError",
+    "Permit",
     "RateLimitError",
     "RateLimiter",
     "Recording",
     "RecordingStatus",
     "RecordingsClient",
     "Records",
-    "Request",
     "RequestTimeoutError",
     "RetryPolicy",
     "Room",
+    "RoomOptions",
     "RoomRecError",
     "RoomResult",
+    "RoomSids",
     "RoomStatus",
+    "RoomTotals",
     "RoomType",
     "RoomsFailedError",
     "ServerError",
     "SignatureError",
+    "Size",
+    "TableFormat",
     "Timeout",
+    "Totals",
     "TransportError",
     "VerificationError",
+    "Via",
     "__version__",
     "from_dict",
     "to_dict",
 ]
+
+# Few programs need these. Imported on first use, they cost nothing to the others.
+_IMPORTED_ON_USE: Final = {
+    "ArchiveProgress": "._archive.report",
+    "ArchiveReport": "._archive.report",
+    "FailedRecording": "._views.totals",
+    "Overview": "._views.totals",
+    "Period": "._views.totals",
+    "Periods": "._views.totals",
+    "RoomTotals": "._views.totals",
+    "Size": "._views.film",
+    "TableFormat": "._tables",
+    "Totals": "._views.totals",
+}
+
+
+def __getattr__(name: str) -> object:
+    module = _IMPORTED_ON_USE.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(module, __name__), name)

@@ -1,92 +1,104 @@
-"""How many requests may be in flight: a number, or one that is found. Plain state, no event loop."""
+"""How many requests may be in flight: a fixed number, or one that adapts. Plain state, no event loop."""
 
 from __future__ import annotations
 
 from typing import Final, Protocol
 
-_MOST: Final = 500
-_BEGIN: Final = 8
-_REACHED: Final = 0.9
-_CUT: Final = 0.95
-_CUT_AGAIN: Final = 0.8
-_STEEPNESS: Final = 0.005
+# The names and the shape are those of TCP CUBIC (RFC 9438).
+MAX_LIMIT: Final = 500
+INITIAL_LIMIT: Final = 8
+# The limit is multiplied by the first after a refusal, by the second if the next one comes within a round.
+BETA: Final = 0.95
+BETA_FAST: Final = 0.8
+# How steeply the limit grows away from the plateau, in requests per round cubed.
+CUBIC_C: Final = 0.005
+# The limit grows only while this share of it is in use: whoever has a permit needs moments between two requests.
+UTILIZATION: Final = 0.9
 
 
 class Concurrency(Protocol):
-    """What decides how many requests may be in flight."""
+    """Decides how many requests may be in flight."""
 
     @property
     def limit(self) -> int | None:
-        """So many; None for no bound."""
+        """Maximum number of requests in flight, or None for no limit."""
 
-    def succeeded(self, in_flight: int) -> None:
-        """A request came back that was not refused, while so many were in flight, itself included."""
+    def accepted(self, in_flight: int) -> None:
+        """Adapt to a request that the service took on, with so many in flight, itself included."""
 
-    def refused(self, number: int) -> None:
-        """A request was refused that was the n-th in flight when it started."""
+    def rate_limited(self, number: int) -> None:
+        """Adapt to a request that was refused with 429, the n-th in flight when it started."""
 
 
 class FixedConcurrency:
-    """A bound that was given."""
+    """A fixed limit."""
 
     def __init__(self, limit: int | None) -> None:
         self._limit = limit
 
     @property
     def limit(self) -> int | None:
-        """The bound."""
+        """Maximum number of requests in flight, or None for no limit."""
         return self._limit
 
-    def succeeded(self, in_flight: int) -> None:
-        """Nothing follows from it."""
+    def accepted(self, in_flight: int) -> None:
+        """No-op: a fixed limit does not adapt."""
 
-    def refused(self, number: int) -> None:
-        """Nothing follows from it."""
+    def rate_limited(self, number: int) -> None:
+        """No-op: a fixed limit does not adapt."""
 
 
 class AdaptiveConcurrency:
-    """A bound that follows the service's own, which it does not publish and may change.
+    """A limit that follows the service's own, which it does not publish and may change.
 
-    Increase little by little, decrease by a factor, shaped as in TCP CUBIC: a refusal cuts the bound a little, once
-    for all requests that were in flight at the time; then it grows back fast to near where it was refused, lingers
-    there, and goes on faster and faster. Before the first refusal it doubles with each round of requests (as many as
-    the bound). It grows only while it is, or nearly is, what holds requests back.
+    Additive increase, multiplicative decrease, shaped as in TCP CUBIC: a refusal cuts the limit a little, once for all
+    requests that were in flight at the time; then it grows back fast to near where it was refused, lingers there, and
+    grows faster and faster beyond. Before the first refusal it doubles with each round of requests (as many as the
+    limit). It grows only while it is, or nearly is, what holds requests back.
 
-    Processes that share an account meet in about equal shares, because refusals fall on each by its share. What the
+    Processes that share an account converge to about equal shares, because refusals fall on each by its share. What the
     service says in ``Twilio-Concurrent-Requests`` is not needed for it: cuts by one's share of that number came out no
     fairer.
     """
 
     def __init__(self) -> None:
-        self._bound = float(_BEGIN)
-        self._refused_at: float | None = None
+        # A fraction of a request accumulates between two whole ones.
+        self._limit = float(INITIAL_LIMIT)
+        # The highest number of requests in flight that the service accepted before it last refused one.
+        self._last_max: float | None = None
+        # Rounds of requests since the last refusal; a round is as many requests as the limit.
         self._rounds = 0.0
+        # Rounds from a refusal to the plateau, where the limit is back at the last maximum (CUBIC's K).
         self._plateau = 0.0
 
     @property
     def limit(self) -> int:
-        """The bound at present."""
-        return int(self._bound)
+        """Maximum number of requests in flight at present."""
+        return int(self._limit)
 
-    def succeeded(self, in_flight: int) -> None:
-        """Grow, if the bound was reached, or nearly: whoever has a permit needs moments between two requests."""
-        if in_flight < _REACHED * self.limit:
+    def accepted(self, in_flight: int) -> None:
+        """Raise the limit if it was reached, or nearly."""
+        if in_flight < UTILIZATION * self.limit:
             return
-        self._rounds += 1 / self._bound
-        self._bound = min(_MOST, max(self._bound, self._grown()))
+        self._rounds += 1 / self._limit
+        self._limit = min(MAX_LIMIT, max(self._limit, self._target()))
 
-    def refused(self, number: int) -> None:
-        """Shrink, unless the request started under a bound that was given up since."""
-        if number > self._bound:
+    def rate_limited(self, number: int) -> None:
+        """Lower the limit, unless the request started under a limit that was given up since."""
+        if number > self._limit:
             return
-        # Refused again before a whole round came through: the service's bound has fallen by more than a little.
-        again = self._refused_at is not None and self._rounds < 1
-        self._refused_at = max(1.0, number - 1)
-        self._bound = max(1.0, self._refused_at * (_CUT_AGAIN if again else _CUT))
-        self._plateau = ((self._refused_at - self._bound) / _STEEPNESS) ** (1 / 3)
+
+        # Refused again before a whole round came through: the service's limit has fallen by more than a little.
+        beta = BETA
+        if self._last_max is not None and self._rounds < 1:
+            beta = BETA_FAST
+
+        self._last_max = max(1.0, number - 1)
+        self._limit = max(1.0, self._last_max * beta)
+        self._plateau = ((self._last_max - self._limit) / CUBIC_C) ** (1 / 3)
         self._rounds = 0.0
 
-    def _grown(self) -> float:
-        if self._refused_at is None:
-            return self._bound + 1
-        return self._refused_at + _STEEPNESS * (self._rounds - self._plateau) ** 3
+    def _target(self) -> float:
+        if self._last_max is None:
+            return self._limit + 1
+        return self._last_max + CUBIC_C * (self._rounds - self._plateau) ** 3

@@ -1,22 +1,27 @@
-"""Waiting for what must not be left behind."""
+"""Waiting for what must not be left behind, and working on many things at once."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import Executor
-from typing import TypeVar
+from contextlib import aclosing
+from typing import Final, Generic, TypeVar
 
 _Result = TypeVar("_Result")
+_Work = TypeVar("_Work")
+_Item = TypeVar("_Item")
+
+_WORKERS_PER_READY_SLOT: Final = 4
 
 
-async def over(future: asyncio.Future[_Result]) -> None:
-    """Wait until it is over, whatever it ends in, and however often whoever waits is cancelled meanwhile.
+async def wait_finished(future: asyncio.Future[_Result]) -> None:
+    """Wait until a future is done, whatever it ends with, and however often the waiting task is cancelled meanwhile.
 
-    For what cannot be stopped, such as a thread, and for what must be stopped before its caller goes on.
+    For what cannot be stopped, such as a thread, and for what must have stopped before its caller goes on.
 
     Raises:
-        CancelledError: whoever waits was cancelled, and it is over now.
+        CancelledError: the waiting task was cancelled; the future is done nevertheless.
     """
     cancellation = None
     while not future.done():
@@ -24,23 +29,121 @@ async def over(future: asyncio.Future[_Result]) -> None:
             await asyncio.wait([future])
         except asyncio.CancelledError as error:
             cancellation = error
+
+    # An exception that nobody retrieves would be reported when the future is collected.
     if not future.cancelled():
-        future.exception()  # or it would be reported as one that nobody looked at
+        future.exception()
     if cancellation is not None:
         raise cancellation
 
 
-async def from_thread(function: Callable[[], _Result], executor: Executor | None = None) -> _Result:
-    """What ``function`` returns, from a thread, by default one of the event loop's.
+async def run_in_thread(function: Callable[[], _Result], executor: Executor | None = None) -> _Result:
+    """Run a function in a thread, by default one of the event loop's, and return its result.
 
-    Threads cannot be stopped: whoever is cancelled waits for its end.
+    Threads cannot be stopped: a caller that is cancelled waits for the end of the function.
     """
     working = asyncio.get_running_loop().run_in_executor(executor, function)
-    await over(working)
+    await wait_finished(working)
     return working.result()
 
 
-async def cancelled(task: asyncio.Task[_Result]) -> None:
-    """Cancel a task and wait until it is over, whatever it ends in."""
+async def cancel_and_wait(task: asyncio.Task[_Result]) -> None:
+    """Cancel a task and wait until it is done, whatever it ends with."""
     task.cancel()
-    await over(task)
+    await wait_finished(task)
+
+
+async def map_concurrently(
+    source: AsyncGenerator[_Work, None],
+    produce: Callable[[_Work], AsyncGenerator[_Item, None]],
+    limit: Callable[[], int],
+) -> AsyncGenerator[_Item, None]:
+    """Yield what ``produce`` yields for each piece of work, as items become ready.
+
+    Work is pulled from the source as there is capacity for it. Where the consumer is slow, workers wait, and nothing
+    more is pulled, produced or kept than what they are at, and for every four of them one item that is ready or in the
+    consumer's hands. Leaving the generator cancels all work under way and closes the source.
+
+    Args:
+        source: the pieces of work.
+        produce: yields the items of a piece.
+        limit: returns how many pieces may be under way; asked again and again, because it may change.
+    """
+    pool = _WorkerPool(source, produce, limit)
+    workers = asyncio.create_task(pool.run())
+    try:
+        while (ready := await pool.ready.get()) is not None:
+            yield ready[0]
+            pool.ready_slots.release()
+        await workers
+    finally:
+        await cancel_and_wait(workers)
+        await source.aclose()
+
+
+class _WorkerPool(Generic[_Work, _Item]):
+    """The workers of :func:`map_concurrently`.
+
+    A worker that has an item goes on at once, so that the consumer finds many where many came together: to wait for
+    the consumer each time would cost turns of the event loop.
+    """
+
+    def __init__(
+        self,
+        source: AsyncGenerator[_Work, None],
+        produce: Callable[[_Work], AsyncGenerator[_Item, None]],
+        limit: Callable[[], int],
+    ) -> None:
+        self._source = source
+        self._produce = produce
+        self._limit = limit
+        # Number of workers that run.
+        self._workers = 0
+        # An async generator cannot be iterated by two tasks at once.
+        self._source_lock = asyncio.Lock()
+        # Items that are ready, each in a tuple because it may be None; None after the last one.
+        self.ready: asyncio.Queue[tuple[_Item] | None] = asyncio.Queue()
+        # How many more items may be ready or in the consumer's hands.
+        self.ready_slots = asyncio.Semaphore(0)
+
+    async def run(self) -> None:
+        """Run workers until the source is exhausted and all work is done."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._start_workers(group, 1)
+        except BaseExceptionGroup as failures:
+            # The first one is what went wrong; the others are its consequences.
+            raise failures.exceptions[0] from None
+        finally:
+            self.ready.put_nowait(None)
+
+    def _start_workers(self, group: asyncio.TaskGroup, count: int) -> None:
+        for _ in range(min(count, self._limit() - self._workers)):
+            if self._workers % _WORKERS_PER_READY_SLOT == 0:
+                self.ready_slots.release()
+            self._workers += 1
+            group.create_task(self._run_worker(group))
+
+    async def _worker_done(self) -> None:
+        self._workers -= 1
+        if self._workers % _WORKERS_PER_READY_SLOT == 0:
+            await self.ready_slots.acquire()
+
+    async def _run_worker(self, group: asyncio.TaskGroup) -> None:
+        """Take piece after piece, while there are any and this worker is not one too many.
+
+        A worker that finds work starts the next two, so that little work needs few workers and much work has them soon.
+        """
+        while self._workers <= self._limit() and (work := await self._next_work()) is not None:
+            self._start_workers(group, 2)
+            async with aclosing(self._produce(work[0])) as items:
+                async for item in items:
+                    await self.ready_slots.acquire()
+                    self.ready.put_nowait((item,))
+        await self._worker_done()
+
+    async def _next_work(self) -> tuple[_Work] | None:
+        async with self._source_lock:
+            async for work in self._source:
+                return (work,)
+        return None

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, BinaryIO, Final, Literal, Protocol, TypeAlias,
 import attrs
 
 from ._files import full_disk_named, whole_file
-from .errors import ConfigurationError, InvalidArgumentError, shown
+from ._text import safe_repr
+from .errors import ConfigurationError, InvalidArgumentError
 from .models import Recording
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def format_of(path: Path) -> TableFormat:
             check_formats([each])
             return each
     endings = ", ".join(f".{each}" for each in _FORMATS)
-    raise InvalidArgumentError(f"a table's file must end in one of {endings}, not {shown(path.name)}")
+    raise InvalidArgumentError(f"a table's file must end in one of {endings}, not {safe_repr(path.name)}")
 
 
 def check_formats(formats: Collection[TableFormat]) -> None:
@@ -80,7 +81,7 @@ def check_formats(formats: Collection[TableFormat]) -> None:
     """
     for each in formats:
         if each not in _FORMATS:
-            raise InvalidArgumentError(f"a table's format must be one of {', '.join(_FORMATS)}, not {shown(each)}")
+            raise InvalidArgumentError(f"a table's format must be one of {', '.join(_FORMATS)}, not {safe_repr(each)}")
     if "parquet" in formats and find_spec("pyarrow") is None:
         raise ConfigurationError("Parquet needs pyarrow: pip install 'roomrec-async[parquet]'")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self, TypeAlias, TypedDict, Unpack, cast, overload
@@ -11,64 +11,50 @@ from typing import TYPE_CHECKING, Literal, Self, TypeAlias, TypedDict, Unpack, c
 import aiohttp
 import attrs
 
-from ._api.codec import (
-    DecodedPage,
-    RawBody,
-    decode_account_recordings,
-    decode_recording,
-    decode_recordings,
-    decode_rooms,
-)
+from ._api.codec import decode_account_recordings, decode_recording, decode_recordings, decode_rooms
 from ._api.params import (
     ACCOUNT_RECORDINGS_PATH,
     MAX_ACCOUNT_PAGE_SIZE,
-    MAX_PAGE_SIZE,
     ROOMS_PATH,
-    Parameters,
     account_recordings_parameters,
-    limit_checked,
+    check_limit,
     media_parameters,
     recording_path,
     recordings_parameters,
     recordings_path,
     rooms_parameters,
-    seconds_checked,
 )
 from ._api.urls import DEFAULT_BASE_URL
-from ._http.retries import RetryPolicy
+from ._http.timers import Deadline
 from ._http.transport import Transport
 from ._listing import fanout, scan
-from ._listing.fanout import OnError, OpenRoom, RoomSids, room_sids_checked
-from ._listing.pager import ListOperation, Pager
-from ._listing.records import Model
+from ._listing.fanout import OnError, RoomSids, check_room_sids
+from ._listing.lists import Lists
+from ._listing.pager import Pager
 from ._listing.scan import DateWindow
+from ._media.delete import delete_recording
 from ._media.download import Download, DownloadOperation, OnBytes
-from ._media.locate import Decryption, Destination, Media
-from .bounds import Bounds
-from .config import Timeout
+from ._media.locate import Media
+from ._observe import Notifier
+from ._validate import check_choice, check_seconds
+from .config import Bounds, RetryPolicy, Timeout
 from .credentials import Credentials
-from .errors import ConfigurationError, DecodeError, InvalidArgumentError, NotFoundError, RoomRecError, shown
-from .events import Observer, Operation, OperationName, Watch
-from .limits import Limiter, RateLimiter
+from .errors import ConfigurationError, DecodeError, InvalidArgumentError, RoomRecError
+from .events import Operation, OperationName
+from .limits import RateLimiter
 from .models import MediaType, Recording, RecordingStatus, Room, RoomResult, RoomStatus
+from .protocols import Decryption, Destination, Limiter, Observer
 
 if TYPE_CHECKING:
-    from ._archive.run import ArchiveProgress, ArchiveReport
+    from ._archive.report import ArchiveProgress, ArchiveReport
     from ._tables import TableFormat
 
-# With no bound on the requests in flight, something must still bound the rooms.
-_ROOMS_AT_ONCE = 100
-_FEW_PERMITS = 8
-
-_ANY_ROOM_SID = "RM" + 32 * "0"
-
-
 Via: TypeAlias = Literal["rooms", "account"]
-"""Which lists the recordings of many rooms come from; see :meth:`RecordingsClient.gather`."""
+"""The lists that the recordings of many rooms come from; see :meth:`RecordingsClient.gather`."""
 
 
 class RoomOptions(TypedDict, total=False):
-    """What the lists of many rooms can be asked for; see :meth:`RecordingsClient.recordings`."""
+    """Options for the lists of many rooms; see :meth:`RecordingsClient.recordings`."""
 
     status: RecordingStatus | str | None
     source_sid: str | None
@@ -80,27 +66,28 @@ class RoomOptions(TypedDict, total=False):
 
 
 class RecordingsClient:
-    """The recordings of video rooms, over one account's credentials.
+    """Client for the recordings of video rooms, with one account's credentials.
 
     It may be created outside an event loop and is used inside one. ``async with`` closes it, as does :meth:`aclose`.
     One client is meant to be shared by all of a program's tasks: it holds the connections and the account's limits.
 
     Args:
-        credentials: who is calling.
+        credentials: the account's credentials.
         session: an aiohttp session to use; it is never closed or changed. By default the client has one of its own.
             Where a connection breaks before the response, a session other than the client's own sends the request a
-            second time by itself: aiohttp has no setting for it, and neither limits nor tries count it.
+            second time by itself: aiohttp has no setting for it, and neither limits nor attempts count it.
         base_url: another endpoint, such as a gateway. Only https, or a loopback address.
         limiter: the limits; give the same one to all clients of an account. By default ``RateLimiter()``.
-        retry: how reads are tried again. By default ``RetryPolicy()``.
+        retry: how reads and deletions are retried. By default ``RetryPolicy()``.
         timeout: a number of seconds for each whole operation, or a :class:`Timeout`. By default ``Timeout()``.
         trace_configs: for the client's own aiohttp session.
         proxy: the URL of an HTTP proxy.
         bounds: how much a response and a list may bring. By default ``Bounds()``.
-        observers: what is told of all that the client does; see :class:`Observer`.
+        observers: receive the client's events; see :class:`~roomrec_async.Observer`.
 
     Raises:
         ConfigurationError: the settings cannot work together, or would send credentials unencrypted.
+        InvalidArgumentError: a URL or a number is out of its bounds.
 
     Example:
         >>> async with RecordingsClient.from_env() as client:
@@ -124,8 +111,8 @@ class RecordingsClient:
     ) -> None:
         if session is not None and trace_configs:
             raise ConfigurationError("trace_configs belong to the session: give them to the one you created")
-        self._timeout = Timeout.of(timeout, Timeout())
-        self._bounds = bounds or Bounds()
+        self._timeout = Timeout._resolve(timeout, Timeout())
+        bounds = bounds or Bounds()
         self._transport = Transport(
             credentials,
             session=session,
@@ -134,9 +121,10 @@ class RecordingsClient:
             retry=retry or RetryPolicy(),
             trace_configs=trace_configs,
             proxy=proxy,
-            bounds=self._bounds,
-            watch=Watch(observers),
+            bounds=bounds,
+            notifier=Notifier(observers),
         )
+        self._lists = Lists(self._transport, self._timeout, bounds.max_pages)
 
     @classmethod
     def from_env(
@@ -153,13 +141,14 @@ class RecordingsClient:
         bounds: Bounds | None = None,
         observers: Sequence[Observer] = (),
     ) -> Self:
-        """A client with the credentials of the environment.
+        """Create a client with the credentials of the environment; the other arguments are those of the class.
 
-        Read are ``TWILIO_ACCOUNT_SID`` with ``TWILIO_AUTH_TOKEN``, or with ``TWILIO_API_KEY`` and
-        ``TWILIO_API_SECRET``; and ``ROOMREC_BASE_URL``, where no ``base_url`` is given.
+        Reads ``TWILIO_ACCOUNT_SID`` with ``TWILIO_AUTH_TOKEN``, or with ``TWILIO_API_KEY`` and ``TWILIO_API_SECRET``;
+        and ``ROOMREC_BASE_URL``, where no ``base_url`` is given.
 
         Raises:
-            ConfigurationError: something is missing (the message names it) or cannot work.
+            ConfigurationError: a variable is missing (the message names it), or the settings cannot work together.
+            InvalidArgumentError: a value is malformed.
         """
         env = os.environ if environ is None else environ
         return cls(
@@ -177,7 +166,7 @@ class RecordingsClient:
 
     @property
     def limiter(self) -> Limiter:
-        """The client's limiter, to be shared with other clients of the account."""
+        """Limiter of the client, to be shared with other clients of the account."""
         return self._transport.limiter
 
     def recordings(
@@ -196,7 +185,7 @@ class RecordingsClient:
         prefetch: bool = True,
         timeout: Timeout | float | None = None,
     ) -> Pager[Recording]:
-        """The recordings of one room: ``GET /v1/Rooms/{RoomSid}/Recordings``, "List room recording".
+        """List the recordings of one room: ``GET /v1/Rooms/{RoomSid}/Recordings``, "List room recording".
 
         Nothing is sent until the result is iterated; arguments are checked at once.
 
@@ -208,11 +197,11 @@ class RecordingsClient:
             date_created_before: only recordings that started before this instant; aware, sent as UTC.
             page_size: records in a page, 1 to 1000. By default as many as allowed and needed: quotas count requests.
             page: the API's page index, from 0; it is "simply for client state".
-            page_token: a page token of the API's, to begin there.
-            limit: how many records to give at the most; 0 gives none, None all.
-            resume: a ``resume_token`` of a page or of an error, to go on from there. Other arguments may be
+            page_token: a page token of the API's, to start there.
+            limit: maximum number of records; 0 gives none, None all.
+            resume: a ``resume_token`` of a page or of an error, to resume from there. Other arguments may be
                 repeated, but not changed.
-            prefetch: whether the next page is fetched while the caller works on the present one.
+            prefetch: True to fetch the next page while the caller works on the present one.
             timeout: a number of seconds for the whole operation, or a :class:`Timeout`; by default the client's.
 
         Raises:
@@ -227,15 +216,15 @@ class RecordingsClient:
             page=page,
             page_token=page_token,
         )
-        return self._pager(
+        return self._lists.open(
             "recordings",
             recordings_path(room_sid),
             parameters,
             decode_recordings,
-            limit,
-            resume,
-            timeout,
+            limit=limit,
+            resume=resume,
             prefetch=prefetch,
+            timeout=timeout,
         )
 
     def account_recordings(
@@ -255,7 +244,7 @@ class RecordingsClient:
         prefetch: bool = True,
         timeout: Timeout | float | None = None,
     ) -> Pager[Recording]:
-        """The recordings of all rooms of the account: ``GET /v1/Recordings``, "List of all Track recordings".
+        """List the recordings of all rooms of the account: ``GET /v1/Recordings``, "List of all Track recordings".
 
         Nothing is sent until the result is iterated; arguments are checked at once. ``room_sid`` is filled in from
         ``grouping_sids`` where the service leaves it out.
@@ -289,15 +278,15 @@ class RecordingsClient:
             page=page,
             page_token=page_token,
         )
-        return self._pager(
+        return self._lists.open(
             "account_recordings",
             ACCOUNT_RECORDINGS_PATH,
             parameters,
             decode_account_recordings,
-            limit,
-            resume,
-            timeout,
+            limit=limit,
+            resume=resume,
             prefetch=prefetch,
+            timeout=timeout,
             max_page_size=MAX_ACCOUNT_PAGE_SIZE,
         )
 
@@ -316,10 +305,10 @@ class RecordingsClient:
         prefetch: bool = True,
         timeout: Timeout | float | None = None,
     ) -> Pager[Room]:
-        """The rooms of the account: ``GET /v1/Rooms``.
+        """List the rooms of the account: ``GET /v1/Rooms``.
 
-        **Without a status, the API lists only the rooms in progress.** Most recordings are in rooms that are over:
-        ``client.rooms(status="completed")``.
+        **Without a status, the API lists only the rooms in progress.** Most recordings are in rooms that have
+        ended: ``client.rooms(status="completed")``.
 
         Args:
             status: ``in-progress`` (the API's default), ``completed`` or ``failed``.
@@ -346,10 +335,19 @@ class RecordingsClient:
             page=page,
             page_token=page_token,
         )
-        return self._pager("rooms", ROOMS_PATH, parameters, decode_rooms, limit, resume, timeout, prefetch=prefetch)
+        return self._lists.open(
+            "rooms",
+            ROOMS_PATH,
+            parameters,
+            decode_rooms,
+            limit=limit,
+            resume=resume,
+            prefetch=prefetch,
+            timeout=timeout,
+        )
 
     async def recording(self, room_sid: str, sid: str, *, timeout: Timeout | float | None = None) -> Recording:
-        """One recording: ``GET /v1/Rooms/{RoomSid}/Recordings/{Sid}``.
+        """Fetch one recording: ``GET /v1/Rooms/{RoomSid}/Recordings/{Sid}``.
 
         Args:
             room_sid: ``RM`` and 32 hexadecimal digits.
@@ -363,8 +361,8 @@ class RecordingsClient:
         """
         path = recording_path(room_sid, sid)
         operation = Operation("recording", path)
-        with self._transport.watch.over(operation):
-            response = await self._transport.get(path, "", Timeout.of(timeout, self._timeout).start(), operation)
+        with self._transport.notifier.notify(operation):
+            response = await self._transport.get(path, "", self._deadline(timeout), operation)
             try:
                 recording = decode_recording(response.body, sid)
             except DecodeError as error:
@@ -376,8 +374,8 @@ class RecordingsClient:
     async def delete(self, room_sid: str, sid: str, *, timeout: Timeout | float | None = None) -> bool:
         """Delete one recording's media for good: ``DELETE /v1/Rooms/{RoomSid}/Recordings/{Sid}``.
 
-        The service keeps the metadata for 30 days, under the status ``deleted``. To delete twice is to delete: a
-        recording that is gone already is a success.
+        The service keeps the metadata for 30 days, under the status ``deleted``. Deleting is idempotent: a recording
+        that is gone already is a success.
 
         Args:
             room_sid: ``RM`` and 32 hexadecimal digits.
@@ -385,22 +383,15 @@ class RecordingsClient:
             timeout: a number of seconds for the whole operation, or a :class:`Timeout`; by default the client's.
 
         Returns:
-            Whether there was something to delete; False if the service no longer knew it. After a try whose answer
-            was lost, False may also mean that that try has deleted it.
+            True if there was something to delete; False if the service no longer knew it. After an attempt whose
+            response was lost, False may also mean that that attempt has deleted it.
 
         Raises:
             InvalidArgumentError: a SID is malformed.
         """
-        path = recording_path(room_sid, sid)
-        operation = Operation("delete", path)
-        with self._transport.watch.over(operation):
-            try:
-                await self._transport.delete(path, Timeout.of(timeout, self._timeout).start(), operation)
-            except NotFoundError:
-                return False
-        return True
+        return await delete_recording(self._transport, room_sid, sid, self._deadline(timeout))
 
-    async def media_url(
+    async def signed_media_url(
         self,
         recording: Recording,
         *,
@@ -409,16 +400,16 @@ class RecordingsClient:
         wait: float = 0.0,
         timeout: Timeout | float | None = None,
     ) -> str:
-        """A URL where a recording's media can be had for some time, by anybody who has it: ``GET .../Media``.
+        """Return a URL from which anybody can read a recording's media for some time: ``GET .../Media``.
 
         Whoever fetches it must send no ``Authorization`` header there. :meth:`download` does all of it.
 
         Args:
-            recording: whose media; its SIDs lead to them.
-            ttl: for how many seconds the URL is good, 1 to 3600; the API's default is 600.
+            recording: the recording; its SIDs lead to the media.
+            ttl: seconds for which the URL is valid, 1 to 3600; the API's default is 600.
             content_disposition: whether a browser saves the media or plays them.
-            wait: for how many seconds to wait for media that are not there yet: they can come some seconds after the
-                recording has ended.
+            wait: seconds to wait for media that are not there yet: they can come some seconds after the recording
+                has ended.
             timeout: a number of seconds for each request, or a :class:`Timeout`; by default the client's.
 
         Raises:
@@ -427,8 +418,8 @@ class RecordingsClient:
             MediaError: the service named no usable URL.
         """
         parameters = media_parameters(ttl=ttl, content_disposition=content_disposition)
-        media = self._media("media_url", recording, wait, Timeout.of(timeout, self._timeout))
-        with self._transport.watch.over(media.operation):
+        media = self._media("signed_media_url", recording, wait, Timeout._resolve(timeout, self._timeout))
+        with self._transport.notifier.notify(media.operation):
             return str(await media.url(parameters))
 
     async def download(
@@ -441,36 +432,37 @@ class RecordingsClient:
         timeout: Timeout | float | None = None,
         on_bytes: OnBytes | None = None,
     ) -> Download:
-        """Fetch a recording's media, whole and verified.
+        """Download a recording's media, whole and verified.
 
-        A file grows beside its place as ``NAME.part`` and takes its place when it is whole and on the disk. What an
-        interrupted download has left is gone on with, if it is of the same version. A file of the right name and size
-        is not fetched again. Credentials go to the service, and never to the object store.
+        Data goes to ``NAME.part``, which is renamed when it is complete and on the disk. An interrupted download
+        resumes if the media have not changed. A file of the right name and size is not fetched again. Credentials go
+        to the service, and never to the object store.
 
         Args:
-            recording: whose media; its SIDs lead to them.
+            recording: the recording; its SIDs lead to the media.
             destination: a file; or a directory (one that exists, or ends in a slash), which gets ``RT....mka`` or
                 ``RT....mkv``; or a store, such as :class:`roomrec_async.integrations.stores.ObjectStore`.
-            decryption: what encrypted media are decrypted with while they arrive, such as
+            decryption: decrypts encrypted media while they arrive, such as
                 :class:`roomrec_async.integrations.decryption.PrivateKey`.
-            wait: for how many seconds to wait for media that are not there yet.
+            wait: seconds to wait for media that are not there yet.
             timeout: a number of seconds for the whole download, or a :class:`Timeout`. By default there is no bound
                 for the whole: the client's bounds for connecting, for reading, and for each request of the API hold.
-            on_bytes: is called in the event loop with the number of bytes that have arrived, each time some have.
+            on_bytes: called in the event loop with the number of bytes that have arrived, each time some have.
 
         Raises:
-            InvalidArgumentError: the recording has no SID, or the destination is none.
+            InvalidArgumentError: the recording has no SID, or the destination is not one.
             NotFoundError: there are no media, or not yet, or no longer.
             APIError: the service or the object store answered with another error.
-            TransportError: connections broke too often, or the time was over. The part stays, to be gone on with.
-            VerificationError: what arrived is not what was announced. Nothing is left behind.
+            TransportError: connections broke too often, or time ran out. The part stays, to be resumed.
+            VerificationError: the bytes that arrived are not those announced. Nothing is left behind.
             DecryptionError: there is no key, it is the wrong one, or the media are damaged. Nothing is left behind.
             MediaError: the same file is being downloaded already.
             OSError: the file cannot be written.
         """
-        reading = Timeout.of(timeout, attrs.evolve(self._timeout, total=None))
-        media = self._media("download", recording, wait, self._timeout, reading)
-        return await DownloadOperation(media, destination, decryption, on_bytes).run(reading.start())
+        download_timeout = Timeout._resolve(timeout, attrs.evolve(self._timeout, total=None))
+        media = self._media("download", recording, wait, self._timeout, download_timeout)
+        operation = DownloadOperation(media, destination, decryption, on_bytes)
+        return await operation.run(Deadline.start(download_timeout))
 
     async def archive(
         self,
@@ -484,40 +476,44 @@ class RecordingsClient:
         downloads: int = 8,
         progress: ArchiveProgress | None = None,
     ) -> ArchiveReport:
-        """Copy the media of all completed recordings, verify them, list them, and delete them at the source if asked.
+        """Copy the media of all completed recordings, verify and list them, and delete them at the source if asked.
 
-        It may be killed at any instant and run again with the same ledger: it goes on where it was. Recordings are
-        put into a folder for each room: ``RM.../RT....mkv``.
+        It may be killed at any instant and run again with the same ledger: it resumes. Recordings are put into a folder
+        for each room: ``RM.../RT....mkv``.
 
         Args:
             source: rooms, as for :meth:`gather`; or a :class:`DateWindow`, for all that the account has recorded in it.
             destination: a directory, or a store as for :meth:`download`.
-            delete: whether recordings are deleted at the source: each when its copy is verified and safe on the disk,
-                and never otherwise. A copy of an earlier run is looked at again before that.
-            decryption: what encrypted media are decrypted with; without it, encrypted recordings fail.
-            ledger: the SQLite file that says what is done; by default ``ledger.sqlite3`` in the directory. It must be
-                given with a store, and belongs to one destination.
+            delete: True to delete recordings at the source: each when its copy is verified and safe on the disk, and
+                never otherwise. A copy of an earlier run is verified again before that.
+            decryption: decrypts encrypted media; without it, encrypted recordings fail.
+            ledger: the SQLite file that records what is done; by default ``ledger.sqlite3`` in the directory. It must
+                be given with a store, and belongs to one destination.
             manifest: the formats of the list that is written at the end: ``manifest.jsonl`` and ``manifest.parquet``.
                 Parquet needs the extra ``parquet``.
             downloads: how many media are copied at once.
-            progress: is kept up to date, to be looked at meanwhile.
+            progress: kept up to date, to be looked at meanwhile.
 
         Returns:
-            What the archive holds. A recording that failed is in its ``failures``, and tried again by the next run.
+            A report of the archive's contents. A recording that failed is in its ``failures``, and the next run retries
+            it.
 
         Raises:
-            InvalidArgumentError: an argument is outside its bounds.
+            InvalidArgumentError: an argument is out of its bounds.
             ConfigurationError: the ledger belongs to another destination, or is in use; or an extra is missing.
             AuthenticationError: the credentials were refused.
             RoomRecError: a window could not be listed.
             OSError: the disk is full, or cannot be written.
         """
-        # Not with the package: few need it, and SQLite takes time to import.
-        from ._archive.run import ArchiveOperation, ArchiveProgress  # noqa: PLC0415
+        # Not imported with the package: few need it, and SQLite takes time to import.
+        from ._archive.report import ArchiveProgress  # noqa: PLC0415
+        from ._archive.run import ArchiveOperation  # noqa: PLC0415
 
-        reading = attrs.evolve(self._timeout, total=None)
-        return await ArchiveOperation(
-            source=source if isinstance(source, DateWindow) else room_sids_checked(source),
+        operation = ArchiveOperation(
+            transport=self._transport,
+            lists=self._lists,
+            timeout=self._timeout,
+            source=source if isinstance(source, DateWindow) else check_room_sids(source),
             destination=destination,
             delete=delete,
             decryption=decryption,
@@ -525,46 +521,22 @@ class RecordingsClient:
             manifest=manifest,
             downloads=downloads,
             progress=progress or ArchiveProgress(),
-            list_rooms=lambda room_sids: self.as_completed(room_sids, status=RecordingStatus.COMPLETED),
-            list_window=lambda window: self.scan(window, status=RecordingStatus.COMPLETED),
-            media=lambda recording: self._media("download", recording, 0.0, self._timeout, reading),
-            delete_recording=self.delete,
-            deadline=reading.start,
-        ).run()
-
-    def _pager(
-        self,
-        name: OperationName,
-        path: str,
-        parameters: Parameters,
-        decode: Callable[[RawBody], DecodedPage[Model]],
-        limit: int | None,
-        resume: str | None,
-        timeout: Timeout | float | None,
-        *,
-        prefetch: bool,
-        max_page_size: int = MAX_PAGE_SIZE,
-    ) -> Pager[Model]:
-        return Pager(
-            ListOperation(
-                name=name,
-                transport=self._transport,
-                path=path,
-                parameters=parameters,
-                decode=decode,
-                timeout=Timeout.of(timeout, self._timeout),
-                limit=limit_checked(limit),
-                resume=resume,
-                prefetch=prefetch,
-                max_page_size=max_page_size,
-                max_pages=self._bounds.pages,
-            )
         )
+        return await operation.run()
+
+    def _deadline(self, timeout: Timeout | float | None) -> Deadline:
+        return Deadline.start(Timeout._resolve(timeout, self._timeout))
 
     def _media(
-        self, of: OperationName, recording: Recording, wait: float, asking: Timeout, reading: Timeout | None = None
+        self,
+        name: OperationName,
+        recording: Recording,
+        wait: float,
+        request_timeout: Timeout,
+        stream_timeout: Timeout | None = None,
     ) -> Media:
-        return Media(of, self._transport, recording, seconds_checked("wait", wait), asking, reading or asking)
+        wait = check_seconds("wait", wait)
+        return Media(name, self._transport, recording, wait, request_timeout, stream_timeout or request_timeout)
 
     @overload
     async def gather(
@@ -589,9 +561,9 @@ class RecordingsClient:
         return_exceptions: bool = False,
         **options: Unpack[RoomOptions],
     ) -> dict[str, list[Recording]] | dict[str, list[Recording] | RoomRecError]:
-        """The recordings of many rooms: a list for each, in the order given. A room named twice is fetched once.
+        """Return the recordings of many rooms: a list for each, in the order given. A room named twice is fetched once.
 
-        As with :func:`asyncio.gather`, the first error is raised, and what else was under way is cancelled.
+        As with :func:`asyncio.gather`, the first error is raised; other rooms under way are cancelled.
 
         Args:
             room_sids: any iterable or async iterable.
@@ -600,28 +572,26 @@ class RecordingsClient:
                 100 recordings a request and many requests at once, and keeps what belongs to these rooms: for many
                 rooms with few recordings each. A room that does not exist then is a room without recordings, a
                 room's recordings are in the order in which they began, and an error is never one room's.
-            return_exceptions: whether a failed room's value is its exception, and the other rooms go on.
+            return_exceptions: True to make a failed room's value its exception, while the other rooms go on.
             options: as for :meth:`recordings`; ``limit`` and ``timeout`` are each room's.
 
         Raises:
-            InvalidArgumentError: an argument is outside its bounds, or ``via="account"`` has no beginning.
+            InvalidArgumentError: an argument is out of its bounds, or ``via="account"`` has no beginning.
         """
         if _is_via_account(via):
-            return await scan.gather(*self._account_scan(room_sids, options))
-        return cast(
-            "dict[str, list[Recording]]",
-            await fanout.gather(
-                room_sids_checked(room_sids),
-                self._opener(options),
-                self._rooms_at_once,
-                return_exceptions=return_exceptions,
-            ),
+            return await scan.gather(*self._account_scan(room_sids, **options))
+        by_room = await fanout.gather(
+            check_room_sids(room_sids),
+            self._lists.room_opener(**options),
+            self._lists.max_rooms,
+            return_exceptions=return_exceptions,
         )
+        return cast("dict[str, list[Recording]]", by_room)
 
     def as_completed(
         self, room_sids: RoomSids, *, via: Via = "rooms", **options: Unpack[RoomOptions]
     ) -> AsyncGenerator[RoomResult, None]:
-        """One :class:`RoomResult` for each room, as rooms finish. A room that fails is a result with an error.
+        """Yield one :class:`RoomResult` for each room, as rooms finish. A room that fails is a result with an error.
 
         Rooms are pulled from the iterable as there is capacity for them; a slow consumer stops the fetching. Nothing
         is remembered: a room named twice is fetched twice. Leaving the loop stops everything.
@@ -632,8 +602,9 @@ class RecordingsClient:
             options: as for :meth:`recordings`; ``limit`` and ``timeout`` are each room's.
         """
         if _is_via_account(via):
-            return scan.as_completed(*self._account_scan(room_sids, options))
-        return fanout.as_completed(room_sids_checked(room_sids), self._opener(options), self._rooms_at_once)
+            return scan.as_completed(*self._account_scan(room_sids, **options))
+        open_room = self._lists.room_opener(**options)
+        return fanout.as_completed(check_room_sids(room_sids), open_room, self._lists.max_rooms)
 
     def stream(
         self,
@@ -643,44 +614,46 @@ class RecordingsClient:
         on_error: OnError | None = None,
         **options: Unpack[RoomOptions],
     ) -> AsyncGenerator[Recording, None]:
-        """The recordings of many rooms, page by page as they come, in flat memory.
+        """Yield the recordings of many rooms, page by page as they come, in flat memory.
 
-        Rooms are pulled and consumers waited for as with :meth:`as_completed`.
+        Rooms are pulled, and slow consumers waited for, as with :meth:`as_completed`.
 
         Args:
             room_sids: any iterable or async iterable.
             via: as for :meth:`gather`; with ``account``, the SIDs of all rooms are held in memory.
-            on_error: is called with the :class:`RoomResult` of each room that fails; what it raises ends the stream.
-                By default the failures are kept until the end.
+            on_error: called with the :class:`RoomResult` of each room that fails; an exception that it raises ends the
+                stream. By default the failures are kept until the end.
             options: as for :meth:`recordings`; ``limit`` is each room's, ``timeout`` each page's.
 
         Raises:
             RoomsFailedError: after everything else was delivered, if rooms failed and there is no ``on_error``.
         """
         if _is_via_account(via):
-            return scan.stream(*self._account_scan(room_sids, options))
-        return fanout.stream(
-            room_sids_checked(room_sids), self._opener(options), self._rooms_at_once, on_error=on_error
-        )
+            return scan.stream(*self._account_scan(room_sids, **options))
+        open_room = self._lists.room_opener(**options)
+        return fanout.stream(check_room_sids(room_sids), open_room, self._lists.max_rooms, on_error=on_error)
 
     def _account_scan(
-        self, room_sids: RoomSids, options: RoomOptions
+        self,
+        room_sids: RoomSids,
+        *,
+        status: RecordingStatus | str | None = None,
+        source_sid: str | None = None,
+        date_created_after: datetime | None = None,
+        date_created_before: datetime | None = None,
+        page_size: int | None = None,
+        limit: int | None = None,
+        timeout: Timeout | float | None = None,
     ) -> tuple[RoomSids, AsyncGenerator[list[Recording], None], int | None]:
-        """What the functions of :mod:`.scan` take. All options are checked here, before anything is sent."""
-        limit = limit_checked(options.get("limit"))
-        after, before = options.get("date_created_after"), options.get("date_created_before")
-        if after is None:
+        """Return the arguments of the functions in :mod:`.scan`. All options are checked before anything is sent."""
+        if date_created_after is None:
             raise InvalidArgumentError(
                 "via='account' needs date_created_after: when the first of the rooms was created"
             )
-        lists = self.scan(
-            DateWindow(after, before),
-            status=options.get("status"),
-            source_sid=options.get("source_sid"),
-            page_size=options.get("page_size"),
-            timeout=options.get("timeout"),
-        )
-        return room_sids_checked(room_sids), lists, limit
+        check_limit(limit)
+        window = DateWindow(date_created_after, date_created_before)
+        lists = self.scan(window, status=status, source_sid=source_sid, page_size=page_size, timeout=timeout)
+        return check_room_sids(room_sids), lists, limit
 
     def scan(
         self,
@@ -691,8 +664,9 @@ class RecordingsClient:
         page_size: int | None = None,
         timeout: Timeout | float | None = None,
     ) -> AsyncGenerator[list[Recording], None]:
-        """All recordings of the account in a window of time, each once, in lists as they come: ``GET /v1/Recordings``
-        for many parts of the window at once.
+        """Yield all recordings of the account in a window of time, each once, in lists as they come.
+
+        The window is divided, and its parts are listed side by side: ``GET /v1/Recordings``.
 
         Args:
             window: from when to when recordings began.
@@ -702,41 +676,14 @@ class RecordingsClient:
             timeout: for each page; as for :meth:`account_recordings`.
 
         Raises:
-            InvalidArgumentError: an argument is outside its bounds.
+            InvalidArgumentError: an argument is out of its bounds.
         """
-
-        def list_window(window: DateWindow) -> Pager[Recording]:
-            return self.account_recordings(
-                status=status,
-                source_sid=source_sid,
-                date_created_after=window.after,
-                date_created_before=window.before,
-                page_size=page_size,
-                prefetch=False,
-                timeout=timeout,
-            )
-
-        list_window(window)
-        return scan.scan(window, list_window, self._rooms_at_once)
-
-    def _opener(self, options: RoomOptions) -> OpenRoom:
-        """How each of many rooms is listed. The options are checked here, once, before anything is sent."""
-        # Rooms run side by side already: a page ahead in each would only hold memory.
-        any_room = self.recordings(_ANY_ROOM_SID, prefetch=False, **options)
-
-        def open_room(room_sid: str) -> Pager[Recording]:
-            return any_room.at(recordings_path(room_sid))
-
-        return open_room
-
-    def _rooms_at_once(self) -> int:
-        # One for each permit. With more of them, each request would wait for its turn behind those of other rooms, and
-        # pages that came together would all be decoded before the next requests are sent. But a room that waits to be
-        # tried again needs no permit; where there are few, there is always another room that can use it.
-        permits = self.limiter.max_concurrency
-        if permits is None:
-            return _ROOMS_AT_ONCE
-        return 2 * permits if permits < _FEW_PERMITS else permits + min(permits, self._transport.between_tries)
+        open_window = self._lists.window_opener(
+            status=status, source_sid=source_sid, page_size=page_size, timeout=timeout
+        )
+        # Checks the arguments now, not when the first window is listed.
+        open_window(window)
+        return scan.scan(window, open_window, self._lists.max_rooms)
 
     async def aclose(self) -> None:
         """Close the client, and its session if it is the client's own. May be called again."""
@@ -758,6 +705,4 @@ class RecordingsClient:
 
 
 def _is_via_account(via: Via) -> bool:
-    if via not in ("rooms", "account"):
-        raise InvalidArgumentError(f"via must be 'rooms' or 'account', not {shown(via)}")
-    return via == "account"
+    return check_choice("via", via, ("rooms", "account")) == "account"

@@ -1,16 +1,12 @@
-"""How long an operation may take."""
+"""The settings of a client: how long an operation may take, how it is retried, and how much it may bring."""
 
 from __future__ import annotations
 
-import asyncio
-import math
-import sys
-
 import aiohttp
 import attrs
-import msgspec
 
-from .errors import InvalidArgumentError, shown
+from ._validate import check_integer, check_seconds
+from .errors import APIError, RoomRecError
 
 
 @attrs.frozen
@@ -18,12 +14,12 @@ class Timeout:
     """How long an operation may take, in seconds; None lifts a bound.
 
     Args:
-        total: the deadline of the whole operation: waiting for the limiter, every try, every wait between tries. One
+        total: the deadline of the whole operation: waiting for the limiter, every attempt, every backoff. One
             operation is one page when a list is iterated, and the whole list for ``to_list()``, ``first()`` and each
             room of many.
-        connect: to establish a connection.
-        read: until the response begins, and between two pieces of it. With an aiohttp session of the caller's own,
-            its beginning may take ``connect`` longer.
+        connect: time to establish a connection.
+        read: time until the response begins, and between two pieces of it. With an aiohttp session of the caller's
+            own, the beginning may take ``connect`` longer.
 
     Raises:
         InvalidArgumentError: a value is not positive.
@@ -32,45 +28,94 @@ class Timeout:
     total: float | None = 300.0
     connect: float | None = 10.0
     read: float | None = 30.0
-    _of_aiohttp: aiohttp.ClientTimeout = attrs.field(init=False, repr=False, eq=False)
+    # Made once, not for each request. Only connecting is left to aiohttp; the rest is bounded by our own timer.
+    _aiohttp_timeout: aiohttp.ClientTimeout = attrs.field(init=False, repr=False, eq=False)
 
     def __attrs_post_init__(self) -> None:
         for name, value in (("total", self.total), ("connect", self.connect), ("read", self.read)):
-            number = isinstance(value, (int, float)) and not isinstance(value, bool)
-            if value is not None and not (number and 0 < value <= sys.float_info.max):
-                raise InvalidArgumentError(f"timeout: {name} must be a positive number of seconds, not {shown(value)}")
-        # Made once, and not for each request. Only the time of connecting is left to aiohttp.
-        object.__setattr__(self, "_of_aiohttp", aiohttp.ClientTimeout(total=None, sock_connect=self.connect))
+            if value is not None:
+                check_seconds(f"timeout: {name}", value, positive=True)
 
-    @property
-    def reading(self) -> float:
-        """Seconds until more of a response must be there; infinity for no bound."""
-        return math.inf if self.read is None else self.read
-
-    @property
-    def connecting(self) -> float:
-        """Seconds until there must be a connection; infinity for no bound."""
-        return math.inf if self.connect is None else self.connect
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=self.connect)
+        object.__setattr__(self, "_aiohttp_timeout", timeout)
 
     @classmethod
-    def of(cls, value: Timeout | float | None, default: Timeout) -> Timeout:
-        """The time-outs that a caller means: a number is the deadline, None the default."""
-        if value is None or isinstance(value, Timeout):
-            return value or default
-        return attrs.evolve(default, total=value)
-
-    def start(self) -> Deadline:
-        """The deadline of an operation that begins now."""
-        at = math.inf if self.total is None else asyncio.get_running_loop().time() + self.total
-        return Deadline(self, at)
+    def _resolve(cls, timeout: Timeout | float | None, default: Timeout) -> Timeout:
+        """Return the timeouts that an argument means: a number is the total, None the default."""
+        if timeout is None:
+            return default
+        if isinstance(timeout, Timeout):
+            return timeout
+        return attrs.evolve(default, total=timeout)
 
 
-class Deadline(msgspec.Struct):
-    """When an operation must be over, in the time of the event loop."""
+@attrs.frozen(kw_only=True)
+class RetryPolicy:
+    """How reads and deletions are retried.
 
-    timeout: Timeout
-    at: float
+    Retried are 429, 500, 502, 503 and 504, failed and broken connections, and timeouts. Everything else fails at
+    once. The backoff before attempt n+1 is drawn evenly from 0 to ``base_delay * 2**(n-1)`` ("full jitter"); where the
+    response has a ``Retry-After`` it is that, and up to ``base_delay`` more. No permit and no connection is held
+    meanwhile, and no backoff goes past the operation's deadline.
 
-    def allows(self, delay: float) -> bool:
-        """Whether there is time left after a wait of so many seconds."""
-        return asyncio.get_running_loop().time() + delay < self.at
+    Args:
+        max_attempts: how many times one request is sent at most; 1 means no retries.
+        base_delay: seconds; the upper bound of the first backoff.
+        max_delay: seconds; the upper bound of every drawn backoff.
+        max_retry_after: seconds; a longer ``Retry-After`` is cut to this.
+        budget: how many retries a client may have "on credit" in an outage. Each retry takes one, each success gives
+            a tenth back, so that a lasting outage costs at most a tenth more traffic. Refused requests (429) were
+            not processed and take nothing: the limiter paces those.
+
+    Raises:
+        InvalidArgumentError: a value is out of bounds.
+    """
+
+    max_attempts: int = 5
+    base_delay: float = 0.5
+    max_delay: float = 20.0
+    max_retry_after: float = 120.0
+    budget: int = 50
+
+    def __attrs_post_init__(self) -> None:
+        check_integer("max_attempts", self.max_attempts, minimum=1)
+        check_seconds("base_delay", self.base_delay)
+        check_seconds("max_delay", self.max_delay)
+        check_seconds("max_retry_after", self.max_retry_after)
+        check_integer("budget", self.budget, minimum=1)
+
+    def delay(self, error: RoomRecError, attempt: int, drawn: float) -> float:
+        """Return the seconds to wait after an error of an attempt.
+
+        Args:
+            error: the error.
+            attempt: the attempt that failed, from 1.
+            drawn: the jitter, from 0 to 1.
+        """
+        # The exponent is bounded: 2.0 ** 1024 would overflow.
+        backoff = drawn * min(self.max_delay, self.base_delay * 2.0 ** min(attempt - 1, 32))
+        retry_after = error.retry_after if isinstance(error, APIError) else None
+        if retry_after is None:
+            return backoff
+        return min(retry_after, self.max_retry_after) + drawn * min(self.base_delay, self.max_delay)
+
+
+@attrs.frozen(kw_only=True)
+class Bounds:
+    """How much a client accepts, whatever the other side sends. The JSON parser bounds how deep it may be nested.
+
+    Args:
+        max_response_bytes: bytes of one response of the API, decompressed; a page of 1,000 recordings has about one
+            million. Media are not responses of the API: they are never held in memory.
+        max_pages: pages of one list.
+
+    Raises:
+        InvalidArgumentError: a bound is not positive.
+    """
+
+    max_response_bytes: int = 64 * 2**20
+    max_pages: int = 1_000_000
+
+    def __attrs_post_init__(self) -> None:
+        check_integer("max_response_bytes", self.max_response_bytes, minimum=1)
+        check_integer("max_pages", self.max_pages, minimum=1)

@@ -9,10 +9,9 @@ from collections.abc import Mapping
 import aiohttp
 import attrs
 
-from .errors import ConfigurationError
+from ._validate import ACCOUNT_SID, API_KEY_SID
+from .errors import ConfigurationError, InvalidArgumentError
 
-_ACCOUNT_SID = re.compile(r"AC[0-9a-fA-F]{32}")
-_KEY_SID = re.compile(r"SK[0-9a-fA-F]{32}")
 _PRINTABLE = re.compile(r"[!-~]+")
 
 
@@ -28,7 +27,7 @@ class Credentials:
         auth_token: the account's auth token.
 
     Raises:
-        ConfigurationError: a SID is malformed, or a secret is empty or contains white space.
+        InvalidArgumentError: a SID is malformed, or a secret is empty or contains white space.
     """
 
     account_sid: str = attrs.field()
@@ -36,14 +35,16 @@ class Credentials:
     _key_sid: str | None = attrs.field(default=None, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
-        if not _is(_ACCOUNT_SID, self.account_sid):
+        if self.account_sid is None or self._auth_token is None:
+            raise ConfigurationError("no credentials: an account SID and a secret are needed, and one of them is None")
+        if not _is(ACCOUNT_SID, self.account_sid):
             # The value is not repeated: people who mix the two up put the token here.
-            raise ConfigurationError("the account SID must be 'AC' and 32 hexadecimal digits")
-        if self._key_sid is not None and not _is(_KEY_SID, self._key_sid):
-            raise ConfigurationError("the API key SID must be 'SK' and 32 hexadecimal digits")
+            raise InvalidArgumentError("the account SID must be 'AC' and 32 hexadecimal digits")
+        if self._key_sid is not None and not _is(API_KEY_SID, self._key_sid):
+            raise InvalidArgumentError("the API key SID must be 'SK' and 32 hexadecimal digits")
         if not _is(_PRINTABLE, self._auth_token):
             secret = "auth token" if self._key_sid is None else "API key secret"
-            raise ConfigurationError(f"the {secret} is empty, or holds white space or characters beyond ASCII")
+            raise InvalidArgumentError(f"the {secret} is empty, or holds white space or characters beyond ASCII")
 
     @classmethod
     def api_key(cls, account_sid: str, key_sid: str, key_secret: str) -> Credentials:
@@ -58,7 +59,8 @@ class Credentials:
         otherwise with ``TWILIO_AUTH_TOKEN``.
 
         Raises:
-            ConfigurationError: something is missing (the message names it) or malformed.
+            ConfigurationError: a variable is missing; the message names it.
+            InvalidArgumentError: a value is malformed.
         """
         env = os.environ if environ is None else environ
         account_sid, token = env.get("TWILIO_ACCOUNT_SID"), env.get("TWILIO_AUTH_TOKEN")

@@ -33,8 +33,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import ClassVar
 
-_TOLD_AT_MOST = 3
-_SHOWN_AT_MOST = 80
+_MAX_LISTED = 3
 
 
 class RoomRecError(Exception):
@@ -193,8 +192,8 @@ class DecodeError(RoomRecError):
             f"record {self.index}" if self.index is not None else "",
             f"field {self.field!r}" if self.field is not None else "",
         ]
-        place = ", ".join(part for part in where if part)
-        return ": ".join(part for part in (self.url, place, self.message) if part)
+        parts = (self.url, ", ".join(part for part in where if part), self.message)
+        return ": ".join(part for part in parts if part)
 
     def __reduce__(self) -> tuple[object, ...]:
         return (_restore, (type(self), self.args, self.__dict__.copy()))
@@ -233,10 +232,12 @@ class RoomsFailedError(RoomRecError):
         super().__init__(self.errors)
 
     def __str__(self) -> str:
-        told = [f"{room_sid}: {error}" for room_sid, error in list(self.errors.items())[:_TOLD_AT_MOST]]
         count = len(self.errors)
-        rest = [f"and {count - len(told)} more"] if count > len(told) else []
-        return f"{count} {'room' if count == 1 else 'rooms'} could not be listed: " + " | ".join(told + rest)
+        parts = [f"{room_sid}: {error}" for room_sid, error in list(self.errors.items())[:_MAX_LISTED]]
+        if count > _MAX_LISTED:
+            parts.append(f"and {count - _MAX_LISTED} more")
+        noun = "room" if count == 1 else "rooms"
+        return f"{count} {noun} could not be listed: {' | '.join(parts)}"
 
 
 class SignatureError(RoomRecError):
@@ -270,15 +271,6 @@ def api_error_class(status: int) -> type[APIError]:
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return ServerError
     return _BY_STATUS.get(status, APIError)
-
-
-def shown(value: object) -> str:
-    """A value as it stands in a message: its repr, cut short."""
-    try:
-        text = repr(value)
-    except ValueError:  # an integer of more digits than Python prints
-        text = f"a very large {type(value).__name__}"
-    return text if len(text) <= _SHOWN_AT_MOST else f"{text[:_SHOWN_AT_MOST]}..."
 
 
 def _restore(cls: type[RoomRecError], args: tuple[object, ...], attributes: dict[str, object]) -> RoomRecError:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Self
+from typing import Annotated, Self, TypeVar
 
 import attrs
 import msgspec
@@ -228,6 +228,10 @@ class PageMeta:
     previous_page_url: str | None = None
     next_page_url: str | None = None
     """Null on the last page, and nowhere else: an empty page may come in the middle of a list."""
+
+
+Model = TypeVar("Model", Recording, Room)
+"""A record of a list."""
 
 
 @attrs.frozen

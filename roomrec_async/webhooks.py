@@ -22,7 +22,8 @@ from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 import attrs
 
-from .errors import DecodeError, InvalidArgumentError, SignatureError, shown
+from ._text import safe_repr
+from .errors import DecodeError, InvalidArgumentError, SignatureError
 from .models import Codec, ContainerFormat, MediaType, OpenEnum, Recording, RecordingStatus, RoomType
 
 _SIGNATURE: Final = "x-twilio-signature"
@@ -212,12 +213,12 @@ def _fields(body: bytes) -> dict[str, str]:
         try:
             values = json.loads(body)
         except (ValueError, RecursionError):
-            raise DecodeError(f"the body is neither a form nor JSON; it begins {shown(body)}") from None
+            raise DecodeError(f"the body is neither a form nor JSON; it begins {safe_repr(body)}") from None
         return {str(name): value if isinstance(value, str) else json.dumps(value) for name, value in values.items()}
     try:
         return dict(_form(body))
     except SignatureError:
-        raise DecodeError(f"the body is neither a form nor JSON; it begins {shown(body)}") from None
+        raise DecodeError(f"the body is neither a form nor JSON; it begins {safe_repr(body)}") from None
 
 
 def _text(_: str, value: str) -> str:
@@ -226,7 +227,7 @@ def _text(_: str, value: str) -> str:
 
 def _integer(name: str, value: str) -> int:
     if not (value.isascii() and value.isdecimal() and len(value) <= len(str(2**63))):
-        raise DecodeError(f"{shown(value)} where an integer should be", field=name)
+        raise DecodeError(f"{safe_repr(value)} where an integer should be", field=name)
     return int(value)
 
 
@@ -234,7 +235,7 @@ def _instant(name: str, value: str) -> datetime:
     try:
         instant = datetime.fromisoformat(value)
     except ValueError:
-        raise DecodeError(f"{shown(value)} where an ISO 8601 date should be", field=name) from None
+        raise DecodeError(f"{safe_repr(value)} where an ISO 8601 date should be", field=name) from None
     return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
 
 

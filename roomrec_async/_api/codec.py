@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, Final, Generic, TypeAlias, TypeVar, cast, get_
 import attrs
 import msgspec
 
-from roomrec_async.errors import DecodeError, shown
-from roomrec_async.models import Codec, OpenEnum, PageMeta, Recording, Room
+from roomrec_async._text import safe_repr
+from roomrec_async.errors import DecodeError
+from roomrec_async.models import Codec, Model, OpenEnum, PageMeta, Recording, Room
 
 if TYPE_CHECKING:
     import cattrs
 
-Model = TypeVar("Model", Recording, Room)
 _Attrs = TypeVar("_Attrs", Recording, Room, PageMeta)
 
 RawBody: TypeAlias = bytes | bytearray
@@ -257,7 +257,7 @@ def _with_room_sid(recording: Recording) -> Recording:
 
 
 def _beginning(body: RawBody) -> str:
-    return shown(bytes(body[:_BEGINNING]))
+    return safe_repr(bytes(body[:_BEGINNING]))
 
 
 def _page_title(body: RawBody) -> str:
@@ -298,7 +298,7 @@ def _repaired_integer(value: object, _: type) -> int | None:
     try:
         return int(value) if isinstance(value, (int, str)) else _integral(value)
     except ValueError:
-        raise ValueError(f"{shown(value)} where an integer should be") from None
+        raise ValueError(f"{safe_repr(value)} where an integer should be") from None
 
 
 def _repaired_boolean(value: object, _: type) -> bool:
@@ -326,7 +326,7 @@ def _parsed_date(value: str) -> datetime:
             return parse(value)
         except (ValueError, OverflowError, msgspec.MsgspecError):
             continue
-    raise ValueError(f"{shown(value)} where an ISO 8601 date should be")
+    raise ValueError(f"{safe_repr(value)} where an ISO 8601 date should be")
 
 
 def _strict_date(value: str) -> datetime:

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from typing import Final, TypeAlias, TypeGuard
+from typing import Final, TypeAlias, TypeGuard, cast
 from urllib.parse import parse_qs, quote, unquote_plus
 
-from roomrec_async.errors import InvalidArgumentError, shown
+from roomrec_async._text import safe_repr
+from roomrec_async._validate import (
+    ANY_SID,
+    INT64_MAX,
+    check_aware,
+    check_choice,
+    check_integer,
+    check_match,
+    check_recording_sid,
+    check_room_sid,
+)
+from roomrec_async.errors import InvalidArgumentError
 from roomrec_async.models import MediaType, OpenEnum, Recording, RecordingStatus, RoomStatus
 
 MAX_PAGE_SIZE: Final = 1000
@@ -27,39 +37,13 @@ PageKey: TypeAlias = frozenset[str]
 
 _Check: TypeAlias = Callable[[object], str | tuple[str, ...]]
 # A parameter by the API's name, its value and what checks it.
-_Given: TypeAlias = tuple[str, object, _Check]
+_Argument: TypeAlias = tuple[str, object, _Check]
 
 _FIRST_PAGE: Final = {"Page=0"}
 _SAFE_IN_QUERIES: Final = "%/?:@!$&'()*+,;=-._~"
-_INT64: Final = 2**63 - 1
-_ROOM_SID = re.compile(r"RM[0-9a-fA-F]{32}")
-_RECORDING_SID = re.compile(r"RT[0-9a-fA-F]{32}")
-_ANY_SID = re.compile(r"[a-zA-Z]{2}[0-9a-fA-F]{32}")
-_MEANING_OF_SIDS: Final = "two letters and 32 hexadecimal digits"
+_SID_FORMAT: Final = "two letters and 32 hexadecimal digits"
 _UNIQUE_NAME = re.compile(r".+", re.DOTALL)
 _PAGE_TOKEN = re.compile(r"[!-~]+")
-
-
-def room_sid_checked(value: str) -> str:
-    """The SID of a room, if it is one.
-
-    Raises:
-        InvalidArgumentError: it is not ``RM`` and 32 hexadecimal digits.
-    """
-    if not isinstance(value, str) or not _ROOM_SID.fullmatch(value):
-        raise InvalidArgumentError(f"room_sid must be 'RM' and 32 hexadecimal digits, not {shown(value)}")
-    return value
-
-
-def recording_sid_checked(value: str) -> str:
-    """The SID of a recording, if it is one.
-
-    Raises:
-        InvalidArgumentError: it is not ``RT`` and 32 hexadecimal digits.
-    """
-    if not isinstance(value, str) or not _RECORDING_SID.fullmatch(value):
-        raise InvalidArgumentError(f"a recording's sid must be 'RT' and 32 hexadecimal digits, not {shown(value)}")
-    return value
 
 
 ROOMS_PATH: Final = "/v1/Rooms"
@@ -68,19 +52,19 @@ ACCOUNT_RECORDINGS_PATH: Final = "/v1/Recordings"
 
 def recordings_path(room_sid: str) -> str:
     """The path of a room's recordings, below the base URL."""
-    return f"{ROOMS_PATH}/{room_sid_checked(room_sid)}/Recordings"
+    return f"{ROOMS_PATH}/{check_room_sid(room_sid)}/Recordings"
 
 
 def recording_path(room_sid: str, sid: str) -> str:
     """The path of one recording, below the base URL."""
-    return f"{recordings_path(room_sid)}/{recording_sid_checked(sid)}"
+    return f"{recordings_path(room_sid)}/{check_recording_sid(sid)}"
 
 
 def media_path(recording: Recording) -> str:
     """The path that leads to a recording's media, below the base URL: by its SIDs, never by the links it came with."""
     if not isinstance(recording, Recording):
-        raise InvalidArgumentError(f"recording must be a Recording, not {shown(recording)}")
-    room_sid, sid = recording.room_sid, recording_sid_checked(recording.sid or "")
+        raise InvalidArgumentError(f"recording must be a Recording, not {safe_repr(recording)}")
+    room_sid, sid = recording.room_sid, check_recording_sid(recording.sid or "")
     path = f"{ACCOUNT_RECORDINGS_PATH}/{sid}" if room_sid is None else recording_path(room_sid, sid)
     return f"{path}/Media"
 
@@ -91,9 +75,9 @@ def media_parameters(*, ttl: int | None, content_disposition: str | None) -> Par
     Raises:
         InvalidArgumentError: a value is outside the documented bounds.
     """
-    return _checked(
-        ("Ttl", ttl, _ttl),
-        ("ContentDisposition", content_disposition, _content_disposition),
+    return _parameters(
+        ("Ttl", ttl, _check_ttl),
+        ("ContentDisposition", content_disposition, _check_content_disposition),
     )
 
 
@@ -112,11 +96,11 @@ def recordings_parameters(
     Raises:
         InvalidArgumentError: a value is outside the reference's patterns and bounds.
     """
-    return _checked(
-        ("Status", status, _recording_status),
-        *_window(date_created_after, date_created_before),
-        ("SourceSid", source_sid, _source_sid),
-        *_place(page_size, page, page_token, _page_size),
+    return _parameters(
+        ("Status", status, _check_recording_status),
+        *_window_arguments(date_created_after, date_created_before),
+        ("SourceSid", source_sid, _check_source_sid),
+        *_page_arguments(page_size, page, page_token, _check_page_size),
     )
 
 
@@ -138,14 +122,14 @@ def account_recordings_parameters(
         InvalidArgumentError: a value is outside the patterns and bounds of the published description.
     """
     # None is refused here, and not left out: the list would be that of the whole account.
-    sids = _grouping_sids(grouping_sids)
-    return _checked(
-        ("Status", status, _recording_status),
-        *_window(date_created_after, date_created_before),
-        ("SourceSid", source_sid, _source_sid),
-        ("GroupingSid", sids or None, _grouping_sids),
-        ("MediaType", media_type, _media_type),
-        *_place(page_size, page, page_token, _account_page_size),
+    sids = _check_grouping_sids(grouping_sids)
+    return _parameters(
+        ("Status", status, _check_recording_status),
+        *_window_arguments(date_created_after, date_created_before),
+        ("SourceSid", source_sid, _check_source_sid),
+        ("GroupingSid", sids or None, _check_grouping_sids),
+        ("MediaType", media_type, _check_media_type),
+        *_page_arguments(page_size, page, page_token, _check_account_page_size),
     )
 
 
@@ -164,35 +148,23 @@ def rooms_parameters(
     Raises:
         InvalidArgumentError: a value is outside the patterns and bounds of the published description.
     """
-    return _checked(
-        ("Status", status, _room_status),
-        ("UniqueName", unique_name, _unique_name),
-        *_window(date_created_after, date_created_before),
-        *_place(page_size, page, page_token, _page_size),
+    return _parameters(
+        ("Status", status, _check_room_status),
+        ("UniqueName", unique_name, _check_unique_name),
+        *_window_arguments(date_created_after, date_created_before),
+        *_page_arguments(page_size, page, page_token, _check_page_size),
     )
 
 
-def limit_checked(limit: int | None) -> int | None:
+def check_limit(limit: int | None) -> int | None:
     """How many records a list may give: None for all of them, or a number from 0.
 
     Raises:
         InvalidArgumentError: it is negative, or not an integer.
     """
     if limit is not None:
-        _limit(limit)
+        check_integer("limit", limit, minimum=0)
     return limit
-
-
-def seconds_checked(name: str, value: float) -> float:
-    """A number of seconds from 0.
-
-    Raises:
-        InvalidArgumentError: it is negative, or not a finite number.
-    """
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not number or not 0 <= value <= sys.float_info.max:
-        raise InvalidArgumentError(f"{name} must be a number of seconds from 0, not {shown(value)}")
-    return value
 
 
 def query_string(parameters: Parameters) -> str:
@@ -225,69 +197,57 @@ def page_key(query: str) -> PageKey:
     return frozenset(unquote_plus(parameter) for parameter in query.split("&")) - _FIRST_PAGE
 
 
-def _checked(*given: _Given) -> Parameters:
+def _parameters(*arguments: _Argument) -> Parameters:
     """What is not None, by the API's names, each as its check returns it."""
-    return {name: check(value) for name, value, check in given if value is not None}
+    return {name: check(value) for name, value, check in arguments if value is not None}
 
 
-def _window(after: datetime | None, before: datetime | None) -> tuple[_Given, _Given]:
+def _window_arguments(after: datetime | None, before: datetime | None) -> tuple[_Argument, _Argument]:
     _check_window(after, before)
-    return ("DateCreatedBefore", before, _date_created_before), ("DateCreatedAfter", after, _date_created_after)
+    return ("DateCreatedBefore", before, _check_date_created_before), (
+        "DateCreatedAfter",
+        after,
+        _check_date_created_after,
+    )
 
 
-def _place(
-    page_size: int | None, page: int | None, page_token: str | None, size_checked: _Check
-) -> tuple[_Given, _Given, _Given]:
-    return ("PageSize", page_size, size_checked), ("Page", page, _page), ("PageToken", page_token, _page_token)
+def _page_arguments(
+    page_size: int | None, page: int | None, page_token: str | None, check_size: _Check
+) -> tuple[_Argument, _Argument, _Argument]:
+    return (
+        ("PageSize", page_size, check_size),
+        ("Page", page, _check_page),
+        ("PageToken", page_token, _check_page_token),
+    )
 
 
-def _known(name: str, kind: type[OpenEnum], value: object) -> str:
-    member = kind(value) if isinstance(value, str) else None
+def _check_member(name: str, enum: type[OpenEnum], value: object) -> str:
+    member = enum(value) if isinstance(value, str) else None
     if member is None or not member.is_known:
-        known = ", ".join(each.value for each in kind)
-        raise InvalidArgumentError(f"{name} must be one of {known}, not {shown(value)}")
+        known = ", ".join(each.value for each in enum)
+        raise InvalidArgumentError(f"{name} must be one of {known}, not {safe_repr(value)}")
     return member.value
 
 
-def _matching(name: str, pattern: re.Pattern[str], meaning: str, value: object) -> str:
-    if not isinstance(value, str) or not pattern.fullmatch(value):
-        raise InvalidArgumentError(f"{name} must be {meaning}, not {shown(value)}")
-    return value
+def _check_integer(name: str, minimum: int, maximum: int, value: object) -> str:
+    return str(check_integer(name, value, minimum=minimum, maximum=maximum))
 
 
-def _integer(name: str, least: int, most: int, value: object) -> str:
-    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-        bounds = f"from {least}" if most == _INT64 else f"from {least} to {most}"
-        raise InvalidArgumentError(f"{name} must be an integer {bounds}, not {shown(value)}")
-    return str(value)
-
-
-def _sids(name: str, values: object) -> tuple[str, ...]:
+def _check_sids(name: str, values: object) -> tuple[str, ...]:
     if isinstance(values, str) or not isinstance(values, Sequence):
-        raise InvalidArgumentError(f"{name} must be a list of SIDs, not {shown(values)}")
-    # What is missing would not narrow the list: it would be that of the whole account.
+        raise InvalidArgumentError(f"{name} must be a list of SIDs, not {safe_repr(values)}")
+    # A missing SID would not narrow the list: it would be that of the whole account.
     if any(value is None for value in values):
         raise InvalidArgumentError(f"{name} must be a list of SIDs, and one of them is None")
-    return tuple(_matching(name, _ANY_SID, _MEANING_OF_SIDS, value) for value in values)
+    return tuple(check_match(name, value, ANY_SID, _SID_FORMAT) for value in values)
 
 
-def _utc(name: str, value: object) -> str:
-    if not isinstance(value, datetime):
-        raise InvalidArgumentError(f"{name} must be a datetime, not {shown(value)}")
-    if value.utcoffset() is None:
-        raise InvalidArgumentError(
-            f"{name} must have a time zone: {value!r} is naive. For UTC, use .replace(tzinfo=datetime.UTC)"
-        )
+def _check_date(name: str, value: object) -> str:
+    date = check_aware(name, value)
     try:
-        return value.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
+        return date.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
     except OverflowError:
-        raise InvalidArgumentError(f"{name} lies outside the years 1 to 9999 in UTC: {value!r}") from None
-
-
-def _content_disposition(value: object) -> str:
-    if not isinstance(value, str) or value not in {"attachment", "inline"}:
-        raise InvalidArgumentError(f"content_disposition must be 'attachment' or 'inline', not {shown(value)}")
-    return value
+        raise InvalidArgumentError(f"{name} lies outside the years 1 to 9999 in UTC: {date!r}") from None
 
 
 def _check_window(after: datetime | None, before: datetime | None) -> None:
@@ -302,17 +262,24 @@ def _is_aware(value: object) -> TypeGuard[datetime]:
     return isinstance(value, datetime) and value.utcoffset() is not None
 
 
-_recording_status: Final = partial(_known, "status", RecordingStatus)
-_room_status: Final = partial(_known, "status", RoomStatus)
-_media_type: Final = partial(_known, "media_type", MediaType)
-_source_sid: Final = partial(_matching, "source_sid", _ANY_SID, _MEANING_OF_SIDS)
-_grouping_sids: Final = partial(_sids, "grouping_sids")
-_unique_name: Final = partial(_matching, "unique_name", _UNIQUE_NAME, "a name")
-_date_created_before: Final = partial(_utc, "date_created_before")
-_date_created_after: Final = partial(_utc, "date_created_after")
-_page_size: Final = partial(_integer, "page_size", 1, MAX_PAGE_SIZE)
-_account_page_size: Final = partial(_integer, "page_size", 1, MAX_ACCOUNT_PAGE_SIZE)
-_page: Final = partial(_integer, "page", 0, _INT64)
-_page_token: Final = partial(_matching, "page_token", _PAGE_TOKEN, "what the API provided")
-_ttl: Final = partial(_integer, "ttl", 1, 3600)
-_limit: Final = partial(_integer, "limit", 0, _INT64)
+def _check_match(name: str, pattern: re.Pattern[str], expected: str, value: object) -> str:
+    return check_match(name, value, pattern, expected)
+
+
+def _check_content_disposition(value: object) -> str:
+    return check_choice("content_disposition", cast("str", value), ("attachment", "inline"))
+
+
+_check_recording_status: Final = partial(_check_member, "status", RecordingStatus)
+_check_room_status: Final = partial(_check_member, "status", RoomStatus)
+_check_media_type: Final = partial(_check_member, "media_type", MediaType)
+_check_source_sid: Final = partial(_check_match, "source_sid", ANY_SID, _SID_FORMAT)
+_check_grouping_sids: Final = partial(_check_sids, "grouping_sids")
+_check_unique_name: Final = partial(_check_match, "unique_name", _UNIQUE_NAME, "a name")
+_check_date_created_before: Final = partial(_check_date, "date_created_before")
+_check_date_created_after: Final = partial(_check_date, "date_created_after")
+_check_page_size: Final = partial(_check_integer, "page_size", 1, MAX_PAGE_SIZE)
+_check_account_page_size: Final = partial(_check_integer, "page_size", 1, MAX_ACCOUNT_PAGE_SIZE)
+_check_page: Final = partial(_check_integer, "page", 0, INT64_MAX)
+_check_page_token: Final = partial(_check_match, "page_token", _PAGE_TOKEN, "what the API provided")
+_check_ttl: Final = partial(_check_integer, "ttl", 1, 3600)

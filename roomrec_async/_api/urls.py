@@ -7,20 +7,21 @@ from typing import Final
 
 from yarl import URL
 
-from roomrec_async.errors import ConfigurationError, MediaError
+from roomrec_async.errors import ConfigurationError, InvalidArgumentError, MediaError
 
 DEFAULT_BASE_URL: Final = "https://video.twilio.com"
 
 
-def base_url_checked(base_url: str, proxy: str | None) -> str:
+def check_base_url(base_url: str, proxy: str | None) -> str:
     """The base URL that a caller means, without a slash at its end.
 
     Raises:
-        ConfigurationError: it is no such URL, or credentials would go along unencrypted.
+        InvalidArgumentError: it is not such a URL.
+        ConfigurationError: credentials would be sent unencrypted.
     """
     url = _parsed(base_url)
     if url.scheme not in ("https", "http") or not url.host or url.query or url.fragment or url.user:
-        raise ConfigurationError("base_url must be 'https://host' with an optional port and path, and nothing else")
+        raise InvalidArgumentError("base_url must be 'https://host' with an optional port and path, and nothing else")
     if url.scheme == "http" and not _is_loopback(url):
         raise ConfigurationError(
             f"base_url {base_url} is not https: credentials go unencrypted only to a loopback address"
@@ -30,7 +31,7 @@ def base_url_checked(base_url: str, proxy: str | None) -> str:
     return str(url).rstrip("/")
 
 
-def media_url_checked(url: str, base_url: str, of: str) -> URL:
+def check_media_url(url: str, base_url: str, of: str) -> URL:
     """The signed URL that the service names for media, as it stands: re-quoting would break its signature.
 
     Raises:
@@ -46,15 +47,15 @@ def media_url_checked(url: str, base_url: str, of: str) -> URL:
     return location.with_fragment(None)
 
 
-def proxy_checked(proxy: str | None) -> str | None:
+def check_proxy(proxy: str | None) -> str | None:
     """The proxy's URL, if it is one.
 
     Raises:
-        ConfigurationError: it is none.
+        InvalidArgumentError: it is not.
     """
     # The value is not repeated: proxies' URLs may hold passwords.
     if proxy is not None and (_parsed(proxy).scheme not in ("http", "https") or not _parsed(proxy).host):
-        raise ConfigurationError("proxy must be the URL of an HTTP proxy, such as 'http://proxy.example:3128'")
+        raise InvalidArgumentError("proxy must be the URL of an HTTP proxy, such as 'http://proxy.example:3128'")
     return proxy
 
 

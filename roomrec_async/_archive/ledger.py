@@ -18,7 +18,7 @@ from typing import Final, Self, TypeVar
 import attrs
 
 from roomrec_async._api.codec import from_dict, to_dict
-from roomrec_async._asyncio import from_thread
+from roomrec_async._asyncio import run_in_thread
 from roomrec_async._media.download import Download
 from roomrec_async.errors import ConfigurationError
 from roomrec_async.models import Recording
@@ -272,7 +272,7 @@ class Ledger:
 
     async def _call(self, function: Callable[[], _Result]) -> _Result:
         try:
-            return await from_thread(function, self._thread)
+            return await run_in_thread(function, self._thread)
         except sqlite3.Error as error:
             raise self._broken(error) from None
 

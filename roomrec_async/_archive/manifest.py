@@ -11,9 +11,9 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 from roomrec_async._api.codec import to_dict
-from roomrec_async._asyncio import from_thread
-from roomrec_async._media.locate import Destination
+from roomrec_async._asyncio import run_in_thread
 from roomrec_async._tables import Column, Row, TableFormat, open_table, recording_columns
+from roomrec_async.protocols import Destination
 
 from .ledger import Entry, Ledger
 
@@ -57,7 +57,7 @@ async def _write_one(
 async def _write_table(ledger: Ledger, path: Path, format: TableFormat) -> None:  # noqa: A002
     with open_table(path, [*recording_columns(), *_OWN_COLUMNS], format) as table:
         async for entries in ledger.entries():
-            await from_thread(partial(table.write, [_row(entry) for entry in entries]))
+            await run_in_thread(partial(table.write, [_row(entry) for entry in entries]))
 
 
 def _row(entry: Entry) -> Row:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping
+from collections.abc import AsyncGenerator, Collection
 from contextlib import aclosing
 from functools import partial
 from pathlib import Path
@@ -16,19 +16,26 @@ from typing import Final, TypeAlias
 
 import attrs
 
-from roomrec_async._asyncio import cancelled, from_thread
+from roomrec_async._asyncio import cancel_and_wait, map_concurrently, run_in_thread
 from roomrec_async._files import file_digest, file_size
-from roomrec_async._listing.fanout import Flow, RoomSids, pulled
-from roomrec_async._listing.scan import DateWindow
-from roomrec_async._media.download import DownloadOperation, destination_checked
-from roomrec_async._media.locate import Decryption, Destination, Media, media_name
+from roomrec_async._http.timers import Deadline
+from roomrec_async._http.transport import Transport
+from roomrec_async._listing.fanout import RoomSids, as_completed, iter_room_sids
+from roomrec_async._listing.lists import Lists
+from roomrec_async._listing.scan import DateWindow, scan
+from roomrec_async._media.delete import delete_recording
+from roomrec_async._media.download import DownloadOperation, check_destination
+from roomrec_async._media.locate import Media, media_name
 from roomrec_async._tables import TableFormat, check_formats
-from roomrec_async.config import Deadline
-from roomrec_async.errors import AuthenticationError, ConfigurationError, InvalidArgumentError, RoomRecError, shown
-from roomrec_async.models import Recording, RoomResult
+from roomrec_async._validate import check_integer
+from roomrec_async.config import Timeout
+from roomrec_async.errors import AuthenticationError, ConfigurationError, RoomRecError
+from roomrec_async.models import Recording, RecordingStatus
+from roomrec_async.protocols import Decryption, Destination
 
 from .ledger import Entry, Ledger, State
 from .manifest import write_manifest
+from .report import ArchiveProgress, ArchiveReport
 
 Source: TypeAlias = RoomSids | DateWindow
 """What is archived: the recordings of these rooms, or all that began in this window."""
@@ -39,57 +46,14 @@ LEDGER_NAME: Final = "ledger.sqlite3"
 _FAILURES_TOLD: Final = 1000
 
 
-@attrs.define
-class ArchiveProgress:
-    """How far an archive is, to be looked at while it runs.
-
-    Attributes:
-        found: recordings that are in the ledger, those of earlier runs included.
-        archived: recordings that were copied and verified in this run.
-        deleted: recordings that were deleted at the source in this run.
-        failed: recordings and rooms that failed in this run.
-        bytes: bytes that have arrived in this run.
-        expected_bytes: bytes that were or are to arrive in this run, of what was found in it.
-        listing: whether there may be more to be found.
-    """
-
-    found: int = 0
-    archived: int = 0
-    deleted: int = 0
-    failed: int = 0
-    bytes: int = 0
-    expected_bytes: int = 0
-    listing: bool = True
-
-
-@attrs.frozen
-class ArchiveReport:
-    """What an archive holds after a run.
-
-    Attributes:
-        archived: recordings with a verified copy in it, from this and earlier runs.
-        bytes: how many bytes these have.
-        deleted: how many of these are deleted at the source.
-        external: recordings that are in a bucket of the account's own: in the manifest, neither copied nor deleted.
-        failures: why a recording or a room failed, by its SID, for the first 1,000; the next run tries them again.
-        failed: how many failed.
-        manifest: where the manifests are.
-    """
-
-    archived: int
-    bytes: int
-    deleted: int
-    external: int
-    failures: Mapping[str, str]
-    failed: int
-    manifest: tuple[str, ...]
-
-
 @attrs.frozen(kw_only=True)
 class ArchiveOperation:
     """One run of an archive.
 
     Args:
+        transport: sends the requests.
+        lists: opens the lists of rooms and windows.
+        timeout: bounds connecting and each read; a download as a whole has no bound.
         source: what is archived.
         destination: a directory, or something that takes media.
         ledger: the SQLite file that says what is done; None for the one in the directory.
@@ -98,17 +62,15 @@ class ArchiveOperation:
         manifest: the formats in which the manifest is written.
         downloads: how many media are copied at once.
         progress: is kept up to date.
-        list_rooms: how the completed recordings of rooms are listed.
-        list_window: how those of a window are.
-        media: how a recording's media are asked for.
-        delete_recording: how a recording is deleted at the source.
-        deadline: gives the deadline of a download that begins now.
 
     Raises:
         InvalidArgumentError: an argument is outside its bounds.
         ConfigurationError: a store has no ledger, or a format of the manifest needs an extra that is not installed.
     """
 
+    transport: Transport
+    lists: Lists
+    timeout: Timeout
     source: Source
     destination: str | os.PathLike[str] | Destination
     ledger: str | os.PathLike[str] | None
@@ -117,20 +79,14 @@ class ArchiveOperation:
     manifest: Collection[TableFormat]
     downloads: int
     progress: ArchiveProgress
-    list_rooms: Callable[[RoomSids], AsyncGenerator[RoomResult, None]]
-    list_window: Callable[[DateWindow], AsyncGenerator[list[Recording], None]]
-    media: Callable[[Recording], Media]
-    delete_recording: Callable[[str, str], Awaitable[bool]]
-    deadline: Callable[[], Deadline]
 
     def __attrs_post_init__(self) -> None:
-        destination_checked(self.destination)
+        check_destination(self.destination)
         if self.ledger is None and not isinstance(self.destination, (str, os.PathLike)):
             raise ConfigurationError(
                 "an archive in a store needs a ledger: name a file for it (--ledger FILE on the command line)"
             )
-        if not isinstance(self.downloads, int) or isinstance(self.downloads, bool) or self.downloads < 1:
-            raise InvalidArgumentError(f"downloads must be an integer from 1, not {shown(self.downloads)}")
+        check_integer("downloads", self.downloads, minimum=1)
         check_formats(self.manifest)
 
     async def run(self) -> ArchiveReport:
@@ -143,7 +99,7 @@ class ArchiveOperation:
             OSError: the disk is full, or cannot be written. What is done is done, and the next run goes on.
         """
         if isinstance(self.destination, (str, os.PathLike)):
-            await from_thread(partial(Path(self.destination).mkdir, parents=True, exist_ok=True))
+            await run_in_thread(partial(Path(self.destination).mkdir, parents=True, exist_ok=True))
         else:
             # A store that does not answer is told of once, and not for each recording.
             await self.destination.size("manifest.jsonl")
@@ -185,13 +141,13 @@ class _Run:
         self._progress.found = sum(count.recordings for count in counts.values())
         listing = asyncio.create_task(self._list())
         try:
-            settled = Flow(self._unsettled(), self._settle, lambda: self._operation.downloads).items()
+            settled = map_concurrently(self._unsettled(), self._settle, lambda: self._operation.downloads)
             async with aclosing(settled):
                 async for _ in settled:
                     pass
             await listing
         finally:
-            await cancelled(listing)
+            await cancel_and_wait(listing)
 
     async def report(self) -> ArchiveReport:
         """What the archive holds now, with its manifests written."""
@@ -221,14 +177,18 @@ class _Run:
             self._changed.set()
 
     async def _list_window(self, window: DateWindow) -> None:
-        async with aclosing(self._operation.list_window(window)) as lists:
-            async for recordings in lists:
+        lists = self._operation.lists
+        open_window = lists.window_opener(status=RecordingStatus.COMPLETED)
+        async with aclosing(scan(window, open_window, lists.max_rooms)) as found:
+            async for recordings in found:
                 await self._enter(recordings)
 
     async def _list_rooms(self, room_sids: RoomSids) -> None:
+        lists = self._operation.lists
+        open_room = lists.room_opener(status=RecordingStatus.COMPLETED)
         async with (
             aclosing(self._unlisted(room_sids)) as unlisted,
-            aclosing(self._operation.list_rooms(unlisted)) as results,
+            aclosing(as_completed(unlisted, open_room, lists.max_rooms)) as results,
         ):
             async for result in results:
                 await self._enter(result.recordings)
@@ -239,7 +199,7 @@ class _Run:
 
     async def _unlisted(self, room_sids: RoomSids) -> AsyncGenerator[str, None]:
         """The rooms that the run before this one has not listed before it was killed."""
-        async for room_sid in pulled(room_sids):
+        async for room_sid in iter_room_sids(room_sids):
             if not await self._ledger.is_listed(room_sid):
                 yield room_sid
 
@@ -281,15 +241,16 @@ class _Run:
 
     async def _copy(self, entry: Entry) -> None:
         operation = self._operation
+        timeout = attrs.evolve(operation.timeout, total=None)
         download = await DownloadOperation(
-            operation.media(entry.recording),
+            Media("download", operation.transport, entry.recording, 0.0, operation.timeout, timeout),
             operation.destination,
             operation.decryption,
             self._arrived,
             folder=_folder(entry.recording),
             # A file that only looks right may have been put there by anybody.
-            anew=True,
-        ).run(operation.deadline())
+            overwrite=True,
+        ).run(Deadline.start(timeout))
         await self._ledger.archived(entry, download)
         self._progress.archived += 1
 
@@ -305,7 +266,9 @@ class _Run:
 
     async def _delete(self, entry: Entry) -> None:
         recording = entry.recording
-        await self._operation.delete_recording(recording.room_sid or "", entry.sid)
+        operation = self._operation
+        deadline = Deadline.start(operation.timeout)
+        await delete_recording(operation.transport, recording.room_sid or "", entry.sid, deadline)
         await self._ledger.deleted(entry)
         self._progress.deleted += 1
 

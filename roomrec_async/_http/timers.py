@@ -1,4 +1,4 @@
-"""Ends what takes too long: one timer of the event loop for everything that a client has under way."""
+"""Timeouts and deadlines: one timer of the event loop for everything that a client has under way."""
 
 from __future__ import annotations
 
@@ -9,115 +9,150 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
+import msgspec
 
-class Alarms:
-    """Makes :class:`Alarm` blocks, and rings those that are due.
+from roomrec_async.config import Timeout
 
-    :func:`asyncio.timeout` and aiohttp's time-outs set and cancel a timer for each request and for each piece of a
-    response: more work than reading a small page. Here entering a block is an entry in a set, and a timer that comes
-    too early, because the block has ended or was put off, is set anew for the next one that is due.
+
+def seconds_or_infinity(seconds: float | None) -> float:
+    """Return the seconds of a timeout; infinity for None, which means no bound."""
+    return math.inf if seconds is None else seconds
+
+
+class Deadline(msgspec.Struct):
+    """When an operation must be finished, on the clock of the event loop.
+
+    Attributes:
+        timeout: the timeouts of the operation.
+        at: the instant; infinity for never.
+    """
+
+    timeout: Timeout
+    at: float
+
+    @classmethod
+    def start(cls, timeout: Timeout) -> Deadline:
+        """Return the deadline of an operation that begins now."""
+        return cls(timeout, asyncio.get_running_loop().time() + seconds_or_infinity(timeout.total))
+
+    def allows(self, delay: float) -> bool:
+        """Return True if there is time left after a delay of so many seconds."""
+        return asyncio.get_running_loop().time() + delay < self.at
+
+
+class SharedTimer:
+    """Makes :class:`TimeoutScope` blocks, and ends those that are due.
+
+    :func:`asyncio.timeout` and aiohttp's timeouts set and cancel a timer for each request and for each piece of a
+    response: more work than reading a small page. Here entering a scope is an entry in a set. A timer that fires too
+    early, because its scope was left or rescheduled, is set again for the next scope that is due.
     """
 
     def __init__(self) -> None:
-        self._set: set[Alarm] = set()
+        # The scopes that are entered, in no order: finding the next one is rare, entering and leaving is not.
+        self._scopes: set[TimeoutScope] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._due = math.inf
+        self._handle: asyncio.TimerHandle | None = None
+        # When the handle fires; infinity when there is none.
+        self._next_expiry = math.inf
 
-    def at(self, when: float) -> Alarm:
-        """A block that ends by then, in the time of the event loop; infinity for never."""
-        return Alarm(self, when, 0.0)
+    def scope_until(self, when: float) -> TimeoutScope:
+        """Return a scope that ends at an instant of the event loop's clock; infinity for never."""
+        return TimeoutScope(self, when, 0.0)
 
-    def after(self, seconds: float) -> Alarm:
-        """A block that ends after so many seconds; infinity for never."""
-        return Alarm(self, asyncio.get_running_loop().time() + seconds, seconds)
+    def scope_for(self, seconds: float) -> TimeoutScope:
+        """Return a scope that ends after so many seconds; infinity for never."""
+        return TimeoutScope(self, asyncio.get_running_loop().time() + seconds, seconds)
 
     @contextmanager
-    def held(self) -> Iterator[None]:
-        """The seconds that the present task's blocks may take begin anew when this block is left."""
+    def paused(self) -> Iterator[None]:
+        """Suspend this task's timeouts; each restarts in full on exit. Deadlines go on."""
         task = asyncio.current_task()
-        held = [alarm for alarm in self._set if alarm.task is task and alarm.seconds]
-        for alarm in held:
-            alarm.when = math.inf
+        paused = [scope for scope in self._scopes if scope.task is task and scope.seconds]
+        for scope in paused:
+            scope.when = math.inf
         try:
             yield
         finally:
-            for alarm in held:
-                alarm.put_off(alarm.seconds)
+            for scope in paused:
+                scope.reschedule(scope.seconds)
 
     def close(self) -> None:
-        """Leave no timer behind. Blocks that go on nevertheless are not ended any more."""
-        if self._timer is not None:
-            self._timer.cancel()
-        self._due = math.inf
+        """Leave no timer behind. Scopes that are still entered no longer end."""
+        if self._handle is not None:
+            self._handle.cancel()
+        self._next_expiry = math.inf
 
-    def _come_by(self, when: float, loop: asyncio.AbstractEventLoop) -> None:
-        """Have a timer for then, or for earlier."""
-        if when < self._due or self._loop is not loop:
+    def ensure(self, when: float, loop: asyncio.AbstractEventLoop) -> None:
+        """Make sure that the timer fires by then."""
+        if when < self._next_expiry or self._loop is not loop:
             self._set_timer(loop)
 
     def _set_timer(self, loop: asyncio.AbstractEventLoop) -> None:
         self.close()
         self._loop = loop
-        self._due = min((alarm.when for alarm in self._set), default=math.inf)
-        if self._due < math.inf:
-            self._timer = loop.call_at(self._due, self._ring, loop)
+        self._next_expiry = min((scope.when for scope in self._scopes), default=math.inf)
+        if self._next_expiry < math.inf:
+            self._handle = loop.call_at(self._next_expiry, self._expire, loop)
 
-    def _ring(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _expire(self, loop: asyncio.AbstractEventLoop) -> None:
         now = loop.time()
-        for alarm in [alarm for alarm in self._set if alarm.when <= now]:
-            self._set.discard(alarm)
-            alarm.ring()
+        for scope in [scope for scope in self._scopes if scope.when <= now]:
+            self._scopes.discard(scope)
+            scope.expire()
         self._set_timer(loop)
 
 
-class Alarm:
-    """A ``with`` block that is cancelled when it is due and then raises TimeoutError, as an :class:`asyncio.Timeout`.
+class TimeoutScope:
+    """A ``with`` block that is cancelled when it is due and then raises TimeoutError, like :class:`asyncio.Timeout`.
 
     Attributes:
-        when: when it is due, in the time of the event loop.
-        seconds: the time that it was set or put off for; 0 for one that is due at a given time.
-        task: whose block it is; known inside the block.
-        rung: whether it was cancelled.
+        when: when it is due, on the clock of the event loop.
+        seconds: the time it was made or rescheduled for; 0 for a scope that ends at a given instant.
+        task: the task that entered it.
+        expired: True once it was cancelled for being due.
     """
 
-    __slots__ = ("_alarms", "_cancelling", "rung", "seconds", "task", "when")
+    __slots__ = ("_cancelling", "_timer", "expired", "seconds", "task", "when")
 
     task: asyncio.Task[object]
 
-    def __init__(self, alarms: Alarms, when: float, seconds: float) -> None:
-        self._alarms = alarms
+    def __init__(self, timer: SharedTimer, when: float, seconds: float) -> None:
+        self._timer = timer
         self.when = when
         self.seconds = seconds
-        self.rung = False
+        self.expired = False
 
-    def put_off(self, seconds: float) -> None:
-        """It is due after so many seconds from now, and neither before nor later."""
+    def reschedule(self, seconds: float) -> None:
+        """Make it due so many seconds from now, neither before nor later."""
         loop = asyncio.get_running_loop()
         self.when = loop.time() + seconds
         self.seconds = seconds
-        self._alarms._come_by(self.when, loop)
+        self._timer.ensure(self.when, loop)
 
     def __enter__(self) -> Self:
         loop = asyncio.get_running_loop()
         task = asyncio.current_task(loop)
         if task is None:
-            raise RuntimeError("time-outs need a task: await this in a coroutine that runs as one")
+            raise RuntimeError("timeouts need a task: await this in a coroutine that runs as one")
         self.task = task
         self._cancelling = task.cancelling()
-        self._alarms._set.add(self)
-        self._alarms._come_by(self.when, loop)
+        self._timer._scopes.add(self)
+        self._timer.ensure(self.when, loop)
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None:
-        self._alarms._set.discard(self)
-        # Who else has cancelled the task must see it cancelled.
-        if self.rung and self.task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
-            raise TimeoutError from error
+        self._timer._scopes.discard(self)
+        # Whoever else cancelled the task must see it cancelled: only our own cancellation becomes a TimeoutError.
+        if self.expired and self.task.uncancel() <= self._cancelling and exc_type is asyncio.CancelledError:
+            raise TimeoutError from exc
 
-    def ring(self) -> None:
-        """Cancel it."""
-        self.rung = True
+    def expire(self) -> None:
+        """Cancel the task inside the block."""
+        self.expired = True
         self.task.cancel()

@@ -14,15 +14,16 @@ from multidict import CIMultiDictProxy
 
 from roomrec_async._api.codec import DecodedPage, RawBody, decode_raw
 from roomrec_async._api.params import MAX_PAGE_SIZE, PageKey, Parameters, page_key, query_string, requoted
-from roomrec_async._asyncio import cancelled
-from roomrec_async._http.transport import Response, Transport
-from roomrec_async.bounds import Bounds
-from roomrec_async.config import Deadline, Timeout
+from roomrec_async._asyncio import cancel_and_wait
+from roomrec_async._http.request import Response
+from roomrec_async._http.timers import Deadline
+from roomrec_async._http.transport import Transport
+from roomrec_async.config import Bounds, Timeout
 from roomrec_async.errors import BoundsExceededError, DecodeError, PaginationError, RoomRecError
 from roomrec_async.events import Operation, OperationName
-from roomrec_async.models import PageMeta
+from roomrec_async.models import Model, PageMeta
 
-from .records import Model, Records
+from .records import Records
 from .resume import Position, position_from
 
 
@@ -40,16 +41,16 @@ class Page(Generic[Model]):
     meta: PageMeta
     headers: CIMultiDictProxy[str]
     _body: RawBody
-    _after: Position
+    _next_position: Position
 
     @property
     def resume_token(self) -> str:
-        """Where the list goes on after this page. After the last page, a list that is resumed is empty."""
-        return self._after.token()
+        """Token to resume the list after this page. After the last page, a list that is resumed is empty."""
+        return self._next_position.token()
 
     @property
     def raw(self) -> dict[str, object]:
-        """The body as the service sent it, with the fields that the models do not know. Parsed at each access."""
+        """Body as the service sent it, with the fields that the models do not know. Parsed at each access."""
         return decode_raw(self._body)
 
     def __repr__(self) -> str:
@@ -57,20 +58,20 @@ class Page(Generic[Model]):
 
 
 class ListOperation(msgspec.Struct, Generic[Model]):
-    """What a list asks for, checked, and how it is carried out.
+    """A list: what is asked for, checked, and how it is carried out.
 
     Attributes:
-        name: the method of the client that it is of.
-        transport: what sends.
+        name: the method of the client.
+        transport: sends the requests.
         path: the path of the list, below the base URL.
         parameters: the query parameters that the caller gave, by the API's names.
-        decode: how a body becomes records.
-        timeout: how long it may take.
-        limit: how many records it gives at the most; None for all.
-        resume: a token, to go on in an interrupted list.
-        prefetch: whether the next page is fetched while the caller works on the present one.
+        decode: turns a body into records.
+        timeout: bounds each page, or the list as a whole.
+        limit: maximum number of records, or None for all.
+        resume: a resume token, or None to start at the beginning.
+        prefetch: True to fetch the next page while the caller works on the present one.
         max_page_size: the largest ``PageSize`` of this list.
-        max_pages: how many pages it may have.
+        max_pages: maximum number of pages.
     """
 
     name: OperationName
@@ -83,13 +84,13 @@ class ListOperation(msgspec.Struct, Generic[Model]):
     resume: str | None = None
     prefetch: bool = True
     max_page_size: int = MAX_PAGE_SIZE
-    max_pages: int = Bounds().pages
+    max_pages: int = Bounds().max_pages
 
-    def begin(self) -> Position:
-        """Where the list begins.
+    def start(self) -> Position:
+        """Return the position where the list starts.
 
         Raises:
-            InvalidArgumentError: the resume token is not one, or not one of this list.
+            InvalidArgumentError: the resume token is malformed, or belongs to another list.
         """
         if self.resume is not None:
             return position_from(self.resume, self.path, self.parameters)
@@ -122,209 +123,235 @@ class Pager(Generic[Model]):
 
     def __init__(self, operation: ListOperation[Model]) -> None:
         self._operation: ListOperation[Model] = operation
-        self._begin = operation.begin()
+        self._start = operation.start()
 
     def __repr__(self) -> str:
         return f"<Pager of {self._operation.path}: 'async for', or 'await' its to_list(), to fetch it>"
-
-    def at(self, path: str) -> Pager[Model]:
-        """The same list at another path below the base URL."""
-        return Pager(msgspec.structs.replace(self._operation, path=path))
 
     def __aiter__(self) -> AsyncGenerator[Model, None]:  # noqa: PYI058  callers may want to close it
         return self._records()
 
     async def pages(self) -> AsyncGenerator[Page[Model], None]:
-        """The pages of the list, empty ones included.
+        """Yield the pages of the list, empty ones included.
 
         With a record that cannot be decoded, the page ends before it, and the error comes in place of the next page.
         """
-        async with _Reading(self._operation, self._begin, None) as reading:
-            while (fetched := await reading.next()) is not None:
-                yield fetched.page(reading.position)
+        async with _PageIterator(self._operation, self._start, None) as pages:
+            while (fetched := await pages.next()) is not None:
+                yield fetched.page(pages.position)
 
     async def to_list(self) -> Records[Model]:
-        """All records, within one deadline. The list shows itself as a table in notebooks and with rich."""
+        """Return all records, within one deadline. Notebooks and rich show the list as a table."""
         records: Records[Model] = Records()
         await collect(self, records)
         return records
 
-    async def to_dicts(self) -> list[dict[str, object]]:
-        """All records as dictionaries, for a data frame; see :meth:`Records.to_dicts`."""
-        return (await self.to_list()).to_dicts()
+    async def to_rows(self) -> list[dict[str, object]]:
+        """Return all records as dictionaries, for a data frame; see :meth:`Records.to_rows`."""
+        return (await self.to_list()).to_rows()
 
     async def first(self) -> Model | None:
-        """The first record, or None if there is none, within one deadline."""
+        """Return the first record, or None if there is none, within one deadline."""
         limit = 1 if self._operation.limit is None else min(1, self._operation.limit)
         records = await Pager(msgspec.structs.replace(self._operation, limit=limit)).to_list()
         return records[0] if records else None
 
     async def _records(self) -> AsyncGenerator[Model, None]:
-        async with _Reading(self._operation, self._begin, None) as reading:
-            while (fetched := await reading.next()) is not None:
-                for record in fetched.given:
+        async with _PageIterator(self._operation, self._start, None) as pages:
+            while (fetched := await pages.next()) is not None:
+                for record in fetched.items:
                     yield record
 
 
-class _Reading(Generic[Model]):
-    """One iteration of a list: where it is, and the page that is fetched ahead.
+class _PageIterator(Generic[Model]):
+    """One iteration of a list: its position, and the page that is prefetched.
 
-    It is no generator: one that is iterated by the caller's own would cost as much as checking and decoding a page.
-
-    Args:
-        operation: the list.
-        begin: where it begins.
-        deadline: when all of its pages must be there; without one, each page has its own.
+    It is not a generator: one that the caller's own iterates would cost as much as checking and decoding a page.
 
     Attributes:
         position: where the list goes on.
     """
 
-    def __init__(self, operation: ListOperation[Model], begin: Position, deadline: Deadline | None) -> None:
+    def __init__(self, operation: ListOperation[Model], start: Position, deadline: Deadline | None) -> None:
         self._operation: ListOperation[Model] = operation
-        self._watched = Operation(operation.name, operation.path)
-        self._watching = operation.transport.watch.over(self._watched)
+        # What observers see, and the block in which they see it.
+        self._event = Operation(operation.name, operation.path)
+        self._notification = operation.transport.notifier.notify(self._event)
+        # The deadline of all pages; None where each page has its own.
         self._deadline = deadline
-        self.position = begin
-        self._left = operation.limit
+        self.position = start
+        # Records that the limit still allows; None for all.
+        self._remaining = operation.limit
+        # The queries of the pages read so far, to recognise a list that goes in circles.
         self._seen: set[PageKey] = set()
-        self._before: list[Model] = []
-        self._next_turn: asyncio.Handle | None = None
-        self._ahead: asyncio.Task[_Fetched[Model]] | None = None
+        # The records of the page before, to recognise those that have moved to this one.
+        self._previous_items: list[Model] = []
+        # The prefetch that is to start in the next turn of the event loop, and the one that is under way.
+        self._prefetch_handle: asyncio.Handle | None = None
+        self._prefetch: asyncio.Task[_FetchedPage[Model]] | None = None
+        # Raised in place of the next page.
         self._failure: RoomRecError | None = None
 
     async def __aenter__(self) -> Self:
-        self._watching.__enter__()
+        self._notification.__enter__()
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None:
         try:
-            if self._next_turn is not None:
-                self._next_turn.cancel()
-            if self._ahead is not None:
-                await cancelled(self._ahead)
+            if self._prefetch_handle is not None:
+                self._prefetch_handle.cancel()
+            if self._prefetch is not None:
+                await cancel_and_wait(self._prefetch)
         finally:
-            self._watching.__exit__(kind, error, traceback)
+            self._notification.__exit__(exc_type, exc, traceback)
 
-    async def next(self) -> _Fetched[Model] | None:
-        """The next page up to the limit; None after the last one."""
+    async def next(self) -> _FetchedPage[Model] | None:
+        """Return the next page up to the limit, or None after the last one."""
         try:
-            if self._left == 0:
+            if self._remaining == 0:
                 return None
             if self._failure is not None:
                 raise self._failure
             if self.position.query is None:
                 return None
-            if self._next_turn is not None:
-                self._next_turn.cancel()
-                self._next_turn = None
-            fetched = await (self._ahead or self._fetch())
-            self._ahead = None
+            if self._prefetch_handle is not None:
+                self._prefetch_handle.cancel()
+                self._prefetch_handle = None
+            fetched = await (self._prefetch or self._fetch())
+            self._prefetch = None
             return self._take(fetched)
         except RoomRecError as error:
             error.resume_token = self.position.token()
             raise
 
-    def _take(self, fetched: _Fetched[Model]) -> _Fetched[Model]:
-        """What the caller gets of a page. What comes after it is known then, and begins to be fetched."""
-        records, read = fetched.decoded.items, self.position
-        given_twice = _given_twice(self._before, records) if self._before else 0
-        skip = max(read.skip, given_twice)
-        given = fetched.given = records[skip : None if self._left is None else skip + self._left]
-        self._left = None if self._left is None else self._left - len(given)
-        self.position = fetched.after(skip + len(given), read)
-        self._failure = fetched.error or self._endless(fetched, given_twice, read)
-        self._before = records
-        self._watched.records += len(given)
-        if self._operation.prefetch and self._failure is None and self._left != 0 and self.position.query is not None:
-            self._next_turn = asyncio.get_running_loop().call_soon(self._begin_ahead)
+    def _take(self, fetched: _FetchedPage[Model]) -> _FetchedPage[Model]:
+        """Cut a page down to what the caller gets of it, move on behind it, and start the prefetch of the next one."""
+        records = fetched.decoded.items
+        position = self.position
+
+        # Records were delivered already where the list is resumed inside a page, or where they moved to this page.
+        overlap = _overlap(self._previous_items, records) if self._previous_items else 0
+        skip = max(position.skip, overlap)
+        if self._remaining is None:
+            fetched.items = records[skip:]
+        else:
+            fetched.items = records[skip : skip + self._remaining]
+            self._remaining -= len(fetched.items)
+        self._event.records += len(fetched.items)
+
+        self.position = fetched.position_after(skip + len(fetched.items), position)
+        self._failure = fetched.error or self._loop_error(fetched, overlap, position)
+        self._previous_items = records
+        self._schedule_prefetch()
         return fetched
 
-    def _endless(self, fetched: _Fetched[Model], given_twice: int, read: Position) -> RoomRecError | None:
-        """Why a list cannot go on that would never end."""
+    def _loop_error(self, fetched: _FetchedPage[Model], overlap: int, position: Position) -> RoomRecError | None:
+        """Return the error for a repeated page or a list over max_pages, or None."""
         url = fetched.response.url
-        if given_twice and len(self._before) == len(fetched.decoded.items) == given_twice:
+        if overlap and len(self._previous_items) == len(fetched.decoded.items) == overlap:
             return PaginationError(f"{url}: the page is the same as the one before it")
         if self.position.query is None:
             return None
+
         if not self._seen:
-            self._seen.add(page_key(read.query or ""))
-        following = page_key(self.position.query)
-        if following in self._seen:
+            self._seen.add(page_key(position.query or ""))
+        next_page = page_key(self.position.query)
+        if next_page in self._seen:
             return PaginationError(f"{url}: the next page is one that was already read")
         if len(self._seen) >= self._operation.max_pages:
             return BoundsExceededError(f"{url}: the list has more than {len(self._seen):,} pages; see Bounds")
-        self._seen.add(following)
+        self._seen.add(next_page)
         return None
 
-    def _begin_ahead(self) -> None:
-        """Fetch the next page while the caller works on the present one, now that its work leaves time for it.
+    def _schedule_prefetch(self) -> None:
+        """Prefetch the next page in the next turn of the event loop, if the caller leaves time for it.
 
-        A caller that comes back before the event loop's next turn has waited for nothing, and a task would not have
-        begun: there the page is fetched without one, which costs less.
+        A caller that comes back before that turn has waited for nothing, and a task would not have begun: there the
+        page is fetched without one, which costs less.
         """
-        self._next_turn = None
-        self._ahead = asyncio.create_task(self._fetch())
+        if not self._operation.prefetch or self._failure is not None:
+            return
+        if self._remaining != 0 and self.position.query is not None:
+            self._prefetch_handle = asyncio.get_running_loop().call_soon(self._start_prefetch)
 
-    async def _fetch(self) -> _Fetched[Model]:
-        operation, position = self._operation, self.position
-        deadline = self._deadline or operation.timeout.start()
-        response = await operation.transport.get(position.path, position.query or "", deadline, self._watched)
+    def _start_prefetch(self) -> None:
+        self._prefetch_handle = None
+        self._prefetch = asyncio.create_task(self._fetch())
+
+    async def _fetch(self) -> _FetchedPage[Model]:
+        operation = self._operation
+        position = self.position
+        deadline = self._deadline or Deadline.start(operation.timeout)
+        response = await operation.transport.get(position.path, position.query or "", deadline, self._event)
         try:
             decoded = operation.decode(response.body)
         except DecodeError as error:
             error.url = str(response.url)
             raise
+
         if decoded.error is not None:
             decoded.error.url = str(response.url)
-            return _Fetched(response, decoded, None, decoded.error)
+            return _FetchedPage(response, decoded, None, decoded.error)
         try:
-            return _Fetched(response, decoded, _next_query(decoded.meta), None)
+            return _FetchedPage(response, decoded, _next_query(decoded.meta), None)
         except ValueError as error:
-            told = f"{response.url}: the list cannot go on, its next_page_url is unusable: {error}"
-            return _Fetched(response, decoded, None, PaginationError(told))
+            message = f"{response.url}: the list cannot go on, its next_page_url is unusable: {error}"
+            return _FetchedPage(response, decoded, None, PaginationError(message))
 
 
-class _Fetched(msgspec.Struct, Generic[Model]):
-    """A page as it came, and what the caller is given of it: what the limit and a resumed position leave."""
+class _FetchedPage(msgspec.Struct, Generic[Model]):
+    """A page as it was fetched, and what the caller gets of it.
+
+    Attributes:
+        response: its response.
+        decoded: all of its records.
+        next_query: the query of the next page; None on the last one.
+        error: why the list cannot go on after this page, or None.
+        items: the records for the caller: what the limit and a resumed position leave.
+    """
 
     response: Response
     decoded: DecodedPage[Model]
-    following: str | None
+    next_query: str | None
     error: RoomRecError | None
-    given: list[Model] = []
+    items: list[Model] = []
 
-    def after(self, delivered: int, position: Position) -> Position:
-        """Where the list goes on after so many records of this page."""
+    def position_after(self, delivered: int, position: Position) -> Position:
+        """Return where the list goes on when so many records of this page were delivered."""
         if self.error is not None or delivered < len(self.decoded.items):
             return Position(position.path, position.start, position.query, delivered)
-        return Position(position.path, position.start, self.following)
+        return Position(position.path, position.start, self.next_query)
 
-    def page(self, after: Position) -> Page[Model]:
-        """What the caller sees of it."""
-        return Page(self.given, self.decoded.meta, self.response.headers, self.response.body, after)
+    def page(self, next_position: Position) -> Page[Model]:
+        """Return the page as the caller sees it."""
+        return Page(self.items, self.decoded.meta, self.response.headers, self.response.body, next_position)
 
 
-def _given_twice(before: list[Model], items: list[Model]) -> int:
-    """How many records at the beginning of a page are those at the end of the page before: what was added to a list
-    while it was read has moved them there.
+def _overlap(previous: list[Model], items: list[Model]) -> int:
+    """Return how many records at the start of a page are those at the end of the page before.
+
+    Records that were added to a list while it was read have moved them there.
     """
     first = items[0].sid if items else None
-    sids = [record.sid for record in before]
+    sids = [record.sid for record in previous]
     if first is None or first not in sids:
         return 0
-    again = sids[sids.index(first) :]
-    return len(again) if again == [record.sid for record in items[: len(again)]] else 0
+    repeated = sids[sids.index(first) :]
+    return len(repeated) if repeated == [record.sid for record in items[: len(repeated)]] else 0
 
 
 def _next_query(meta: PageMeta) -> str | None:
-    """The query of the next page. Only the query: the list goes on at the client's own endpoint, whatever host, path
-    or scheme the service names.
+    """Return the query of the next page, or None after the last one.
+
+    Only the query: the list goes on at the client's own endpoint, whatever host, path or scheme the service names.
 
     Raises:
-        ValueError: the URL is none, or has no query. Without one, the list would begin anew.
+        ValueError: the URL is not one, or has no query. Without one, the list would start again.
     """
     if not meta.next_page_url:
         return None
@@ -334,8 +361,9 @@ def _next_query(meta: PageMeta) -> str | None:
     return query
 
 
-async def collect(pager: Pager[Model], into: list[Model]) -> None:
+async def collect(pager: Pager[Model], records: list[Model]) -> None:
     """Append all records of a list, within one deadline. Those before an error are there when it is raised."""
-    async with _Reading(pager._operation, pager._begin, pager._operation.timeout.start()) as reading:
-        while (fetched := await reading.next()) is not None:
-            into += fetched.given
+    deadline = Deadline.start(pager._operation.timeout)
+    async with _PageIterator(pager._operation, pager._start, deadline) as pages:
+        while (fetched := await pages.next()) is not None:
+            records += fetched.items

@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from enum import Enum
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 import attrs
 import msgspec
 
-from roomrec_async.models import Recording, Room
+from roomrec_async.models import Model, Room
 
 if TYPE_CHECKING:
     from rich.table import Table
-
-Model = TypeVar("Model", Recording, Room)
 
 _SHOWN: Final = 20
 _NOTHING: Final = "-"
@@ -26,12 +24,12 @@ class Records(list[Model]):
 
     Example:
         >>> recordings = await client.recordings("RM...").to_list()
-        >>> pandas.DataFrame(recordings.to_dicts())
-        >>> polars.DataFrame(recordings.to_dicts(), infer_schema_length=None)
+        >>> pandas.DataFrame(recordings.to_rows())
+        >>> polars.DataFrame(recordings.to_rows(), infer_schema_length=None)
         >>> rich.print(recordings)
     """
 
-    def to_dicts(self) -> list[dict[str, object]]:
+    def to_rows(self) -> list[dict[str, object]]:
         """Each record as a dictionary of all its fields, by the API's names.
 
         Dates are aware datetimes and enums strings; sizes are bytes, durations seconds, offsets milliseconds.

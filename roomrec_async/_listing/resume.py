@@ -11,11 +11,11 @@ from roomrec_async.errors import InvalidArgumentError
 
 
 class Position(msgspec.Struct):
-    """A place in a list, between two records.
+    """A position in a list, between two records.
 
     Attributes:
         path: the path of the list, below the base URL.
-        start: the query that the list began with, which says what it was filtered by.
+        start: the query that the list began with, which holds its filters.
         query: the query of the page to read next; None at the end of the list.
         skip: how many records of that page were already delivered.
     """
@@ -26,16 +26,16 @@ class Position(msgspec.Struct):
     skip: int = 0
 
     def token(self) -> str:
-        """The position as printable text, safe in URLs. It holds the API's page token, and no credential."""
+        """Return the position as printable text, safe in URLs. It holds the API's page token, and no credential."""
         return urlsafe_b64encode(msgspec.json.encode(self)).decode().rstrip("=")
 
 
-def position_from(token: str, path: str, given: Parameters) -> Position:
-    """The position of a token, for the list at ``path`` with the parameters that the caller gave.
+def position_from(token: str, path: str, parameters: Parameters) -> Position:
+    """Return the position of a token, for the list at ``path`` with the parameters that the caller gave.
 
     Raises:
-        InvalidArgumentError: it is no such token, belongs to another list, or the caller's parameters are not those
-            of the list that it interrupts.
+        InvalidArgumentError: the token is malformed or belongs to another list, or the caller's parameters are not
+            those of the list that it interrupts.
     """
     try:
         padded = token.encode() + b"=" * (-len(token) % 4)
@@ -46,12 +46,15 @@ def position_from(token: str, path: str, given: Parameters) -> Position:
         raise InvalidArgumentError("resume is a token that this library did not make: it skips back")
     if position.path != path:
         raise InvalidArgumentError(f"resume is a token of {position.path}, and cannot go on in {path}")
-    started_with = query_parameters(position.start)
-    for name, values in given.items():
-        before, now = started_with.get(name, ()), each_value(values)
+
+    start_parameters = query_parameters(position.start)
+    for name, values in parameters.items():
+        before = start_parameters.get(name, ())
+        now = each_value(values)
         if before != now:
             was = ", ".join(before) or "not set"
             raise InvalidArgumentError(f"resume is a token of a list whose {name} was {was}, not {', '.join(now)}")
+
     # Tokens come back from outside, where anybody can have made them.
     query = None if position.query is None else requoted(position.query)
     return msgspec.structs.replace(position, query=query)

@@ -12,17 +12,18 @@ from typing import Final, TypeAlias
 
 import attrs
 
-from roomrec_async._api.params import room_sid_checked
+from roomrec_async._asyncio import map_concurrently
+from roomrec_async._validate import check_aware, check_room_sid
 from roomrec_async.errors import InvalidArgumentError
 from roomrec_async.models import Recording, RoomResult
 
-from .fanout import AtOnce, Flow, RoomSids
+from .fanout import Limit, RoomSids
 from .pager import Pager
 from .records import Records
 
-# A window with fewer pages is listed as it is: each window costs half a page more.
-_PAGES: Final = 8
-_PARTS: Final = 64
+# A window with fewer pages than this is listed as it is: each window costs half a page more.
+_PAGES_PER_PART: Final = 8
+_MAX_PARTS: Final = 64
 # The dates of the service are whole seconds.
 _SHORTEST: Final = timedelta(seconds=1)
 
@@ -36,124 +37,136 @@ class DateWindow:
         before: the first instant that no longer does; aware. None for no end.
 
     Raises:
-        InvalidArgumentError: an instant is naive, or the window is the wrong way round.
+        InvalidArgumentError: an instant is naive, or the window ends before it begins.
     """
 
     after: datetime
     before: datetime | None = None
 
     def __attrs_post_init__(self) -> None:
-        for name, instant in (("after", self.after), ("before", self.before)):
-            if instant is not None and (not isinstance(instant, datetime) or instant.utcoffset() is None):
-                raise InvalidArgumentError(f"{name} must be a datetime with a time zone, not {instant!r}")
-        if self.before is not None and self.before < self.after:
+        check_aware("after", self.after)
+        if self.before is None:
+            return
+        check_aware("before", self.before)
+        if self.before < self.after:
             raise InvalidArgumentError(f"the window begins at {self.after} and ends before that, at {self.before}")
-
-    def split(self, parts: int) -> list[DateWindow]:
-        """The window in this many parts, or fewer, of whole seconds each. Without an end it is split at the present."""
-        now = datetime.now(UTC).replace(microsecond=0)
-        end = self.before or max(self.after, now)
-        step = max(_SHORTEST, timedelta(seconds=math.ceil((end - self.after) / parts / _SHORTEST)))
-        bounds = [self.after]
-        while len(bounds) < parts and (following := _whole_second(bounds[-1] + step)) < end:
-            bounds.append(following)
-        if self.before is None and bounds[-1] < end:
-            bounds.append(end)
-        return [DateWindow(start, stop) for start, stop in zip(bounds, [*bounds[1:], self.before], strict=True)]
-
-    def pages_estimated(self, page: Sequence[Recording]) -> float:
-        """How many pages it may have, from the span of time that its first one covers.
-
-        That is right where the service lists by date. Where it does not, the estimate is too low, and costs time only.
-        """
-        dates = [recording.date_created for recording in page if recording.date_created is not None]
-        if not dates:
-            return 1.0
-        whole = (self.before or max(self.after, datetime.now(UTC))) - self.after
-        return whole / max(_SHORTEST, max(dates) - min(dates))
 
 
 OpenWindow: TypeAlias = Callable[[DateWindow], Pager[Recording]]
-"""How a window is listed."""
+"""Returns the list of a window's recordings."""
 
 
-async def scan(window: DateWindow, open_window: OpenWindow, at_once: AtOnce) -> AsyncGenerator[list[Recording], None]:
-    """All recordings of a window, each once, in lists as they come.
+async def scan(window: DateWindow, open_window: OpenWindow, limit: Limit) -> AsyncGenerator[list[Recording], None]:
+    """Yield all recordings of a window, each once, in lists as they come.
 
     A window is listed to its end, or it is split and nothing of its own list is used: so nothing is lost or doubled
     whatever the order in which the service lists.
     """
-    windows = _Windows(window)
+    queue = _WindowQueue(window)
 
     async def list_window(window: DateWindow) -> AsyncGenerator[list[Recording], None]:
         try:
             first = True
             async with aclosing(open_window(window).pages()) as pages:
                 async for page in pages:
-                    if first and page.meta.next_page_url and windows.split(window, page.items):
+                    if first and page.meta.next_page_url and queue.split(window, page.items):
                         return
                     first = False
                     yield page.items
         finally:
-            windows.done()
+            queue.done()
 
-    async with aclosing(Flow(windows.waiting(), list_window, at_once).items()) as lists:
+    async with aclosing(map_concurrently(queue.windows(), list_window, limit)) as lists:
         async for recordings in lists:
             yield recordings
 
 
-class _Windows:
+class _WindowQueue:
     """The windows that are still to be listed. There may be more as long as one is being listed."""
 
     def __init__(self, window: DateWindow) -> None:
         self._waiting = deque([window])
-        self._open = 1
+        # Windows that wait or are being listed.
+        self._unfinished = 1
         self._changed = asyncio.Event()
 
-    async def waiting(self) -> AsyncGenerator[DateWindow, None]:
-        """Window after window, until none is left and none can come."""
-        while self._open:
+    async def windows(self) -> AsyncGenerator[DateWindow, None]:
+        """Yield window after window, until none is left and none can come."""
+        while self._unfinished:
             while self._waiting:
                 yield self._waiting.popleft()
             self._changed.clear()
-            if self._open:
+            if self._unfinished:
                 await self._changed.wait()
 
     def split(self, window: DateWindow, first_page: Sequence[Recording]) -> bool:
-        """Put the parts of a window in its place, if it has so many pages that it is worth it."""
-        pages = window.pages_estimated(first_page)
-        parts = window.split(min(_PARTS, math.ceil(pages / _PAGES))) if pages > 2 * _PAGES else []
-        if len(parts) < 2:  # noqa: PLR2004  a part that is the whole
+        """Queue the parts of a window and return True, or return False if it has too few pages to be worth it."""
+        pages = _estimate_pages(window, first_page)
+        if pages <= 2 * _PAGES_PER_PART:
+            return False
+        parts = split_window(window, min(_MAX_PARTS, math.ceil(pages / _PAGES_PER_PART)))
+        if len(parts) == 1:
             return False
         self._waiting.extend(parts)
-        self._open += len(parts)
+        self._unfinished += len(parts)
         return True
 
     def done(self) -> None:
-        """A window was listed or split."""
-        self._open -= 1
+        """Note that a window was listed or split."""
+        self._unfinished -= 1
         self._changed.set()
+
+
+def split_window(window: DateWindow, parts: int) -> list[DateWindow]:
+    """Return a window in this many parts, or fewer, of whole seconds each.
+
+    A window without an end is split at the present.
+    """
+    now = datetime.now(UTC).replace(microsecond=0)
+    end = window.before or max(window.after, now)
+    step = max(_SHORTEST, timedelta(seconds=math.ceil((end - window.after) / parts / _SHORTEST)))
+
+    starts = [window.after]
+    while len(starts) < parts and (next_start := (starts[-1] + step).replace(microsecond=0)) < end:
+        starts.append(next_start)
+    # What is created from now on is a part of its own.
+    if window.before is None and starts[-1] < end:
+        starts.append(end)
+    return [DateWindow(start, stop) for start, stop in zip(starts, [*starts[1:], window.before], strict=True)]
+
+
+def _estimate_pages(window: DateWindow, first_page: Sequence[Recording]) -> float:
+    """Return how many pages a window may have, from the span of time that its first one covers.
+
+    That is right where the service lists by date. Where it does not, the estimate is too low, and costs time only.
+    """
+    dates = [recording.date_created for recording in first_page if recording.date_created is not None]
+    if not dates:
+        return 1.0
+    whole = (window.before or max(window.after, datetime.now(UTC))) - window.after
+    return whole / max(_SHORTEST, max(dates) - min(dates))
 
 
 async def gather(
     room_sids: RoomSids, lists: AsyncGenerator[list[Recording], None], limit: int | None
 ) -> dict[str, list[Recording]]:
-    """The recordings of these rooms, by room, in the order given; each room's by the date of their beginning."""
+    """Return the recordings of these rooms, by room, in the order given; each room's by the date of their beginning."""
     by_room: dict[str, list[Recording]] = {}
-    for room_sid in await _all_of(room_sids):
+    for room_sid in await _all_room_sids(room_sids):
         by_room[room_sid] = []
+
     async with aclosing(lists):
         async for recordings in lists:
             for recording in recordings:
                 if recording.room_sid in by_room:
                     by_room[recording.room_sid].append(recording)
-    return {room_sid: Records(sorted(found, key=_began)[:limit]) for room_sid, found in by_room.items()}
+    return {room_sid: Records(sorted(found, key=_date_created)[:limit]) for room_sid, found in by_room.items()}
 
 
 async def as_completed(
     room_sids: RoomSids, lists: AsyncGenerator[list[Recording], None], limit: int | None
 ) -> AsyncGenerator[RoomResult, None]:
-    """One result for each of these rooms, when the scan is over."""
+    """Yield one result for each of these rooms, when the scan is finished."""
     for room_sid, recordings in (await gather(room_sids, lists, limit)).items():
         yield RoomResult(room_sid, recordings)
 
@@ -161,25 +174,22 @@ async def as_completed(
 async def stream(
     room_sids: RoomSids, lists: AsyncGenerator[list[Recording], None], limit: int | None
 ) -> AsyncGenerator[Recording, None]:
-    """The recordings of these rooms as they are found."""
-    left = dict.fromkeys(await _all_of(room_sids), math.inf if limit is None else limit)
+    """Yield the recordings of these rooms as they are found."""
+    remaining = dict.fromkeys(await _all_room_sids(room_sids), math.inf if limit is None else limit)
     async with aclosing(lists):
         async for recordings in lists:
             for recording in recordings:
-                if left.get(recording.room_sid or "", 0) > 0:
-                    left[recording.room_sid or ""] -= 1
+                room_sid = recording.room_sid or ""
+                if remaining.get(room_sid, 0) > 0:
+                    remaining[room_sid] -= 1
                     yield recording
 
 
-async def _all_of(room_sids: RoomSids) -> list[str]:
+async def _all_room_sids(room_sids: RoomSids) -> list[str]:
     if isinstance(room_sids, AsyncIterable):
-        return [room_sid_checked(room_sid) async for room_sid in room_sids]
-    return [room_sid_checked(room_sid) for room_sid in room_sids]
+        return [check_room_sid(room_sid) async for room_sid in room_sids]
+    return [check_room_sid(room_sid) for room_sid in room_sids]
 
 
-def _began(recording: Recording) -> datetime:
+def _date_created(recording: Recording) -> datetime:
     return recording.date_created or datetime.min.replace(tzinfo=UTC)
-
-
-def _whole_second(instant: datetime) -> datetime:
-    return instant.replace(microsecond=0)

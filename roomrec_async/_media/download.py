@@ -15,17 +15,18 @@ from typing import Final, Self, TypeAlias
 import attrs
 import msgspec
 
-from roomrec_async._asyncio import from_thread, over
+from roomrec_async._asyncio import run_in_thread, wait_finished
 from roomrec_async._files import PartFile, file_path, file_size
-from roomrec_async.config import Deadline
+from roomrec_async._http.timers import Deadline
 from roomrec_async.errors import (
     DecryptionError,
     InvalidArgumentError,
     RequestTimeoutError,
     VerificationError,
 )
+from roomrec_async.protocols import Decryption, Decryptor, Destination
 
-from .locate import Decryption, Decryptor, Destination, Media, MediaStream, is_encrypted
+from .locate import Media, MediaStream, is_encrypted
 
 OnBytes: TypeAlias = Callable[[int], object]
 """What is told of the bytes that arrive, each time how many."""
@@ -67,7 +68,7 @@ class DownloadOperation(msgspec.Struct, frozen=True):
         decryption: what encrypted media are decrypted with.
         on_bytes: is told of the bytes that arrive.
         folder: what comes before the name in the destination: nothing, or something that ends in a slash.
-        anew: whether to download even what is there already by its name and size.
+        overwrite: True to download a file even if one of its name and size is there.
 
     Raises:
         InvalidArgumentError: the destination is neither a path nor a :class:`Destination`.
@@ -78,10 +79,10 @@ class DownloadOperation(msgspec.Struct, frozen=True):
     decryption: Decryption | None = None
     on_bytes: OnBytes | None = None
     folder: str = ""
-    anew: bool = False
+    overwrite: bool = False
 
     def __post_init__(self) -> None:
-        destination_checked(self.destination)
+        check_destination(self.destination)
 
     @property
     def name(self) -> str:
@@ -90,7 +91,7 @@ class DownloadOperation(msgspec.Struct, frozen=True):
 
     async def run(self, deadline: Deadline) -> Download:
         """Do it. Raises what :meth:`RecordingsClient.download` does."""
-        with self.media.transport.watch.over(self.media.operation):
+        with self.media.transport.notifier.notify(self.media.operation):
             return await self._within(deadline)
 
     async def _within(self, deadline: Deadline) -> Download:
@@ -128,11 +129,11 @@ class DownloadOperation(msgspec.Struct, frozen=True):
             if not stream.position:
                 # Decrypted bytes do not tell where to go on in encrypted ones: they are the part of no version.
                 version = None if is_encrypted(stream.headers) else stream.etag
-                await from_thread(partial(part.begin, version))
+                await run_in_thread(partial(part.begin, version))
             resumed_at, intake = stream.position, self._intake(stream)
             await _fill(part, self._batches(stream), intake)
             self._check(intake, stream)
-            await from_thread(part.finish)
+            await run_in_thread(part.finish)
         except (VerificationError, DecryptionError):
             # What is not what it should be must not be resumed.
             part.discard()
@@ -152,7 +153,7 @@ class DownloadOperation(msgspec.Struct, frozen=True):
         async def chunks() -> AsyncGenerator[bytes, None]:
             async with aclosing(self._batches(stream)) as batches:
                 async for batch in batches:
-                    yield b"".join(await from_thread(partial(intake.take, batch)))
+                    yield b"".join(await run_in_thread(partial(intake.take, batch)))
             yield intake.end()
             self._check(intake, stream)
 
@@ -164,7 +165,7 @@ class DownloadOperation(msgspec.Struct, frozen=True):
         return self._downloaded(location, stream, intake, 0)
 
     def _is_whole(self, there: int) -> bool:
-        return not self.anew and there == self.media.size
+        return not self.overwrite and there == self.media.size
 
     def _already_at(self, location: str, size: int) -> Download:
         return Download(self._sid, location, size, sha256=None, already_there=True)
@@ -209,7 +210,7 @@ class DownloadOperation(msgspec.Struct, frozen=True):
         return self.media.recording.sid or ""
 
 
-def destination_checked(destination: str | os.PathLike[str] | Destination) -> None:
+def check_destination(destination: str | os.PathLike[str] | Destination) -> None:
     """Whether it is a path, or something that takes media.
 
     Raises:
@@ -255,7 +256,7 @@ async def _opened(path: Path) -> PartFile:
     """What has arrived of a file, from a thread; closed if nobody waits for it any longer."""
     opening = asyncio.get_running_loop().run_in_executor(None, PartFile, path)
     try:
-        await over(opening)
+        await wait_finished(opening)
     except asyncio.CancelledError:
         if opening.exception() is None:
             opening.result().close()
@@ -274,13 +275,13 @@ async def _fill(part: PartFile, batches: AsyncGenerator[list[bytes], None], inta
         part.write(intake.take(batch))
 
     if part.size:
-        await from_thread(again)
+        await run_in_thread(again)
     async with _Beside() as writing, _Beside() as syncing, aclosing(batches):
         async for batch in batches:
             await writing.start(partial(write, batch))
             if part.unsynced >= _SYNCED_AT_ONCE and syncing.is_idle:
                 await syncing.start(part.sync)
-    part.write([await from_thread(intake.end)])
+    part.write([await run_in_thread(intake.end)])
 
 
 class _Beside:
@@ -299,7 +300,7 @@ class _Beside:
     async def start(self, work: Callable[[], None]) -> None:
         """Begin, when the piece before is done."""
         if self._working is not None:
-            await over(self._working)
+            await wait_finished(self._working)
             self._working.result()
         self._working = asyncio.get_running_loop().run_in_executor(None, work)
 
@@ -310,6 +311,6 @@ class _Beside:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if self._working is not None:
-            await over(self._working)
+            await wait_finished(self._working)
             if error is None:
                 self._working.result()

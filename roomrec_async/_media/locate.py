@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from http import HTTPStatus
-from typing import Final, Protocol
+from typing import Final
 
 import attrs
 from multidict import CIMultiDictProxy
@@ -15,9 +15,12 @@ from yarl import URL
 
 from roomrec_async._api.codec import decode_media_location
 from roomrec_async._api.params import Parameters, media_path, query_string
-from roomrec_async._api.urls import media_url_checked
-from roomrec_async._http.transport import Body, Transport
-from roomrec_async.config import Deadline, Timeout
+from roomrec_async._api.urls import check_media_url
+from roomrec_async._http.stream import ResponseStream
+from roomrec_async._http.timers import Deadline
+from roomrec_async._http.transport import Transport
+from roomrec_async._text import safe_repr
+from roomrec_async.config import Timeout
 from roomrec_async.errors import (
     APIError,
     MediaError,
@@ -26,7 +29,6 @@ from roomrec_async.errors import (
     RoomRecError,
     TransportError,
     VerificationError,
-    shown,
 )
 from roomrec_async.events import Operation, OperationName
 from roomrec_async.models import MediaType, Recording
@@ -37,52 +39,6 @@ _EXTENSION: Final = re.compile(r"[a-z0-9]{1,8}")
 _ASKED_AGAIN: Final = 10.0
 # A connection that brought so many bytes before it broke was worth its try.
 _WORTH_A_TRY: Final = 2**16
-
-
-class Decryptor(Protocol):
-    """Decrypts one recording's media as they arrive."""
-
-    @property
-    def size(self) -> int | None:
-        """How many bytes the decrypted media have, where the store says so."""
-
-    def update(self, chunk: bytes) -> bytes:
-        """The next decrypted bytes; may be none.
-
-        Raises:
-            DecryptionError: the key is wrong, or the media are damaged.
-        """
-
-    def finalize(self) -> bytes:
-        """The last decrypted bytes.
-
-        Raises:
-            DecryptionError: the media are damaged or incomplete.
-        """
-
-
-class Decryption(Protocol):
-    """What encrypted media are decrypted with; ``roomrec_async.integrations.decryption`` has one."""
-
-    def decryptor(self, headers: Mapping[str, str]) -> Decryptor:
-        """What decrypts the media that came with these response headers.
-
-        Raises:
-            DecryptionError: the headers do not say how, or the key is wrong.
-        """
-
-
-class Destination(Protocol):
-    """Where media are put, other than a path; ``roomrec_async.integrations.stores`` has object stores."""
-
-    def location(self, name: str) -> str:
-        """Where something of this name is put, for people to read: a URL or a path."""
-
-    async def size(self, name: str) -> int | None:
-        """How many bytes there are under this name; None if there is nothing."""
-
-    async def write(self, name: str, chunks: AsyncIterator[bytes]) -> None:
-        """Put something there, all of it or nothing. Where the chunks end in an exception, nothing is left behind."""
 
 
 def media_name(recording: Recording) -> str:
@@ -155,18 +111,20 @@ class Media:
                 if left <= 0 and self.recording.media_external_location is None:
                     raise
             if self.recording.media_external_location is not None:
-                where = shown(self.recording.media_external_location)
+                where = safe_repr(self.recording.media_external_location)
                 raise MediaError(f"the media of {self.recording.sid} are in a bucket of the account's own: {where}")
             await asyncio.sleep(min(pause, left))
             pause = min(2 * pause, _ASKED_AGAIN)
 
     async def _asked_for(self, parameters: Parameters) -> URL:
-        response = await self.transport.locate(self.path, query_string(parameters), self.asking.start(), self.operation)
+        response = await self.transport.get_redirect(
+            self.path, query_string(parameters), Deadline.start(self.asking), self.operation
+        )
         location = decode_media_location(response.body) or response.headers.get("Location")
         of = f"GET {response.url.with_query(None)}"
         if location is None:
             raise MediaError(f"{of}: the service did not say where the media are")
-        return media_url_checked(location, self.transport.base_url, of)
+        return check_media_url(location, self.transport.base_url, of)
 
 
 class MediaStream:
@@ -188,7 +146,7 @@ class MediaStream:
         self._media = media
         self._deadline = deadline
         self._url: URL | None = None
-        self._body: Body | None = None
+        self._body: ResponseStream | None = None
         self._failures = 0
 
     async def begin(self, had: int, is_of: Callable[[str], bool]) -> None:
@@ -240,7 +198,7 @@ class MediaStream:
             self._body.close()
         self._body = None
 
-    async def _arriving(self, body: Body) -> AsyncGenerator[list[bytes], None]:
+    async def _arriving(self, body: ResponseStream) -> AsyncGenerator[list[bytes], None]:
         """What a response brings, from the present position on."""
         known = self.position - _first_byte(body)
         async with aclosing(body.batches()) as batches:
@@ -252,9 +210,9 @@ class MediaStream:
                     raise VerificationError(f"{self._name}: more than the {self.total} bytes that were announced")
                 yield new
         if self.total is not None and self.position < self.total:
-            raise body.ended_early(f"the media ended after {self.position} of {self.total} bytes")
+            raise body.truncated(f"the media ended after {self.position} of {self.total} bytes")
 
-    async def _usable(self, had: int, is_of: Callable[[str], bool]) -> Body | None:
+    async def _usable(self, had: int, is_of: Callable[[str], bool]) -> ResponseStream | None:
         """A response that goes on after the bytes that the caller has; None if they are no part of these media."""
         try:
             body = await self._connected(had)
@@ -268,7 +226,7 @@ class MediaStream:
         body.close()
         return None
 
-    async def _same_again(self) -> Body:
+    async def _same_again(self) -> ResponseStream:
         """A response that goes on where the last one broke off."""
         body = await self._connected(self.position)
         if (_strong_etag(body), _total(body)) != (self.etag, self.total):
@@ -276,7 +234,7 @@ class MediaStream:
             raise VerificationError(f"{self._name}: the media were replaced while they were read; begin anew")
         return body
 
-    async def _connected(self, position: int) -> Body:
+    async def _connected(self, position: int) -> ResponseStream:
         """A response with what comes after the position, and the byte before: so there is always a part to ask for,
         even if the position is the end.
         """
@@ -284,17 +242,17 @@ class MediaStream:
         while True:
             fresh = self._url is None
             self._url = self._url or await self._media.url({})
-            got = await self._media.transport.fetch(
+            got = await self._media.transport.stream(
                 self._url, first, self._failures + 1, self._media.reading, self._media.operation
             )
-            if isinstance(got, Body):
+            if isinstance(got, ResponseStream):
                 return self._of_the_part(got, first)
             if isinstance(got, PermissionDeniedError) and not fresh:
                 self._url = None  # it has expired
             else:
                 await self._recover(got)
 
-    def _of_the_part(self, body: Body, first: int) -> Body:
+    def _of_the_part(self, body: ResponseStream, first: int) -> ResponseStream:
         readable = body.status != HTTPStatus.PARTIAL_CONTENT or _content_range(body) is not None
         if readable and _first_byte(body) in (0, first):
             return body
@@ -303,7 +261,7 @@ class MediaStream:
 
     async def _recover(self, failure: RoomRecError) -> None:
         self._failures += 1
-        await self._media.transport.recover(failure, self._failures, self._deadline)
+        await self._media.transport.retry_or_raise(failure, self._failures, self._deadline)
 
     @property
     def _name(self) -> str:
@@ -316,25 +274,25 @@ def _without_first(count: int, chunks: list[bytes]) -> list[bytes]:
     return [joined[count:]] if len(joined) > count else []
 
 
-def _strong_etag(body: Body) -> str | None:
+def _strong_etag(body: ResponseStream) -> str | None:
     """The version that a response is of; a weak ETag says nothing about bytes."""
     etag = body.headers.get("ETag")
     return None if etag is None or etag.startswith("W/") else etag
 
 
-def _first_byte(body: Body) -> int:
+def _first_byte(body: ResponseStream) -> int:
     match = _content_range(body)
     return int(match[1]) if match else 0
 
 
-def _total(body: Body) -> int | None:
+def _total(body: ResponseStream) -> int | None:
     if match := _content_range(body):
         return int(match[2])
     length = body.headers.get("Content-Length", "")
     return int(length) if length.isascii() and length.isdecimal() else None
 
 
-def _content_range(body: Body) -> re.Match[str] | None:
+def _content_range(body: ResponseStream) -> re.Match[str] | None:
     if body.status != HTTPStatus.PARTIAL_CONTENT:
         return None
     return _CONTENT_RANGE.fullmatch(body.headers.get("Content-Range", ""))

@@ -13,7 +13,8 @@ from typing import Final, Literal, TypeAlias
 
 import attrs
 
-from roomrec_async.errors import InvalidArgumentError, MediaError, shown
+from roomrec_async._validate import check_integer
+from roomrec_async.errors import MediaError
 from roomrec_async.models import MediaType, Recording, RecordingStatus
 
 Container: TypeAlias = Literal["mkv", "mp4"]
@@ -34,8 +35,8 @@ _AUDIO_CODECS: Final[dict[Container, tuple[str, ...]]] = {
     "mkv": ("-c:a", "libopus", "-b:a", "96k"),
     "mp4": ("-c:a", "aac", "-b:a", "160k"),
 }
-_SMALLEST: Final = 16
-_LARGEST: Final = 7_680
+_MIN_SIDE: Final = 16
+_MAX_SIDE: Final = 7_680
 
 
 @attrs.frozen
@@ -50,11 +51,8 @@ class Size:
     height: int = 720
 
     def __attrs_post_init__(self) -> None:
-        for side in (self.width, self.height):
-            if not _SMALLEST <= side <= _LARGEST or side % 2:
-                raise InvalidArgumentError(
-                    f"a side of the picture must be an even number from {_SMALLEST} to {_LARGEST}, not {shown(side)}"
-                )
+        for name, side in (("width", self.width), ("height", self.height)):
+            check_integer(name, side, minimum=_MIN_SIDE, maximum=_MAX_SIDE, even=True)
 
 
 @attrs.frozen

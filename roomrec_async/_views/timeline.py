@@ -15,7 +15,11 @@ from typing import Final
 
 import attrs
 
+from roomrec_async._text import safe_text
 from roomrec_async.models import MediaType, Recording, RecordingStatus
+
+MAX_TEXT_LENGTH: Final = 200
+"""Characters of a text that is shown; more are cut off."""
 
 UNKNOWN: Final = "unknown"
 """What stands where the service said nothing."""
@@ -46,16 +50,9 @@ _OPEN_SHARE: Final = 0.1
 _OPEN_AT_LEAST: Final = _MINUTE
 
 _KINDS: Final = tuple(MediaType)
-_SHOWN_AT_MOST: Final = 200
 # What the reference says these numbers are, and what a duration can be. Others mean nothing.
 _OFFSETS: Final = (-(2**63), 2**63 - 1)
 _DURATIONS: Final = (0, 2**31 - 1)
-# What reverses or isolates the text around it: a name must not rearrange the words beside it.
-_STEERING: Final = frozenset("\u061c\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-_FIRST_PRINTABLE: Final = 0x20
-_CONTROLS: Final = range(0x7F, 0xA0)
-_SURROGATES: Final = range(0xD800, 0xE000)
-_NO_CHARACTERS: Final = (0xFFFE, 0xFFFF)
 
 
 @attrs.frozen(kw_only=True)
@@ -94,12 +91,12 @@ class Track:
     def name(self) -> str:
         """What the track is called, as it can be shown: a participant's program named it."""
         names = (self.recording.track_name, self.recording.source_sid, self.recording.sid)
-        return shown_text(next((name for name in names if name and name.strip()), UNKNOWN))
+        return safe_text(next((name for name in names if name and name.strip()), UNKNOWN), MAX_TEXT_LENGTH)
 
     @property
     def status(self) -> str:
         """The reference's ``status``, as it can be shown."""
-        return shown_text(self.recording.status or UNKNOWN)
+        return safe_text(self.recording.status or UNKNOWN, MAX_TEXT_LENGTH)
 
 
 @attrs.frozen
@@ -283,26 +280,6 @@ def scale(length: int, zoom: int = 1) -> Scale:
     return Scale(zoom, step, tuple(Tick(at, at / length, clock(at)) for at in range(0, length + 1, step)))
 
 
-def shown_text(text: str) -> str:
-    """Untrusted text that can be put, escaped, into a page: no control characters, nothing that reorders the words
-    beside it, and 200 characters at the most.
-    """
-    clean = "".join(_shown_character(character) for character in text[: _SHOWN_AT_MOST + 1])
-    return clean if len(clean) <= _SHOWN_AT_MOST else f"{clean[: _SHOWN_AT_MOST - 1]}\N{HORIZONTAL ELLIPSIS}"
-
-
-def _shown_character(character: str) -> str:
-    code = ord(character)
-    unfit = (
-        code < _FIRST_PRINTABLE
-        or code in _CONTROLS
-        or code in _SURROGATES
-        or code & 0xFFFF in _NO_CHARACTERS
-        or character in _STEERING
-    )
-    return "\N{REPLACEMENT CHARACTER}" if unfit else character
-
-
 def _in_time(recordings: Sequence[Recording]) -> list[Track]:
     """Tracks with starts and lengths, without places."""
     shift = _dates_to_offsets(recordings)
@@ -384,7 +361,7 @@ def _lanes(tracks: Sequence[Track], length: int) -> tuple[Lane, ...]:
     ordered = sorted(by_participant, key=lambda sid: sid is None)
     lanes, numbered = [], 0
     for number, sid in enumerate(ordered, 1):
-        shown = None if sid is None else shown_text(sid)
+        shown = None if sid is None else safe_text(sid, MAX_TEXT_LENGTH)
         lane = Lane(shown, number, _bands(by_participant[sid], length, numbered, with_gaps=sid is not None))
         lanes.append(lane)
         numbered += lane.tracks
@@ -406,7 +383,7 @@ def _bands(tracks: Sequence[Track], length: int, numbered: int, *, with_gaps: bo
         for row in _rows(by_kind[kind]):
             rows.append(tuple(attrs.evolve(track, number=numbered + place) for place, track in enumerate(row, 1)))
             numbered += len(row)
-        bands.append(Band(shown_text(kind), tuple(rows), gaps))
+        bands.append(Band(safe_text(kind, MAX_TEXT_LENGTH), tuple(rows), gaps))
     return tuple(bands)
 
 

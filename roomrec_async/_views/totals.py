@@ -35,7 +35,7 @@ _LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
 
 
 @attrs.define
-class Sum:
+class Totals:
     """A number of recordings, and what they add up to. What has no size or no duration yet adds nothing to these.
 
     Attributes:
@@ -48,7 +48,7 @@ class Sum:
     size: int = 0
     duration: int = 0
 
-    def add(self, other: Sum) -> None:
+    def add(self, other: Totals) -> None:
         """Count these, too."""
         self.recordings += other.recordings
         self.size += other.size
@@ -60,15 +60,15 @@ class Sum:
 
 
 @attrs.frozen
-class RoomSum:
+class RoomTotals:
     """What one room adds up to."""
 
     room_sid: str
-    sum: Sum
+    sum: Totals
 
 
 @attrs.frozen
-class Failed:
+class FailedRecording:
     """A recording that failed: what leads to it.
 
     Attributes:
@@ -96,12 +96,12 @@ class Period:
     """
 
     start: date
-    by_type: Mapping[str, Sum]
+    by_type: Mapping[str, Totals]
 
     @property
-    def all(self) -> Sum:
+    def all(self) -> Totals:
         """The sum of all types."""
-        return summed(self.by_type.values())
+        return add_up(self.by_type.values())
 
 
 @attrs.frozen
@@ -136,27 +136,27 @@ class Overview:
     def __init__(self, covers: tuple[date, date] | None = None) -> None:
         self.covers = covers
         self.failed = 0
-        self.undated = Sum()
-        self._cells: dict[tuple[str, str], Sum] = {}
-        self._days: dict[date, dict[str, Sum]] = {}
-        self._rooms: dict[str, Sum] = {}
-        self._failures: list[tuple[datetime, str, int, Failed]] = []
+        self.undated = Totals()
+        self._cells: dict[tuple[str, str], Totals] = {}
+        self._days: dict[date, dict[str, Totals]] = {}
+        self._rooms: dict[str, Totals] = {}
+        self._failures: list[tuple[datetime, str, int, FailedRecording]] = []
 
     def add(self, recording: Recording) -> None:
         """Count a recording."""
         kind, status = _known(recording.type), _known(recording.status)
-        own = Sum(1, _within(recording.size, _SIZES), _within(recording.duration, _DURATIONS))
-        self._cells.setdefault((kind, status), Sum()).add(own)
+        own = Totals(1, _within(recording.size, _SIZES), _within(recording.duration, _DURATIONS))
+        self._cells.setdefault((kind, status), Totals()).add(own)
         self._sum_of_day(recording.date_created, kind).add(own)
         if recording.room_sid is not None:
-            self._rooms.setdefault(recording.room_sid, Sum()).add(own)
+            self._rooms.setdefault(recording.room_sid, Totals()).add(own)
         if recording.status is RecordingStatus.FAILED:
             self._failed(recording, kind)
 
     @property
-    def all(self) -> Sum:
+    def all(self) -> Totals:
         """The sum of all recordings."""
-        return summed(self._cells.values())
+        return add_up(self._cells.values())
 
     @property
     def rooms(self) -> int:
@@ -164,17 +164,17 @@ class Overview:
         return len(self._rooms)
 
     @property
-    def by_type(self) -> dict[str, Sum]:
+    def by_type(self) -> dict[str, Totals]:
         """The sums by type, in the order of :data:`TYPES`, those types only of which there are any."""
         return self._cells_by(TYPES, 0)
 
     @property
-    def by_status(self) -> dict[str, Sum]:
+    def by_status(self) -> dict[str, Totals]:
         """The sums by status, in the order of :data:`STATUSES`, those only of which there are any."""
         return self._cells_by(STATUSES, 1)
 
     @property
-    def by_day(self) -> dict[date, dict[str, Sum]]:
+    def by_day(self) -> dict[date, dict[str, Totals]]:
         """The sums by UTC day and type, the earliest day first; days without recordings are not in it."""
         return {day: {kind: own[kind] for kind in TYPES if kind in own} for day, own in sorted(self._days.items())}
 
@@ -185,14 +185,14 @@ class Overview:
         return (min(days), max(days)) if days else None
 
     @property
-    def failures(self) -> list[Failed]:
+    def failures(self) -> list[FailedRecording]:
         """Those recordings that failed, the latest first; of more than 100, the latest 100."""
         return [failed for *_, failed in sorted(self._failures, key=lambda each: each[:3], reverse=True)]
 
-    def largest(self, count: int = 10) -> list[RoomSum]:
+    def largest(self, count: int = 10) -> list[RoomTotals]:
         """The rooms with the most bytes, the largest first."""
         found = nlargest(count, self._rooms.items(), key=lambda room: (room[1].size, room[1].recordings, room[0]))
-        return [RoomSum(*room) for room in found]
+        return [RoomTotals(*room) for room in found]
 
     def periods(self) -> Periods:
         """The days, or, if there are more than 92, the weeks, months, years or centuries that they belong to."""
@@ -200,10 +200,10 @@ class Overview:
         if bounds is None:
             return Periods("day", ())
         unit = next((unit for unit in _UNITS if len(_numbers(unit, bounds)) <= _PERIODS_AT_MOST), _UNITS[-1])
-        found: dict[int, dict[str, Sum]] = {number: {} for number in _numbers(unit, bounds)}
+        found: dict[int, dict[str, Totals]] = {number: {} for number in _numbers(unit, bounds)}
         for day, by_type in self.by_day.items():
             for kind, own in by_type.items():
-                found[unit.number(day)].setdefault(kind, Sum()).add(own)
+                found[unit.number(day)].setdefault(kind, Totals()).add(own)
         return Periods(unit.name, tuple(Period(unit.start(number), by_type) for number, by_type in found.items()))
 
     def to_dict(self) -> dict[str, object]:
@@ -216,7 +216,7 @@ class Overview:
             "by_day": [
                 {
                     "day": day.isoformat(),
-                    **summed(by_type.values()).to_dict(),
+                    **add_up(by_type.values()).to_dict(),
                     "by_type": {kind: own.to_dict() for kind, own in by_type.items()},
                 }
                 for day, by_type in self.by_day.items()
@@ -227,14 +227,14 @@ class Overview:
             "latest_failures": [_failed_dict(failed) for failed in self.failures],
         }
 
-    def _sum_of_day(self, created: datetime | None, kind: str) -> Sum:
+    def _sum_of_day(self, created: datetime | None, kind: str) -> Totals:
         day = None if created is None else utc_day(created)
-        return self.undated if day is None else self._days.setdefault(day, {}).setdefault(kind, Sum())
+        return self.undated if day is None else self._days.setdefault(day, {}).setdefault(kind, Totals())
 
     def _failed(self, recording: Recording, kind: str) -> None:
         self.failed += 1
         created = recording.date_created
-        failed = Failed(recording.sid, recording.room_sid, kind, recording.track_name, created)
+        failed = FailedRecording(recording.sid, recording.room_sid, kind, recording.track_name, created)
         # The number is there for those that nothing else tells apart: they cannot be compared.
         entry = (created or _LONG_AGO, recording.sid or "", self.failed, failed)
         if len(self._failures) < _FAILED_KEPT:
@@ -242,14 +242,14 @@ class Overview:
         else:
             heappushpop(self._failures, entry)
 
-    def _cells_by(self, names: tuple[str, ...], place: int) -> dict[str, Sum]:
-        sums = {name: summed(own for key, own in self._cells.items() if key[place] == name) for name in names}
+    def _cells_by(self, names: tuple[str, ...], place: int) -> dict[str, Totals]:
+        sums = {name: add_up(own for key, own in self._cells.items() if key[place] == name) for name in names}
         return {name: own for name, own in sums.items() if own.recordings}
 
 
-def summed(sums: Iterable[Sum]) -> Sum:
+def add_up(sums: Iterable[Totals]) -> Totals:
     """What these add up to."""
-    total = Sum()
+    total = Totals()
     for each in sums:
         total.add(each)
     return total
@@ -297,6 +297,6 @@ def utc_day(instant: datetime) -> date | None:
         return None
 
 
-def _failed_dict(failed: Failed) -> dict[str, object]:
+def _failed_dict(failed: FailedRecording) -> dict[str, object]:
     values = attrs.asdict(failed)
     return values | {"date_created": failed.date_created and failed.date_created.isoformat()}

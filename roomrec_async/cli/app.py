@@ -11,6 +11,7 @@ from typing import Final
 
 import click
 
+from roomrec_async._text import safe_text
 from roomrec_async._version import __version__
 from roomrec_async.errors import AuthenticationError, ConfigurationError, InvalidArgumentError, RoomRecError
 
@@ -26,7 +27,7 @@ from .commands.simulate import simulate
 from .commands.timeline import timeline
 from .support.cluster import check_command, dask_option
 from .support.errors import Ended
-from .support.rendering import failure_told, plain
+from .support.rendering import failure_told
 
 _REFUSED, _USAGE, _AUTHENTICATION, _INTERRUPTED = 1, 2, 3, 130
 
@@ -108,7 +109,7 @@ def _open_what_is_closed() -> None:
 
 
 def _told(message: str, exit_code: int) -> int:
-    click.echo(f"roomrec: {plain(' '.join(message.split()))}", err=True)
+    click.echo(f"roomrec: {safe_text(' '.join(message.split()))}", err=True)
     return exit_code
 
 

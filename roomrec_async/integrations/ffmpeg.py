@@ -16,14 +16,15 @@ from typing import Final, TypeAlias, cast, get_args
 
 import attrs
 
-from roomrec_async._asyncio import cancelled, from_thread, over
+from roomrec_async._asyncio import cancel_and_wait, map_concurrently, run_in_thread, wait_finished
 from roomrec_async._files import put_in_place
-from roomrec_async._listing.fanout import Flow
-from roomrec_async._media.locate import Decryption, media_name
+from roomrec_async._media.locate import media_name
+from roomrec_async._text import safe_repr
 from roomrec_async._views.film import Container, Film, Size, Source, command, usable
 from roomrec_async.client import RecordingsClient
-from roomrec_async.errors import ConfigurationError, InvalidArgumentError, MediaError, shown
+from roomrec_async.errors import ConfigurationError, InvalidArgumentError, MediaError
 from roomrec_async.models import Recording, RecordingStatus
+from roomrec_async.protocols import Decryption
 
 OnProgress: TypeAlias = Callable[[int, int], object]
 """What is told how many milliseconds of the film there are, and how many there are to be."""
@@ -84,7 +85,7 @@ async def mux(
         RoomRecError: the recordings could not be listed or downloaded.
         OSError: a file cannot be written.
     """
-    path, container = output_checked(output)
+    path, container = check_output(output)
     ffmpeg, ffprobe = _program("ffmpeg"), _program("ffprobe")
     recordings = await client.recordings(room_sid, status=RecordingStatus.COMPLETED).to_list()
     chosen = usable(recordings)
@@ -94,7 +95,7 @@ async def mux(
         arguments = command(film, part.absolute(), container, size or Size(), ffmpeg=ffmpeg)
         try:
             await _run(arguments, film.length, on_progress)
-            await from_thread(partial(put_in_place, part, path))
+            await run_in_thread(partial(put_in_place, part, path))
         finally:
             part.unlink(missing_ok=True)
     left_out = len(recordings) - len(chosen)
@@ -123,7 +124,7 @@ async def planned(
         MediaError: there is nothing to put together.
         RoomRecError: the recordings could not be listed.
     """
-    path, container = output_checked(output)
+    path, container = check_output(output)
     recordings = usable(await client.recordings(room_sid, status=RecordingStatus.COMPLETED).to_list())
     sources = [
         Source(recording, Path(media) / media_name(recording), (recording.duration or 0) * 1000)
@@ -132,7 +133,7 @@ async def planned(
     return command(Film.of(sources), path, container, size or Size())
 
 
-def output_checked(output: str | os.PathLike[str]) -> tuple[Path, Container]:
+def check_output(output: str | os.PathLike[str]) -> tuple[Path, Container]:
     """The file of a film, and what is in it.
 
     Raises:
@@ -144,7 +145,7 @@ def output_checked(output: str | os.PathLike[str]) -> tuple[Path, Container]:
             if not path.parent.is_dir():
                 raise InvalidArgumentError(f"there is no directory {path.parent} for {path.name}")
             return path, container
-    raise InvalidArgumentError(f"a film's file must end in .mkv or .mp4, not {shown(path.name)}")
+    raise InvalidArgumentError(f"a film's file must end in .mkv or .mp4, not {safe_repr(path.name)}")
 
 
 def _program(name: str) -> str:
@@ -170,7 +171,7 @@ class _Files:
             for recording in recordings:
                 yield recording
 
-        async with aclosing(Flow(each(), self._of, lambda: _DOWNLOADS).items()) as sources:
+        async with aclosing(map_concurrently(each(), self._of, lambda: _DOWNLOADS)) as sources:
             by_sid = {source.recording.sid: source async for source in sources}
         return [by_sid[recording.sid] for recording in recordings]
 
@@ -203,7 +204,7 @@ async def _run(arguments: Sequence[str], length: int, on_progress: OnProgress | 
             said = await saying
             await process.wait()
         finally:
-            await cancelled(saying)
+            await cancel_and_wait(saying)
     if process.returncode:
         raise MediaError(f"ffmpeg could not put the film together: {_last_line(said)}")
 
@@ -217,7 +218,7 @@ async def _running(arguments: Sequence[str]) -> AsyncGenerator[Process, None]:
     finally:
         if process.returncode is None:
             process.kill()
-            await over(asyncio.ensure_future(process.wait()))
+            await wait_finished(asyncio.ensure_future(process.wait()))
 
 
 def _last_line(said: bytes) -> str:

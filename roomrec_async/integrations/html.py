@@ -6,9 +6,10 @@ import hashlib
 from base64 import b64encode
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 
-from roomrec_async._views.timeline import NARROWEST, clock, shown_text, timeline
+from roomrec_async._text import safe_text
+from roomrec_async._views.timeline import MAX_TEXT_LENGTH, NARROWEST, clock, timeline
 from roomrec_async.errors import ConfigurationError
 from roomrec_async.models import Recording
 
@@ -32,7 +33,7 @@ def timeline_html(recordings: Iterable[Recording], *, title: str) -> str:
     return rendered(
         "timeline.html.jinja",
         timeline=timeline(recordings),
-        title=shown_text(title),
+        title=safe_text(title, MAX_TEXT_LENGTH),
         # The package's own, to be written as it is: what people typed is never in it.
         script=Markup(script),  # noqa: S704
         script_digest=b64encode(hashlib.sha256(script.encode()).digest()).decode(),
@@ -46,7 +47,7 @@ def timeline_svg(recordings: Iterable[Recording], *, title: str) -> str:
         recordings: the recordings of one room, in any order and with any status.
         title: what the drawing is called. Any text: it is escaped.
     """
-    return rendered("timeline.svg.jinja", timeline=timeline(recordings), title=shown_text(title))
+    return rendered("timeline.svg.jinja", timeline=timeline(recordings), title=safe_text(title, MAX_TEXT_LENGTH))
 
 
 def rendered(template: str, **values: object) -> str:
@@ -64,7 +65,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"clock": clock, "shown": shown_text, "utc": _in_utc}
+    environment.filters |= {"clock": clock, "shown": partial(safe_text, max_length=MAX_TEXT_LENGTH), "utc": _in_utc}
     environment.globals["narrowest"] = NARROWEST
     return environment
 

@@ -19,10 +19,12 @@ from typing import Final, Literal, Protocol, Self, cast
 import attrs
 from yarl import URL
 
-from roomrec_async._asyncio import over
-from roomrec_async.errors import ClientClosedError, ConfigurationError, ConnectionFailedError, shown
-from roomrec_async.events import LOGGER
-from roomrec_async.limits import Permit, RateLimiter
+from roomrec_async._asyncio import wait_finished
+from roomrec_async._observe import LOGGER
+from roomrec_async._text import safe_repr
+from roomrec_async.errors import ClientClosedError, ConfigurationError, ConnectionFailedError
+from roomrec_async.limits import RateLimiter
+from roomrec_async.protocols import Permit
 
 try:
     from redis.asyncio import Redis
@@ -110,9 +112,9 @@ class RedisRateLimiter:
         processes: int = 10,
     ) -> None:
         self._bounds = _Bounds(max_concurrency, reads_per_second, writes_per_second)
-        self._lease_seconds = _checked_lease(lease_seconds)
-        self._processes = _checked_processes(when_away, processes, self._bounds)
-        self._name = _checked_name(name)
+        self._lease_seconds = _check_lease(lease_seconds)
+        self._processes = _check_processes(when_away, processes, self._bounds)
+        self._name = _check_name(name)
         self._redis, self._address = _connected(url)
         self._keys = [f"roomrec:{{{name}}}{kind}" for kind in _KEPT]
         self._settings = self._bounds.settings(self._lease_seconds)
@@ -177,7 +179,7 @@ class RedisRateLimiter:
         # Whoever waits is gone when it is our turn.
         async with self._reads.first, self._writes.first:
             for task in list(self._tasks):
-                await over(task)
+                await wait_finished(task)
             await self._redis.aclose()
 
     async def __aenter__(self) -> Self:
@@ -255,7 +257,7 @@ class RedisRateLimiter:
     async def _asked(self, operation: str, name: str, kind: str) -> tuple[str, int, int]:
         """What Redis says to a request for a permit. Its answer is waited for also by who is cancelled meanwhile."""
         asking = asyncio.ensure_future(self._run(operation, name, kind))
-        await over(asking)
+        await wait_finished(asking)
         verdict, moment, clock = asking.result()
         return verdict.decode() if isinstance(verdict, bytes) else str(verdict), int(moment), int(clock)
 
@@ -287,7 +289,7 @@ class RedisRateLimiter:
     async def _give_back(self, lease: _Lease) -> None:
         """Tell Redis that the permit is free, also if the caller is cancelled. What does not arrive there expires."""
         if self._local is None:
-            await over(self._spawn(self._tell("release", lease.name, lease.late)))
+            await wait_finished(self._spawn(self._tell("release", lease.name, lease.late)))
 
     async def _tell(self, operation: str, *arguments: str | int) -> None:
         try:
@@ -427,10 +429,10 @@ class _LeasedPermit:
         if lease is not None:
             await self._limiter._release(lease)
 
-    def admitted(self) -> None:
+    def accepted(self) -> None:
         """The service took the request on. The bounds are fixed: nothing follows from it."""
 
-    def refused(self) -> None:
+    def rate_limited(self) -> None:
         """The service refused the request. The bounds are fixed: nothing follows from it."""
 
 
@@ -467,7 +469,9 @@ class _Bounds:
 
     def __attrs_post_init__(self) -> None:
         if isinstance(self.max_concurrency, str):
-            raise ConfigurationError(f"max_concurrency must be at least 1, or None, not {shown(self.max_concurrency)}")
+            raise ConfigurationError(
+                f"max_concurrency must be at least 1, or None, not {safe_repr(self.max_concurrency)}"
+            )
         RateLimiter(self.max_concurrency, self.reads_per_second, self.writes_per_second)
 
     def settings(self, lease_seconds: float) -> tuple[str | int, ...]:
@@ -484,19 +488,19 @@ class _Bounds:
         )
 
 
-def _checked_lease(seconds: float) -> float:
+def _check_lease(seconds: float) -> float:
     number = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
     if not number or not _SHORTEST_LEASE <= seconds < math.inf:
-        raise ConfigurationError(f"lease_seconds must be at least {_SHORTEST_LEASE:g}, not {shown(seconds)}")
+        raise ConfigurationError(f"lease_seconds must be at least {_SHORTEST_LEASE:g}, not {safe_repr(seconds)}")
     return seconds
 
 
-def _checked_processes(when_away: str, processes: int, bounds: _Bounds) -> int | None:
+def _check_processes(when_away: str, processes: int, bounds: _Bounds) -> int | None:
     """Among how many the quota is divided; None if it is not."""
     if when_away not in ("share", "fail"):
-        raise ConfigurationError(f"when_away must be 'share' or 'fail', not {shown(when_away)}")
+        raise ConfigurationError(f"when_away must be 'share' or 'fail', not {safe_repr(when_away)}")
     if not isinstance(processes, int) or isinstance(processes, bool) or processes < 1:
-        raise ConfigurationError(f"processes must be at least 1, not {shown(processes)}")
+        raise ConfigurationError(f"processes must be at least 1, not {safe_repr(processes)}")
     if when_away == "fail":
         return None
     for name, bound in attrs.asdict(bounds).items():
@@ -509,9 +513,11 @@ def _checked_processes(when_away: str, processes: int, bounds: _Bounds) -> int |
     return processes
 
 
-def _checked_name(name: str) -> str:
+def _check_name(name: str) -> str:
     if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise ConfigurationError(f"name must be letters, digits and _.:@-, such as an account SID, not {shown(name)}")
+        raise ConfigurationError(
+            f"name must be letters, digits and _.:@-, such as an account SID, not {safe_repr(name)}"
+        )
     return name
 
 

@@ -8,8 +8,9 @@ from typing import Final
 
 import attrs
 
-from roomrec_async._views.timeline import shown_text
-from roomrec_async._views.totals import TYPES, Overview, Period, Periods, Sum
+from roomrec_async._text import safe_text
+from roomrec_async._views.timeline import MAX_TEXT_LENGTH
+from roomrec_async._views.totals import TYPES, Overview, Period, Periods, Totals
 from roomrec_async.models import MediaType
 
 from .html import rendered
@@ -40,13 +41,13 @@ def report_html(overview: Overview, *, title: str) -> str:
     kinds = _kinds(periods)
     return rendered(
         "report.html.jinja",
-        title=shown_text(title),
+        title=safe_text(title, MAX_TEXT_LENGTH),
         overview=overview,
         unit=periods.unit,
         bars=_bars(periods),
         panels=_panels(periods),
         kinds=kinds,
-        by_column=lambda period: [*(period.by_type.get(kind, Sum()) for kind in kinds), period.all],
+        by_column=lambda period: [*(period.by_type.get(kind, Totals()) for kind in kinds), period.all],
         count_told=_count_told,
         size_told=_size_told,
         time_told=_time_told,
@@ -107,7 +108,7 @@ class _Measure:
     """
 
     title: str
-    of: Callable[[Sum], int]
+    of: Callable[[Totals], int]
     told: Callable[[int], str]
     unit: Callable[[int], int]
 
@@ -129,7 +130,7 @@ def _panel(measure: _Measure, periods: Periods) -> _Panel:
 def _stack(period: Period, measure: _Measure, top: int) -> tuple[tuple[str, float, float], ...]:
     parts, below = [], 0
     for kind in TYPES:
-        value = measure.of(period.by_type.get(kind, Sum()))
+        value = measure.of(period.by_type.get(kind, Totals()))
         if value:
             parts.append((kind, below / top, value / top))
         below += value

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Final, Self, TypeAlias
 
 from yarl import URL
 
-from roomrec_async._asyncio import over
-from roomrec_async.errors import ConfigurationError, InvalidArgumentError, MediaError, shown
+from roomrec_async._asyncio import wait_finished
+from roomrec_async._text import safe_repr
+from roomrec_async.errors import ConfigurationError, InvalidArgumentError, MediaError
 
 try:
     import obstore
@@ -73,7 +74,7 @@ class ObjectStore:
             raise InvalidArgumentError(f"store must be one of obstore's, not {type(store).__name__}")
         folders = prefix.strip("/").split("/") if prefix.strip("/") else []
         if not {"", ".", ".."}.isdisjoint(folders):
-            raise InvalidArgumentError(f"prefix must be folders such as 'rooms/2026', not {shown(prefix)}")
+            raise InvalidArgumentError(f"prefix must be folders such as 'rooms/2026', not {safe_repr(prefix)}")
         self._store = store
         self._prefix = "".join(f"{folder}/" for folder in folders)
         self._base = _described(store)
@@ -135,7 +136,7 @@ class ObjectStore:
                 await asyncio.wait([uploading])
             finally:
                 feed.stop()
-                await over(uploading)
+                await wait_finished(uploading)
         if (error := uploading.exception()) is not None:
             raise MediaError(f"{self.location(name)}: {_reason(error)}")
 

@@ -12,12 +12,11 @@ from typing import Final, Literal, TypeAlias, cast
 import aiohttp
 from aiohttp import web
 
-from roomrec_async._http.retries import RetryPolicy
 from roomrec_async.client import RecordingsClient
-from roomrec_async.config import Timeout
+from roomrec_async.config import RetryPolicy, Timeout
 from roomrec_async.credentials import Credentials
 from roomrec_async.errors import InvalidArgumentError
-from roomrec_async.limits import Limiter
+from roomrec_async.protocols import Limiter
 
 from .api import Api
 from .content import private_key_pem

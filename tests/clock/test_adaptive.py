@@ -39,9 +39,9 @@ async def ask(limiter: RateLimiter, service: Service) -> None:
         async with limiter.read() as permit:
             answered = await service.answers()
             if answered:
-                permit.admitted()
+                permit.accepted()
             else:
-                permit.refused()
+                permit.rate_limited()
 
 
 async def used(limiters: Sequence[RateLimiter], service: Service, bounds: Sequence[int]) -> list[float]:
@@ -108,7 +108,7 @@ async def test_it_does_not_grow_while_it_is_not_reached() -> None:
     for _ in range(200):
         async with limiter.read() as permit:
             await service.answers()
-            permit.admitted()
+            permit.accepted()
     assert limiter.max_concurrency == before
 
 
@@ -134,14 +134,14 @@ async def test_it_goes_down_to_the_smallest_bounds(bound: int) -> None:
 def test_it_never_exceeds_its_own_bound() -> None:
     concurrency = AdaptiveConcurrency()
     for _ in range(100_000):
-        concurrency.succeeded(concurrency.limit)
+        concurrency.accepted(concurrency.limit)
     assert concurrency.limit == 500
 
 
 def test_one_burst_of_refusals_cuts_it_once() -> None:
     concurrency = AdaptiveConcurrency()
     while concurrency.limit < 100:
-        concurrency.succeeded(concurrency.limit)
+        concurrency.accepted(concurrency.limit)
     for number in range(81, 101):
-        concurrency.refused(number)
+        concurrency.rate_limited(number)
     assert concurrency.limit == 76  # 95 % of the eighty that were admitted

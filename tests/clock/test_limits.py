@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from roomrec_async import ConfigurationError, RateLimiter
+from roomrec_async import InvalidArgumentError, RateLimiter
 
 
 def now() -> float:
@@ -180,5 +180,5 @@ class TestPause:
     ],
 )
 def test_bounds_that_cannot_work_are_refused(bad: Any) -> None:
-    with pytest.raises(ConfigurationError, match=next(iter(bad))):
+    with pytest.raises(InvalidArgumentError, match=next(iter(bad))):
         RateLimiter(**bad)

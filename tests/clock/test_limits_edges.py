@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from roomrec_async import ConfigurationError, RateLimiter
+from roomrec_async import InvalidArgumentError, RateLimiter
 
 
 def now() -> float:
@@ -99,7 +99,7 @@ class TestDefaults:
         begins_with = limiter.max_concurrency
         assert begins_with is not None
         async with limiter.read() as permit:
-            permit.refused()
+            permit.rate_limited()
         assert limiter.max_concurrency == 1, "the one request that was in flight was one too many"
 
     async def test_without_bounds_everything_starts_at_once(self) -> None:
@@ -111,8 +111,8 @@ class TestDefaults:
     async def test_a_bound_that_was_given_stays_whatever_the_service_answers(self) -> None:
         limiter = RateLimiter(4, None, None)
         async with limiter.read() as permit:
-            permit.refused()
-            permit.admitted()
+            permit.rate_limited()
+            permit.accepted()
         assert limiter.max_concurrency == 4
 
 
@@ -157,7 +157,7 @@ class TestWhoComesNext:
         await permit.__aenter__()
         await held.ask(*(f"r{number}" for number in range(bound - 1)))
         await held.ask(f"{waits} waits")
-        permit.admitted()
+        permit.accepted()
         assert limiter.max_concurrency == bound + 1, "a round of requests came through: there is room for one more"
         await held.ask(f"{comes_later} comes later")
         assert held.started[bound - 1 :] == [f"{waits} waits"]
@@ -256,7 +256,7 @@ class TestPermits:
         permits = [limiter.read() for _ in range(5)]
         for permit in permits:
             await permit.__aenter__()
-        permits[3].refused()  # the fourth in flight: three were well
+        permits[3].rate_limited()  # the fourth in flight: three were well
         assert limiter.max_concurrency is not None
         assert 2 <= limiter.max_concurrency <= 3
         for permit in permits:
@@ -267,7 +267,7 @@ class TestPermits:
         limiter.pause(1)
         permits = [limiter.read() for _ in range(5)]
         await asyncio.gather(*(permit.__aenter__() for permit in permits))
-        permits[3].refused()
+        permits[3].rate_limited()
         assert limiter.max_concurrency is not None
         assert 2 <= limiter.max_concurrency <= 3
         for permit in permits:
@@ -278,7 +278,7 @@ class TestPermits:
         bound = limiter.max_concurrency
         for _ in range(50):
             async with limiter.read() as permit:
-                permit.admitted()
+                permit.accepted()
         assert limiter.max_concurrency == bound
 
 
@@ -371,11 +371,14 @@ class TestPause:
 @pytest.mark.parametrize(
     ("bounds", "message"),
     [
-        ({"max_concurrency": 0}, "max_concurrency must be at least 1, 'auto' or None, not 0"),
-        ({"max_concurrency": -3}, "max_concurrency must be at least 1, 'auto' or None, not -3"),
-        ({"max_concurrency": 2.5}, "max_concurrency must be at least 1, 'auto' or None, not 2.5"),
-        ({"max_concurrency": False}, "max_concurrency must be at least 1, 'auto' or None, not False"),
-        ({"max_concurrency": "automatic"}, "max_concurrency must be at least 1, 'auto' or None, not 'automatic'"),
+        ({"max_concurrency": 0}, "max_concurrency must be an integer from 1, 'auto' or None, not 0"),
+        ({"max_concurrency": -3}, "max_concurrency must be an integer from 1, 'auto' or None, not -3"),
+        ({"max_concurrency": 2.5}, "max_concurrency must be an integer from 1, 'auto' or None, not 2.5"),
+        ({"max_concurrency": False}, "max_concurrency must be an integer from 1, 'auto' or None, not False"),
+        (
+            {"max_concurrency": "automatic"},
+            "max_concurrency must be an integer from 1, 'auto' or None, not 'automatic'",
+        ),
         ({"reads_per_second": 0}, "reads_per_second must be positive and at most 1,000,000, or None, not 0"),
         ({"reads_per_second": -0.5}, "reads_per_second must be positive and at most 1,000,000, or None, not -0.5"),
         (
@@ -388,7 +391,10 @@ class TestPause:
             {"reads_per_second": 10**5000},
             "reads_per_second must be positive and at most 1,000,000, or None, not a very large int",
         ),
-        ({"max_concurrency": -(10**5000)}, "max_concurrency must be at least 1, 'auto' or None, not a very large int"),
+        (
+            {"max_concurrency": -(10**5000)},
+            "max_concurrency must be an integer from 1, 'auto' or None, not a very large int",
+        ),
         ({"reads_per_second": 9.3e18}, "reads_per_second must be positive and at most 1,000,000, or None, not 9.3e+18"),
         ({"writes_per_second": 0.0}, "writes_per_second must be positive and at most 1,000,000, or None, not 0.0"),
         (
@@ -398,7 +404,7 @@ class TestPause:
     ],
 )
 def test_a_refusal_names_the_bound_what_it_must_be_and_what_it_was(bounds: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigurationError) as caught:
+    with pytest.raises(InvalidArgumentError) as caught:
         RateLimiter(**bounds)
     assert str(caught.value) == message
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from roomrec_async._http.timers import Alarms
+from roomrec_async._http.timers import SharedTimer
 
 
 def now() -> float:
@@ -30,26 +30,26 @@ async def _nothing_goes_wrong_in_callbacks() -> AsyncIterator[None]:
 
 
 async def test_a_block_ends_when_it_is_due() -> None:
-    alarms, begun = Alarms(), now()
-    with pytest.raises(TimeoutError), alarms.after(3):
+    timer, begun = SharedTimer(), now()
+    with pytest.raises(TimeoutError), timer.scope_for(3):
         await asyncio.sleep(10)
     assert now() - begun == pytest.approx(3)
-    with pytest.raises(TimeoutError), alarms.at(begun + 5):
+    with pytest.raises(TimeoutError), timer.scope_until(begun + 5):
         await asyncio.sleep(10)
     assert now() - begun == pytest.approx(5)
 
 
 async def test_a_block_that_is_over_is_not_ended_and_what_comes_after_it_neither() -> None:
-    alarms = Alarms()
-    with alarms.after(3) as alarm:
+    timer = SharedTimer()
+    with timer.scope_for(3) as scope:
         await asyncio.sleep(2)
     await asyncio.sleep(10)
-    assert not alarm.rung
+    assert not scope.expired
 
 
 async def test_a_block_that_takes_its_time_to_end_is_not_ended_again() -> None:
-    alarms, ended = Alarms(), False
-    with pytest.raises(TimeoutError), alarms.after(3):
+    timer, ended = SharedTimer(), False
+    with pytest.raises(TimeoutError), timer.scope_for(3):
         try:
             await asyncio.sleep(10)
         finally:
@@ -59,18 +59,18 @@ async def test_a_block_that_takes_its_time_to_end_is_not_ended_again() -> None:
 
 
 async def test_blocks_that_are_due_earlier_and_earlier_have_one_timer() -> None:
-    alarms, before = Alarms(), timers()
-    with alarms.after(9), alarms.after(6), alarms.after(3):
+    timer, before = SharedTimer(), timers()
+    with timer.scope_for(9), timer.scope_for(6), timer.scope_for(3):
         assert timers() == before + 1
 
 
 @pytest.mark.parametrize("seconds", [1, 3, 30])
 async def test_each_of_many_ends_at_its_own_time_whatever_the_order(seconds: int) -> None:
-    alarms, begun, ended = Alarms(), now(), {}
+    timer, begun, ended = SharedTimer(), now(), {}
 
     async def block(after: float) -> None:
         try:
-            with alarms.after(after):
+            with timer.scope_for(after):
                 await asyncio.sleep(1000)
         except TimeoutError:
             ended[after] = now() - begun
@@ -82,62 +82,62 @@ async def test_each_of_many_ends_at_its_own_time_whatever_the_order(seconds: int
 
 @pytest.mark.parametrize(("put_off_to", "ends_at"), [(5, 7), (1, 3), (0.5, 2.5)])
 async def test_it_can_be_put_off_to_later_and_to_earlier(put_off_to: float, ends_at: float) -> None:
-    alarms, begun = Alarms(), now()
-    with pytest.raises(TimeoutError), alarms.after(4) as alarm:
+    timer, begun = SharedTimer(), now()
+    with pytest.raises(TimeoutError), timer.scope_for(4) as scope:
         await asyncio.sleep(2)
-        alarm.put_off(put_off_to)
+        scope.reschedule(put_off_to)
         await asyncio.sleep(100)
     assert now() - begun == pytest.approx(ends_at)
-    assert alarm.seconds == put_off_to
+    assert scope.seconds == put_off_to
 
 
 async def test_what_is_held_begins_anew_and_what_is_due_at_a_time_is_not_held() -> None:
-    alarms, begun = Alarms(), now()
-    with pytest.raises(TimeoutError), alarms.at(begun + 8), alarms.after(1) as alarm:
-        with alarms.held():
+    timer, begun = SharedTimer(), now()
+    with pytest.raises(TimeoutError), timer.scope_until(begun + 8), timer.scope_for(1) as scope:
+        with timer.paused():
             await asyncio.sleep(5)
         await asyncio.sleep(0.9)
-        alarm.put_off(1)
-        with alarms.held():
+        scope.reschedule(1)
+        with timer.paused():
             await asyncio.sleep(100)
     assert now() - begun == pytest.approx(8)
-    assert not alarm.rung
+    assert not scope.expired
 
 
 async def test_what_was_held_rings_after_its_seconds() -> None:
-    alarms, begun = Alarms(), now()
-    with pytest.raises(TimeoutError), alarms.after(1):
-        with alarms.held():
+    timer, begun = SharedTimer(), now()
+    with pytest.raises(TimeoutError), timer.scope_for(1):
+        with timer.paused():
             await asyncio.sleep(5)
         await asyncio.sleep(100)
     assert now() - begun == pytest.approx(6)
 
 
 async def test_another_task_is_not_held() -> None:
-    alarms = Alarms()
+    timer = SharedTimer()
 
     async def other() -> None:
-        with alarms.after(1):
+        with timer.scope_for(1):
             await asyncio.sleep(3)
 
-    with alarms.after(2), alarms.held():
+    with timer.scope_for(2), timer.paused():
         with pytest.raises(TimeoutError):
             await asyncio.create_task(other())
         await asyncio.sleep(5)
 
 
 async def test_infinity_never_rings_and_needs_no_timer() -> None:
-    alarms, before = Alarms(), timers()
-    with alarms.at(math.inf), alarms.after(math.inf):
+    timer, before = SharedTimer(), timers()
+    with timer.scope_until(math.inf), timer.scope_for(math.inf):
         assert timers() == before
         await asyncio.sleep(10_000)
 
 
 async def test_who_is_cancelled_from_outside_sees_it() -> None:
-    alarms = Alarms()
+    timer = SharedTimer()
 
     async def block() -> None:
-        with alarms.after(5):
+        with timer.scope_for(5):
             await asyncio.sleep(100)
 
     task = asyncio.create_task(block())
@@ -148,10 +148,10 @@ async def test_who_is_cancelled_from_outside_sees_it() -> None:
 
 
 async def test_who_is_cancelled_at_the_same_moment_sees_it() -> None:
-    alarms = Alarms()
+    timer = SharedTimer()
 
     async def block() -> None:
-        with alarms.after(5):
+        with timer.scope_for(5):
             await asyncio.sleep(100)
 
     task = asyncio.create_task(block())
@@ -161,41 +161,41 @@ async def test_who_is_cancelled_at_the_same_moment_sees_it() -> None:
 
 
 async def test_two_that_are_due_at_once_end_both_blocks_once() -> None:
-    alarms, task = Alarms(), asyncio.current_task()
+    timer, task = SharedTimer(), asyncio.current_task()
     assert task is not None
-    with pytest.raises(TimeoutError), alarms.after(5) as outer, alarms.after(5) as inner:
+    with pytest.raises(TimeoutError), timer.scope_for(5) as outer, timer.scope_for(5) as inner:
         await asyncio.sleep(100)
-    assert outer.rung
-    assert inner.rung
+    assert outer.expired
+    assert inner.expired
     assert task.cancelling() == 0
 
 
 async def test_a_thousand_blocks_are_one_timer_and_closing_leaves_none() -> None:
-    alarms, before = Alarms(), timers()
+    timer, before = SharedTimer(), timers()
 
     async def block() -> None:
-        with alarms.after(50):
+        with timer.scope_for(50):
             await asyncio.sleep(10)
 
     tasks = [asyncio.create_task(block()) for _ in range(1000)]
     await asyncio.sleep(1)
     assert timers() == before + len(tasks) + 1
     await asyncio.gather(*tasks)
-    alarms.close()
+    timer.close()
     assert timers() == before
 
 
 async def test_an_error_in_the_block_passes() -> None:
-    alarms = Alarms()
-    with pytest.raises(KeyError), alarms.after(5):
+    timer = SharedTimer()
+    with pytest.raises(KeyError), timer.scope_for(5):
         raise KeyError
 
 
 def test_the_next_event_loop_has_a_timer_of_its_own() -> None:
-    alarms = Alarms()
+    timer = SharedTimer()
 
     async def block() -> None:
-        with pytest.raises(TimeoutError), alarms.after(0.02):
+        with pytest.raises(TimeoutError), timer.scope_for(0.02):
             await asyncio.sleep(5)
 
     asyncio.run(block())

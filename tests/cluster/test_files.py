@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from distributed import Client
 
 from roomrec_async import (
+    ArchiveProgress,
     AuthenticationError,
     ConfigurationError,
     Credentials,
@@ -23,7 +24,6 @@ from roomrec_async import (
     NotFoundError,
     to_dict,
 )
-from roomrec_async._archive.run import ArchiveProgress
 from roomrec_async._tables import open_table, recording_columns
 from roomrec_async.integrations.dask import ClusterSettings, ExportProgress, archive_on, export_on
 from roomrec_async.integrations.decryption import PrivateKey

@@ -80,8 +80,8 @@ async def delete(client: RecordingsClient, sim: Simulator, directory: Path) -> o
     return [sim.world.recording_sids.sid(number) for number in sim.world.deletions]
 
 
-async def media_url(client: RecordingsClient, sim: Simulator, directory: Path) -> object:
-    return (await client.media_url(a_recording(sim))).partition("?")[0]
+async def signed_media_url(client: RecordingsClient, sim: Simulator, directory: Path) -> object:
+    return (await client.signed_media_url(a_recording(sim))).partition("?")[0]
 
 
 async def download(client: RecordingsClient, sim: Simulator, directory: Path) -> object:
@@ -103,7 +103,7 @@ class ArchiveFailedError(Exception):
 
 OPERATIONS: list[Operation] = [
     iterate, pages, to_list, first, gather, as_completed, stream, via_account, account_recordings, rooms, recording,
-    delete, media_url, download, archive,
+    delete, signed_media_url, download, archive,
 ]  # fmt: skip
 
 

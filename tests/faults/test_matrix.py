@@ -44,7 +44,7 @@ def impatient(sim: Simulator, limiter: RateLimiter, session: aiohttp.ClientSessi
         limiter=limiter,
         retry=RetryPolicy(base_delay=0, max_attempts=3),
         timeout=Timeout(total=DEADLINE, connect=0.2, read=0.1),
-        bounds=Bounds(response_bytes=2**20, pages=40),
+        bounds=Bounds(max_response_bytes=2**20, max_pages=40),
     )
 
 

@@ -23,6 +23,7 @@ import pytest
 from aiohttp import web
 
 from roomrec_async import (
+    ArchiveProgress,
     AuthenticationError,
     ConfigurationError,
     Credentials,
@@ -34,7 +35,6 @@ from roomrec_async import (
     ServerError,
 )
 from roomrec_async._archive import ledger
-from roomrec_async._archive.run import ArchiveProgress
 from roomrec_async.integrations.decryption import PrivateKey
 from roomrec_async.simulator import Simulator, faults
 from roomrec_async.simulator.exchange import Exchange

@@ -196,7 +196,7 @@ async def test_every_form_in_which_the_service_says_where_media_are(
 ) -> None:
     store.locate = lambda _: locate(store)
     assert (await client.download(recording, tmp_path)).sha256 == DIGEST
-    assert await client.media_url(recording) == store.url()
+    assert await client.signed_media_url(recording) == store.url()
 
 
 @pytest.mark.parametrize(

@@ -12,17 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from roomrec_async import (
-    Activity,
-    Attempt,
-    NotFoundError,
-    Operation,
-    Recording,
-    RecordingsClient,
-    Request,
-    RetryPolicy,
-    ServerError,
-)
+from roomrec_async import NotFoundError, Recording, RecordingsClient, RetryPolicy, ServerError
+from roomrec_async.events import Activity, Attempt, Operation, Request
 from roomrec_async.simulator import Simulator, faults
 
 UNKNOWN_ROOM = "RM" + 32 * "f"
@@ -112,11 +103,19 @@ class TestObservers:
         await client.rooms(status="completed").to_list()
         await client.account_recordings(limit=1).to_list()
         await client.recording(sim.room_sids[0], str(record["sid"]))
-        await client.media_url(recording)
+        await client.signed_media_url(recording)
         await client.download(recording, tmp_path)
         await client.delete(sim.room_sids[0], str(record["sid"]))
         await client.gather(sim.room_sids)
-        names = ["rooms", "account_recordings", "recording", "media_url", "download", "delete", *3 * ["recordings"]]
+        names = [
+            "rooms",
+            "account_recordings",
+            "recording",
+            "signed_media_url",
+            "download",
+            "delete",
+            *3 * ["recordings"],
+        ]
         assert [operation.name for operation in told.operations] == names
         assert {operation.recording_sid for operation in told.operations[2:6]} == {record["sid"]}
         assert told.operations[4].bytes == record["size"]
@@ -174,14 +173,14 @@ class TestObservers:
 
 
 class TestLogs:
-    async def test_at_debug_there_is_a_line_for_each_try_and_operation(
+    async def test_at_debug_there_is_a_line_for_each_attempt_and_operation(
         self, client: RecordingsClient, sim: Simulator, caplog: pytest.LogCaptureFixture
     ) -> None:
         caplog.set_level(logging.DEBUG, "roomrec_async")
         await client.recordings(sim.room_sids[0]).to_list()
         attempt, operation = caplog.records
         assert attempt.getMessage().startswith(
-            f"GET {sim.base_url}/v1/Rooms/{sim.room_sids[0]}/Recordings: try 1, 200 in 0."
+            f"GET {sim.base_url}/v1/Rooms/{sim.room_sids[0]}/Recordings: attempt 1, 200 in 0."
         )
         assert vars(attempt)["http_status"] == 200
         assert vars(operation)["roomrec_room_sid"] == sim.room_sids[0]
@@ -195,9 +194,9 @@ class TestLogs:
         sim.inject(faults.Respond(429, headers={"Retry-After": "0.01"}))
         await client.recordings(sim.room_sids[0]).to_list()
         lines = [record.getMessage() for record in caplog.records]
-        assert re.fullmatch(r"again in 0\.00 s, after try 1: GET .* answered HTTP 503: .*", lines[0])
-        assert lines[1].startswith("nothing starts for 0.0 s: the service asked for it")
-        assert lines[2].startswith("again in ")
+        assert re.fullmatch(r"retrying in 0\.00 s \(attempt 2 of 5\): GET .* answered HTTP 503: .*", lines[0])
+        assert lines[1] == "rate limited: pausing all requests for 0.0 s (Retry-After)"
+        assert lines[2].startswith("retrying in ")
         assert len(lines) == 3
 
     def test_a_program_without_logging_prints_nothing(self, tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
-from roomrec_async import Activity, Attempt, NotFoundError, RateLimiter, Recording, RecordingsClient, RetryPolicy
+from roomrec_async import NotFoundError, RateLimiter, Recording, RecordingsClient, RetryPolicy
+from roomrec_async.events import Activity, Attempt
 from roomrec_async.integrations.opentelemetry import Telemetry
 from roomrec_async.simulator import Simulator, faults
 

@@ -249,12 +249,12 @@ class TestAccount:
 class TestMediaUrl:
     async def test_its_parameters(self, sim: Simulator, client: RecordingsClient) -> None:
         recording = await downloadable(sim, client)
-        url = await client.media_url(recording, ttl=60, content_disposition="inline")
+        url = await client.signed_media_url(recording, ttl=60, content_disposition="inline")
         assert asked(sim) == {"Ttl": ["60"], "ContentDisposition": ["inline"]}
         assert url.startswith(sim.store.base_url)
         for wrong in ({"ttl": 0}, {"ttl": 3601}, {"content_disposition": "outline"}, {"wait": float("nan")}):
             with pytest.raises(InvalidArgumentError, match=next(iter(wrong))):
-                await client.media_url(recording, **wrong)
+                await client.signed_media_url(recording, **wrong)
 
     async def test_expired_urls_are_asked_for_anew_in_mid_download(
         self, sim: Simulator, client: RecordingsClient, tmp_path

@@ -12,10 +12,11 @@ from yarl import URL
 
 from roomrec_async import Pager, Recording, ServerError, Timeout
 from roomrec_async._api.codec import decode_recordings
-from roomrec_async._http.transport import Response
+from roomrec_async._http.request import Response
+from roomrec_async._http.timers import Deadline
 from roomrec_async._listing.pager import ListOperation
-from roomrec_async.config import Deadline
-from roomrec_async.events import Operation, Watch
+from roomrec_async._observe import Notifier
+from roomrec_async.events import Operation
 
 from ..conftest import LIST_URL, body, record
 
@@ -33,7 +34,7 @@ class Service:
         self._sizes = sizes
         self._failing = set(failing)
         self.asked: list[int] = []
-        self.watch = Watch()
+        self.notifier = Notifier()
 
     async def get(self, path: str, query: str, deadline: Deadline, operation: Operation) -> Response:
         number = int(query.rpartition("PageToken=")[2]) if "PageToken" in query else 0

@@ -16,7 +16,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from roomrec_async import DateWindow, PageMeta, Recording
 from roomrec_async._listing.pager import Page, Pager
 from roomrec_async._listing.resume import Position
-from roomrec_async._listing.scan import scan
+from roomrec_async._listing.scan import scan, split_window
 
 EXAMPLES = settings(max_examples=150, deadline=None)
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -111,7 +111,7 @@ async def test_splitting_costs_little_where_the_service_lists_by_date(order: str
 )
 def test_the_parts_of_a_window_are_the_window(after: datetime, length: timedelta, parts: int, open_ended: bool) -> None:
     before = None if open_ended else min(after + length, datetime(9999, 12, 30, tzinfo=UTC))
-    split = DateWindow(after, before).split(parts)
+    split = split_window(DateWindow(after, before), parts)
     assert 1 <= len(split) <= parts + open_ended
     assert (split[0].after, split[-1].before) == (after, before)
     for one, following in pairwise(split):

@@ -8,7 +8,7 @@ from threading import Event
 
 import pytest
 
-from roomrec_async._asyncio import cancelled, from_thread, over
+from roomrec_async._asyncio import cancel_and_wait, run_in_thread, wait_finished
 
 
 async def test_whoever_is_cancelled_twice_still_comes_after_the_thread() -> None:
@@ -18,7 +18,7 @@ async def test_whoever_is_cancelled_twice_still_comes_after_the_thread() -> None
         time.sleep(0.1)
         ended.set()
 
-    waiting = asyncio.create_task(from_thread(work))
+    waiting = asyncio.create_task(run_in_thread(work))
     for _ in range(2):
         await asyncio.sleep(0.02)
         waiting.cancel()
@@ -28,9 +28,9 @@ async def test_whoever_is_cancelled_twice_still_comes_after_the_thread() -> None
 
 
 async def test_what_the_thread_gives_or_raises_comes_out() -> None:
-    assert await from_thread(lambda: 7) == 7
+    assert await run_in_thread(lambda: 7) == 7
     with pytest.raises(ZeroDivisionError):
-        await from_thread(lambda: 1 / 0)
+        await run_in_thread(lambda: 1 / 0)
 
 
 async def test_a_task_that_takes_its_time_to_end_is_waited_for() -> None:
@@ -45,7 +45,7 @@ async def test_a_task_that_takes_its_time_to_end_is_waited_for() -> None:
 
     task = asyncio.create_task(stubborn())
     await asyncio.sleep(0)
-    ending = asyncio.create_task(cancelled(task))
+    ending = asyncio.create_task(cancel_and_wait(task))
     await asyncio.sleep(0.01)
     ending.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -60,6 +60,6 @@ async def test_an_error_that_nobody_wants_is_not_reported() -> None:
     async def fail() -> None:
         raise ValueError("nobody wants it")
 
-    await over(asyncio.create_task(fail()))
+    await wait_finished(asyncio.create_task(fail()))
     await asyncio.sleep(0)
     assert reported == []

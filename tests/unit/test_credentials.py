@@ -11,7 +11,15 @@ import aiohttp
 import attrs
 import pytest
 
-from roomrec_async import ConfigurationError, Credentials, RateLimiter, RecordingsClient, RetryPolicy, RoomRecError
+from roomrec_async import (
+    ConfigurationError,
+    Credentials,
+    InvalidArgumentError,
+    RateLimiter,
+    RecordingsClient,
+    RetryPolicy,
+    RoomRecError,
+)
 
 from ..conftest import ROOM_SID, body, page_url, record
 
@@ -145,7 +153,7 @@ def malformed(prefix: str) -> list[object]:
     ]
 
 
-def assert_hidden(caught: pytest.ExceptionInfo[ConfigurationError], value: str) -> None:
+def assert_hidden(caught: pytest.ExceptionInfo[InvalidArgumentError], value: str) -> None:
     error = caught.value
     told = str(error) + repr(error) + "".join(traceback.format_exception_only(error))
     assert value.strip() == "" or value not in told
@@ -154,14 +162,18 @@ def assert_hidden(caught: pytest.ExceptionInfo[ConfigurationError], value: str) 
 
 @pytest.mark.parametrize("sid", malformed("AC"))
 def test_a_malformed_account_sid_is_refused_and_not_shown(sid: str) -> None:
-    with pytest.raises(ConfigurationError, match=r"^the account SID must be 'AC' and 32 hexadecimal digits$") as caught:
+    with pytest.raises(
+        InvalidArgumentError, match=r"^the account SID must be 'AC' and 32 hexadecimal digits$"
+    ) as caught:
         Credentials(sid, TOKEN)
     assert_hidden(caught, sid)
 
 
 @pytest.mark.parametrize("sid", malformed("SK"))
 def test_a_malformed_key_sid_is_refused_and_not_shown(sid: str) -> None:
-    with pytest.raises(ConfigurationError, match=r"^the API key SID must be 'SK' and 32 hexadecimal digits$") as caught:
+    with pytest.raises(
+        InvalidArgumentError, match=r"^the API key SID must be 'SK' and 32 hexadecimal digits$"
+    ) as caught:
         Credentials.api_key(ACCOUNT_SID, sid, SECRET)
     assert_hidden(caught, sid)
 
@@ -172,10 +184,10 @@ def test_a_malformed_key_sid_is_refused_and_not_shown(sid: str) -> None:
     ids=repr,
 )
 def test_a_secret_that_cannot_be_one_is_refused_and_not_shown(secret: str) -> None:
-    with pytest.raises(ConfigurationError, match=r"^the auth token is empty, or holds white space") as caught:
+    with pytest.raises(InvalidArgumentError, match=r"^the auth token is empty, or holds white space") as caught:
         Credentials(ACCOUNT_SID, secret)
     assert_hidden(caught, secret)
-    with pytest.raises(ConfigurationError, match=r"^the API key secret is empty, or holds white space") as caught:
+    with pytest.raises(InvalidArgumentError, match=r"^the API key secret is empty, or holds white space") as caught:
         Credentials.api_key(ACCOUNT_SID, KEY_SID, secret)
     assert_hidden(caught, secret)
 
@@ -244,7 +256,7 @@ def test_what_the_environment_did_not_have_is_a_configuration_error(made: Any) -
 
 def test_bytes_are_not_text() -> None:
     sid: Any = b"AC" + b"0" * 32
-    with pytest.raises(ConfigurationError):
+    with pytest.raises(InvalidArgumentError):
         Credentials(sid, "token")
 
 

@@ -33,7 +33,8 @@ from roomrec_async import (
     TransportError,
     VerificationError,
 )
-from roomrec_async.errors import api_error_class, shown
+from roomrec_async._text import safe_repr
+from roomrec_async.errors import api_error_class
 
 URL = "https://video.twilio.com/v1/Rooms/RM1/Recordings"
 ANSWER = {
@@ -325,4 +326,4 @@ def test_the_errors_of_rooms_may_come_in_any_mapping() -> None:
     ids=["control character", "none", "as long as may be", "one longer", "bytes"],
 )
 def test_a_value_is_shown_on_one_line_and_cut(value: object, text: str) -> None:
-    assert shown(value) == text
+    assert safe_repr(value) == text

@@ -14,8 +14,8 @@ import roomrec_async
 
 PUBLIC = [
     "APIError",
-    "Activity",
-    "Attempt",
+    "ArchiveProgress",
+    "ArchiveReport",
     "AuthenticationError",
     "BadRequestError",
     "Bounds",
@@ -28,44 +28,61 @@ PUBLIC = [
     "Credentials",
     "DateWindow",
     "DecodeError",
+    "Decryption",
     "DecryptionError",
+    "Destination",
     "Download",
+    "FailedRecording",
     "InvalidArgumentError",
     "Limiter",
     "MediaError",
     "MediaType",
     "NotFoundError",
     "Observer",
-    "Operation",
+    "OnBytes",
+    "OnError",
+    "OpenEnum",
+    "Overview",
     "Page",
     "PageMeta",
     "Pager",
     "PaginationError",
+    "Period",
+    "Periods",
     "PermissionDeniedError",
+    "Permit",
     "RateLimitError",
     "RateLimiter",
     "Recording",
     "RecordingStatus",
     "RecordingsClient",
     "Records",
-    "Request",
     "RequestTimeoutError",
     "RetryPolicy",
     "Room",
+    "RoomOptions",
     "RoomRecError",
     "RoomResult",
+    "RoomSids",
     "RoomStatus",
+    "RoomTotals",
     "RoomType",
     "RoomsFailedError",
     "ServerError",
     "SignatureError",
+    "Size",
+    "TableFormat",
     "Timeout",
+    "Totals",
     "TransportError",
     "VerificationError",
+    "Via",
     "__version__",
     "from_dict",
     "to_dict",
 ]
+# Aliases of types: they have no name and no documentation at run time.
+ALIASES = {"OnBytes", "OnError", "RoomSids", "TableFormat", "Via"}
 NOT_LOADED = [
     "click",
     "rich",
@@ -104,7 +121,7 @@ def test_a_star_import_gives_the_public_names() -> None:
     assert set(printed.split()) - {"before"} == set(PUBLIC)
 
 
-@pytest.mark.parametrize("name", [name for name in PUBLIC if name != "__version__"])
+@pytest.mark.parametrize("name", sorted({*PUBLIC} - {"__version__"} - ALIASES))
 def test_each_public_name_is_documented_where_it_is_defined(name: str) -> None:
     public = getattr(roomrec_async, name)
     assert public.__name__ == name

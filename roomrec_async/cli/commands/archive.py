@@ -12,10 +12,10 @@ from typing import Final
 import attrs
 import click
 
-from roomrec_async._archive.run import ArchiveProgress, ArchiveReport
+from roomrec_async._archive.report import ArchiveProgress, ArchiveReport
 from roomrec_async._listing.scan import DateWindow
-from roomrec_async._media.locate import Destination
 from roomrec_async._tables import TableFormat
+from roomrec_async._text import safe_text
 from roomrec_async.cli.support.cluster import archive_on_cluster, cluster_asked_for
 from roomrec_async.cli.support.failures import Failures
 from roomrec_async.cli.support.input import RoomSources
@@ -30,7 +30,8 @@ from roomrec_async.cli.support.options import (
     rooms_argument,
     window_options,
 )
-from roomrec_async.cli.support.rendering import counted, plain, size_told, transfers_shown
+from roomrec_async.cli.support.rendering import counted, size_told, transfers_shown
+from roomrec_async.protocols import Destination
 
 _FAILURES_SHOWN: Final = 20
 _EXAMPLES: Final = """\b
@@ -189,7 +190,7 @@ class _Archiving:
 
     def _tell(self, report: ArchiveReport) -> None:
         for sid, reason in list(report.failures.items())[:_FAILURES_SHOWN]:
-            self.failures.say(f"{plain(sid)}: {plain(reason)}")
+            self.failures.say(f"{safe_text(sid)}: {safe_text(reason)}")
         if report.failed > _FAILURES_SHOWN:
             self.failures.say(f"and {report.failed - _FAILURES_SHOWN:,} more")
         parts = [

@@ -12,12 +12,13 @@ import attrs
 import click
 from rich.console import Console
 
-from roomrec_async._listing.fanout import Flow
+from roomrec_async._asyncio import map_concurrently
+from roomrec_async._text import safe_text
 from roomrec_async.cli.support.failures import Failures
 from roomrec_async.cli.support.input import RoomSources
 from roomrec_async.cli.support.options import base_url_option, client_from, files_option, rooms_argument, window_options
 from roomrec_async.cli.support.output import Lines
-from roomrec_async.cli.support.rendering import Table, counted, plain, progress_shown, size_told
+from roomrec_async.cli.support.rendering import Table, counted, progress_shown, size_told
 from roomrec_async.client import RecordingsClient, RoomOptions
 from roomrec_async.errors import RoomRecError
 from roomrec_async.models import Recording, RecordingStatus
@@ -110,12 +111,12 @@ class _Deleting:
                 self.gone += not was_there
                 yield recording
 
-        deleted = Flow(recordings, delete_one, lambda: _AT_ONCE).items()
+        deleted = map_concurrently(recordings, delete_one, lambda: _AT_ONCE)
         with progress_shown(self.failures.console, self._told):
             async with aclosing(deleted):
                 async for recording in deleted:
                     self._count(recording)
-                    await output.write(plain(recording.sid or ""))
+                    await output.write(safe_text(recording.sid or ""))
 
     def _count(self, recording: Recording) -> None:
         self.recordings += 1

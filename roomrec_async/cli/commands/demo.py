@@ -15,16 +15,9 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from roomrec_async._text import safe_text
 from roomrec_async.cli.support.input import recordings_option, seed_option
-from roomrec_async.cli.support.rendering import (
-    counted,
-    failure_told,
-    hours_told,
-    pace_told,
-    plain,
-    progress_shown,
-    size_told,
-)
+from roomrec_async.cli.support.rendering import counted, failure_told, hours_told, pace_told, progress_shown, size_told
 from roomrec_async.cli.support.totals import RoomSum, Sum, Totals
 from roomrec_async.client import RecordingsClient
 from roomrec_async.models import RoomResult
@@ -182,7 +175,7 @@ class _TableReport:
     def room(self, result: RoomResult, room: RoomSum) -> None:
         """A room is done. Only failures are worth a line."""
         if result.error is not None:
-            self._errors.print(Text(f"{plain(room.room_sid)}: {failure_told(result.error)}"), soft_wrap=True)
+            self._errors.print(Text(f"{safe_text(room.room_sid)}: {failure_told(result.error)}"), soft_wrap=True)
 
     def summary(self, totals: Totals, effort: _Effort) -> None:
         """Everything is done."""
@@ -211,14 +204,14 @@ def _by_type(totals: Totals) -> Table:
     statuses = [status for status, _ in totals.all.by_status.most_common()]
     table = _table("recordings", *statuses, "together", "size", "media")
     for kind, own in (*sorted(totals.by_type.items()), ("all", totals.all)):
-        table.add_row(Text(plain(kind)), *(f"{own.by_status[status]:,}" for status in statuses), *_sums_told(own))
+        table.add_row(Text(safe_text(kind)), *(f"{own.by_status[status]:,}" for status in statuses), *_sums_told(own))
     return table
 
 
 def _largest(totals: Totals) -> Table:
     table = _table("largest rooms", "recordings", "size", "media")
     for room in totals.largest:
-        table.add_row(Text(plain(room.room_sid)), *_sums_told(room))
+        table.add_row(Text(safe_text(room.room_sid)), *_sums_told(room))
     return table
 
 
@@ -226,7 +219,7 @@ def _table(first: str, *others: str) -> Table:
     table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
     table.add_column(first)
     for title in others:
-        table.add_column(Text(plain(title)), justify="right")
+        table.add_column(Text(safe_text(title)), justify="right")
     return table
 
 

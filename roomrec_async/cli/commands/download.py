@@ -13,9 +13,9 @@ from typing import Final
 import attrs
 import click
 
-from roomrec_async._listing.fanout import Flow
+from roomrec_async._asyncio import map_concurrently
 from roomrec_async._media.download import Download
-from roomrec_async._media.locate import Decryption, Destination
+from roomrec_async._text import safe_text
 from roomrec_async.cli.support.failures import Failures
 from roomrec_async.cli.support.input import RoomSources
 from roomrec_async.cli.support.options import (
@@ -31,10 +31,11 @@ from roomrec_async.cli.support.options import (
     window_options,
 )
 from roomrec_async.cli.support.output import Lines
-from roomrec_async.cli.support.rendering import counted, plain, size_told, transfers_shown
+from roomrec_async.cli.support.rendering import counted, size_told, transfers_shown
 from roomrec_async.client import RecordingsClient, RoomOptions
 from roomrec_async.errors import RoomRecError
 from roomrec_async.models import MediaType, Recording, RecordingStatus
+from roomrec_async.protocols import Decryption, Destination
 
 _EXAMPLES: Final = """\b
 Examples:
@@ -138,7 +139,7 @@ class _Downloading:
                 client,
                 aclosing(self.sources.sids(self.failures.of_line)) as room_sids,
                 aclosing(client.stream(room_sids, on_error=self.failures.of_room, **options)) as recordings,
-                aclosing(Flow(self._wanted(recordings), fetch, lambda: self.at_once).items()) as downloads,
+                aclosing(map_concurrently(self._wanted(recordings), fetch, lambda: self.at_once)) as downloads,
                 Lines(self.failures.console) as output,
             ):
                 async for download in downloads:
@@ -176,7 +177,7 @@ class _Downloading:
         return download
 
     def _line(self, download: Download) -> str:
-        return json.dumps(attrs.asdict(download)) if self.as_json else plain(download.location)
+        return json.dumps(attrs.asdict(download)) if self.as_json else safe_text(download.location)
 
     def _told(self, _: float) -> str:
         already = f" ({self.already:,} were there)" if self.already else ""

@@ -20,8 +20,9 @@ from rich.console import Console
 
 from roomrec_async._api.codec import to_dict
 from roomrec_async._api.params import MAX_PAGE_SIZE
-from roomrec_async._asyncio import from_thread
+from roomrec_async._asyncio import run_in_thread
 from roomrec_async._tables import format_of, open_table, recording_columns
+from roomrec_async._text import safe_text
 from roomrec_async.cli.support.cluster import Exporting, cluster_asked_for
 from roomrec_async.cli.support.failures import Failures
 from roomrec_async.cli.support.input import RoomSources
@@ -31,7 +32,6 @@ from roomrec_async.cli.support.rendering import (
     counted,
     length_told,
     pace_told,
-    plain,
     progress_shown,
     rendered,
     room_heading,
@@ -203,7 +203,7 @@ class _Listing:
                 async with aclosing(recordings):
                     await (self._print(recordings) if self.output is None else _write(self.output, recordings))
         if self.output is not None or (self.tabular and self.failures.console.is_terminal):
-            file = f"{plain(str(self.output))}: " if self.output is not None else ""
+            file = f"{safe_text(str(self.output))}: " if self.output is not None else ""
             self.failures.say(f"{file}{counted(self.recordings, 'recording')} of {self._rooms_told()}")
         return self.failures.exit_code
 
@@ -266,6 +266,6 @@ async def _write(path: Path, recordings: Recordings) -> None:
         async for recording in recordings:
             rows.append(recording)
             if len(rows) >= _ROWS_AT_ONCE:
-                await from_thread(partial(table.write, [to_dict(row) for row in rows]))
+                await run_in_thread(partial(table.write, [to_dict(row) for row in rows]))
                 rows.clear()
-        await from_thread(partial(table.write, [to_dict(row) for row in rows]))
+        await run_in_thread(partial(table.write, [to_dict(row) for row in rows]))

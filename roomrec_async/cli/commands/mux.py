@@ -11,7 +11,7 @@ from typing import Final
 import click
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeRemainingColumn
 
-from roomrec_async._media.locate import Decryption
+from roomrec_async._text import safe_text
 from roomrec_async._views.film import Size
 from roomrec_async.cli.support.failures import Failures
 from roomrec_async.cli.support.options import (
@@ -21,8 +21,9 @@ from roomrec_async.cli.support.options import (
     private_key_option,
     room_argument,
 )
-from roomrec_async.cli.support.rendering import counted, length_told, plain
+from roomrec_async.cli.support.rendering import counted, length_told
 from roomrec_async.client import RecordingsClient
+from roomrec_async.protocols import Decryption
 
 _EXAMPLES: Final = """\b
 Examples:
@@ -114,5 +115,5 @@ async def _mux(
             )
     left_out = f", {counted(film.left_out, 'recording')} left out" if film.left_out else ""
     tracks = f"{counted(film.videos, 'video')} and {counted(film.audios, 'audio track')}"
-    failures.say(f"{plain(str(film.path))}: {length_told(film.seconds)} of {tracks}{left_out}")
+    failures.say(f"{safe_text(str(film.path))}: {length_told(film.seconds)} of {tracks}{left_out}")
     return 0

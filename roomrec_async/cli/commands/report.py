@@ -15,16 +15,17 @@ from typing import Final, TypeAlias
 import attrs
 import click
 
+from roomrec_async._asyncio import map_concurrently
 from roomrec_async._files import whole_file
-from roomrec_async._listing.fanout import Flow
-from roomrec_async._listing.scan import DateWindow
+from roomrec_async._listing.scan import DateWindow, split_window
+from roomrec_async._text import safe_repr, safe_text
 from roomrec_async._views.totals import Overview, utc_day
 from roomrec_async.cli.support.failures import Failures
 from roomrec_async.cli.support.options import base_url_option, client_from, window_options
-from roomrec_async.cli.support.rendering import counted, length_told, pace_told, plain, progress_shown, size_told
+from roomrec_async.cli.support.rendering import counted, length_told, pace_told, progress_shown, size_told
 from roomrec_async.cli.support.table_reader import reader_for
 from roomrec_async.client import RecordingsClient
-from roomrec_async.errors import InvalidArgumentError, shown
+from roomrec_async.errors import InvalidArgumentError
 from roomrec_async.models import Recording, RecordingStatus
 
 _EXAMPLES: Final = """\b
@@ -126,7 +127,7 @@ def _told_in(output: Path | None, title: str) -> _Told:
     """
     ending = ".json" if output is None else output.suffix.lower()
     if ending not in _ENDINGS:
-        name = "" if output is None else shown(output.name)
+        name = "" if output is None else safe_repr(output.name)
         raise InvalidArgumentError(f"a report's file must end in {' or '.join(_ENDINGS)}, not {name}")
     return _numbers if ending == ".json" else _page(title)
 
@@ -187,7 +188,7 @@ class _Reporting:
         overview = self.overview
         told = f"{counted(overview.all.recordings, 'recording')} of {counted(overview.rooms, 'room')}"
         failed = f", {overview.failed:,} failed" if overview.failed else ""
-        self.failures.say(f"{plain(str(self.output))}: {told}, {size_told(overview.all.size)}{failed}")
+        self.failures.say(f"{safe_text(str(self.output))}: {told}, {size_told(overview.all.size)}{failed}")
         return 0
 
 
@@ -209,7 +210,7 @@ async def _all_recordings(client: RecordingsClient, window: DateWindow) -> Async
             async for recordings in lists:
                 yield [recording for recording in recordings if recording.sid not in listed]
 
-    async with aclosing(Flow(_parts(window), list_part, lambda: _PARTS_AT_ONCE).items()) as lists:
+    async with aclosing(map_concurrently(_parts(window), list_part, lambda: _PARTS_AT_ONCE)) as lists:
         async for recordings in lists:
             yield recordings
 
@@ -217,5 +218,5 @@ async def _all_recordings(client: RecordingsClient, window: DateWindow) -> Async
 async def _parts(window: DateWindow) -> AsyncGenerator[DateWindow, None]:
     """A day each, or longer ones if these were too many."""
     length = (window.before or datetime.now(UTC)) - window.after
-    for part in window.split(min(_PARTS, max(1, math.ceil(length / _DAY)))):
+    for part in split_window(window, min(_PARTS, max(1, math.ceil(length / _DAY)))):
         yield part

@@ -9,11 +9,12 @@ from typing import Final, Protocol
 import click
 
 from roomrec_async._files import whole_file
+from roomrec_async._text import safe_repr, safe_text
 from roomrec_async.cli.support.failures import Failures
 from roomrec_async.cli.support.options import base_url_option, client_from, room_argument
-from roomrec_async.cli.support.rendering import counted, plain
+from roomrec_async.cli.support.rendering import counted
 from roomrec_async.client import RecordingsClient
-from roomrec_async.errors import InvalidArgumentError, shown
+from roomrec_async.errors import InvalidArgumentError
 from roomrec_async.models import Recording, RecordingStatus
 
 _EXAMPLES: Final = """\b
@@ -62,7 +63,9 @@ def _drawing_for(output: Path) -> _Drawing:
     """
     ending = output.suffix.lower()
     if ending not in _ENDINGS:
-        raise InvalidArgumentError(f"a timeline's file must end in {' or '.join(_ENDINGS)}, not {shown(output.name)}")
+        raise InvalidArgumentError(
+            f"a timeline's file must end in {' or '.join(_ENDINGS)}, not {safe_repr(output.name)}"
+        )
     from roomrec_async.integrations.html import timeline_html, timeline_svg  # noqa: PLC0415  an extra of its own
 
     return timeline_html if ending == ".html" else timeline_svg
@@ -76,7 +79,7 @@ async def _draw(client: RecordingsClient, room: str, output: Path, drawing: _Dra
         file.write(drawing(recordings, title=f"Room {room}").encode())
     participants = len({recording.participant_sid for recording in recordings} - {None})
     told = f"{counted(len(recordings), 'recording')} of {counted(participants, 'participant')}"
-    Failures().say(f"{plain(str(output))}: {told}")
+    Failures().say(f"{safe_text(str(output))}: {told}")
     return 0
 
 

@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING, Final
 import attrs
 import click
 
-from roomrec_async._archive.run import ArchiveProgress, ArchiveReport
-from roomrec_async._media.locate import Decryption, Destination
+from roomrec_async._archive.report import ArchiveProgress, ArchiveReport
 from roomrec_async._tables import TableFormat
+from roomrec_async._text import safe_text
 from roomrec_async.client import RoomOptions
 from roomrec_async.credentials import Credentials
 from roomrec_async.errors import InvalidArgumentError
+from roomrec_async.protocols import Decryption, Destination
 
 from .failures import Failures
 from .input import RoomSources
-from .rendering import counted, length_told, pace_told, plain, progress_shown, size_told
+from .rendering import counted, length_told, pace_told, progress_shown, size_told
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -136,7 +137,7 @@ class Exporting:
             self.failures.say(f"and {report.failed - len(report.failures):,} more")
             self.failures.count = refused + report.failed
         self.failures.say(
-            f"{plain(report.directory)}: {counted(report.recordings, 'recording')} of "
+            f"{safe_text(report.directory)}: {counted(report.recordings, 'recording')} of "
             f"{counted(report.rooms + refused, 'room')}{self.failures.told}, "
             f"in {counted(report.files, 'file')} of {size_told(report.bytes)}"
         )

@@ -6,10 +6,11 @@ import attrs
 from rich.console import Console
 from rich.text import Text
 
+from roomrec_async._text import safe_text
 from roomrec_async.errors import AuthenticationError, RoomRecError
 from roomrec_async.models import RoomResult
 
-from .rendering import failure_told, plain
+from .rendering import failure_told
 
 
 @attrs.define
@@ -39,7 +40,7 @@ class Failures:
         if isinstance(error, AuthenticationError):
             raise error
         self.count += 1
-        self.say(f"{plain(sid or 'a recording without a SID')}: {failure_told(error)}")
+        self.say(f"{safe_text(sid or 'a recording without a SID')}: {failure_told(error)}")
 
     def of_room(self, result: RoomResult) -> None:
         """A room failed."""
@@ -49,7 +50,7 @@ class Failures:
     def of_line(self, place: str, reason: str) -> None:
         """A line of the input is no room SID."""
         self.count += 1
-        self.say(f"{plain(place)}: {plain(reason)}")
+        self.say(f"{safe_text(place)}: {safe_text(reason)}")
 
     def say(self, line: str) -> None:
         """A line on stderr, above the progress if there is any."""

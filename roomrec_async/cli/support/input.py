@@ -11,7 +11,7 @@ from typing import Final, TextIO, TypeAlias
 import attrs
 import click
 
-from roomrec_async._api.params import room_sid_checked
+from roomrec_async._validate import check_room_sid
 from roomrec_async.errors import InvalidArgumentError
 
 from .stdio import in_thread, standard_input
@@ -51,12 +51,12 @@ class Instant(click.ParamType[datetime]):
         return instant
 
 
-def checked_room(_: click.Context, __: click.Parameter, rooms: tuple[str, ...]) -> tuple[str, ...]:
+def check_room(_: click.Context, __: click.Parameter, rooms: tuple[str, ...]) -> tuple[str, ...]:
     """The rooms that are named as arguments, if each is a room SID, or the sign for standard input."""
     for room in rooms:
         if room != STANDARD_INPUT:
             try:
-                room_sid_checked(room)
+                check_room_sid(room)
             except InvalidArgumentError as error:
                 raise click.BadParameter(_reason(error), param_hint="ROOM") from None
     return rooms
@@ -102,7 +102,7 @@ async def _in_file(name: str, refused: OnRefused) -> AsyncGenerator[str, None]:
         sid = line.partition("#")[0].strip()
         try:
             if sid:
-                yield room_sid_checked(sid)
+                yield check_room_sid(sid)
         except InvalidArgumentError as error:
             refused(f"{place}:{number}", _reason(error))
 

@@ -14,16 +14,16 @@ from roomrec_async.client import RecordingsClient
 from roomrec_async.credentials import Credentials
 from roomrec_async.errors import ConfigurationError
 
-from .input import Instant, checked_room
+from .input import Instant, check_room
 
 if TYPE_CHECKING:
-    from roomrec_async._media.locate import Decryption, Destination
+    from roomrec_async.protocols import Decryption, Destination
 
 _Command = TypeVar("_Command", bound=Callable[..., object])
 
-rooms_argument: Final = click.argument("rooms", nargs=-1, metavar="[ROOM|-]...", callback=checked_room)
+rooms_argument: Final = click.argument("rooms", nargs=-1, metavar="[ROOM|-]...", callback=check_room)
 room_argument: Final = click.argument(
-    "room", callback=lambda context, parameter, room: checked_room(context, parameter, (room,))[0]
+    "room", callback=lambda context, parameter, room: check_room(context, parameter, (room,))[0]
 )
 files_option: Final = click.option(
     "--from-file",

@@ -12,7 +12,7 @@ from threading import Thread
 from types import TracebackType
 from typing import Final, Self, TextIO, TypeVar, cast
 
-from roomrec_async._asyncio import cancelled
+from roomrec_async._asyncio import cancel_and_wait
 
 _Result = TypeVar("_Result")
 
@@ -106,4 +106,4 @@ class LineWriter:
         if error is None or isinstance(error, Exception):
             await self._written()
         elif self._writing is not None:
-            await cancelled(self._writing)
+            await cancel_and_wait(self._writing)

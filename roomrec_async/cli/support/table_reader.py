@@ -12,7 +12,8 @@ import attrs
 
 from roomrec_async._api.codec import from_dict
 from roomrec_async._tables import check_formats
-from roomrec_async.errors import DecodeError, InvalidArgumentError, RoomRecError, shown
+from roomrec_async._text import safe_repr
+from roomrec_async.errors import DecodeError, InvalidArgumentError, RoomRecError
 from roomrec_async.models import Recording
 
 _ROWS_AT_ONCE: Final = 1_000
@@ -39,7 +40,7 @@ def reader_for(path: Path, fields: Collection[str]) -> Callable[[], Iterator[Rec
             return lambda: _recordings(path, _parquet_rows(path, fields), fields)
         case _:
             raise InvalidArgumentError(
-                f"a manifest's file must end in .jsonl or .parquet, not {shown(path.name)}: "
+                f"a manifest's file must end in .jsonl or .parquet, not {safe_repr(path.name)}: "
                 "'roomrec archive' and 'roomrec list -o' write such files"
             )
 

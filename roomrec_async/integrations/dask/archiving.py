@@ -15,9 +15,9 @@ from distributed import Client
 
 from roomrec_async._archive.ledger import Entry, Ledger
 from roomrec_async._archive.manifest import write_manifest
-from roomrec_async._archive.run import ArchiveProgress, ArchiveReport
-from roomrec_async._asyncio import from_thread
-from roomrec_async._listing.fanout import RoomSids, room_sids_checked
+from roomrec_async._archive.report import ArchiveProgress, ArchiveReport
+from roomrec_async._asyncio import run_in_thread
+from roomrec_async._listing.fanout import RoomSids, check_room_sids
 from roomrec_async._tables import TableFormat, check_formats
 from roomrec_async.client import RecordingsClient
 from roomrec_async.errors import ConfigurationError, RoomRecError
@@ -28,7 +28,7 @@ from .settings import ClusterSettings
 from .shards import Shard, failures_of, keep_some
 
 if TYPE_CHECKING:
-    from roomrec_async._media.locate import Decryption, Destination
+    from roomrec_async.protocols import Decryption, Destination
 
 
 async def archive_on(
@@ -77,12 +77,12 @@ async def archive_on(
         RoomRecError: the cluster dropped a shard.
         OSError: a disk is full, or cannot be written.
     """
-    room_sids_checked(room_sids)
+    check_room_sids(room_sids)
     check_cluster(cluster)
     check_formats(manifest)
     _check_pickles(destination, decryption)
     place, books = _archive_places(destination, ledgers)
-    await from_thread(partial(books.mkdir, parents=True, exist_ok=True))
+    await run_in_thread(partial(books.mkdir, parents=True, exist_ok=True))
     progress, reports = progress or ArchiveProgress(), _Reports()
     async with shared(books) as token:
         copying = _ShardArchive(token, place, books, delete, decryption, downloads)
@@ -115,7 +115,7 @@ class _ShardArchive:
             shard.room_sids,
             self.destination,
             delete=self.delete,
-            decryption=None if self.decryption is None else await from_thread(self.decryption),
+            decryption=None if self.decryption is None else await run_in_thread(self.decryption),
             ledger=self.ledgers / f"{shard.number:06d}.sqlite3",
             manifest=(),
             downloads=self.downloads,
@@ -168,7 +168,7 @@ class _Ledgers:
 
     async def entries(self) -> AsyncGenerator[list[Entry], None]:
         """All recordings, some at a time."""
-        for path in await from_thread(lambda: sorted(self._directory.glob("*.sqlite3"))):
+        for path in await run_in_thread(lambda: sorted(self._directory.glob("*.sqlite3"))):
             async with Ledger(path, self._destination) as ledger, aclosing(ledger.entries()) as entries:
                 async for some in entries:
                     yield some

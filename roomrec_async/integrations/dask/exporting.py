@@ -14,7 +14,7 @@ import attrs
 from distributed import Client
 
 from roomrec_async._api.codec import to_dict
-from roomrec_async._asyncio import from_thread
+from roomrec_async._asyncio import run_in_thread
 from roomrec_async._listing.fanout import RoomSids
 from roomrec_async._tables import check_formats, open_table, recording_columns
 from roomrec_async.client import RecordingsClient, RoomOptions
@@ -104,7 +104,7 @@ async def export_on(
     check_cluster(cluster)
     check_formats(["parquet"])
     place = absolute(directory)
-    await from_thread(partial(_prepare_export, place))
+    await run_in_thread(partial(_prepare_export, place))
     progress, parts = progress or ExportProgress(), _Parts()
     async with shared(place) as token:
         exported = Job(cluster, settings, "export").run(room_sids, partial(_export_shard, place, token, options))
@@ -114,7 +114,7 @@ async def export_on(
                     parts.add(shard, outcome if isinstance(outcome, _Part) else _Part(failures_of(shard, outcome)))
                     _tell_export(progress, parts)
         finally:
-            await from_thread(partial(_remove_leftovers, place))
+            await run_in_thread(partial(_remove_leftovers, place))
     return ExportReport(
         str(place), parts.files, parts.bytes, parts.rooms, parts.recordings, parts.failures, parts.failed
     )
@@ -143,10 +143,10 @@ async def _export_shard(
                 rows.append(recording)
                 if len(rows) >= _ROWS_AT_ONCE:
                     count += len(rows)
-                    await from_thread(partial(table.write, [to_dict(row) for row in rows]))
+                    await run_in_thread(partial(table.write, [to_dict(row) for row in rows]))
                     rows.clear()
         count += len(rows)
-        await from_thread(partial(table.write, [to_dict(row) for row in rows]))
+        await run_in_thread(partial(table.write, [to_dict(row) for row in rows]))
     size = own.stat().st_size
     own.replace(directory / name)
     return _Part(failures, count, size, 1)

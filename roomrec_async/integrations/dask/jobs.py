@@ -12,7 +12,8 @@ import dask.config
 from distributed import Client, KilledWorker, Semaphore, get_worker
 from distributed.client import FutureCancelledError
 
-from roomrec_async._listing.fanout import Flow, RoomSids
+from roomrec_async._asyncio import map_concurrently
+from roomrec_async._listing.fanout import RoomSids
 from roomrec_async.client import RoomOptions
 from roomrec_async.errors import ConfigurationError, RoomRecError
 
@@ -57,7 +58,7 @@ class Job:
 
         shards = in_shards(room_sids, self._settings.rooms_per_shard)
         try:
-            async with aclosing(Flow(shards, produce, lambda: slot.slots + _AHEAD).items()) as outcomes:
+            async with aclosing(map_concurrently(shards, produce, lambda: slot.slots + _AHEAD)) as outcomes:
                 async for outcome in outcomes:
                     yield outcome
         finally:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 from distributed import Client, LocalCluster, WorkerPlugin
 
-from roomrec_async.errors import ConfigurationError, shown
+from roomrec_async._text import safe_repr
+from roomrec_async.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from distributed import Worker
@@ -36,7 +37,7 @@ async def local_cluster(workers: int | None = None) -> AsyncGenerator[Client, No
     """
     count = (os.cpu_count() or 1) if workers is None else workers
     if not isinstance(count, int) or isinstance(count, bool) or count < 1:
-        raise ConfigurationError(f"workers must be an integer from 1, not {shown(workers)}")
+        raise ConfigurationError(f"workers must be an integer from 1, not {safe_repr(workers)}")
     async with (
         LocalCluster(
             n_workers=count,

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from distributed import get_worker
 
-from roomrec_async._asyncio import from_thread
+from roomrec_async._asyncio import run_in_thread
 from roomrec_async.errors import ConfigurationError
 
 
@@ -24,15 +24,15 @@ def absolute(place: str | os.PathLike[str]) -> Path:
 async def shared(directory: Path) -> AsyncGenerator[str, None]:
     """A file in a directory, by which workers know that they see the same one."""
     token = f".roomrec-{uuid4().hex}"
-    await from_thread((directory / token).touch)
+    await run_in_thread((directory / token).touch)
     try:
         yield token
     finally:
-        await from_thread(partial((directory / token).unlink, missing_ok=True))
+        await run_in_thread(partial((directory / token).unlink, missing_ok=True))
 
 
 async def check_seen(directory: Path, token: str) -> None:
     """Whether this worker sees what the caller has put there."""
-    if not await from_thread((directory / token).exists):
+    if not await run_in_thread((directory / token).exists):
         where = get_worker().address
         raise ConfigurationError(f"worker {where} does not see {directory}: it must be a directory that all share")

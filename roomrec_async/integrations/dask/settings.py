@@ -8,11 +8,12 @@ from typing import Literal
 import attrs
 
 from roomrec_async._api.urls import DEFAULT_BASE_URL
+from roomrec_async._text import safe_repr
 from roomrec_async.client import RecordingsClient
 from roomrec_async.credentials import Credentials
-from roomrec_async.errors import ConfigurationError, shown
-from roomrec_async.events import Observer
+from roomrec_async.errors import ConfigurationError
 from roomrec_async.limits import RateLimiter
+from roomrec_async.protocols import Observer
 
 
 @attrs.frozen(kw_only=True)
@@ -47,7 +48,7 @@ class ClusterSettings:
         RateLimiter(self.max_concurrency, self.reads_per_second, self.writes_per_second)
         for name, number in (("rooms_per_shard", self.rooms_per_shard), ("slots", self.slots)):
             if number is not None and (not isinstance(number, int) or isinstance(number, bool) or number < 1):
-                raise ConfigurationError(f"{name} must be an integer from 1, not {shown(number)}")
+                raise ConfigurationError(f"{name} must be an integer from 1, not {safe_repr(number)}")
         if not 1 <= (self.slots or 1) <= self.most_slots:
             raise ConfigurationError(
                 f"slots must be at most {self.most_slots}: a slot's part of reads_per_second, writes_per_second and "

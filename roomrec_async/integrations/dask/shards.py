@@ -8,7 +8,7 @@ from typing import Final, TypeAlias, TypeVar
 
 import attrs
 
-from roomrec_async._listing.fanout import RoomSids, pulled
+from roomrec_async._listing.fanout import RoomSids, iter_room_sids
 from roomrec_async.client import RecordingsClient
 from roomrec_async.errors import RoomRecError
 
@@ -36,7 +36,7 @@ Work: TypeAlias = Callable[[RecordingsClient, Shard], Awaitable[Result]]
 async def in_shards(room_sids: RoomSids, size: int) -> AsyncGenerator[Shard, None]:
     """Rooms in shards of this size, pulled as these are wanted."""
     number, held = 0, list[str]()
-    async with aclosing(pulled(room_sids)) as each:
+    async with aclosing(iter_room_sids(room_sids)) as each:
         async for room_sid in each:
             held.append(room_sid)
             if len(held) == size:

@@ -13,7 +13,7 @@ import attrs
 import dask.config
 from distributed import Semaphore
 
-from roomrec_async._asyncio import over
+from roomrec_async._asyncio import wait_finished
 from roomrec_async.client import RecordingsClient
 from roomrec_async.events import Activity, Attempt
 
@@ -69,7 +69,7 @@ async def _acquire(semaphore: Semaphore) -> None:
     while not acquired:
         asking = asyncio.ensure_future(semaphore.acquire(timeout=_ASK_FOR_SLOT))
         try:
-            await over(asking)
+            await wait_finished(asking)
         except asyncio.CancelledError:
             if not asking.cancelled() and asking.exception() is None and asking.result():
                 await semaphore.release()

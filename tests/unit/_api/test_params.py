@@ -12,14 +12,14 @@ from roomrec_async import InvalidArgumentError, RecordingsClient, RecordingStatu
 from roomrec_async._api.params import (
     MAX_PAGE_SIZE,
     account_recordings_parameters,
-    limit_checked,
+    check_limit,
     query_parameters,
     query_string,
     recordings_parameters,
     recordings_path,
     requoted,
-    room_sid_checked,
 )
+from roomrec_async._validate import check_room_sid
 
 ROOM_SID = "RM" + "a" * 32
 SOURCE_SID = "MT" + "a" * 32
@@ -42,7 +42,7 @@ NOT_ONE_LINE_OF_HEX = [
 
 @pytest.mark.parametrize("sid", ["RM" + "0123456789abcdef" * 2, "RM" + "0123456789ABCDEF" * 2])
 def test_a_room_sid_is_rm_and_32_hexadecimal_digits(sid: str) -> None:
-    assert room_sid_checked(sid) == sid
+    assert check_room_sid(sid) == sid
     assert recordings_path(sid) == f"/v1/Rooms/{sid}/Recordings"
 
 
@@ -57,7 +57,7 @@ def test_a_room_sid_is_rm_and_32_hexadecimal_digits(sid: str) -> None:
         pytest.param("../Rooms", id="path"),
     ],
 )
-@pytest.mark.parametrize("checked", [room_sid_checked, recordings_path])
+@pytest.mark.parametrize("checked", [check_room_sid, recordings_path])
 def test_anything_else_is_no_room_sid(checked, sid) -> None:
     with pytest.raises(InvalidArgumentError, match="room_sid must be 'RM' and 32 hexadecimal digits"):
         checked(sid)
@@ -126,13 +126,13 @@ def test_the_largest_page_size_is_the_one_of_the_reference() -> None:
 
 @pytest.mark.parametrize("limit", [None, 0, 1, 10**9, 2**63 - 1])
 def test_a_limit_is_none_or_a_number_from_0(limit: int | None) -> None:
-    assert limit_checked(limit) == limit
+    assert check_limit(limit) == limit
 
 
 @pytest.mark.parametrize("limit", [-1, True, False, 1.0, "1", 2**63], ids=repr)
 def test_any_other_limit_is_refused(limit) -> None:
     with pytest.raises(InvalidArgumentError, match=r"^limit must be an integer from 0, not "):
-        limit_checked(limit)
+        check_limit(limit)
 
 
 DATES = [
@@ -314,7 +314,7 @@ def test_a_query_is_read_as_what_it_was_made_of(given: dict[str, object]) -> Non
 
 @pytest.mark.parametrize("name", ["page", "page_size", "limit"])
 def test_an_integer_of_thousands_of_digits_is_refused_in_one_line(name: str) -> None:
-    check = limit_checked if name == "limit" else recordings_parameters
+    check = check_limit if name == "limit" else recordings_parameters
     with pytest.raises(InvalidArgumentError, match=rf"^{name} must be an integer from .*, not a very large int$"):
         check(10**5000) if name == "limit" else check(**{name: 10**5000})
 

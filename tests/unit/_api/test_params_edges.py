@@ -13,20 +13,18 @@ import pytest
 from roomrec_async import InvalidArgumentError, MediaType, Recording, RecordingStatus, RoomStatus
 from roomrec_async._api.params import (
     account_recordings_parameters,
-    limit_checked,
+    check_limit,
     media_parameters,
     media_path,
     page_key,
     query_parameters,
     query_string,
     recording_path,
-    recording_sid_checked,
     recordings_parameters,
     requoted,
-    room_sid_checked,
     rooms_parameters,
-    seconds_checked,
 )
+from roomrec_async._validate import check_recording_sid, check_room_sid, check_seconds
 
 ROOM_SID = "RM" + "a1" * 16
 SID = "RT" + "b2" * 16
@@ -234,7 +232,7 @@ def test_an_instant_beyond_the_calendar_is_told_without_its_arithmetic() -> None
 
 
 def test_a_limit_is_refused_with_what_was_given() -> None:
-    assert refusal(limit_checked, -1) == "limit must be an integer from 0, not -1"
+    assert refusal(check_limit, -1) == "limit must be an integer from 0, not -1"
 
 
 # One recording
@@ -242,7 +240,7 @@ def test_a_limit_is_refused_with_what_was_given() -> None:
 
 @pytest.mark.parametrize("sid", ["RT" + "0123456789abcdef" * 2, "RT" + "0123456789ABCDEF" * 2])
 def test_a_recordings_sid_is_rt_and_32_hexadecimal_digits(sid: str) -> None:
-    assert recording_sid_checked(sid) == sid
+    assert check_recording_sid(sid) == sid
     assert recording_path(ROOM_SID, sid) == f"/v1/Rooms/{ROOM_SID}/Recordings/{sid}"
 
 
@@ -253,14 +251,14 @@ def test_a_recordings_sid_is_rt_and_32_hexadecimal_digits(sid: str) -> None:
 )
 def test_anything_else_is_no_recordings_sid(sid: str) -> None:
     told = f"a recording's sid must be 'RT' and 32 hexadecimal digits, not {sid!r}"
-    assert refusal(recording_sid_checked, sid) == told
+    assert refusal(check_recording_sid, sid) == told
     assert refusal(recording_path, ROOM_SID, sid) == told
 
 
 @pytest.mark.parametrize("value", [None, 1, b"RT" + b"a" * 32], ids=repr)
 def test_a_sid_that_is_no_text_is_refused_with_what_it_is(value: Any) -> None:
-    assert refusal(recording_sid_checked, value).endswith(f", not {value!r}")
-    assert refusal(room_sid_checked, value) == f"room_sid must be 'RM' and 32 hexadecimal digits, not {value!r}"
+    assert refusal(check_recording_sid, value).endswith(f", not {value!r}")
+    assert refusal(check_room_sid, value) == f"room_sid must be 'RM' and 32 hexadecimal digits, not {value!r}"
 
 
 def test_a_recording_is_not_looked_for_in_what_is_no_room() -> None:
@@ -325,7 +323,7 @@ def test_any_other_content_disposition_is_refused(disposition: Any) -> None:
 
 @pytest.mark.parametrize("value", [0, 0.0, 1, 0.5, sys.float_info.max], ids=repr)
 def test_seconds_are_any_number_from_0(value: float) -> None:
-    assert seconds_checked("wait", value) == value
+    assert check_seconds("wait", value) == value
 
 
 @pytest.mark.parametrize(
@@ -334,7 +332,7 @@ def test_seconds_are_any_number_from_0(value: float) -> None:
     ids=repr,
 )
 def test_anything_else_is_no_number_of_seconds(value: Any) -> None:
-    assert refusal(seconds_checked, "wait", value) == f"wait must be a number of seconds from 0, not {value!r}"
+    assert refusal(check_seconds, "wait", value) == f"wait must be a number of seconds from 0, not {value!r}"
 
 
 # Queries

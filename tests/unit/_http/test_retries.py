@@ -223,14 +223,14 @@ def test_refusals_for_the_rate_take_nothing() -> None:
 @pytest.mark.parametrize("name", ["max_attempts", "budget"])
 @pytest.mark.parametrize("value", [0, -1])
 def test_a_policy_of_less_than_one_is_refused(name: str, value: int) -> None:
-    with pytest.raises(ConfigurationError, match=rf"^{name} must be an integer from 1, not {value}$"):
+    with pytest.raises(InvalidArgumentError, match=rf"^{name} must be an integer from 1, not {value}$"):
         RetryPolicy(**{name: value})
 
 
 @pytest.mark.parametrize("name", ["base_delay", "max_delay", "max_retry_after"])
 @pytest.mark.parametrize("value", [-1, -0.001, math.inf, -math.inf, math.nan, True, "1", None], ids=repr)
 def test_a_policy_with_waits_that_cannot_be_is_refused(name: str, value: float) -> None:
-    with pytest.raises(ConfigurationError, match=rf"^{name} must be a number of seconds from 0, not "):
+    with pytest.raises(InvalidArgumentError, match=rf"^{name} must be a number of seconds from 0, not "):
         RetryPolicy(**{name: value})
 
 
@@ -247,7 +247,7 @@ def test_a_policy_cannot_be_changed() -> None:
 @pytest.mark.parametrize("name", ["max_attempts", "budget"])
 @pytest.mark.parametrize("value", [1.5, float("nan"), True, None, "1"])
 def test_a_policy_of_something_else_than_a_count_is_refused(name: str, value: Any) -> None:
-    with pytest.raises(ConfigurationError, match=name):
+    with pytest.raises(InvalidArgumentError, match=name):
         RetryPolicy(**{name: value})
 
 
@@ -260,7 +260,7 @@ def test_a_policy_of_something_else_than_a_count_is_refused(name: str, value: An
     ],
 )
 def test_a_policy_of_numbers_that_python_cannot_convert_or_print_is_refused(name: str, value: int) -> None:
-    with pytest.raises(ConfigurationError, match=rf"^{name} must be "):
+    with pytest.raises(InvalidArgumentError, match=rf"^{name} must be "):
         RetryPolicy(**{name: value})
 
 

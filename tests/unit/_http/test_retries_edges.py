@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 import pytest
 
-from roomrec_async import ConfigurationError, ConnectionFailedError, RetryPolicy, ServerError
+from roomrec_async import ConnectionFailedError, InvalidArgumentError, RetryPolicy, ServerError
 
 BROKEN = ConnectionFailedError("reset", method="GET", url="u")
 
@@ -48,7 +48,7 @@ def test_the_longest_wait_that_can_be_given_is_the_largest_float(name: str) -> N
     ],
 )
 def test_a_refusal_names_the_setting_what_it_must_be_and_what_it_was(given: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigurationError) as caught:
+    with pytest.raises(InvalidArgumentError) as caught:
         RetryPolicy(**given)
     assert str(caught.value) == message
 

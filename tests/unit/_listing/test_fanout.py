@@ -8,7 +8,7 @@ from contextlib import aclosing
 
 import pytest
 
-from roomrec_async._listing.fanout import Flow
+from roomrec_async._asyncio import map_concurrently
 
 
 class Pieces:
@@ -36,7 +36,7 @@ async def settled() -> None:
 @pytest.mark.parametrize(("workers", "more"), [(1, 1), (4, 1), (5, 2), (40, 10)])
 async def test_there_is_a_quarter_more_than_what_is_in_work_with_the_consumers_own(workers: int, more: int) -> None:
     pieces = Pieces()
-    async with aclosing(Flow(pieces(), in_the_next_turn, lambda: workers).items()) as items:
+    async with aclosing(map_concurrently(pieces(), in_the_next_turn, lambda: workers)) as items:
         for taken in range(1, 30):
             await anext(items)
             await settled()
@@ -45,7 +45,7 @@ async def test_there_is_a_quarter_more_than_what_is_in_work_with_the_consumers_o
 
 async def test_with_fewer_workers_less_is_ready() -> None:
     pieces, workers = Pieces(), 40
-    async with aclosing(Flow(pieces(), in_the_next_turn, lambda: workers).items()) as items:
+    async with aclosing(map_concurrently(pieces(), in_the_next_turn, lambda: workers)) as items:
         await anext(items)
         await settled()
         workers = 4
@@ -65,7 +65,7 @@ async def test_all_of_it_comes_when_the_workers_become_fewer_and_the_work_ends()
             yield piece
 
     async with asyncio.timeout(10):
-        got = [item async for item in Flow(work(), in_the_next_turn, lambda: workers).items()]
+        got = [item async for item in map_concurrently(work(), in_the_next_turn, lambda: workers)]
     assert sorted(got) == list(range(100))
 
 
@@ -78,7 +78,7 @@ async def test_what_is_ready_together_is_taken_without_turns_of_the_event_loop()
         ticking = loop.call_soon(count)
 
     ticking = loop.call_soon(count)
-    async with aclosing(Flow(Pieces()(), in_the_next_turn, lambda: 40).items()) as items:
+    async with aclosing(map_concurrently(Pieces()(), in_the_next_turn, lambda: 40)) as items:
         for _ in range(1000):
             await anext(items)
     ticking.cancel()

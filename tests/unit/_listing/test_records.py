@@ -44,7 +44,7 @@ def on_a_terminal(records: Records[Recording]) -> str:
 
 class TestDicts:
     def test_every_field_is_there_by_its_name_with_plain_values(self) -> None:
-        (row,) = Records([recording(type=MediaType("screen"))]).to_dicts()
+        (row,) = Records([recording(type=MediaType("screen"))]).to_rows()
         assert list(row) == [field.name for field in attrs.fields(Recording)]
         assert (row["type"], type(row["type"])) == ("screen", str)
         assert (row["status"], type(row["status"])) == ("completed", str)
@@ -54,7 +54,7 @@ class TestDicts:
         assert row["offset"] is None
 
     def test_a_data_frame_takes_them(self) -> None:
-        table = pa.Table.from_pylist(Records([recording(1), recording(2, size=None)]).to_dicts())
+        table = pa.Table.from_pylist(Records([recording(1), recording(2, size=None)]).to_rows())
         assert table.column("size").to_pylist() == [1_234_567, None]
         assert table.column("date_created").to_pylist() == [AT, AT]
 

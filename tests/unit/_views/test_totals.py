@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from roomrec_async._views.totals import Failed, Overview, Period, RoomSum, Sum, summed
+from roomrec_async._views.totals import FailedRecording, Overview, Period, RoomTotals, Totals, add_up
 from roomrec_async.models import MediaType, Recording, RecordingStatus
 
 NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)
@@ -51,8 +51,8 @@ def recording(day: int = 0, **fields: Any) -> Recording:
     return Recording(**values | fields)
 
 
-def counted_plainly(given: list[Recording]) -> Sum:
-    return Sum(len(given), sum(each.size or 0 for each in given), sum(each.duration or 0 for each in given))
+def counted_plainly(given: list[Recording]) -> Totals:
+    return Totals(len(given), sum(each.size or 0 for each in given), sum(each.duration or 0 for each in given))
 
 
 class TestSums:
@@ -61,16 +61,16 @@ class TestSums:
         overview = overview_of(*given)
         assert overview.all == counted_plainly(given)
         for parts in (overview.by_type, overview.by_status):
-            assert summed(parts.values()) == overview.all
-        by_day = {day: summed(own.values()) for day, own in overview.by_day.items()}
-        assert summed([*by_day.values(), overview.undated]) == overview.all
+            assert add_up(parts.values()) == overview.all
+        by_day = {day: add_up(own.values()) for day, own in overview.by_day.items()}
+        assert add_up([*by_day.values(), overview.undated]) == overview.all
         assert by_day == {
             day: counted_plainly([each for each in given if each.date_created and each.date_created.date() == day])
             for day in {each.date_created.date() for each in given if each.date_created}
         }
-        assert summed(period.all for period in overview.periods().each) == summed(by_day.values())
+        assert add_up(period.all for period in overview.periods().each) == add_up(by_day.values())
         in_rooms = [each for each in given if each.room_sid]
-        assert summed(room.sum for room in overview.largest(15)) == counted_plainly(in_rooms)
+        assert add_up(room.sum for room in overview.largest(15)) == counted_plainly(in_rooms)
         assert overview.rooms == len({each.room_sid for each in in_rooms})
         assert overview.failed == len([each for each in given if each.status == "failed"])
 
@@ -81,7 +81,7 @@ class TestSums:
 
     def test_of_nothing(self) -> None:
         overview = Overview()
-        assert (overview.all, overview.rooms, overview.failed, overview.bounds) == (Sum(), 0, 0, None)
+        assert (overview.all, overview.rooms, overview.failed, overview.bounds) == (Totals(), 0, 0, None)
         assert (overview.by_type, overview.by_status, overview.by_day, overview.largest()) == ({}, {}, {}, [])
         assert (overview.periods().unit, overview.periods().each) == ("day", ())
 
@@ -90,8 +90,8 @@ class TestSums:
     def test_what_is_not_known_adds_nothing(self, size: int | None, duration: int | None) -> None:
         processing = recording(status=RecordingStatus.PROCESSING, size=size, duration=duration)
         overview = overview_of(processing, recording())
-        assert overview.all == Sum(2, 1_000, 60)
-        assert overview.by_status["processing"] == Sum(1)
+        assert overview.all == Totals(2, 1_000, 60)
+        assert overview.by_status["processing"] == Totals(1)
 
     def test_types_and_statuses_are_in_the_order_of_the_reference(self) -> None:
         overview = overview_of(
@@ -122,7 +122,7 @@ class TestDays:
         ],
     )
     def test_are_those_of_utc(self, created: datetime, day: date) -> None:
-        assert overview_of(recording(date_created=created)).by_day == {day: {"audio": Sum(1, 1_000, 60)}}
+        assert overview_of(recording(date_created=created)).by_day == {day: {"audio": Totals(1, 1_000, 60)}}
 
     @pytest.mark.parametrize(
         "created",
@@ -134,7 +134,7 @@ class TestDays:
     )
     def test_what_has_none_is_counted_all_the_same(self, created: datetime | None) -> None:
         overview = overview_of(recording(date_created=created), recording())
-        assert (overview.undated, overview.all.recordings) == (Sum(1, 1_000, 60), 2)
+        assert (overview.undated, overview.all.recordings) == (Totals(1, 1_000, 60), 2)
         assert [*overview.by_day] == [date(2026, 1, 1)]
 
 
@@ -143,10 +143,10 @@ class TestPeriods:
         periods = overview_of(recording(3), recording(0), recording(0, type=MediaType.VIDEO)).periods()
         assert periods.unit == "day"
         assert periods.each == (
-            Period(date(2026, 1, 1), {"audio": Sum(1, 1_000, 60), "video": Sum(1, 1_000, 60)}),
+            Period(date(2026, 1, 1), {"audio": Totals(1, 1_000, 60), "video": Totals(1, 1_000, 60)}),
             Period(date(2026, 1, 2), {}),
             Period(date(2026, 1, 3), {}),
-            Period(date(2026, 1, 4), {"audio": Sum(1, 1_000, 60)}),
+            Period(date(2026, 1, 4), {"audio": Totals(1, 1_000, 60)}),
         )
 
     @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ class TestLargest:
             recording(room_sid="RM1", size=15),
             recording(room_sid=None, size=1_000),
         )
-        assert overview.largest(2) == [RoomSum("RM2", Sum(1, 30, 60)), RoomSum("RM1", Sum(2, 25, 120))]
+        assert overview.largest(2) == [RoomTotals("RM2", Totals(1, 30, 60)), RoomTotals("RM1", Totals(2, 25, 120))]
 
     def test_are_ten(self) -> None:
         overview = overview_of(*(recording(room_sid=f"RM{room:02}", size=room) for room in range(30)))
@@ -207,7 +207,9 @@ class TestLargest:
 class TestFailures:
     def test_say_which(self) -> None:
         failed = recording(status=RecordingStatus.FAILED, size=None, duration=None, track_name="camera")
-        assert overview_of(recording(), failed).failures == [Failed(failed.sid, ROOM, "audio", "camera", NEW_YEAR)]
+        assert overview_of(recording(), failed).failures == [
+            FailedRecording(failed.sid, ROOM, "audio", "camera", NEW_YEAR)
+        ]
 
     def test_the_latest_are_kept_and_all_are_counted(self) -> None:
         numbers = Random(1).sample(range(1_000), 1_000)
@@ -221,7 +223,7 @@ class TestFailures:
         nothing = Recording(status=RecordingStatus.FAILED)
         overview = overview_of(*(200 * [nothing]))
         assert (overview.failed, len(overview.failures)) == (200, 100)
-        assert overview.failures[0] == Failed(None, None, "unknown", None, None)
+        assert overview.failures[0] == FailedRecording(None, None, "unknown", None, None)
 
 
 def test_the_numbers_as_json() -> None:

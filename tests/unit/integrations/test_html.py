@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from roomrec_async import Codec, MediaType, Recording, RecordingStatus
-from roomrec_async._views.timeline import shown_text
+from roomrec_async._text import safe_text
 from roomrec_async.integrations.html import timeline_html, timeline_svg
 
 # Half surrogate pairs, too: JSON can say them.
@@ -72,15 +72,15 @@ def test_a_page_has_the_elements_that_it_should_have_and_no_others(typed: str) -
     assert read.handlers == []
     assert len(read.elements) in {len(EXPECTED), len(EXPECTED) + 1}
     assert set(read.elements) <= {*EXPECTED, "small"}
-    assert read.cells[11] == shown_text(typed)
+    assert read.cells[11] == safe_text(typed)
 
 
 @given(TYPED.filter(str.strip))
 def test_a_drawing_is_xml(typed: str) -> None:
     root = ET.fromstring(timeline_svg(made_of(typed), title=typed).encode())
     (track,) = (each for each in root.iter(f"{SVG}svg") if each.get("class", "").startswith("track "))
-    assert (track.findtext(f"{SVG}title") or "").startswith(shown_text(typed).strip())
-    assert root.findtext(f"{SVG}title") == f"Timeline of {shown_text(typed)}"
+    assert (track.findtext(f"{SVG}title") or "").startswith(safe_text(typed).strip())
+    assert root.findtext(f"{SVG}title") == f"Timeline of {safe_text(typed)}"
 
 
 def test_a_page_is_the_same_however_the_recordings_come() -> None:

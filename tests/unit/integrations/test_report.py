@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from roomrec_async import MediaType, Recording, RecordingStatus
-from roomrec_async._views.timeline import shown_text
+from roomrec_async._text import safe_text
 from roomrec_async._views.totals import Overview
 from roomrec_async.integrations.report import report_html
 
@@ -72,7 +72,7 @@ def test_whatever_was_typed_is_text(typed: str) -> None:
     assert page.handlers == []
     # A parser reads a line's end as a line feed, and an empty SID is told as one that is not known.
     assert [text.replace("\r", "\n") for text in page.typed if text != "not known"] == [
-        shown_text(typed).replace("\r", "\n") for text in page.typed if text != "not known"
+        safe_text(typed).replace("\r", "\n") for text in page.typed if text != "not known"
     ]
 
 

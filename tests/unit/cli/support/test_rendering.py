@@ -20,7 +20,8 @@ from roomrec_async import (
     RoomRecError,
     RoomResult,
 )
-from roomrec_async.cli.support.rendering import Table, failure_told, length_told, plain, room_heading
+from roomrec_async._text import safe_text
+from roomrec_async.cli.support.rendering import Table, failure_told, length_told, room_heading
 from roomrec_async.cli.support.totals import Totals
 
 ROOM_SID = "RM" + "1" * 32
@@ -76,7 +77,7 @@ def test_hostile_text_neither_steers_the_terminal_nor_is_markup(field: str) -> N
 
 def test_a_hostile_room_cannot_steer_the_terminal() -> None:
     [title] = on_a_terminal(room_heading(HOSTILE)).splitlines()
-    assert plain(HOSTILE) in title
+    assert safe_text(HOSTILE) in title
     assert "\x07" not in title
 
 

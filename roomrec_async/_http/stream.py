@@ -1,0 +1,130 @@
+"""Response bodies: a page read as a whole, media read piece by piece."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from typing import Final
+
+import aiohttp
+
+from roomrec_async._api.codec import RawBody
+from roomrec_async.config import Timeout
+from roomrec_async.errors import ConnectionFailedError, RoomRecError
+
+from .request import PendingRequest
+from .timers import SharedTimer, TimeoutScope, seconds_or_infinity
+
+# A Content-Length is trusted up to this many bytes, which is more than any page has.
+_MAX_PREALLOCATED: Final = 2**22
+# Bytes handled at once, which fit into a processor's cache, and the seconds after which fewer are.
+_BATCH_SIZE: Final = 2**18
+_BATCH_SECONDS: Final = 0.5
+
+
+class ResponseStream:
+    """A response whose body is read piece by piece, from a request without credentials.
+
+    Attributes:
+        status: 200, or 206 for a part.
+        headers: the response's headers.
+    """
+
+    def __init__(
+        self, request: PendingRequest, timeout: Timeout, response: aiohttp.ClientResponse, timer: SharedTimer
+    ) -> None:
+        self.status = response.status
+        self.headers = response.headers
+        self._request = request
+        self._timeout = timeout
+        self._response = response
+        self._timer = timer
+
+    async def batches(self) -> AsyncGenerator[list[bytes], None]:
+        """Yield the bytes as they arrive: as many chunks at once as are cheap to handle, or those of half a second.
+
+        Raises:
+            TransportError: no more bytes arrived in time, or the connection broke. What came before is yielded first.
+        """
+        loop = asyncio.get_running_loop()
+        batch: list[bytes] = []
+        size = 0
+        since = loop.time()
+        while isinstance(chunk := await self._read(), bytes) and chunk:
+            batch.append(chunk)
+            size += len(chunk)
+            if size >= _BATCH_SIZE or loop.time() - since >= _BATCH_SECONDS:
+                yield batch
+                batch = []
+                size = 0
+                since = loop.time()
+
+        if batch:
+            yield batch
+        if not isinstance(chunk, bytes):
+            raise chunk
+
+    async def _read(self) -> bytes | RoomRecError:
+        read_timeout = self._timer.scope_for(seconds_or_infinity(self._timeout.read))
+        try:
+            with read_timeout:
+                return await self._response.content.readany()
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            return self._request.transport_error(error, self._timeout, read_timeout)
+
+    def truncated(self, message: str) -> ConnectionFailedError:
+        """Return the error for a body with fewer bytes than announced."""
+        return self._request.connection_failed(message)
+
+    def close(self) -> None:
+        """Release the connection: back to the pool if the body was read to its end, else closed."""
+        self._response.close()
+
+
+async def read_body(
+    response: aiohttp.ClientResponse, max_bytes: int, read_timeout: TimeoutScope, seconds: float
+) -> RawBody | None:
+    """Return the decompressed body, or None if it has more than ``max_bytes``. No more than that is ever held.
+
+    Args:
+        response: the response.
+        max_bytes: the bound.
+        read_timeout: the scope around this call, rescheduled whenever bytes arrive.
+        seconds: the time between two pieces.
+    """
+    content = response.content
+    try:
+        # Most pages of a list arrive in one piece, which needs no buffer and no copy.
+        if not content.is_eof():
+            read_timeout.reschedule(seconds)
+        piece = await content.readany()
+        if content.at_eof() and len(piece) <= max_bytes:
+            return piece
+
+        # One buffer of the announced size: pieces that are joined in the end need twice the memory, which would go
+        # back to the system and be taken from it again for each large page. That takes longer than to read the page.
+        body = bytearray(min(response.content_length or 0, _MAX_PREALLOCATED))
+        size = _append(body, 0, piece)
+        del piece
+        while size <= max_bytes and not content.at_eof():
+            read_timeout.reschedule(seconds)
+            size = _append(body, size, await content.readany())
+    except BaseException:
+        response.close()
+        raise
+
+    if size > max_bytes:
+        response.close()
+        return None
+    del body[size:]
+    return body
+
+
+def _append(body: bytearray, size: int, piece: bytes) -> int:
+    """Put a piece behind the first ``size`` bytes and return the new size.
+
+    It is a function so that no piece is alive when the next one arrives.
+    """
+    end = size + len(piece)
+    body[size:end] = piece
+    return end

@@ -1,0 +1,162 @@
+"""The lists of one client: what they share, and how each is opened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Final
+
+import attrs
+import msgspec
+
+from roomrec_async._api.codec import DecodedPage, RawBody, decode_account_recordings, decode_recordings
+from roomrec_async._api.params import (
+    ACCOUNT_RECORDINGS_PATH,
+    MAX_ACCOUNT_PAGE_SIZE,
+    MAX_PAGE_SIZE,
+    Parameters,
+    account_recordings_parameters,
+    check_limit,
+    recordings_parameters,
+    recordings_path,
+)
+from roomrec_async._http.transport import Transport
+from roomrec_async.config import Timeout
+from roomrec_async.events import OperationName
+from roomrec_async.models import Model, Recording, RecordingStatus
+
+from .fanout import OpenRoom
+from .pager import ListOperation, Pager
+from .scan import DateWindow, OpenWindow
+
+# Rooms at once where the limiter does not bound the requests in flight.
+_ROOMS_WITHOUT_LIMIT: Final = 100
+_FEW_PERMITS: Final = 8
+
+
+@attrs.frozen
+class Lists:
+    """Opens the lists of one client.
+
+    Args:
+        transport: sends the requests.
+        timeout: the timeouts of a list that sets none itself.
+        max_pages: maximum number of pages of a list.
+    """
+
+    transport: Transport
+    timeout: Timeout
+    max_pages: int
+
+    def open(
+        self,
+        name: OperationName,
+        path: str,
+        parameters: Parameters,
+        decode: Callable[[RawBody], DecodedPage[Model]],
+        *,
+        limit: int | None = None,
+        resume: str | None = None,
+        prefetch: bool = True,
+        timeout: Timeout | float | None = None,
+        max_page_size: int = MAX_PAGE_SIZE,
+    ) -> Pager[Model]:
+        """Return a list that is not started yet; the arguments are those of :class:`ListOperation`.
+
+        Raises:
+            InvalidArgumentError: the limit or the resume token cannot be used.
+        """
+        operation = ListOperation(
+            name=name,
+            transport=self.transport,
+            path=path,
+            parameters=parameters,
+            decode=decode,
+            timeout=Timeout._resolve(timeout, self.timeout),
+            limit=check_limit(limit),
+            resume=resume,
+            prefetch=prefetch,
+            max_page_size=max_page_size,
+            max_pages=self.max_pages,
+        )
+        return Pager(operation)
+
+    def room_opener(
+        self,
+        *,
+        status: RecordingStatus | str | None = None,
+        source_sid: str | None = None,
+        date_created_after: datetime | None = None,
+        date_created_before: datetime | None = None,
+        page_size: int | None = None,
+        limit: int | None = None,
+        timeout: Timeout | float | None = None,
+    ) -> OpenRoom:
+        """Return a function that opens the list of a room. The options are checked here, once, for all rooms."""
+        template: ListOperation[Recording] = ListOperation(
+            name="recordings",
+            transport=self.transport,
+            path="",
+            parameters=recordings_parameters(
+                status=status,
+                source_sid=source_sid,
+                date_created_after=date_created_after,
+                date_created_before=date_created_before,
+                page_size=page_size,
+            ),
+            decode=decode_recordings,
+            timeout=Timeout._resolve(timeout, self.timeout),
+            limit=check_limit(limit),
+            # Rooms run side by side already: a prefetched page in each would only hold memory.
+            prefetch=False,
+            max_pages=self.max_pages,
+        )
+
+        def open_room(room_sid: str) -> Pager[Recording]:
+            return Pager(msgspec.structs.replace(template, path=recordings_path(room_sid)))
+
+        return open_room
+
+    def window_opener(
+        self,
+        *,
+        status: RecordingStatus | str | None = None,
+        source_sid: str | None = None,
+        page_size: int | None = None,
+        timeout: Timeout | float | None = None,
+    ) -> OpenWindow:
+        """Return a function that opens the list of the account's recordings in a window."""
+
+        def open_window(window: DateWindow) -> Pager[Recording]:
+            parameters = account_recordings_parameters(
+                status=status,
+                source_sid=source_sid,
+                date_created_after=window.after,
+                date_created_before=window.before,
+                page_size=page_size,
+            )
+            return self.open(
+                "account_recordings",
+                ACCOUNT_RECORDINGS_PATH,
+                parameters,
+                decode_account_recordings,
+                prefetch=False,
+                timeout=timeout,
+                max_page_size=MAX_ACCOUNT_PAGE_SIZE,
+            )
+
+        return open_window
+
+    def max_rooms(self) -> int:
+        """Return how many rooms may be under way at present: one for each permit.
+
+        With more of them, each request would wait for its turn behind those of other rooms, and pages that came
+        together would all be decoded before the next requests are sent. But a room that backs off needs no permit;
+        where there are few permits, there is always another room that can use one.
+        """
+        permits = self.transport.limiter.max_concurrency
+        if permits is None:
+            return _ROOMS_WITHOUT_LIMIT
+        if permits < _FEW_PERMITS:
+            return 2 * permits
+        return permits + min(permits, self.transport.backing_off)

@@ -1,0 +1,155 @@
+"""Checks of arguments: one place for what is in bounds, and for how a refusal reads.
+
+Each check returns the value, so that it can stand where the value is used.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Collection
+from datetime import datetime
+from typing import Final, TypeGuard, TypeVar
+
+from ._text import safe_repr
+from .errors import InvalidArgumentError
+
+_Text = TypeVar("_Text", bound=str)
+
+INT64_MAX: Final = 2**63 - 1
+
+# The patterns of the published description, which accepts hexadecimal digits of both cases.
+ROOM_SID: Final = re.compile(r"RM[0-9a-fA-F]{32}")
+RECORDING_SID: Final = re.compile(r"RT[0-9a-fA-F]{32}")
+ACCOUNT_SID: Final = re.compile(r"AC[0-9a-fA-F]{32}")
+API_KEY_SID: Final = re.compile(r"SK[0-9a-fA-F]{32}")
+ANY_SID: Final = re.compile(r"[a-zA-Z]{2}[0-9a-fA-F]{32}")
+
+
+def check_integer(
+    name: str,
+    value: object,
+    *,
+    minimum: int,
+    maximum: int = INT64_MAX,
+    even: bool = False,
+    alternative: str | None = None,
+) -> int:
+    """Return an integer that lies within its bounds, both included.
+
+    Args:
+        name: the name of the argument, for the message.
+        value: the argument; a bool is not an integer here.
+        minimum: the smallest value allowed.
+        maximum: the largest value allowed; by default that of 64 bits.
+        even: True to refuse odd numbers.
+        alternative: what the caller accepts instead of a number, for the message.
+
+    Raises:
+        InvalidArgumentError: the value is not an integer, out of bounds, or odd where it must be even.
+    """
+    step = 2 if even else 1
+    if isinstance(value, int) and not isinstance(value, bool) and minimum <= value <= maximum and not value % step:
+        return value
+
+    kind = "an even number" if even else "an integer"
+    # Nobody comes to the largest integer by mistake: naming it would only lengthen the message.
+    bounds = f"from {minimum}" if maximum == INT64_MAX else f"from {minimum} to {maximum}"
+    raise InvalidArgumentError(_refusal(name, f"{kind} {bounds}", alternative, value))
+
+
+def check_seconds(name: str, value: object, *, positive: bool = False) -> float:
+    """Return a finite number of seconds, from 0 or, with ``positive``, above it.
+
+    Raises:
+        InvalidArgumentError: the value is not a number, not finite, or too small.
+    """
+    if not is_number(value) or not 0 <= value <= sys.float_info.max or (positive and value == 0):
+        expected = "a positive number of seconds" if positive else "a number of seconds from 0"
+        raise InvalidArgumentError(_refusal(name, expected, None, value))
+    return value
+
+
+def check_rate(name: str, value: object, *, maximum: int) -> float:
+    """Return a positive number of requests per second.
+
+    Raises:
+        InvalidArgumentError: the value is not a number, not positive, or above the maximum.
+    """
+    if not is_number(value) or not 0 < value <= maximum:
+        raise InvalidArgumentError(_refusal(name, f"positive and at most {maximum:,}", "or None", value))
+    return value
+
+
+def check_choice(name: str, value: _Text, choices: Collection[str]) -> _Text:
+    """Return a text that is one of the choices.
+
+    Raises:
+        InvalidArgumentError: it is not.
+    """
+    if not isinstance(value, str) or value not in choices:
+        listed = [repr(choice) for choice in choices]
+        expected = f"{', '.join(listed[:-1])} or {listed[-1]}"
+        raise InvalidArgumentError(_refusal(name, expected, None, value))
+    return value
+
+
+def check_match(name: str, value: object, pattern: re.Pattern[str], expected: str) -> str:
+    """Return a text that the pattern matches as a whole.
+
+    Args:
+        name: the name of the argument, for the message.
+        value: the argument.
+        pattern: the pattern.
+        expected: the pattern in words, for the message.
+
+    Raises:
+        InvalidArgumentError: it does not match.
+    """
+    if not isinstance(value, str) or not pattern.fullmatch(value):
+        raise InvalidArgumentError(_refusal(name, expected, None, value))
+    return value
+
+
+def check_room_sid(value: str) -> str:
+    """Return the SID of a room.
+
+    Raises:
+        InvalidArgumentError: it is not ``RM`` and 32 hexadecimal digits.
+    """
+    return check_match("room_sid", value, ROOM_SID, "'RM' and 32 hexadecimal digits")
+
+
+def check_recording_sid(value: str) -> str:
+    """Return the SID of a recording.
+
+    Raises:
+        InvalidArgumentError: it is not ``RT`` and 32 hexadecimal digits.
+    """
+    return check_match("a recording's sid", value, RECORDING_SID, "'RT' and 32 hexadecimal digits")
+
+
+def check_aware(name: str, value: object) -> datetime:
+    """Return a datetime that has a time zone.
+
+    Raises:
+        InvalidArgumentError: it is not a datetime, or naive.
+    """
+    if not isinstance(value, datetime):
+        raise InvalidArgumentError(_refusal(name, "a datetime", None, value))
+    if value.utcoffset() is None:
+        raise InvalidArgumentError(
+            f"{name} must have a time zone: {value!r} is naive. For UTC, use .replace(tzinfo=datetime.UTC)"
+        )
+    return value
+
+
+def is_number(value: object) -> TypeGuard[int | float]:
+    """Return True for an int or a float; a bool is not a number here."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _refusal(name: str, expected: str, alternative: str | None, value: object) -> str:
+    if alternative is not None:
+        expected = f"{expected}, {alternative}"
+    return f"{name} must be {expected}, not {safe_repr(value)}"
