@@ -27,7 +27,7 @@ from .commands.simulate import simulate
 from .commands.timeline import timeline
 from .support.cluster import check_command, dask_option
 from .support.errors import Ended
-from .support.rendering import failure_told
+from .support.tables import failure_told
 
 _REFUSED, _USAGE, _AUTHENTICATION, _INTERRUPTED = 1, 2, 3, 130
 

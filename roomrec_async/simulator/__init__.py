@@ -8,11 +8,11 @@ fixtures, and ``faults`` what can be made to go wrong.
 """
 
 from . import faults
+from .account import LazyRoomSids, World
 from .api import EMPTY_EXAMPLE_ROOM_SID, EXAMPLE_ROOM_SID
-from .data import LazyRoomSids, World
-from .receiving import ReceivedRequest, Statistics
-from .server import Simulator
-from .store import MediaStore
+from .http_server import ReceivedRequest, Statistics
+from .media_store import MediaStore
+from .simulator import Simulator
 
 __all__ = [
     "EMPTY_EXAMPLE_ROOM_SID",

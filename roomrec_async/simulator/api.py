@@ -12,11 +12,11 @@ from typing import Final
 import attrs
 from multidict import MultiMapping
 
-from .account import AccountCandidates
-from .data import EPOCH, RoomData, World
+from .account import EPOCH, RoomData, World
+from .account_recordings import AccountCandidates
+from .errors import not_found
 from .pages import Ascending, PageTokens, body, cut
 from .parameters import AccountRecordingParameters, RecordingParameters, RoomParameters
-from .refusals import not_found
 
 _32_BITS: Final = 2**32 - 1
 

@@ -14,7 +14,7 @@ from typing import Protocol
 import attrs
 from aiohttp import web
 
-from .exchange import Exchange, body_of
+from .http_exchange import Exchange, body_of
 
 _TICK = 0.02
 

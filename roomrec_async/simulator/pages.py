@@ -13,8 +13,8 @@ from urllib.parse import urlencode
 
 import attrs
 
+from .errors import bad_parameter
 from .parameters import PageParameters
-from .refusals import bad_parameter
 
 # PA: the page that begins with this record. PB: the page that ends before it.
 _TOKEN = re.compile(r"P([AB])([0-9a-f]{16})[0-9a-f]{32}")

@@ -10,7 +10,7 @@ from typing import Final, Self
 import attrs
 from multidict import MultiMapping
 
-from .refusals import bad_parameter
+from .errors import bad_parameter
 
 DEFAULT_PAGE_SIZE: Final = 50
 MAX_PAGE_SIZE: Final = 1000

@@ -11,7 +11,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from .server import Simulator
+from .simulator import Simulator
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ from typing import Any
 import attrs
 from aiohttp import web
 
-from roomrec_async.simulator.exchange import Exchange
 from roomrec_async.simulator.faults import (
     CloseConnection,
     Fault,
@@ -25,6 +24,7 @@ from roomrec_async.simulator.faults import (
     StallHeaders,
     Truncate,
 )
+from roomrec_async.simulator.http_exchange import Exchange
 
 ELSEWHERE = "https://elsewhere.example/other/path"
 HTML = b"<html><head><title>502 Bad Gateway</title></head><body>nginx</body></html>"

@@ -37,7 +37,7 @@ from roomrec_async import (
 from roomrec_async._archive import ledger
 from roomrec_async.integrations.decryption import PrivateKey
 from roomrec_async.simulator import Simulator, faults
-from roomrec_async.simulator.exchange import Exchange
+from roomrec_async.simulator.http_exchange import Exchange
 
 KILLS = 50
 EVERYTHING = DateWindow(datetime(2025, 12, 1, tzinfo=UTC))

@@ -6,8 +6,7 @@ import asyncio
 
 import uvloop
 
-from ..integration.test_cancellation import sim, test_cancelled_at_every_await
-from ..integration.test_download_faults import (
+from ..integration._media.test_download import (
     TestBrokenConnections,
     TestExpiry,
     TestFilesThatAreThere,
@@ -16,6 +15,7 @@ from ..integration.test_download_faults import (
     recording,
     store,
 )
+from ..integration.test_cancellation import sim, test_cancelled_at_every_await
 
 __all__ = [
     "TestBrokenConnections",

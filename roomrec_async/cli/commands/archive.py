@@ -30,7 +30,7 @@ from roomrec_async.cli.support.options import (
     rooms_argument,
     window_options,
 )
-from roomrec_async.cli.support.rendering import counted, size_told, transfers_shown
+from roomrec_async.cli.support.tables import counted, size_told, transfers_shown
 from roomrec_async.protocols import Destination
 
 _FAILURES_SHOWN: Final = 20

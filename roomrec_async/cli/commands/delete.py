@@ -18,7 +18,7 @@ from roomrec_async.cli.support.failures import Failures
 from roomrec_async.cli.support.input import RoomSources
 from roomrec_async.cli.support.options import base_url_option, client_from, files_option, rooms_argument, window_options
 from roomrec_async.cli.support.output import Lines
-from roomrec_async.cli.support.rendering import Table, counted, progress_shown, size_told
+from roomrec_async.cli.support.tables import Table, counted, progress_shown, size_told
 from roomrec_async.client import RecordingsClient, RoomOptions
 from roomrec_async.errors import RoomRecError
 from roomrec_async.models import Recording, RecordingStatus

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from roomrec_async._text import safe_text
 from roomrec_async.cli.support.input import recordings_option, seed_option
-from roomrec_async.cli.support.rendering import counted, failure_told, hours_told, pace_told, progress_shown, size_told
+from roomrec_async.cli.support.tables import counted, failure_told, hours_told, pace_told, progress_shown, size_told
 from roomrec_async.cli.support.totals import RoomSum, Sum, Totals
 from roomrec_async.client import RecordingsClient
 from roomrec_async.models import RoomResult

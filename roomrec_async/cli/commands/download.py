@@ -31,7 +31,7 @@ from roomrec_async.cli.support.options import (
     window_options,
 )
 from roomrec_async.cli.support.output import Lines
-from roomrec_async.cli.support.rendering import counted, size_told, transfers_shown
+from roomrec_async.cli.support.tables import counted, size_told, transfers_shown
 from roomrec_async.client import RecordingsClient, RoomOptions
 from roomrec_async.errors import RoomRecError
 from roomrec_async.models import MediaType, Recording, RecordingStatus

@@ -27,7 +27,8 @@ from roomrec_async.cli.support.cluster import Exporting, cluster_asked_for
 from roomrec_async.cli.support.failures import Failures
 from roomrec_async.cli.support.input import RoomSources
 from roomrec_async.cli.support.options import base_url_option, client_from, files_option, rooms_argument, window_options
-from roomrec_async.cli.support.rendering import (
+from roomrec_async.cli.support.stdio import LineWriter
+from roomrec_async.cli.support.tables import (
     Table,
     counted,
     length_told,
@@ -36,7 +37,6 @@ from roomrec_async.cli.support.rendering import (
     rendered,
     room_heading,
 )
-from roomrec_async.cli.support.stdio import LineWriter
 from roomrec_async.client import RecordingsClient, RoomOptions
 from roomrec_async.models import Recording, RecordingStatus
 

@@ -21,7 +21,7 @@ from roomrec_async.cli.support.options import (
     private_key_option,
     room_argument,
 )
-from roomrec_async.cli.support.rendering import counted, length_told
+from roomrec_async.cli.support.tables import counted, length_told
 from roomrec_async.client import RecordingsClient
 from roomrec_async.protocols import Decryption
 

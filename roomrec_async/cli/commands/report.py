@@ -22,8 +22,8 @@ from roomrec_async._text import safe_repr, safe_text
 from roomrec_async._views.totals import Overview, utc_day
 from roomrec_async.cli.support.failures import Failures
 from roomrec_async.cli.support.options import base_url_option, client_from, window_options
-from roomrec_async.cli.support.rendering import counted, length_told, pace_told, progress_shown, size_told
 from roomrec_async.cli.support.table_reader import reader_for
+from roomrec_async.cli.support.tables import counted, length_told, pace_told, progress_shown, size_told
 from roomrec_async.client import RecordingsClient
 from roomrec_async.errors import InvalidArgumentError
 from roomrec_async.models import Recording, RecordingStatus

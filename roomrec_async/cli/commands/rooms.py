@@ -16,8 +16,8 @@ from rich.console import Console
 from roomrec_async._api.codec import to_dict
 from roomrec_async._listing.pager import Pager
 from roomrec_async.cli.support.options import base_url_option, client_from, window_options
-from roomrec_async.cli.support.rendering import Table, rendered
 from roomrec_async.cli.support.stdio import LineWriter
+from roomrec_async.cli.support.tables import Table, rendered
 from roomrec_async.client import RecordingsClient
 from roomrec_async.models import Room, RoomStatus
 

@@ -16,7 +16,7 @@ import click
 
 from roomrec_async.cli.support.errors import Ended
 from roomrec_async.cli.support.input import recordings_option, seed_option
-from roomrec_async.cli.support.rendering import counted
+from roomrec_async.cli.support.tables import counted
 from roomrec_async.simulator import Simulator
 
 from .demo import spread

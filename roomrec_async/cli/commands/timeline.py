@@ -12,7 +12,7 @@ from roomrec_async._files import whole_file
 from roomrec_async._text import safe_repr, safe_text
 from roomrec_async.cli.support.failures import Failures
 from roomrec_async.cli.support.options import base_url_option, client_from, room_argument
-from roomrec_async.cli.support.rendering import counted
+from roomrec_async.cli.support.tables import counted
 from roomrec_async.client import RecordingsClient
 from roomrec_async.errors import InvalidArgumentError
 from roomrec_async.models import Recording, RecordingStatus

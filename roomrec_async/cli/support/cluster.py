@@ -21,7 +21,7 @@ from roomrec_async.protocols import Decryption, Destination
 
 from .failures import Failures
 from .input import RoomSources
-from .rendering import counted, length_told, pace_told, progress_shown, size_told
+from .tables import counted, length_told, pace_told, progress_shown, size_told
 
 if TYPE_CHECKING:
     from distributed import Client

@@ -10,7 +10,7 @@ from roomrec_async._text import safe_text
 from roomrec_async.errors import AuthenticationError, RoomRecError
 from roomrec_async.models import RoomResult
 
-from .rendering import failure_told
+from .tables import failure_told
 
 
 @attrs.define

@@ -23,7 +23,7 @@ from roomrec_async.client import RecordingsClient
 from roomrec_async.errors import ConfigurationError, RoomRecError
 
 from .jobs import Job, check_cluster
-from .places import absolute, check_seen, shared
+from .paths import absolute, check_seen, shared
 from .settings import ClusterSettings
 from .shards import Shard, failures_of, keep_some
 

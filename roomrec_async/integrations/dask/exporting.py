@@ -22,7 +22,7 @@ from roomrec_async.errors import AuthenticationError, InvalidArgumentError, Room
 from roomrec_async.models import Recording, RoomResult
 
 from .jobs import Job, check_cluster, check_rooms
-from .places import absolute, check_seen, shared
+from .paths import absolute, check_seen, shared
 from .settings import ClusterSettings
 from .shards import Shard, failures_of, keep_some
 

@@ -14,9 +14,9 @@ from aiohttp import web
 
 from roomrec_async.errors import InvalidArgumentError
 
-from .exchange import Exchange
 from .faults import Fault
-from .running import SocketServer
+from .http_exchange import Exchange
+from .socket_server import SocketServer
 
 if TYPE_CHECKING:
     from multidict import CIMultiDictProxy

@@ -21,7 +21,7 @@ from roomrec_async import (
     RoomResult,
 )
 from roomrec_async._text import safe_text
-from roomrec_async.cli.support.rendering import Table, failure_told, length_told, room_heading
+from roomrec_async.cli.support.tables import Table, failure_told, length_told, room_heading
 from roomrec_async.cli.support.totals import Totals
 
 ROOM_SID = "RM" + "1" * 32

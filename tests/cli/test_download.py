@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from roomrec_async import Recording, Room, from_dict, to_dict
 from roomrec_async.cli import app
 from roomrec_async.simulator import Simulator, faults
-from roomrec_async.simulator.exchange import Exchange
+from roomrec_async.simulator.http_exchange import Exchange
 
 ROOMREC = (sys.executable, "-W", "error", "-m", "roomrec_async.cli")
 CREDENTIALS = ("TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN", "TWILIO_API_KEY", "TWILIO_API_SECRET")

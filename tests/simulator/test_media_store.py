@@ -729,7 +729,7 @@ async def test_urls_are_good_for_their_time(sim, http, outside, monkeypatch, ttl
         def now(cls, tz=None):
             return datetime.now(tz) + timedelta(seconds=after)
 
-    monkeypatch.setattr("roomrec_async.simulator.store.datetime", Later)
+    monkeypatch.setattr("roomrec_async.simulator.media_store.datetime", Later)
     async with outside.get(URL(signed, encoded=True)) as response:
         assert response.status == status
 

@@ -12,9 +12,9 @@ from urllib.parse import parse_qsl, urlencode
 
 from aiohttp import web
 
-from .content import Content, EncryptedContent, EncryptionMissingError
-from .data import RoomData, World
-from .receiving import Handler, ReceivingServer
+from .account import RoomData, World
+from .http_server import Handler, ReceivingServer
+from .media_content import Content, EncryptedContent, EncryptionMissingError
 
 Stored: TypeAlias = Content | EncryptedContent
 

@@ -32,7 +32,7 @@ from roomrec_async import (
 )
 from roomrec_async._files import PartFile
 
-from ..conftest import ACCOUNT_SID, AUTH_TOKEN, ROOM_SID, record
+from ...conftest import ACCOUNT_SID, AUTH_TOKEN, ROOM_SID, record
 
 CONTENT = bytes(range(256)) * 4099  # 1,049,344 bytes: more than one batch
 DIGEST = hashlib.sha256(CONTENT).hexdigest()

@@ -18,14 +18,14 @@ from roomrec_async.credentials import Credentials
 from roomrec_async.errors import InvalidArgumentError
 from roomrec_async.protocols import Limiter
 
+from .account import LazyRoomSids, World
 from .api import Api
-from .content import private_key_pem
-from .data import LazyRoomSids, World
+from .errors import RefusedError, method_not_allowed, not_found, too_many_requests, unauthenticated
+from .http_server import Handler, ReceivingServer
+from .media_content import private_key_pem
+from .media_store import MediaStore
 from .parameters import MediaParameters
-from .quotas import SlidingWindow
-from .receiving import Handler, ReceivingServer
-from .refusals import RefusedError, method_not_allowed, not_found, too_many_requests, unauthenticated
-from .store import MediaStore
+from .sliding_window import SlidingWindow
 
 MediaAnswer: TypeAlias = Literal["json", "location", "ok"]
 
