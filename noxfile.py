@@ -2,7 +2,7 @@
 # requires-python = ">=3.11"
 # dependencies = ["nox>=2025.5.1"]
 # ///
-"""The project's gates. ``nox -l`` lists them; ``nox`` runs the ones that every change must pass."""
+"""The project's checks. ``nox -l`` lists them; ``nox`` runs the ones that every change must pass."""
 
 import os
 import shutil
@@ -12,9 +12,11 @@ from pathlib import Path
 import nox
 
 PYTHONS = ["3.11", "3.12", "3.13"]
-BOUNDED = ["cli", "crypto", "html", "otel", "parquet", "redis", "stores"]
 PYPROJECT = nox.project.load_toml("pyproject.toml")
+# Suites of `coverage` and `lower_bounds`: those of a plain `pytest`, and two that start processes of their own.
 SUITES = [*PYPROJECT["tool"]["pytest"]["ini_options"]["testpaths"], "tests/cli", "tests/examples"]
+# Extras whose lower bounds `lower_bounds` installs. Those of dask and simulator stay at their latest versions.
+LOWER_BOUND_EXTRAS = ["cli", "crypto", "html", "otel", "parquet", "redis", "stores"]
 
 nox.needs_version = ">=2025.5.1"
 nox.options.default_venv_backend = "uv|virtualenv"
@@ -22,60 +24,64 @@ nox.options.error_on_missing_interpreters = False
 nox.options.sessions = ["lint", "types", "tests"]
 
 
-def _offer_pyenv_interpreters() -> None:
-    """Interpreters that pyenv has are on the PATH only by name: they run when they are listed here."""
+def _enable_pyenv_interpreters() -> None:
+    """Let nox run the interpreters that pyenv installed.
+
+    pyenv puts a shim for each of them on the PATH, but a shim only runs if its version is named in PYENV_VERSION.
+    """
     pyenv = shutil.which("pyenv")
     if pyenv is None or "PYENV_VERSION" in os.environ:
         return
-    listed = subprocess.run([pyenv, "versions", "--bare"], capture_output=True, text=True, check=False)
-    wanted = tuple(f"{python}." for python in PYTHONS)
-    versions = [version for version in listed.stdout.split() if version.startswith(wanted)]
+    installed = subprocess.run([pyenv, "versions", "--bare"], capture_output=True, text=True, check=False)
+    prefixes = tuple(f"{python}." for python in PYTHONS)
+    versions = [version for version in installed.stdout.split() if version.startswith(prefixes)]
     os.environ["PYENV_VERSION"] = ":".join([*versions, "system"])
 
 
-_offer_pyenv_interpreters()
+_enable_pyenv_interpreters()
 
 
 def _group(name: str) -> list[str]:
+    """Return the requirements of a dependency group."""
     return list(nox.project.dependency_groups(PYPROJECT, name))
 
 
 def _install_wheel(session: nox.Session) -> None:
-    """Install the built wheel with all extras, and what the tests need."""
+    """Build and install the wheel with all extras, and install what the tests need."""
     session.install(".[all]", *_group("test"))
 
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """Run the tests against the installed wheel; a warning or a leaked resource is a failure."""
+    """Run the tests against the installed wheel; warnings and leaked resources are failures."""
     _install_wheel(session)
     session.run("pytest", *session.posargs)
 
 
 @nox.session
 def cli(session: nox.Session) -> None:
-    """Run the command line: in processes of its own, on terminals, with pipes and signals."""
+    """Run the command line in separate processes: on terminals, with pipes and signals."""
     _install_wheel(session)
     session.run("pytest", "tests/cli", *session.posargs)
 
 
 @nox.session
 def examples(session: nox.Session) -> None:
-    """Run the examples as they stand, and hang up on them, kill them and start them again."""
+    """Run the examples as they are; disconnect from them, kill and restart them."""
     _install_wheel(session)
     session.run("pytest", "tests/examples", *session.posargs)
 
 
 @nox.session
 def faults(session: nox.Session) -> None:
-    """Run every operation under every fault, and print what each gave."""
+    """Run every operation under every fault, and print each outcome."""
     _install_wheel(session)
     session.run("pytest", "tests/faults", "--verbose", "-o", "verbosity_test_cases=0", *session.posargs)
 
 
 @nox.session
 def browser(session: nox.Session) -> None:
-    """Look at pages in a real browser (Debian: chromium, chromium-driver)."""
+    """Test the HTML pages in a real browser (Debian: chromium, chromium-driver)."""
     _install_wheel(session)
     session.install(*_group("browser"))
     session.run("pytest", "tests/browser", *session.posargs)
@@ -83,14 +89,14 @@ def browser(session: nox.Session) -> None:
 
 @nox.session
 def cluster(session: nox.Session) -> None:
-    """Let a real Dask cluster of processes work, and kill its workers."""
+    """Run jobs on a real Dask cluster of processes, and kill its workers."""
     _install_wheel(session)
     session.run("pytest", "tests/cluster", *session.posargs)
 
 
 @nox.session
 def fleet(session: nox.Session) -> None:
-    """Let several processes share a limit through a real Redis (Debian: redis-server), and take it away from them."""
+    """Share a limit among processes through a real Redis (Debian: redis-server), and stop Redis meanwhile."""
     _install_wheel(session)
     session.install(*_group("fleet"))
     session.run("pytest", "tests/fleet", *session.posargs)
@@ -98,7 +104,7 @@ def fleet(session: nox.Session) -> None:
 
 @nox.session
 def mux(session: nox.Session) -> None:
-    """Put real recordings together by a real ffmpeg (Debian: ffmpeg), and look at every frame."""
+    """Mux real recordings with a real ffmpeg (Debian: ffmpeg), and check every frame."""
     _install_wheel(session)
     session.run("pytest", "tests/mux", *session.posargs)
 
@@ -112,28 +118,27 @@ def notebook(session: nox.Session) -> None:
 
 @nox.session
 def fuzz(session: nox.Session) -> None:
-    """Put a million mutated bodies through the codec; ``-- 20000`` does fewer."""
+    """Feed a million mutated bodies to the codec; ``-- 20000`` feeds fewer."""
     session.install(".[simulator]")
     session.run("python", "-m", "tests.endurance.fuzz", *session.posargs)
 
 
 @nox.session
 def soak(session: nox.Session) -> None:
-    """Run for 30 minutes at full rate under random faults; ``-- 0.5`` for half a minute."""
+    """Run at full rate under random faults for 30 minutes; ``-- 0.5`` runs for half a minute."""
     session.install(".[simulator]")
     session.run("python", "-m", "tests.endurance.soak", *session.posargs)
 
 
 @nox.session
 def lower_bounds(session: nox.Session) -> None:
-    """Run the tests with the oldest versions that the package says it works with."""
+    """Run the tests with the oldest versions that the dependencies allow."""
     _install_wheel(session)
     project = PYPROJECT["project"]
-    declared = [
-        *project["dependencies"],
-        *(each for name in BOUNDED for each in project["optional-dependencies"][name]),
-    ]
-    # An SDK works with the API of its own version.
+    declared = list(project["dependencies"])
+    for extra in LOWER_BOUND_EXTRAS:
+        declared += project["optional-dependencies"][extra]
+    # The SDK of OpenTelemetry only works with the API of its own version.
     declared += [requirement for requirement in _group("test") if requirement.startswith("opentelemetry-sdk")]
     session.install(*(requirement.replace(">=", "==") for requirement in declared))
     session.run("pytest", *SUITES, *session.posargs)
@@ -141,7 +146,7 @@ def lower_bounds(session: nox.Session) -> None:
 
 @nox.session
 def coverage(session: nox.Session) -> None:
-    """Measure the branches that the tests take, and print what they do not."""
+    """Measure branch coverage, and print the branches that no test takes."""
     _install_wheel(session)
     session.run("coverage", "erase")
     session.run("coverage", "run", str(Path(session.bin) / "pytest"), *SUITES, *session.posargs)
@@ -151,14 +156,15 @@ def coverage(session: nox.Session) -> None:
 
 @nox.session
 def contract(session: nox.Session) -> None:
-    """Hold requests and the simulator's answers against the provider's published description."""
+    """Check requests and the simulator's responses against the provider's OpenAPI description."""
     _install_wheel(session)
+    # CI: a missing description is a failure, not a reason to skip.
     session.run("pytest", "tests/contract", *session.posargs, env={"CI": "true"})
 
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check style, and that imports run downwards."""
+    """Check style and format, that imports run downwards, and the workflows."""
     session.install(*_group("lint"), ".")
     session.run("ruff", "check", "--output-format=concise")
     session.run("ruff", "format", "--check")
@@ -168,7 +174,7 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def api(session: nox.Session) -> None:
-    """Look for breaking changes of the public API since the latest release; ``-- REF`` since another reference."""
+    """Find breaking changes of the public API since the latest release; ``-- REF`` compares with another revision."""
     session.install(*_group("api"))
     session.run("python", "-m", "tests.compatibility", *session.posargs)
 
@@ -182,7 +188,7 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def bare(session: nox.Session) -> None:
-    """Install the package without extras, import it, list a room, and ask for the command that is not there."""
+    """Install the package without extras, list a room, and check that the command asks for its extra."""
     session.install(".")
     session.run("python", "-c", _LIST_A_ROOM, env={"PYTHONWARNINGS": "error"})
     session.run("roomrec", "--version", success_codes=[2])
@@ -190,18 +196,18 @@ def bare(session: nox.Session) -> None:
 
 @nox.session
 def build(session: nox.Session) -> None:
-    """Build what is published, and look at what is in it."""
+    """Build the sdist and the wheel, and check what is in them."""
     session.install("build>=1.2", "twine>=6.0")
     target = session.create_tmp()
     session.run("python", "-m", "build", "--outdir", target)
     files = sorted(str(path) for path in Path(target).glob("roomrec_async-*"))
     session.run("twine", "check", "--strict", *files)
-    session.run("python", "-c", _LOOK_AT_WHEEL, next(name for name in files if name.endswith(".whl")))
+    session.run("python", "-c", _CHECK_WHEEL, next(name for name in files if name.endswith(".whl")))
 
 
 @nox.session
 def lock(session: nox.Session) -> None:
-    """Resolve what development needs anew, with hashes: ``requirements.lock``."""
+    """Resolve all dependencies again, with hashes, into ``requirements.lock``."""
     session.install("uv>=0.9")
     groups = [f"--group={name}" for name in PYPROJECT["dependency-groups"]]
     index = "--default-index=https://pypi.org/simple"
@@ -212,14 +218,14 @@ def lock(session: nox.Session) -> None:
 
 @nox.session
 def demo(session: nox.Session) -> None:
-    """Run the README's first command's demo."""
+    """Run the demo of the README's first command."""
     session.install(".[cli]")
     session.run("roomrec", "demo", *session.posargs)
 
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Compare with the official client and with loops by hand; ``-- --quick`` only proves that it runs."""
+    """Measure against the official client and hand-written loops; ``-- --quick`` only shows that it runs."""
     session.install(".[all]", *_group("bench"))
     session.run("python", "-m", "tests.benchmarks", "bench", *session.posargs)
 
@@ -236,7 +242,7 @@ async def main():
 asyncio.run(main())
 """
 
-_LOOK_AT_WHEEL = """
+_CHECK_WHEEL = """
 import sys, zipfile
 
 names = zipfile.ZipFile(sys.argv[1]).namelist()

@@ -1,7 +1,8 @@
-"""A batch job: the recordings of all rooms in a file, to JSON lines. Stop it however you like, and start it again.
+"""A batch job that exports the recordings of many rooms to JSON lines. It can be killed at any time and resumed.
 
-Beside the output, a journal says which rooms are whole in it, and where the last of them ends. The next run (one at a
-time) cuts off what comes after that, passes over the rooms that are done, and goes on. Try it with the simulator::
+A journal next to the output records which rooms are complete, and where in the output each of them ends. The next run
+truncates the output after the last complete room, skips the rooms that are done, and continues with the others. Never
+run two jobs with the same output at once. Try it with the simulator::
 
     roomrec simulate --rooms 500 --write-rooms rooms.txt -- python examples/batch_job.py rooms.txt recordings.jsonl
 """
@@ -21,67 +22,83 @@ from roomrec_async import Recording, RecordingsClient, to_dict
 
 
 class Output:
-    """The file of recordings, and its journal: a line with room SID and end of file for each room that is whole."""
+    """The file of recordings and its journal.
+
+    The journal has one line for each complete room: its SID, and the size of the output after it.
+
+    Attributes:
+        done: the SIDs of the rooms that are complete.
+    """
 
     def __init__(self, path: Path) -> None:
         journal = Path(f"{path}.journal")
         if path.exists() and path.stat().st_size and not journal.exists():
-            sys.exit(f"{path} is not empty and has no {journal.name} beside it: it is not this job's to cut")
-        self._journal = journal.open("a+b")  # before the output, which is never there without it
+            sys.exit(f"{path} is not empty and has no {journal.name}: this job did not write it, and leaves it alone")
+
+        # The journal is created first, so that an output of this job always has one.
+        self._journal = journal.open("a+b")
         self._output = path.open("ab")
         self.done: set[str] = set()
 
     def __enter__(self) -> Self:
         self._journal.seek(0)
-        end_of_journal = end_of_output = 0
+        journal_end = 0
+        output_end = 0
         size = self._output.seek(0, os.SEEK_END)
         for line in self._journal:
-            if not line.endswith(b"\n"):  # killed while it was written
+            if not line.endswith(b"\n"):  # the job was killed while writing this line
                 break
             room_sid, offset = line.split()
-            if int(offset) > size:  # the output was deleted, or lost its end with the machine's power
+            if int(offset) > size:  # the output was deleted, or lost its end in a power failure
                 break
             self.done.add(room_sid.decode())
-            end_of_journal += len(line)
-            end_of_output = int(offset)
-        self._journal.truncate(end_of_journal)
-        self._output.truncate(end_of_output)
+            journal_end += len(line)
+            output_end = int(offset)
+
+        # Whatever follows belongs to rooms that are not complete.
+        self._journal.truncate(journal_end)
+        self._output.truncate(output_end)
         self._output.seek(0, os.SEEK_END)
         return self
 
     def add(self, room_sid: str, recordings: list[Recording]) -> None:
-        """Write a room: the journal only after the recordings, so that it never promises too much."""
+        """Write a room: first the recordings, then the journal, which must never name a room that is incomplete."""
         self._output.write(b"".join(json.dumps(to_dict(recording)).encode() + b"\n" for recording in recordings))
         self._output.flush()
         self._journal.write(f"{room_sid} {self._output.tell()}\n".encode())
         self._journal.flush()
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None:
         self._output.close()
         self._journal.close()
 
 
-def rooms_to_do(path: Path, done: set[str]) -> Iterator[str]:
-    """The rooms of a file, line by line, each once."""
-    taken = set(done)
+def remaining_rooms(path: Path, done: set[str]) -> Iterator[str]:
+    """Yield the room SIDs of a file that are not done, one per line, each of them once."""
+    seen = set(done)
     with path.open() as lines:
         for line in lines:
             room_sid = line.strip()
-            if room_sid and room_sid not in taken:
-                taken.add(room_sid)
+            if room_sid and room_sid not in seen:
+                seen.add(room_sid)
                 yield room_sid
 
 
 async def main(rooms: Path, recordings: Path) -> int:
+    """Export the rooms; return the exit code."""
     failed = 0
     with Output(recordings) as output:
         async with RecordingsClient.from_env() as client:
-            async for result in client.as_completed(rooms_to_do(rooms, output.done)):
+            async for result in client.as_completed(remaining_rooms(rooms, output.done)):
                 if result.error is None:
                     output.add(result.room_sid, result.recordings)
-                else:  # not in the journal: the next run tries it again
+                else:
+                    # The room is not in the journal, so the next run retries it.
                     failed += 1
                     print(f"{result.room_sid}: {result.error}", file=sys.stderr)
     return 1 if failed else 0

@@ -1,7 +1,7 @@
-"""A FastAPI app in several processes that share the account's limits through Redis.
+"""A FastAPI app that runs in several processes, which share the account's limits through Redis.
 
-Each worker has a client of its own; the limiter holds for all of them, and for whatever else uses the same Redis and
-name. Try it with the simulator and a Redis on this machine::
+Each worker process has its own client. The limits hold for all of them together, and for any other program that uses
+the same Redis and the same name. Try it with the simulator and a Redis on this machine::
 
     roomrec simulate --write-rooms rooms.txt -- python examples/fleet_app.py --workers 4
     curl "http://127.0.0.1:8000/rooms/$(head -1 rooms.txt)/recordings?limit=3"
@@ -27,6 +27,7 @@ WORKERS = "WEB_CONCURRENCY"
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """Open the limiter and the client when a worker starts, and close them when it stops."""
     account_sid = Credentials.from_env().account_sid
     async with (
         RedisRateLimiter(
@@ -40,7 +41,8 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
 
 
-def client_of(request: Request) -> RecordingsClient:
+def get_client(request: Request) -> RecordingsClient:
+    """Return the worker's client, for ``Depends``."""
     client: RecordingsClient = request.app.state.client
     return client
 
@@ -50,8 +52,9 @@ app = FastAPI(lifespan=lifespan)
 
 @app.get("/rooms/{room_sid}/recordings")
 async def recordings(
-    room_sid: str, client: Annotated[RecordingsClient, Depends(client_of)], limit: int = 100
+    room_sid: str, client: Annotated[RecordingsClient, Depends(get_client)], limit: int = 100
 ) -> list[dict[str, object]]:
+    """Return the first recordings of a room."""
     try:
         return await client.recordings(room_sid, limit=limit).to_rows()
     except InvalidArgumentError as error:
@@ -67,6 +70,6 @@ if __name__ == "__main__":
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--workers", type=int, default=2)
     arguments = parser.parse_args()
-    # Each worker learns how many there are, so that together they keep to the limits when Redis is away, too.
+    # Each worker must know how many there are, to use no more than its share of the quota while Redis is unavailable.
     os.environ[WORKERS] = str(arguments.workers)
     uvicorn.run("fleet_app:app", port=arguments.port, workers=arguments.workers, app_dir=str(Path(__file__).parent))

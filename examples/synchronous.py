@@ -1,7 +1,7 @@
-"""Synchronous code that needs recordings: one asyncio.run around all that is to be fetched at once.
+"""Use the library from synchronous code: one asyncio.run around everything that is to be fetched together.
 
-A client belongs to the event loop that it was first used in, and asyncio.run makes a new one each time. So the client
-is opened within, and the more rooms one call is given, the faster it is. Try it with the simulator::
+A client belongs to the event loop in which it was first used, and each asyncio.run creates a new loop. The client is
+therefore opened inside of it, and one call for many rooms is faster than many calls. Try it with the simulator::
 
     roomrec simulate --rooms 200 --write-rooms rooms.txt -- python examples/synchronous.py rooms.txt
 """
@@ -17,8 +17,8 @@ from pathlib import Path
 from roomrec_async import Recording, RecordingsClient, RoomRecError
 
 
-def recordings_of(room_sids: Sequence[str]) -> dict[str, list[Recording]]:
-    """The completed recordings of rooms, for callers that know nothing of asyncio."""
+def fetch_recordings(room_sids: Sequence[str]) -> dict[str, list[Recording]]:
+    """Return the completed recordings of rooms; blocks until all of them are there."""
 
     async def fetch() -> dict[str, list[Recording]]:
         async with RecordingsClient.from_env() as client:
@@ -28,7 +28,8 @@ def recordings_of(room_sids: Sequence[str]) -> dict[str, list[Recording]]:
 
 
 def main(rooms: Path) -> None:
-    for room_sid, recordings in recordings_of(rooms.read_text().split()).items():
+    """Print a line for each room of a file."""
+    for room_sid, recordings in fetch_recordings(rooms.read_text().split()).items():
         minutes = sum(recording.duration or 0 for recording in recordings) / 60
         print(f"{room_sid} {len(recordings)} recordings, {minutes:.1f} minutes")
 

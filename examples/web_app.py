@@ -1,4 +1,4 @@
-"""A web app that streams the recordings of a room, one JSON object a line.
+"""A web app that streams the recordings of a room as JSON lines.
 
 One client serves all requests: it holds the connections and the account's limits. Try it with the simulator::
 
@@ -35,26 +35,28 @@ from roomrec_async import (
 
 @asynccontextmanager
 async def lifespan(_: Starlette) -> AsyncIterator[dict[str, RecordingsClient]]:
+    """Open the client when the app starts, and close it when the app stops."""
     async with RecordingsClient.from_env() as client:
         yield {"client": client}
 
 
 async def list_recordings(request: Request) -> Response:
+    """Stream a room's recordings; ``?resume=`` continues after an error in the middle of a stream."""
     client: RecordingsClient = request.state.client
     pager = client.recordings(
         request.path_params["room_sid"],
         status=request.query_params.get("status"),
         resume=request.query_params.get("resume"),
-        timeout=30,  # for each page; whoever hangs up before the first one is noticed after it
+        timeout=30,  # for each page; a browser that disconnects before the first page is noticed only after it
     )
     pages = pager.pages()
-    # What goes wrong with the first page is still an HTTP status; after that, the status line is gone.
+    # An error of the first page can still become an HTTP status. Later, the status line has been sent already.
     first = await anext(pages, None)
     return StreamingResponse(lines(first, pages), media_type="application/x-ndjson")
 
 
 async def lines(first: Page[Recording] | None, rest: AsyncGenerator[Page[Recording], None]) -> AsyncIterator[str]:
-    """One chunk for each page. Whoever hangs up ends the fetching with it."""
+    """Yield one chunk for each page. If the browser disconnects, no further pages are fetched."""
     async with aclosing(rest):
         if first is not None:
             yield chunk(first)
@@ -66,6 +68,7 @@ async def lines(first: Page[Recording] | None, rest: AsyncGenerator[Page[Recordi
 
 
 def chunk(page: Page[Recording]) -> str:
+    """Return the recordings of a page as JSON lines."""
     return "".join(json.dumps(to_dict(recording)) + "\n" for recording in page.items)
 
 
@@ -77,14 +80,15 @@ STATUSES: Final = {
 }
 
 
-async def told(_: Request, error: Exception) -> Response:
-    status = next(status for kind, status in STATUSES.items() if isinstance(error, kind))
+async def error_response(_: Request, error: Exception) -> Response:
+    """Return the first status that fits the error, with its message."""
+    status = next(status for error_class, status in STATUSES.items() if isinstance(error, error_class))
     return JSONResponse({"error": str(error)}, status_code=status)
 
 
 app = Starlette(
     routes=[Route("/rooms/{room_sid}/recordings", list_recordings)],
-    exception_handlers=dict.fromkeys(STATUSES, told),
+    exception_handlers=dict.fromkeys(STATUSES, error_response),
     lifespan=lifespan,
 )
 

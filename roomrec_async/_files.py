@@ -1,4 +1,4 @@
-"""A file that comes into being beside its place, and takes it when it is whole. Blocking: for threads."""
+"""Atomic writes: data goes to NAME.part, renamed when complete. Everything here blocks: run it in a thread."""
 
 from __future__ import annotations
 
@@ -15,15 +15,18 @@ from typing import BinaryIO, Final
 
 from .errors import MediaError
 
-_PIECE: Final = 2**20
+# Bytes read at once.
+_READ_SIZE: Final = 2**20
 
-
-# What the system says of a disk without a word about the file.
-_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# Errors of a full disk, an exhausted quota and a file-size limit. A failed write does not name its file.
+_DISK_FULL_ERRORS: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def file_path(destination: str | os.PathLike[str], name: str) -> Path:
-    """The path that a caller means: a directory, which gets a file of this name, or the file itself."""
+    """Return the path to write to: ``name`` in a destination that is a directory, else the destination itself.
+
+    A destination is a directory if it exists as one, or ends in a slash.
+    """
     given = os.fspath(destination)
     path = Path(given)
     is_directory = given.endswith(("/", os.sep)) or path.is_dir()
@@ -31,168 +34,182 @@ def file_path(destination: str | os.PathLike[str], name: str) -> Path:
 
 
 def file_size(path: Path) -> int | None:
-    """The size of a file; None if there is none."""
+    """Return the size of a file in bytes, or None if it does not exist."""
     try:
         return path.stat().st_size
     except FileNotFoundError:
         return None
 
 
-def file_digest(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager
-def full_disk_named(path: Path) -> Iterator[None]:
-    """Errors that say only that something is full say of which file they are."""
+def add_path_to_disk_full_errors(path: Path) -> Iterator[None]:
+    """Set the ``filename`` of disk-full errors that have none."""
     try:
         yield
     except OSError as error:
-        if error.errno in _FULL and error.filename is None:
+        if error.errno in _DISK_FULL_ERRORS and error.filename is None:
             error.filename = str(path)
         raise
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """A new file, which is in its place and on the disk when the block ends well, and is not there when it does not."""
-    part = path.with_name(f"{path.name}.part")
-    with part.open("wb") as file:
+def atomic_write(path: Path) -> Iterator[BinaryIO]:
+    """Open a file that appears at ``path``, synced to disk, only if the block succeeds; otherwise it is removed."""
+    part_path = path.with_name(f"{path.name}.part")
+    with part_path.open("wb") as file:
         try:
             yield file
             file.flush()
         except BaseException:
-            part.unlink(missing_ok=True)
+            part_path.unlink(missing_ok=True)
             raise
-    put_in_place(part, path)
+    replace_file(part_path, path)
 
 
-def put_in_place(part: Path, path: Path) -> None:
-    """Put a file that is written into its place, safe from a loss of power, in one step; remove it if that fails."""
+def replace_file(source: Path, path: Path) -> None:
+    """Sync a finished file to disk and rename it to ``path``, atomically; remove it if that fails."""
     try:
-        with part.open("rb") as file:
+        with source.open("rb") as file:
             os.fsync(file.fileno())
-        part.replace(path)
+        source.replace(path)
     except BaseException:
-        part.unlink(missing_ok=True)
+        source.unlink(missing_ok=True)
         raise
-    _sync_directory(path.parent)
+    sync_directory(path.parent)
 
 
 class PartFile:
-    """What has arrived of a file: ``NAME.part`` beside its place, and ``NAME.part.etag``, which says of what.
+    """An incomplete file that can be resumed: ``NAME.part``, with the ETag of its content in ``NAME.part.etag``.
 
-    It is locked, so that two downloads of the same thing never write into one file. A program that dies leaves it
-    unlocked, and the next one goes on with it.
+    It is locked, so that two downloads never write to the same file. The lock of a process that dies is released, and
+    the next process can resume the file.
 
     Args:
-        path: where the file is to be. Directories are made if need be.
+        path: the path of the complete file. Missing directories are created.
 
     Attributes:
-        size: how many bytes it has.
-        unsynced: how many were written since :meth:`sync` was last called.
-        version: the ETag of what it is a part of; None if that is not known, so that it cannot be gone on with.
+        size: number of bytes written so far, those of earlier attempts included.
+        unsynced: number of bytes written since the last :meth:`sync`.
+        etag: ETag of the content; None if it is unknown, in which case the file cannot be resumed.
 
     Raises:
-        MediaError: somebody else downloads this file right now.
+        MediaError: the file is locked by another download.
     """
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
-        self._part = path.with_name(f"{path.name}.part")
-        self._label = path.with_name(f"{path.name}.part.etag")
-        # A thread may still write when the event loop is closed that waited for it, and the file with it.
-        self._busy = Lock()
+        self._part_path = path.with_name(f"{path.name}.part")
+        self._etag_path = path.with_name(f"{path.name}.part.etag")
+        # A thread may still be writing when the event loop that waits for it is torn down and closes this file.
+        self._lock = Lock()
         self.unsynced = 0
-        self._file = _opened(self._part, path)
+        self._file = open_and_lock(self._part_path, path)
         try:
             self.size = self._file.seek(0, os.SEEK_END)
-            self.version = _text(self._label)
+            self.etag = read_etag(self._etag_path)
         except BaseException:
             self._file.close()
             raise
 
-    def begin(self, version: str | None) -> None:
-        """Begin anew, with this version."""
-        with self._busy, full_disk_named(self._label):
-            # In this order, and each step on the disk before the next: the label is never that of other bytes.
-            self._label.unlink(missing_ok=True)
+    @property
+    def resumable_size(self) -> int:
+        """Number of bytes that can be resumed: all, or 0 if their ETag is unknown."""
+        return self.size if self.etag else 0
+
+    def restart(self, etag: str | None) -> None:
+        """Drop all bytes, and start over with content that has this ETag."""
+        with self._lock, add_path_to_disk_full_errors(self._etag_path):
+            # The old ETag is removed first, and the new one is written only when the truncation is on the disk:
+            # an ETag must never be found beside bytes of another version.
+            self._etag_path.unlink(missing_ok=True)
             if self.size:
                 self._file.truncate(self._file.seek(0))
                 os.fsync(self._file.fileno())
-            if version is not None:
-                self._label.write_text(version, "utf-8")
-            self.size, self.version = 0, version
+            if etag is not None:
+                self._etag_path.write_text(etag, "utf-8")
+            self.size = 0
+            self.etag = etag
 
     def read(self) -> Iterator[bytes]:
-        """What is there already."""
-        with self._part.open("rb") as file:
-            while piece := file.read(_PIECE):
-                yield piece
+        """Yield the bytes written so far, in chunks."""
+        with self._part_path.open("rb") as file:
+            while chunk := file.read(_READ_SIZE):
+                yield chunk
 
     def write(self, chunks: Iterable[bytes]) -> None:
-        """Append."""
-        with self._busy, full_disk_named(self._part):
+        """Append chunks."""
+        with self._lock, add_path_to_disk_full_errors(self._part_path):
             for chunk in chunks:
                 self._file.write(chunk)
                 self.size += len(chunk)
                 self.unsynced += len(chunk)
 
     def sync(self) -> None:
-        """Wait until what was written is on the disk; what is written meanwhile may be, too."""
+        """Wait until what has been written is on the disk. May run beside :meth:`write`."""
         self.unsynced = 0
-        with full_disk_named(self._part):
+        with add_path_to_disk_full_errors(self._part_path):
             os.fsync(self._file.fileno())
         if sys.platform == "linux":
-            # Nobody reads it soon, and the memory that would keep it is cheaper to use again than other memory.
+            # Nobody will read these pages soon. Dropped from the cache, they are reused for the bytes that follow,
+            # which is cheaper than to reclaim other memory for each of them.
             os.posix_fadvise(self._file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
     def finish(self) -> None:
-        """Put the file into its place, safe from a loss of power, in one step."""
-        with self._busy, full_disk_named(self._part):
+        """Sync the file to disk and rename it to its final path, atomically."""
+        with self._lock, add_path_to_disk_full_errors(self._part_path):
             self._file.flush()
             os.fsync(self._file.fileno())
-            self._label.unlink(missing_ok=True)
-            self._part.replace(self._path)
-            _sync_directory(self._path.parent)
+            self._etag_path.unlink(missing_ok=True)
+            self._part_path.replace(self._path)
+            sync_directory(self._path.parent)
             self._file.close()
 
     def discard(self) -> None:
-        """Remove it."""
-        with self._busy:
+        """Close the part and delete it. A complete file at the final path stays."""
+        with self._lock:
             self._remove()
 
     def close(self) -> None:
-        """Leave it as it is, for another attempt, if there is anything in it. May be called again."""
-        with self._busy, full_disk_named(self._part):
+        """Close the part and keep it for another attempt; delete it if it is empty. May be called again."""
+        with self._lock, add_path_to_disk_full_errors(self._part_path):
             if not self._file.closed and not self.size:
                 self._remove()
             self._file.close()
 
     def _remove(self) -> None:
-        self._label.unlink(missing_ok=True)
-        self._part.unlink(missing_ok=True)
+        self._etag_path.unlink(missing_ok=True)
+        self._part_path.unlink(missing_ok=True)
         self._file.close()
 
 
-def _text(path: Path) -> str | None:
+def read_etag(path: Path) -> str | None:
+    """Return the ETag in a file, or None if there is none or it is unreadable."""
     try:
         return path.read_text("utf-8") or None
     except (FileNotFoundError, UnicodeDecodeError):
         return None
 
 
-def _opened(part: Path, path: Path) -> BufferedRandom:
-    """The part, opened and locked; made if it is not there."""
+def open_and_lock(part_path: Path, path: Path) -> BufferedRandom:
+    """Open the part of ``path`` for reading and writing, created if missing, and lock it.
+
+    Raises:
+        MediaError: another download holds the lock.
+    """
     while True:
-        file = open(os.open(part, os.O_RDWR | os.O_CREAT, 0o666), "r+b")  # noqa: SIM115, PTH123  given away
+        file = open(os.open(part_path, os.O_RDWR | os.O_CREAT, 0o666), "r+b")  # noqa: SIM115, PTH123  returned
         try:
-            _lock(file, path)
-            # Whoever had the lock may have put this very file into its place before it let go.
-            if os.fstat(file.fileno()).st_ino == part.stat().st_ino:
+            lock_file(file, path)
+            # The previous owner of the lock may have renamed or deleted this very file before it let go: then the
+            # directory has another file under this name, or none, and that one is opened instead.
+            if os.fstat(file.fileno()).st_ino == part_path.stat().st_ino:
                 return file
         except FileNotFoundError:
             pass
@@ -202,19 +219,27 @@ def _opened(part: Path, path: Path) -> BufferedRandom:
         file.close()
 
 
-def _lock(file: BufferedRandom, path: Path) -> None:
+def lock_file(file: BufferedRandom, path: Path) -> None:
+    """Take the exclusive lock of an open file, without waiting.
+
+    Raises:
+        MediaError: another download holds it.
+    """
     if sys.platform == "win32":
-        return  # an open file cannot be opened for writing or be replaced there
-    import fcntl  # noqa: PLC0415  not everywhere
+        # Windows itself refuses to replace a file that is open.
+        return
+    import fcntl  # noqa: PLC0415  not on Windows
 
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise MediaError(f"{path} is being downloaded already, by this program or by another one") from None
+        raise MediaError(f"{path} is already being downloaded, by this program or another one") from None
 
 
-def _sync_directory(directory: Path) -> None:
+def sync_directory(directory: Path) -> None:
+    """Sync the entries of a directory to disk, so that a rename in it survives a power loss."""
     if sys.platform == "win32":
+        # Directories cannot be opened there.
         return
     descriptor = os.open(directory, os.O_RDONLY)
     try:

@@ -1,4 +1,4 @@
-"""Records as rows of a file: JSON lines, CSV or Parquet. Blocking: for threads."""
+"""Tables of records as files: JSON lines, CSV or Parquet. Everything here blocks: run it in a thread."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final, Literal, Protocol, TypeAlias,
 
 import attrs
 
-from ._files import full_disk_named, whole_file
+from ._files import add_path_to_disk_full_errors, atomic_write
 from ._text import safe_repr
 from .errors import ConfigurationError, InvalidArgumentError
 from .models import Recording
@@ -25,23 +25,25 @@ if TYPE_CHECKING:
 TableFormat: TypeAlias = Literal["jsonl", "csv", "parquet"]
 
 Row: TypeAlias = Mapping[str, object]
-"""The values of a row by their columns' names, JSON-ready as from :func:`roomrec_async.to_dict`."""
+"""Values of a row by column name, JSON-ready as from :func:`roomrec_async.to_dict`."""
 
 _FORMATS: Final[tuple[TableFormat, ...]] = get_args(TableFormat)
-_ROW_GROUP: Final = 10_000
-# What makes a spreadsheet take a text for a formula.
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+# Rows per row group of a Parquet file, and so the rows held in memory.
+_ROW_GROUP_SIZE: Final = 10_000
+# A spreadsheet evaluates text with one of these prefixes as a formula (CSV injection, described by OWASP).
+_FORMULA_PREFIXES: Final = ("=", "+", "-", "@", "\t", "\r")
+# The integers that a Parquet column of type INT64 can hold.
 _INT64: Final = range(-(2**63), 2**63)
 
 
 @attrs.frozen
 class Column:
-    """A column.
+    """A column of a table.
 
     Attributes:
         name: its name, and the key of its values in a row.
-        kind: what its values are; ``instant`` is ISO 8601 with an offset, ``json`` is any JSON value.
-        untrusted: whether participants have typed them.
+        kind: the type of its values; ``instant`` is ISO 8601 text with an offset, ``json`` is any JSON value.
+        untrusted: True if participants choose the values.
     """
 
     name: str
@@ -50,85 +52,83 @@ class Column:
 
 
 def recording_columns() -> list[Column]:
-    """The columns of recordings, in the order of their fields."""
+    """Return the columns for recordings: one per field of the model, in the same order."""
     hints = get_type_hints(Recording)
     return [
-        Column(field.name, _kind(hints[field.name]), field.name == "track_name") for field in attrs.fields(Recording)
+        Column(field.name, column_kind(hints[field.name]), untrusted=field.name == "track_name")
+        for field in attrs.fields(Recording)
     ]
 
 
-def format_of(path: Path) -> TableFormat:
-    """The format that a file's name asks for.
+def table_format(path: Path) -> TableFormat:
+    """Return the format of a table file, by the ending of its name.
 
     Raises:
-        InvalidArgumentError: it asks for none.
-        ConfigurationError: it needs an extra that is not installed.
+        InvalidArgumentError: the ending is not that of a format.
+        ConfigurationError: the format needs an extra that is not installed.
     """
-    for each in _FORMATS:
-        if path.suffix.lower() == f".{each}":
-            check_formats([each])
-            return each
-    endings = ", ".join(f".{each}" for each in _FORMATS)
+    for name in _FORMATS:
+        if path.suffix.lower() == f".{name}":
+            check_formats([name])
+            return name
+    endings = ", ".join(f".{name}" for name in _FORMATS)
     raise InvalidArgumentError(f"a table's file must end in one of {endings}, not {safe_repr(path.name)}")
 
 
 def check_formats(formats: Collection[TableFormat]) -> None:
-    """Whether these formats exist, and can be written here.
+    """Check that formats exist, and that what they need is installed.
 
     Raises:
-        InvalidArgumentError: one does not exist.
-        ConfigurationError: one needs an extra that is not installed.
+        InvalidArgumentError: a format does not exist.
+        ConfigurationError: a format needs an extra that is not installed.
     """
-    for each in formats:
-        if each not in _FORMATS:
-            raise InvalidArgumentError(f"a table's format must be one of {', '.join(_FORMATS)}, not {safe_repr(each)}")
+    for name in formats:
+        if name not in _FORMATS:
+            raise InvalidArgumentError(f"a table's format must be one of {', '.join(_FORMATS)}, not {safe_repr(name)}")
     if "parquet" in formats and find_spec("pyarrow") is None:
         raise ConfigurationError("Parquet needs pyarrow: pip install 'roomrec-async[parquet]'")
 
 
 class TableWriter(Protocol):
-    """A table that is being written."""
+    """Writes rows to an open file, in one of the formats."""
 
     def write(self, rows: Iterable[Row]) -> None:
         """Append rows."""
 
     def finish(self) -> None:
-        """Write what is held back, and the end."""
+        """Write buffered rows, and the footer if the format has one."""
 
     def abandon(self) -> None:
-        """Write nothing any more."""
+        """Stop writing: the file is about to be removed."""
 
 
 @contextmanager
 def open_table(path: Path, columns: Sequence[Column], format: TableFormat) -> Iterator[TableWriter]:  # noqa: A002
-    """A table in a file, which is in its place when the block ends well, and is not there when it does not.
+    """Open a table file that appears at ``path`` only if the block succeeds.
 
-    In CSV, an untrusted text that a spreadsheet would take for a formula has an apostrophe before it. In CSV and
-    Parquet, half a surrogate pair, which UTF-8 cannot say, is written as its escape; in Parquet, a number of more than
-    64 bits is null.
+    In CSV, untrusted text that a spreadsheet would evaluate as a formula is prefixed with an apostrophe. In CSV and
+    Parquet, a lone surrogate, which UTF-8 cannot encode, is written as its backslash escape. In Parquet, an integer of
+    more than 64 bits is written as null.
 
     Args:
-        path: the file; one that is there is replaced.
+        path: the file; an existing one is overwritten.
         columns: the columns.
-        format: how it is written.
+        format: the format of the file.
 
     Raises:
         OSError: the file cannot be written.
     """
-    with full_disk_named(path), whole_file(path) as file:
-        yield from _written(_WRITERS[format](file, columns))
+    with add_path_to_disk_full_errors(path), atomic_write(path) as file:
+        writer = _WRITERS[format](file, columns)
+        try:
+            yield writer
+            writer.finish()
+        except BaseException:
+            writer.abandon()
+            raise
 
 
-def _written(writer: TableWriter) -> Iterator[TableWriter]:
-    try:
-        yield writer
-        writer.finish()
-    except BaseException:
-        writer.abandon()
-        raise
-
-
-class _JsonLines:
+class _JsonLinesWriter:
     def __init__(self, file: BinaryIO, columns: Sequence[Column]) -> None:
         self._file = file
         self._names = [column.name for column in columns]
@@ -145,25 +145,27 @@ class _JsonLines:
         pass
 
 
-class _Csv:
+class _CsvWriter:
     def __init__(self, file: BinaryIO, columns: Sequence[Column]) -> None:
         self._columns = columns
+        # Unbuffered, so that nothing is left to flush when the table is abandoned.
         self._text = io.TextIOWrapper(file, encoding="utf-8", errors="backslashreplace", newline="", write_through=True)
         self._writer = csv.writer(self._text)
         self._writer.writerow([column.name for column in columns])
 
     def write(self, rows: Iterable[Row]) -> None:
         for row in rows:
-            self._writer.writerow([_cell(column, row.get(column.name)) for column in self._columns])
+            self._writer.writerow([csv_value(column, row.get(column.name)) for column in self._columns])
 
     def finish(self) -> None:
+        # Leave the file open: it is the caller's to flush and to close.
         self._text.detach()
 
     def abandon(self) -> None:
         pass
 
 
-class _Parquet:
+class _ParquetWriter:
     def __init__(self, file: BinaryIO, columns: Sequence[Column]) -> None:
         import pyarrow as pa  # noqa: PLC0415  an extra
         import pyarrow.parquet as pq  # noqa: PLC0415  an extra
@@ -172,12 +174,13 @@ class _Parquet:
         self._columns = columns
         self._schema = pa.schema([(column.name, types[column.kind]) for column in columns])
         self._writer = pq.ParquetWriter(file, self._schema, compression="zstd")
+        # The rows of the next row group.
         self._rows: list[Row] = []
 
     def write(self, rows: Iterable[Row]) -> None:
         for row in rows:
             self._rows.append(row)
-            if len(self._rows) >= _ROW_GROUP:
+            if len(self._rows) >= _ROW_GROUP_SIZE:
                 self._write_group()
 
     def finish(self) -> None:
@@ -186,45 +189,51 @@ class _Parquet:
         self._writer.close()
 
     def abandon(self) -> None:
-        # It would write its end when it is collected, and complain on stderr that the file is closed.
+        # An open writer writes its footer when it is garbage-collected, and prints an error if the file is closed.
         self._writer.is_open = False
 
     def _write_group(self) -> None:
         import pyarrow as pa  # noqa: PLC0415  an extra
 
-        arrays: list[pa.Array] = [
-            pa.array([_parquet_value(column, row.get(column.name)) for row in self._rows], field.type)
-            for column, field in zip(self._columns, self._schema, strict=True)
-        ]
+        arrays: list[pa.Array] = []
+        for column, field in zip(self._columns, self._schema, strict=True):
+            values = [parquet_value(column, row.get(column.name)) for row in self._rows]
+            arrays.append(pa.array(values, field.type))
         self._writer.write_table(pa.Table.from_arrays(arrays, schema=self._schema))
         self._rows.clear()
 
 
 _WRITERS: Final[Mapping[TableFormat, Callable[[BinaryIO, Sequence[Column]], TableWriter]]] = {
-    "jsonl": _JsonLines,
-    "csv": _Csv,
-    "parquet": _Parquet,
+    "jsonl": _JsonLinesWriter,
+    "csv": _CsvWriter,
+    "parquet": _ParquetWriter,
 }
 
 
-def _kind(hint: object) -> Literal["text", "integer", "instant", "json"]:
+def column_kind(hint: object) -> Literal["text", "integer", "instant", "json"]:
+    """Return the kind of column for the type hint of a field, which is a union with None."""
     alternatives = get_args(hint)
     if int in alternatives:
         return "integer"
     if datetime in alternatives:
         return "instant"
-    return "text" if any(isinstance(each, type) and issubclass(each, str) for each in alternatives) else "json"
+    # Statuses, types and codecs are enumerations of strings.
+    if any(isinstance(alternative, type) and issubclass(alternative, str) for alternative in alternatives):
+        return "text"
+    return "json"
 
 
-def _cell(column: Column, value: object) -> object:
+def csv_value(column: Column, value: object) -> object:
+    """Return a value as it is passed to :mod:`csv`."""
     if column.kind == "json" and value is not None:
         return json.dumps(value, separators=(",", ":"))
-    if column.untrusted and isinstance(value, str) and value.startswith(_FORMULA):
+    if column.untrusted and isinstance(value, str) and value.startswith(_FORMULA_PREFIXES):
         return f"'{value}"
     return value
 
 
-def _parquet_value(column: Column, value: object) -> object:
+def parquet_value(column: Column, value: object) -> object:
+    """Return a value as it is passed to Arrow."""
     match column.kind, value:
         case _, None:
             return None

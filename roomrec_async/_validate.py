@@ -1,6 +1,6 @@
-"""Checks of arguments: one place for what is in bounds, and for how a refusal reads.
+"""Checks of arguments: their bounds, and the messages for values outside them.
 
-Each check returns the value, so that it can stand where the value is used.
+Each check returns the value, so that it can be used in an expression.
 """
 
 from __future__ import annotations
@@ -16,9 +16,13 @@ from .errors import InvalidArgumentError
 
 _Text = TypeVar("_Text", bound=str)
 
+# The API's integers have 64 bits.
 INT64_MAX: Final = 2**63 - 1
 
-# The patterns of the published description, which accepts hexadecimal digits of both cases.
+# Requests per second: more than any quota.
+MAX_RATE: Final = 1_000_000
+
+# The patterns of the published description, which accepts hexadecimal digits in either case.
 ROOM_SID: Final = re.compile(r"RM[0-9a-fA-F]{32}")
 RECORDING_SID: Final = re.compile(r"RT[0-9a-fA-F]{32}")
 ACCOUNT_SID: Final = re.compile(r"AC[0-9a-fA-F]{32}")
@@ -35,15 +39,15 @@ def check_integer(
     even: bool = False,
     alternative: str | None = None,
 ) -> int:
-    """Return an integer that lies within its bounds, both included.
+    """Return an integer within bounds.
 
     Args:
         name: the name of the argument, for the message.
         value: the argument; a bool is not an integer here.
         minimum: the smallest value allowed.
-        maximum: the largest value allowed; by default that of 64 bits.
+        maximum: the largest value allowed, by default that of a 64-bit integer.
         even: True to refuse odd numbers.
-        alternative: what the caller accepts instead of a number, for the message.
+        alternative: other values that the caller accepts, for the message, such as "or None".
 
     Raises:
         InvalidArgumentError: the value is not an integer, out of bounds, or odd where it must be even.
@@ -52,21 +56,25 @@ def check_integer(
     if isinstance(value, int) and not isinstance(value, bool) and minimum <= value <= maximum and not value % step:
         return value
 
-    kind = "an even number" if even else "an integer"
-    # Nobody comes to the largest integer by mistake: naming it would only lengthen the message.
-    bounds = f"from {minimum}" if maximum == INT64_MAX else f"from {minimum} to {maximum}"
-    raise InvalidArgumentError(_refusal(name, f"{kind} {bounds}", alternative, value))
+    expected = f"an even number from {minimum}" if even else f"an integer from {minimum}"
+    # Nobody exceeds 64 bits by mistake: naming that maximum would only lengthen the message.
+    if maximum != INT64_MAX:
+        expected += f" to {maximum}"
+    if alternative is not None:
+        expected += f", {alternative}"
+    raise InvalidArgumentError(refusal(name, expected, value))
 
 
-def check_seconds(name: str, value: object, *, positive: bool = False) -> float:
-    """Return a finite number of seconds, from 0 or, with ``positive``, above it.
+def check_seconds(name: str, value: object, *, minimum: float = 0, positive: bool = False) -> float:
+    """Return a finite number of seconds from the minimum; with ``positive``, 0 is refused too.
 
     Raises:
         InvalidArgumentError: the value is not a number, not finite, or too small.
     """
-    if not is_number(value) or not 0 <= value <= sys.float_info.max or (positive and value == 0):
-        expected = "a positive number of seconds" if positive else "a number of seconds from 0"
-        raise InvalidArgumentError(_refusal(name, expected, None, value))
+    # The comparisons also refuse infinity, NaN, and integers that no float can hold.
+    if not is_number(value) or not minimum <= value <= sys.float_info.max or (positive and value == 0):
+        expected = "a positive number of seconds" if positive else f"a number of seconds from {minimum:g}"
+        raise InvalidArgumentError(refusal(name, expected, value))
     return value
 
 
@@ -77,25 +85,25 @@ def check_rate(name: str, value: object, *, maximum: int) -> float:
         InvalidArgumentError: the value is not a number, not positive, or above the maximum.
     """
     if not is_number(value) or not 0 < value <= maximum:
-        raise InvalidArgumentError(_refusal(name, f"positive and at most {maximum:,}", "or None", value))
+        raise InvalidArgumentError(refusal(name, f"positive and at most {maximum:,}, or None", value))
     return value
 
 
 def check_choice(name: str, value: _Text, choices: Collection[str]) -> _Text:
-    """Return a text that is one of the choices.
+    """Return a string that is one of the choices.
 
     Raises:
-        InvalidArgumentError: it is not.
+        InvalidArgumentError: it is not one of them.
     """
     if not isinstance(value, str) or value not in choices:
         listed = [repr(choice) for choice in choices]
         expected = f"{', '.join(listed[:-1])} or {listed[-1]}"
-        raise InvalidArgumentError(_refusal(name, expected, None, value))
+        raise InvalidArgumentError(refusal(name, expected, value))
     return value
 
 
 def check_match(name: str, value: object, pattern: re.Pattern[str], expected: str) -> str:
-    """Return a text that the pattern matches as a whole.
+    """Return a string that the pattern matches from its first to its last character.
 
     Args:
         name: the name of the argument, for the message.
@@ -104,10 +112,10 @@ def check_match(name: str, value: object, pattern: re.Pattern[str], expected: st
         expected: the pattern in words, for the message.
 
     Raises:
-        InvalidArgumentError: it does not match.
+        InvalidArgumentError: it is not a string, or does not match.
     """
     if not isinstance(value, str) or not pattern.fullmatch(value):
-        raise InvalidArgumentError(_refusal(name, expected, None, value))
+        raise InvalidArgumentError(refusal(name, expected, value))
     return value
 
 
@@ -136,7 +144,7 @@ def check_aware(name: str, value: object) -> datetime:
         InvalidArgumentError: it is not a datetime, or naive.
     """
     if not isinstance(value, datetime):
-        raise InvalidArgumentError(_refusal(name, "a datetime", None, value))
+        raise InvalidArgumentError(refusal(name, "a datetime", value))
     if value.utcoffset() is None:
         raise InvalidArgumentError(
             f"{name} must have a time zone: {value!r} is naive. For UTC, use .replace(tzinfo=datetime.UTC)"
@@ -149,7 +157,6 @@ def is_number(value: object) -> TypeGuard[int | float]:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def _refusal(name: str, expected: str, alternative: str | None, value: object) -> str:
-    if alternative is not None:
-        expected = f"{expected}, {alternative}"
+def refusal(name: str, expected: str, value: object) -> str:
+    """Return the message for an argument that is refused."""
     return f"{name} must be {expected}, not {safe_repr(value)}"

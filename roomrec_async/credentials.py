@@ -1,4 +1,4 @@
-"""Who is calling the API. Secrets are taken in here, sent in one header, and shown nowhere."""
+"""Credentials for the API. Their secrets are sent in one header, and shown nowhere."""
 
 from __future__ import annotations
 
@@ -12,78 +12,94 @@ import attrs
 from ._validate import ACCOUNT_SID, API_KEY_SID
 from .errors import ConfigurationError, InvalidArgumentError
 
+# Printable ASCII without spaces, as all secrets are: white space comes from copying, such as the newline of a file.
 _PRINTABLE = re.compile(r"[!-~]+")
 
 
 @attrs.frozen(repr=False)
 class Credentials:
-    """What Basic authentication sends: an account SID with its auth token, or an API key with its secret.
+    """Credentials for Basic authentication: an account SID with its auth token, or an API key with its secret.
 
     ``Credentials(account_sid, auth_token)`` is the first form, :meth:`api_key` the second, and :meth:`from_env`
-    takes whichever the environment holds. ``repr`` and ``str`` show the account and nothing else.
+    takes whichever the environment holds. ``repr`` and ``str`` show the SIDs, never the secret.
 
     Args:
-        account_sid: the account, ``AC`` and 32 hexadecimal digits.
+        account_sid: the account's SID, ``AC`` and 32 hexadecimal digits.
         auth_token: the account's auth token.
 
     Raises:
-        InvalidArgumentError: a SID is malformed, or a secret is empty or contains white space.
+        InvalidArgumentError: a SID is malformed, or a secret is empty, or holds white space or characters beyond ASCII.
+        ConfigurationError: an argument is None, such as the value of an environment variable that is not set.
     """
 
     account_sid: str = attrs.field()
-    _auth_token: str = attrs.field(repr=False)  # what prints attrs classes by their fields obeys this
+    # The auth token or the API key's secret. Rich and others print attrs classes by their fields, and heed repr=False.
+    _auth_token: str = attrs.field(repr=False)
+    # The API key's SID; None with an auth token.
     _key_sid: str | None = attrs.field(default=None, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
         if self.account_sid is None or self._auth_token is None:
             raise ConfigurationError("no credentials: an account SID and a secret are needed, and one of them is None")
-        if not _is(ACCOUNT_SID, self.account_sid):
-            # The value is not repeated: people who mix the two up put the token here.
+        if not _matches(ACCOUNT_SID, self.account_sid):
+            # The value is not repeated: people who confuse the two arguments pass the token here.
             raise InvalidArgumentError("the account SID must be 'AC' and 32 hexadecimal digits")
-        if self._key_sid is not None and not _is(API_KEY_SID, self._key_sid):
+        if self._key_sid is not None and not _matches(API_KEY_SID, self._key_sid):
             raise InvalidArgumentError("the API key SID must be 'SK' and 32 hexadecimal digits")
-        if not _is(_PRINTABLE, self._auth_token):
+        if not _matches(_PRINTABLE, self._auth_token):
             secret = "auth token" if self._key_sid is None else "API key secret"
             raise InvalidArgumentError(f"the {secret} is empty, or holds white space or characters beyond ASCII")
 
     @classmethod
     def api_key(cls, account_sid: str, key_sid: str, key_secret: str) -> Credentials:
-        """Credentials of an API key (``SK...``) and its secret, for the account that it belongs to."""
+        """Return the credentials of an API key (``SK...``) and its secret, for the account that it belongs to.
+
+        Raises:
+            InvalidArgumentError: as for the class.
+        """
         return cls(account_sid, key_secret, key_sid=key_sid)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Credentials:
-        """Credentials from the environment variables that users of the API already have.
+        """Return credentials from the environment variables that the provider's own tools use.
 
-        ``TWILIO_ACCOUNT_SID`` together with ``TWILIO_API_KEY`` and ``TWILIO_API_SECRET`` where those two are set,
-        otherwise with ``TWILIO_AUTH_TOKEN``.
+        These are ``TWILIO_ACCOUNT_SID``, and with it ``TWILIO_API_KEY`` and ``TWILIO_API_SECRET`` if both are set,
+        otherwise ``TWILIO_AUTH_TOKEN``.
+
+        Args:
+            environ: the environment; None for that of the process.
 
         Raises:
             ConfigurationError: a variable is missing; the message names it.
             InvalidArgumentError: a value is malformed.
         """
-        env = os.environ if environ is None else environ
-        account_sid, token = env.get("TWILIO_ACCOUNT_SID"), env.get("TWILIO_AUTH_TOKEN")
-        key_sid, key_secret = env.get("TWILIO_API_KEY"), env.get("TWILIO_API_SECRET")
+        if environ is None:
+            environ = os.environ
+        account_sid = environ.get("TWILIO_ACCOUNT_SID")
+        auth_token = environ.get("TWILIO_AUTH_TOKEN")
+        key_sid = environ.get("TWILIO_API_KEY")
+        key_secret = environ.get("TWILIO_API_SECRET")
+
         if account_sid and key_sid and key_secret:
             return cls.api_key(account_sid, key_sid, key_secret)
-        if account_sid and token:
-            return cls(account_sid, token)
-        raise ConfigurationError(_what_is_missing(account_sid, key_sid, key_secret))
+        if account_sid and auth_token:
+            return cls(account_sid, auth_token)
+        missing = _missing_variables(account_sid, key_sid, key_secret)
+        raise ConfigurationError(f"no credentials: set {' and '.join(missing)} in the environment")
 
     @property
     def username(self) -> str:
-        """The user name of Basic authentication: the API key's SID, or the account's."""
+        """User name for Basic authentication: the API key's SID, or the account's."""
         return self._key_sid or self.account_sid
 
     @property
     def password(self) -> str:
-        """The password of Basic authentication: the API key's secret, or the auth token."""
+        """Password for Basic authentication: the API key's secret, or the auth token."""
         return self._auth_token
 
     @property
     def authorization(self) -> str:
-        """The value of the ``Authorization`` header."""
+        """Value of the ``Authorization`` header."""
         return aiohttp.encode_basic_auth(self.username, self.password)
 
     def __repr__(self) -> str:
@@ -91,16 +107,20 @@ class Credentials:
         return f"Credentials({self.account_sid!r}{key}, secret hidden)"
 
 
-def _is(pattern: re.Pattern[str], value: object) -> bool:
+def _matches(pattern: re.Pattern[str], value: object) -> bool:
+    """Return True for a string that the pattern matches from its first to its last character."""
     return isinstance(value, str) and pattern.fullmatch(value) is not None
 
 
-def _what_is_missing(account_sid: str | None, key_sid: str | None, key_secret: str | None) -> str:
-    missing = [] if account_sid else ["TWILIO_ACCOUNT_SID"]
+def _missing_variables(account_sid: str | None, key_sid: str | None, key_secret: str | None) -> list[str]:
+    """Return the variables to set. Half an API key asks for its other half, anything else for the auth token."""
+    missing: list[str] = []
+    if not account_sid:
+        missing.append("TWILIO_ACCOUNT_SID")
     if key_sid:
-        missing += ["TWILIO_API_SECRET"]
+        missing.append("TWILIO_API_SECRET")
     elif key_secret:
-        missing += ["TWILIO_API_KEY"]
+        missing.append("TWILIO_API_KEY")
     else:
-        missing += ["TWILIO_AUTH_TOKEN (or TWILIO_API_KEY and TWILIO_API_SECRET)"]
-    return f"no credentials: set {' and '.join(missing)} in the environment"
+        missing.append("TWILIO_AUTH_TOKEN (or TWILIO_API_KEY and TWILIO_API_SECRET)")
+    return missing

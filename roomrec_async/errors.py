@@ -1,30 +1,30 @@
 """Every exception that a caller of the library can see.
 
     RoomRecError
-    ├── APIError                  the service answered, and the answer was no
+    ├── APIError                  the service answered with an error
     │   ├── BadRequestError           400: a parameter was refused
     │   ├── AuthenticationError       401: wrong credentials, or the wrong region for them
     │   ├── PermissionDeniedError     403: the account may not do this
-    │   ├── NotFoundError             404, 410: no such room or recording, or no longer
+    │   ├── NotFoundError             404, 410: no such room or recording, or it is gone
     │   ├── RateLimitError            429: the quota or the concurrency limit was exceeded
     │   └── ServerError               5xx: the service failed
-    ├── TransportError            no answer that could be read arrived
-    │   ├── ConnectionFailedError     refused, reset, or cut off in the middle
-    │   └── RequestTimeoutError       nothing, or not enough, within the time allowed (also a TimeoutError)
-    ├── DecodeError               an answer arrived that is not what the reference describes
-    ├── BoundsExceededError       more was sent than the client's bounds allow
-    ├── PaginationError           the pages of a list do not lead to an end
-    ├── MediaError                a recording's media could not be had whole
-    │   ├── VerificationError         what arrived is not what was announced
+    ├── TransportError            no complete response arrived
+    │   ├── ConnectionFailedError     the connection was refused, reset, or cut off
+    │   └── RequestTimeoutError       the operation did not finish in time (also a TimeoutError)
+    ├── DecodeError               a response is not what the reference describes
+    ├── BoundsExceededError       a response or a list is larger than the client's bounds
+    ├── PaginationError           the pages of a list repeat, or the URL of the next one is unusable
+    ├── MediaError                a recording's media could not be located, stored or used
+    │   ├── VerificationError         the media are not those that were announced
     │   └── DecryptionError           no key, the wrong key, or damaged media
-    ├── RoomsFailedError          some of many rooms failed, after all others were delivered
-    ├── SignatureError            a callback that does not come from the service
-    ├── InvalidArgumentError      refused before anything was sent (also a ValueError)
-    ├── ConfigurationError        settings or credentials that cannot work
+    ├── RoomsFailedError          some of many rooms could not be listed
+    ├── SignatureError            a callback was not signed by the service
+    ├── InvalidArgumentError      an argument was refused before anything was sent (also a ValueError)
+    ├── ConfigurationError        settings or credentials are missing, or cannot work
     └── ClientClosedError         the client was used after it was closed (also a RuntimeError)
 
-There is one class for each thing that a caller would do differently. All of them can be pickled, and none of
-them carries a credential.
+There is one class for each thing that a caller would do differently. All of them can be pickled, and none of them
+holds a credential.
 """
 
 from __future__ import annotations
@@ -33,15 +33,16 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import ClassVar
 
+# Rooms whose errors are quoted in the message of RoomsFailedError.
 _MAX_LISTED = 3
 
 
 class RoomRecError(Exception):
-    """The base of every error that this library raises.
+    """Base class of every error that this library raises.
 
     Attributes:
-        resume_token: where an interrupted list goes on, for ``client.recordings(room_sid, resume=...)``. It counts
-            the records that were already delivered. None where no list was under way.
+        resume_token: token to resume an interrupted list after the records that were already delivered:
+            ``client.recordings(room_sid, resume=...)``. None where no list was under way.
     """
 
     resume_token: str | None = None
@@ -51,15 +52,15 @@ class APIError(RoomRecError):
     """The service answered with an error.
 
     Attributes:
-        status: the HTTP status of the response.
-        code: the provider's error code, such as 20404; None where the body had none.
-        message: the provider's message, or the HTTP status in words where the body had none.
-        more_info: the provider's page about the error, or None.
-        request_id: the response's ``Twilio-Request-Id``, which the provider's support asks for, or None.
-        method: the HTTP method of the request.
-        url: the URL of the request.
-        retry_after: the seconds that the response's ``Retry-After`` asked to wait, or None.
-        attempts: how many times the request was sent.
+        status: HTTP status of the response.
+        code: the provider's error code, such as 20404, or None if the body had none.
+        message: the provider's message, or the HTTP status in words if the body had none.
+        more_info: URL of the provider's page about the error, or None.
+        request_id: ``Twilio-Request-Id`` of the response, which the provider's support asks for, or None.
+        method: HTTP method of the request.
+        url: URL of the request.
+        retry_after: seconds to wait that the response's ``Retry-After`` asked for, or None.
+        attempts: number of times that the request was sent.
     """
 
     def __init__(
@@ -87,20 +88,23 @@ class APIError(RoomRecError):
         self.attempts = attempts
 
     hint: ClassVar[str] = ""
-    """What a person would try next, at the end of the message."""
+    """Advice for people at the end of the message."""
 
     def __str__(self) -> str:
         code = f", code {self.code}" if self.code is not None else ""
-        details = [
-            f"{self.method} {self.url} answered HTTP {self.status}{code}: {self.message}",
-            f"after {self.attempts} attempts" if self.attempts > 1 else "",
-            f"request id {self.request_id}" if self.request_id else "",
-            f"see {self.more_info}" if self.more_info else "",
-            self.hint,
-        ]
-        return "; ".join(part for part in details if part)
+        parts = [f"{self.method} {self.url} answered HTTP {self.status}{code}: {self.message}"]
+        if self.attempts > 1:
+            parts.append(f"after {self.attempts} attempts")
+        if self.request_id:
+            parts.append(f"request id {self.request_id}")
+        if self.more_info:
+            parts.append(f"see {self.more_info}")
+        if self.hint:
+            parts.append(self.hint)
+        return "; ".join(parts)
 
     def __reduce__(self) -> tuple[object, ...]:
+        # Without this, pickle would call the constructor with positional arguments.
         return (_restore, (type(self), self.args, self.__dict__.copy()))
 
 
@@ -121,28 +125,28 @@ class PermissionDeniedError(APIError):
 class NotFoundError(APIError):
     """HTTP 404 or 410: no such room or recording (code 20404), or it is gone.
 
-    A 404 can also follow briefly after a room has ended.
+    A 404 is also possible for a moment after a room has ended.
     """
 
 
 class RateLimitError(APIError):
-    """HTTP 429: too many requests (code 20429), even after the waits and attempts that the settings allow."""
+    """HTTP 429: too many requests (code 20429), even after all retries that the settings allow."""
 
     hint = "other programs that use this account share its quota"
 
 
 class ServerError(APIError):
-    """HTTP 5xx: the service failed, even after the attempts that the settings allow."""
+    """HTTP 5xx: the service failed, even after all retries that the settings allow."""
 
 
 class TransportError(RoomRecError):
     """No complete response arrived.
 
     Attributes:
-        method: the HTTP method of the request.
-        url: the URL of the request.
-        attempts: how many times the request was sent.
-        transient: whether another try could have ended better; False for a certificate that was refused.
+        method: HTTP method of the request.
+        url: URL of the request.
+        attempts: number of times that the request was sent.
+        transient: True if another attempt may succeed; False for a certificate that was refused.
     """
 
     def __init__(self, message: str, *, method: str, url: str, attempts: int = 1, transient: bool = True) -> None:
@@ -154,8 +158,10 @@ class TransportError(RoomRecError):
         self.transient = transient
 
     def __str__(self) -> str:
-        tries = f" (after {self.attempts} attempts)" if self.attempts > 1 else ""
-        return f"{self.method} {self.url}: {self.message}{tries}"
+        message = f"{self.method} {self.url}: {self.message}"
+        if self.attempts > 1:
+            message += f" (after {self.attempts} attempts)"
+        return message
 
     def __reduce__(self) -> tuple[object, ...]:
         return (_restore, (type(self), self.args, self.__dict__.copy()))
@@ -173,9 +179,9 @@ class DecodeError(RoomRecError):
     """A response is not what the reference describes, and could not be repaired.
 
     Attributes:
-        url: the URL that was asked.
-        index: the position of the record in its page, from 0; None where the page as a whole is wrong.
-        field: the name of the field; None where the record or the page as a whole is wrong.
+        url: URL of the request, or None.
+        index: index of the record in its page, from 0; None if the page as a whole is wrong.
+        field: name of the field; None if the record or the page as a whole is wrong.
     """
 
     def __init__(
@@ -188,11 +194,12 @@ class DecodeError(RoomRecError):
         self.field = field
 
     def __str__(self) -> str:
-        where = [
-            f"record {self.index}" if self.index is not None else "",
-            f"field {self.field!r}" if self.field is not None else "",
-        ]
-        parts = (self.url, ", ".join(part for part in where if part), self.message)
+        location = []
+        if self.index is not None:
+            location.append(f"record {self.index}")
+        if self.field is not None:
+            location.append(f"field {self.field!r}")
+        parts = (self.url, ", ".join(location), self.message)
         return ": ".join(part for part in parts if part)
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -200,19 +207,19 @@ class DecodeError(RoomRecError):
 
 
 class BoundsExceededError(RoomRecError):
-    """A response, or a list, is larger than the client's :class:`~roomrec_async.Bounds`."""
+    """A response or a list is larger than the client's :class:`~roomrec_async.Bounds`."""
 
 
 class PaginationError(RoomRecError):
-    """The next page of a list is one that was already read, so that the list would never end."""
+    """The next page of a list was already read, so that the list would never end, or its URL is unusable."""
 
 
 class MediaError(RoomRecError):
-    """The media of a recording could not be had whole, though the service and the network did their part."""
+    """The media of a recording could not be located, stored or used, though the service answered without an error."""
 
 
 class VerificationError(MediaError):
-    """What arrived is not what was announced: another size, or other media than those that were begun."""
+    """The media are not those that were announced: their size differs, or they were replaced during the download."""
 
 
 class DecryptionError(MediaError):
@@ -220,11 +227,11 @@ class DecryptionError(MediaError):
 
 
 class RoomsFailedError(RoomRecError):
-    """Some of many rooms could not be listed; everything else was delivered before this was raised.
+    """Some of many rooms could not be listed. Raised after everything else was delivered.
 
     Attributes:
-        errors: the error of each room that failed, by its SID, in the order in which they failed. Their
-            ``resume_token`` goes on after the records of the room that were delivered.
+        errors: errors of the rooms that failed, by room SID, in the order in which they failed. The ``resume_token``
+            of each resumes the list of its room after the records that were delivered.
     """
 
     def __init__(self, errors: Mapping[str, RoomRecError]) -> None:
@@ -233,15 +240,15 @@ class RoomsFailedError(RoomRecError):
 
     def __str__(self) -> str:
         count = len(self.errors)
+        noun = "room" if count == 1 else "rooms"
         parts = [f"{room_sid}: {error}" for room_sid, error in list(self.errors.items())[:_MAX_LISTED]]
         if count > _MAX_LISTED:
             parts.append(f"and {count - _MAX_LISTED} more")
-        noun = "room" if count == 1 else "rooms"
         return f"{count} {noun} could not be listed: {' | '.join(parts)}"
 
 
 class SignatureError(RoomRecError):
-    """A request that claims to be a callback of the service is not signed by it, or was altered on the way."""
+    """A callback was not signed by the service, or was altered on its way."""
 
 
 class InvalidArgumentError(RoomRecError, ValueError):
@@ -253,7 +260,7 @@ class ConfigurationError(RoomRecError):
 
 
 class ClientClosedError(RoomRecError, RuntimeError):
-    """The client, or the session that was lent to it, is closed."""
+    """The client is closed, or the caller's session that it uses."""
 
 
 _BY_STATUS: Mapping[int, type[APIError]] = {
@@ -267,14 +274,14 @@ _BY_STATUS: Mapping[int, type[APIError]] = {
 
 
 def api_error_class(status: int) -> type[APIError]:
-    """The class of the error tree for an HTTP status."""
+    """Return the class of error for an HTTP status that is not a success."""
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return ServerError
     return _BY_STATUS.get(status, APIError)
 
 
 def _restore(cls: type[RoomRecError], args: tuple[object, ...], attributes: dict[str, object]) -> RoomRecError:
-    """Rebuild a pickled error whose constructor takes keywords."""
+    """Return an unpickled error, without calling its constructor, which takes keywords."""
     error = cls.__new__(cls, *args)
     error.args = args
     error.__dict__.update(attributes)

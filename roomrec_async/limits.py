@@ -9,14 +9,12 @@ from types import TracebackType
 from typing import Final, Literal, Self
 
 from ._adaptive import AdaptiveConcurrency, Concurrency, FixedConcurrency
-from ._validate import check_integer, check_rate
+from ._validate import MAX_RATE, check_integer, check_rate
 from .protocols import Permit
 
 # A request that leaves a second after another may arrive a few milliseconds less than a second after it. This keeps
 # the service from seeing more in its second than we sent in ours.
 _MARGIN: Final = 1.02
-
-_MAX_RATE: Final = 1_000_000
 
 # Timers fire late. What a late timer missed is made up for, up to this many seconds of it.
 _CATCH_UP: Final = 0.05
@@ -85,6 +83,15 @@ class RateLimiter:
     def write(self) -> Permit:
         """Return a permit for one write."""
         return _LocalPermit(self, self._writes)
+
+    def adopt(self) -> Permit:
+        """Return a permit that is held already, for a request in flight that another limiter has let start.
+
+        It counts as in flight, even above ``max_concurrency``, but not as a start of the present second. It is never
+        entered, only left: by its ``__aexit__``, or with :meth:`contextlib.AsyncExitStack.push_async_exit`.
+        """
+        self._in_flight += 1
+        return _LocalPermit(self, self._reads, self._in_flight)
 
     def pause(self, seconds: float) -> None:
         """Start nothing for the given seconds: the service asked for it with ``Retry-After``."""
@@ -169,11 +176,11 @@ class RateLimiter:
 class _LocalPermit:
     __slots__ = ("_lane", "_limiter", "_number")
 
-    def __init__(self, limiter: RateLimiter, lane: _Lane) -> None:
+    def __init__(self, limiter: RateLimiter, lane: _Lane, number: int = 0) -> None:
         self._limiter = limiter
         self._lane = lane
-        # The number of permits held when this one was granted, itself included.
-        self._number = 0
+        # The number of permits held when this one was granted, itself included; 0 before.
+        self._number = number
 
     async def __aenter__(self) -> Self:
         number = self._limiter._try_acquire(self._lane)
@@ -226,7 +233,7 @@ class _Lane:
         # When the last starts were, as many as fit into a window.
         self._log: deque[float] = deque(maxlen=0)
         if rate is not None:
-            check_rate(name, rate, maximum=_MAX_RATE)
+            check_rate(name, rate, maximum=MAX_RATE)
             starts = math.ceil(rate)
             self._interval = _MARGIN / rate
             self._window = _MARGIN * starts / rate

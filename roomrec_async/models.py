@@ -1,4 +1,4 @@
-"""Recordings and rooms as typed values: every field of the reference, and the extra ones of its example.
+"""Recordings and rooms as typed values: every field of the reference, and those that only its example has.
 
 Nothing here knows how a response is decoded; see :mod:`roomrec_async._api.codec`.
 """
@@ -16,15 +16,15 @@ import msgspec
 
 from .errors import RoomRecError
 
-# To a type checker a plain datetime. The marker says that a naive one does not count as one.
+# A plain datetime for type checkers. The marker makes the strict decoder refuse naive ones.
 AwareDatetime = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 class OpenEnum(StrEnum):
-    """A string enum that ignores case and keeps a value that it does not know.
+    """String enum that ignores case and accepts unknown values.
 
-    An unknown value becomes a member of its own kind, equal to its string, that is not listed in the class: a value
-    that the service adds tomorrow does not break a list today.
+    An unknown value becomes a member that is equal to its string, but not listed in the class. A value that the
+    service adds later breaks no list.
     """
 
     @classmethod
@@ -34,36 +34,38 @@ class OpenEnum(StrEnum):
         for member in cls:
             if member.value.casefold() == value.casefold():
                 return member
+
+        # Not entered into the class, where values that a service makes up without end would fill the memory.
         unknown = str.__new__(cls, value)
         unknown._name_ = value
         unknown._value_ = value
         return unknown
 
     def __repr__(self) -> str:
-        # The name of an unknown value is what the service sent, line breaks and all.
+        # The name of an unknown value is text from the service, which may have line breaks: only its repr is shown.
         name = f".{self._name_}: " if self.is_known else ": "
         return f"<{type(self).__name__}{name}{self.value!r}>"
 
     @property
     def is_known(self) -> bool:
-        """Whether this value is one of those that the reference lists."""
+        """True if this value is one of those that the reference lists."""
         return type(self).__members__.get(self._name_) is self
 
 
 class RecordingStatus(OpenEnum):
-    """The reference's ``status`` of a recording."""
+    """Status of a recording, as the reference lists it."""
 
     PROCESSING = "processing"
-    """Still being captured."""
+    """Recording that is still being captured."""
     COMPLETED = "completed"
-    """Captured, and available for download."""
+    """Recording that is available for download."""
     DELETED = "deleted"
-    """The media are gone; the metadata stay for 30 days."""
+    """Recording whose media were deleted; its metadata stay for 30 days."""
     FAILED = "failed"
 
 
 class MediaType(OpenEnum):
-    """The reference's ``type`` of a recording."""
+    """Media type of a recording: ``type`` in the reference."""
 
     AUDIO = "audio"
     VIDEO = "video"
@@ -71,14 +73,14 @@ class MediaType(OpenEnum):
 
 
 class ContainerFormat(OpenEnum):
-    """The reference's ``container_format``: Matroska audio or Matroska video."""
+    """Container of the media: Matroska audio or Matroska video."""
 
     MKA = "mka"
     MKV = "mkv"
 
 
 class Codec(OpenEnum):
-    """The reference's ``codec``. Its own example writes ``opus``, which is :attr:`OPUS` here."""
+    """Codec of the media. The reference's own example says ``opus``, which is :attr:`OPUS` here."""
 
     VP8 = "VP8"
     H264 = "H264"
@@ -87,7 +89,7 @@ class Codec(OpenEnum):
 
 
 class RoomStatus(OpenEnum):
-    """The published description's ``status`` of a room."""
+    """Status of a room, as the published description lists it."""
 
     IN_PROGRESS = "in-progress"
     COMPLETED = "completed"
@@ -95,7 +97,7 @@ class RoomStatus(OpenEnum):
 
 
 class RoomType(OpenEnum):
-    """The published description's ``type`` of a room."""
+    """Type of a room, as the published description lists it."""
 
     GO = "go"
     PEER_TO_PEER = "peer-to-peer"
@@ -103,76 +105,82 @@ class RoomType(OpenEnum):
     GROUP_SMALL = "group-small"
 
 
-def _enter_case_variants(enum: type[OpenEnum]) -> None:
-    """Enter other spellings into the enum's own value map.
+def _add_case_variants(enum: type[OpenEnum]) -> None:
+    """Add other spellings of its values to an enum's value map.
 
-    A value found there is decoded in about 25 ns, one that needs ``_missing_`` in microseconds: with the ``opus`` of
-    the reference's example, that doubles the cost of a record.
+    A value in that map is decoded in about 25 ns, one that needs ``_missing_`` in microseconds: with the ``opus`` of
+    the reference's example, that would double the cost of a record.
     """
     for member in list(enum):
         for variant in {member.value.lower(), member.value.upper(), member.value.capitalize()} - {member.value}:
             if sys.version_info >= (3, 13):
                 member._add_value_alias_(variant)
             else:
+                # What _add_value_alias_ does, for Pythons that do not have it yet.
                 enum._value2member_map_[variant] = member
 
 
 for _enum in (RecordingStatus, MediaType, ContainerFormat, Codec, RoomStatus, RoomType):
-    _enter_case_variants(_enum)
+    _add_case_variants(_enum)
 
 
 @attrs.frozen(kw_only=True, weakref_slot=False)
 class Recording:
     """One recording of a single track (reference: "List room recording", response attributes).
 
-    Every field is None where the service sent null or nothing. Dates are aware. The values of the two maps are what
-    the service sent; the reference does not type them.
-
-    The fields are in the order of the reference's example: the decoder looks for each one behind the one before.
+    Every field is None where the service sent null or nothing. Dates are aware. The values of the two maps are as the
+    service sent them; the reference does not type them.
     """
 
+    # In the order of the reference's example: the strict decoder looks for each field behind the one before.
+
     sid: str | None = None
-    """The recording's own SID, ``RT`` and 32 hexadecimal digits."""
+    """SID of the recording, ``RT`` and 32 hexadecimal digits."""
     url: str | None = None
-    """The absolute URL of this resource."""
+    """Absolute URL of this resource."""
     size: int | None = None
-    """Bytes."""
+    """Size of the recorded track in bytes."""
     type: MediaType | None = None
     codec: Codec | None = None
     links: Mapping[str, object] | None = attrs.field(default=None, hash=False)
-    """The URLs of related resources: ``media``."""
+    """URLs of related resources: ``media``."""
     offset: int | None = None
-    """Milliseconds from an instant common to all rooms to the start of this track: what puts tracks in sync."""
+    """Milliseconds from an instant that all group rooms share to the start of the room. Synchronizes recordings."""
     status: RecordingStatus | None = None
     duration: int | None = None
-    """Whole seconds; 1 for anything shorter."""
+    """Duration in whole seconds; 1 for anything shorter."""
     room_sid: str | None = None
+    """SID of the room, ``RM`` and 32 hexadecimal digits."""
     source_sid: str | None = None
-    """The SID of the track that was recorded, ``MT`` and 32 hexadecimal digits."""
+    """SID of the track that was recorded, ``MT`` and 32 hexadecimal digits."""
     track_name: str | None = None
-    """What the participant's program named the track; the source SID where it named nothing. Untrusted text."""
+    """Name that the participant's program gave the track; the source SID if it gave none. Untrusted text."""
     account_sid: str | None = None
     date_created: AwareDatetime | None = None
     date_deleted: AwareDatetime | None = None
     date_updated: AwareDatetime | None = None
     grouping_sids: Mapping[str, object] | None = attrs.field(default=None, hash=False)
-    """The SIDs that this recording belongs to: ``room_sid`` and ``participant_sid``."""
+    """SIDs of what this recording belongs to: ``room_sid`` and ``participant_sid``."""
     encryption_key: str | None = None
-    """The name of the public key that the media were encrypted with."""
+    """Name of the public key that the media were encrypted with."""
     container_format: ContainerFormat | None = None
     media_external_location: str | None = None
-    """Where the media are, when the account stores them in a bucket of its own."""
+    """URL of the media, if the account stores them in a bucket of its own."""
 
     @property
     def participant_sid(self) -> str | None:
-        """The participant whose track this is, from :attr:`grouping_sids`."""
-        return _text(self.grouping_sids, "participant_sid")
+        """SID of the participant whose track this is, from :attr:`grouping_sids`."""
+        return _string_value(self.grouping_sids, "participant_sid")
 
     @property
     def media_url(self) -> str | None:
-        """The URL that leads to the media: the link of that name, else the one below :attr:`url`."""
-        below = f"{self.url}/Media" if self.url else None
-        return _text(self.links, "media") or below
+        """URL that leads to the media: the ``media`` link, or else the one below :attr:`url`."""
+        link = _string_value(self.links, "media")
+        if link:
+            return link
+        if self.url:
+            return f"{self.url}/Media"
+        return None
 
 
 @attrs.frozen(kw_only=True, weakref_slot=False)
@@ -185,63 +193,72 @@ class Room:
     sid: str | None = None
     account_sid: str | None = None
     unique_name: str | None = None
-    """What the application named the room; unique among the rooms in progress. Untrusted text."""
+    """Name that the application gave the room; unique among the rooms in progress. Untrusted text."""
     status: RoomStatus | None = None
     type: RoomType | None = None
     date_created: AwareDatetime | None = None
     date_updated: AwareDatetime | None = None
     end_time: AwareDatetime | None = None
     duration: int | None = None
-    """Seconds."""
+    """Duration in seconds."""
     max_participants: int | None = None
+    """Maximum number of participants at the same time."""
     max_participant_duration: int | None = None
-    """Seconds."""
+    """Maximum number of seconds that a participant can be connected."""
     max_concurrent_published_tracks: int | None = None
-    """0 means unbounded."""
+    """Maximum number of tracks that all participants together can publish at the same time; 0 for no limit."""
     empty_room_timeout: int | None = None
-    """Minutes."""
+    """Minutes that the room stays active after the last participant has left."""
     unused_room_timeout: int | None = None
-    """Minutes."""
+    """Minutes that the room stays active if nobody joins."""
     record_participants_on_connect: bool | None = None
+    """True if participants are recorded from the moment that they connect."""
     audio_only: bool | None = None
+    """True if participants can publish no video."""
     large_room: bool | None = None
     enable_turn: bool | None = None
+    """True always; deprecated by the provider."""
     video_codecs: tuple[Codec, ...] | None = None
     media_region: str | None = None
+    """Region of the room's media server."""
     status_callback: str | None = None
+    """URL that the service calls on every event of the room."""
     status_callback_method: str | None = None
+    """HTTP method of these calls: ``POST`` or ``GET``."""
     url: str | None = None
+    """Absolute URL of this resource."""
     links: Mapping[str, object] | None = attrs.field(default=None, hash=False)
+    """URLs of related resources."""
 
 
 @attrs.frozen(kw_only=True, weakref_slot=False)
 class PageMeta:
-    """The ``meta`` block of a page."""
+    """Metadata of a page: its ``meta`` block."""
 
     key: str | None = None
-    """The name of the list in the body: ``recordings`` or ``rooms``."""
+    """Name of the list in the body: ``recordings`` or ``rooms``."""
     page: int | None = None
-    """The position of the page, from 0."""
+    """Index of the page, from 0."""
     page_size: int | None = None
     url: str | None = None
     first_page_url: str | None = None
     previous_page_url: str | None = None
     next_page_url: str | None = None
-    """Null on the last page, and nowhere else: an empty page may come in the middle of a list."""
+    """URL of the next page; None on the last page only. A page in the middle of a list may be empty."""
 
 
 Model = TypeVar("Model", Recording, Room)
-"""A record of a list."""
+"""Record of a list."""
 
 
 @attrs.frozen
 class RoomResult:
-    """What listing one room of many gave.
+    """Result of listing one room of many.
 
     Attributes:
-        room_sid: the room.
-        recordings: its recordings; where there is an error, those that came before it.
-        error: None, or why the list is not complete. Its ``resume_token`` goes on after :attr:`recordings`.
+        room_sid: SID of the room.
+        recordings: recordings of the room; if there is an error, those before it.
+        error: error that ended the list early, or None. Its ``resume_token`` resumes it after :attr:`recordings`.
     """
 
     room_sid: str
@@ -249,6 +266,11 @@ class RoomResult:
     error: RoomRecError | None = None
 
 
-def _text(mapping: Mapping[str, object] | None, key: str) -> str | None:
-    value = mapping.get(key) if mapping else None
-    return value if isinstance(value, str) else None
+def _string_value(mapping: Mapping[str, object] | None, key: str) -> str | None:
+    """Return a value of an untyped map if it is a string, else None."""
+    if not mapping:
+        return None
+    value = mapping.get(key)
+    if not isinstance(value, str):
+        return None
+    return value

@@ -1,7 +1,7 @@
-"""Bytes to models and back. The only module that knows how models are decoded.
+"""Response bodies to models, and models to plain values. The only module that knows how they are decoded.
 
-A strict decoder reads a page straight into the models. Where it refuses a body, a lenient one (cattrs) goes over the
-records one by one: it repairs what can be repaired and names what cannot.
+There are two tiers. A strict decoder (msgspec) reads a page straight into the models. Where it refuses a body, a
+lenient one (cattrs) goes through the records one by one: it repairs what can be repaired, and names what cannot.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import cache
@@ -28,17 +29,34 @@ if TYPE_CHECKING:
 _Attrs = TypeVar("_Attrs", Recording, Room, PageMeta)
 
 RawBody: TypeAlias = bytes | bytearray
-"""The body of a response: a buffer that grew while it was read, or any bytes."""
+"""Body of a response: a buffer that grew while it was read, or any bytes."""
 
-_MESSAGE_AT_MOST = 300
-_BEGINNING = 200
-_READ_OF_AN_ERROR = 4096
-# An HTML page's title, or an object store's message.
-_TITLE = re.compile(r"<(?:title|Message)\b[^>]*>(.*?)</(?:title|Message)", re.IGNORECASE | re.DOTALL)
+# Characters of an error's message; also the longest link that is shown.
+_MAX_MESSAGE_LENGTH: Final = 300
+# Bytes of a body that an error quotes. safe_repr() cuts them further.
+_MAX_EXCERPT_SIZE: Final = 200
+# Bytes of an error's body that are searched for a title, which comes near the start.
+_MAX_ERROR_TEXT_SIZE: Final = 4096
+# The title of an HTML page, or the message of an object store's XML.
+_TITLE: Final = re.compile(r"<(?:title|Message)\b[^>]*>(.*?)</(?:title|Message)", re.IGNORECASE | re.DOTALL)
+
+_JSON_TYPE_NAMES: Final[Mapping[type, str]] = {
+    dict: "an object",
+    list: "an array",
+    str: "a string",
+    bool: "a boolean",
+    type(None): "null",
+}
 
 
 class ErrorBody(msgspec.Struct, frozen=True):
-    """What the body of an error says: the provider's own form, or RFC 9457's."""
+    """Contents of an error's body, in the provider's own form or in that of RFC 9457.
+
+    Attributes:
+        message: the message, on one line; the HTTP status in words where the body has none.
+        code: the provider's error code, or None.
+        more_info: a link to a page about the error, or None.
+    """
 
     message: str
     code: int | None = None
@@ -51,7 +69,7 @@ class DecodedPage(msgspec.Struct, Generic[Model]):
     Attributes:
         items: the records, up to the first that could not be decoded.
         meta: the ``meta`` block.
-        error: None, or why the records after :attr:`items` are missing.
+        error: the error of the first record that could not be decoded, or None.
     """
 
     items: list[Model]
@@ -77,67 +95,70 @@ _strict_recording: Final = msgspec.json.Decoder(Recording)
 _strict_media: Final = msgspec.json.Decoder(_MediaBody)
 _strict_recordings: Final = msgspec.json.Decoder(_RecordingsBody)
 _strict_rooms: Final = msgspec.json.Decoder(_RoomsBody)
-_strict_packed: Final = msgspec.json.Decoder(list[Recording])
-_STRICT_REFUSALS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError)
+_strict_recording_list: Final = msgspec.json.Decoder(list[Recording])
+# Everything that a strict decoder raises for one body or another.
+_STRICT_ERRORS: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError)
 
 
 def decode_recordings(body: RawBody) -> DecodedPage[Recording]:
-    """A page of ``GET /v1/Rooms/{RoomSid}/Recordings``.
+    """Decode a page of ``GET /v1/Rooms/{RoomSid}/Recordings``.
 
     Raises:
-        DecodeError: the body as a whole is not such a page. A record that cannot be decoded is the ``error`` of the
-            page instead, with the records before it.
+        DecodeError: the body as a whole is not such a page. For a single record that cannot be decoded nothing is
+            raised: the page has the records before it, and an ``error``.
     """
     try:
         page = _strict_recordings.decode(body)
-    except _STRICT_REFUSALS:
-        return _decode_leniently(body, "recordings", Recording)
+    except _STRICT_ERRORS:
+        return decode_leniently(body, "recordings", Recording)
     return DecodedPage(page.recordings, page.meta)
 
 
 def decode_account_recordings(body: RawBody) -> DecodedPage[Recording]:
-    """A page of ``GET /v1/Recordings``; otherwise as :func:`decode_recordings`.
+    """Decode a page of ``GET /v1/Recordings``, like :func:`decode_recordings`.
 
-    Its records may lack ``room_sid``, and have it among their ``grouping_sids``: it is put where the others have it.
+    Its records may lack ``room_sid`` and have it among their ``grouping_sids`` only: it is copied from there.
     """
     page = decode_recordings(body)
-    return DecodedPage([_with_room_sid(recording) for recording in page.items], page.meta, page.error)
+    return DecodedPage([with_room_sid(recording) for recording in page.items], page.meta, page.error)
 
 
 def decode_recording(body: RawBody, sid: str) -> Recording:
-    """One recording: ``GET /v1/Rooms/{RoomSid}/Recordings/{Sid}``.
+    """Decode one recording: ``GET /v1/Rooms/{RoomSid}/Recordings/{Sid}``.
 
     Raises:
-        DecodeError: the body is not a recording, or not this one.
+        DecodeError: the body is not a recording, or not the one with this SID.
     """
     try:
         recording = _strict_recording.decode(body)
-    except _STRICT_REFUSALS:
+    except _STRICT_ERRORS:
         recording = from_dict(Recording, decode_raw(body))
+
+    # A cache or a gateway may answer with the body of another request.
     if recording.sid is None or recording.sid.lower() != sid.lower():
-        raise DecodeError(f"the body is not the recording that was asked for; it begins {_beginning(body)}")
+        raise DecodeError(f"the body is not the recording that was requested; it begins with {excerpt(body)}")
     return recording
 
 
 def decode_media_location(body: RawBody) -> str | None:
-    """Where ``Media`` says that the media are, if its body says it: ``{"redirect_to": URL}``."""
+    """Return the URL in the body of ``Media``, which is ``{"redirect_to": URL}``, or None for any other body."""
     try:
         return _strict_media.decode(body).redirect_to
-    except _STRICT_REFUSALS:
+    except _STRICT_ERRORS:
         return None
 
 
 def decode_rooms(body: RawBody) -> DecodedPage[Room]:
-    """A page of ``GET /v1/Rooms``; otherwise as :func:`decode_recordings`."""
+    """Decode a page of ``GET /v1/Rooms``, like :func:`decode_recordings`."""
     try:
         page = _strict_rooms.decode(body)
-    except _STRICT_REFUSALS:
-        return _decode_leniently(body, "rooms", Room)
+    except _STRICT_ERRORS:
+        return decode_leniently(body, "rooms", Room)
     return DecodedPage(page.rooms, page.meta)
 
 
 def decode_raw(body: RawBody) -> dict[str, object]:
-    """The body of a response as JSON objects, whatever fields they have.
+    """Parse a body as a JSON object with any fields.
 
     Raises:
         DecodeError: the body is not a JSON object.
@@ -146,19 +167,21 @@ def decode_raw(body: RawBody) -> dict[str, object]:
         # The standard library's parser, because it is the most tolerant one: byte order marks, NaN, huge numbers.
         raw = json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise DecodeError(f"the body is not JSON ({error}); it begins {_beginning(body)}") from None
+        raise DecodeError(f"the body is not JSON ({error}); it begins with {excerpt(body)}") from None
     if not isinstance(raw, dict):
-        raise DecodeError(f"the body is {_json_type(raw)} where an object should be; it begins {_beginning(body)}")
+        message = f"the body is {json_type_name(raw)} where an object should be; it begins with {excerpt(body)}"
+        raise DecodeError(message)
     return raw
 
 
-def pack(recordings: list[Recording]) -> bytes | list[Recording]:
-    """For another process, in a form that :func:`unpack` reads in half the time that pickle takes.
+def serialize_recordings(recordings: list[Recording]) -> bytes | list[Recording]:
+    """Return recordings as JSON, for another process, which reads it in half the time that pickle takes.
 
-    What would not come back from JSON as it is stays as it is: odd values in the untyped maps, half a surrogate pair.
+    Recordings that JSON would change are returned as they are: those with other values than strings in the untyped
+    maps, or with half a surrogate pair in a text.
     """
-    maps = (each for recording in recordings for each in (recording.links, recording.grouping_sids) if each)
-    if not all(type(value) is str for each in maps for value in each.values()):
+    maps = (mapping for recording in recordings for mapping in (recording.links, recording.grouping_sids) if mapping)
+    if not all(type(value) is str for mapping in maps for value in mapping.values()):
         return recordings
     try:
         return msgspec.json.encode(recordings)
@@ -166,58 +189,72 @@ def pack(recordings: list[Recording]) -> bytes | list[Recording]:
         return recordings
 
 
-def unpack(packed: bytes | list[Recording]) -> list[Recording]:
-    """What :func:`pack` was given."""
-    return _strict_packed.decode(packed) if isinstance(packed, bytes) else packed
+def deserialize_recordings(serialized: bytes | list[Recording]) -> list[Recording]:
+    """Return the recordings that :func:`serialize_recordings` was given."""
+    if isinstance(serialized, bytes):
+        return _strict_recording_list.decode(serialized)
+    return serialized
 
 
 def decode_error(status: int, body: RawBody) -> ErrorBody:
-    """What an error says, from a body in either JSON form, an HTML page, plain text, or nothing at all."""
+    """Decode the body of an error: either JSON form, an HTML page, plain text, or nothing at all."""
     try:
         fields = decode_raw(body)
     except DecodeError:
-        return ErrorBody(_one_line(f"{_status_phrase(status)}. {_page_title(body)}"))
+        # A gateway or an object store answered, not the API: without the status, its text may mean little.
+        return ErrorBody(one_line(f"{status_phrase(status)}. {error_text(body)}"))
+
     code = fields.get("code")
+    if not isinstance(code, int) or isinstance(code, bool):
+        code = None
     return ErrorBody(
-        message=_one_line(_error_message(fields) or _status_phrase(status)),
-        code=code if isinstance(code, int) and not isinstance(code, bool) else None,
+        message=one_line(error_message(fields) or status_phrase(status)),
+        code=code,
         # RFC 9457 calls it "type", and says "about:blank" for none.
-        more_info=_link(fields.get("more_info")) or _link(fields.get("type")),
+        more_info=usable_link(fields.get("more_info")) or usable_link(fields.get("type")),
     )
 
 
 def to_dict(model: Recording | Room | PageMeta) -> dict[str, object]:
-    """A model as JSON-ready values: dates in ISO 8601 with their offset, enums as strings, every field present.
+    """Return a model as JSON-ready values: dates in ISO 8601 with their offset, enums as strings, every field present.
 
     ``from_dict(type(model), to_dict(model)) == model``.
     """
-    return cast("dict[str, object]", _converter().unstructure(model))
+    return cast("dict[str, object]", lenient_converter().unstructure(model))
 
 
 def from_dict(cls: type[_Attrs], data: Mapping[str, object]) -> _Attrs:
-    """A model from JSON values, with the repairs of the lenient decoder; unknown fields are passed over.
+    """Return a model made of JSON values, with the repairs of the lenient decoder. Unknown fields are ignored.
 
     Raises:
         DecodeError: a field cannot be read; the error names it.
     """
     if not isinstance(data, Mapping):
-        raise DecodeError(f"{_json_type(data)} where an object should be")
+        raise DecodeError(f"{json_type_name(data)} where an object should be")
     try:
-        return _converter().structure(data, cls)
+        return lenient_converter().structure(data, cls)
     except ExceptionGroup as errors:
-        # cattrs gives one error for each field, with the field's name in a note.
+        # cattrs raises one error for each field, with the field's name in a note.
         error = errors.exceptions[0]
-        raise DecodeError(str(_innermost(error)), field=_field_of(error)) from None
+        raise DecodeError(str(innermost_error(error)), field=field_name(error)) from None
 
 
-def _decode_leniently(body: RawBody, key: str, cls: type[Model]) -> DecodedPage[Model]:
+def decode_leniently(body: RawBody, key: str, cls: type[Model]) -> DecodedPage[Model]:
+    """Decode a page record by record, up to the first one that cannot be repaired.
+
+    Raises:
+        DecodeError: the body as a whole is not a page with a list of this name.
+    """
     raw = decode_raw(body)
     if key not in raw:
-        raise DecodeError(f"the body has no {key!r}; it begins {_beginning(body)}")
-    records = [] if raw[key] is None else raw[key]
+        raise DecodeError(f"the body has no {key!r}; it begins with {excerpt(body)}")
+    records = raw[key]
+    if records is None:
+        records = []
     if not isinstance(records, list):
-        raise DecodeError(f"{key!r} is {_json_type(records)} where a list should be")
-    meta = _lenient_meta(raw.get("meta"))
+        raise DecodeError(f"{key!r} is {json_type_name(records)} where a list should be")
+    meta = decode_meta(raw.get("meta"))
+
     items: list[Model] = []
     for index, record in enumerate(records):
         try:
@@ -228,100 +265,161 @@ def _decode_leniently(body: RawBody, key: str, cls: type[Model]) -> DecodedPage[
     return DecodedPage(items, meta)
 
 
-def _lenient_meta(meta: object) -> PageMeta:
+def decode_meta(meta: object) -> PageMeta:
+    """Return the ``meta`` block of a page, repaired.
+
+    Raises:
+        DecodeError: there is none, or one of its fields cannot be read.
+    """
     # Without its meta block, nobody can tell whether a page is the last one.
     if not isinstance(meta, dict):
-        raise DecodeError(f"'meta' is {_json_type(meta)} where an object should be: the end of the list is unknown")
+        raise DecodeError(f"'meta' is {json_type_name(meta)} where an object should be: the end of the list is unknown")
     return from_dict(PageMeta, meta)
 
 
-def _error_message(fields: Mapping[str, object]) -> str:
-    details = fields.get("errors")
-    listed = details if isinstance(details, list) else []
-    parts = [fields.get("message"), fields.get("title"), fields.get("detail")]
-    parts += [entry.get("detail") for entry in listed if isinstance(entry, dict)]
-    return ": ".join(part for part in parts if isinstance(part, str) and part)
-
-
-def _link(value: object) -> str | None:
-    if not isinstance(value, str) or not value.startswith(("https://", "http://")):
-        return None
-    return value if value.isprintable() and len(value) <= _MESSAGE_AT_MOST else None
-
-
-def _with_room_sid(recording: Recording) -> Recording:
+def with_room_sid(recording: Recording) -> Recording:
+    """Return a recording with the room SID of its ``grouping_sids``, if it has none of its own."""
     room_sid = (recording.grouping_sids or {}).get("room_sid")
     if recording.room_sid is not None or not isinstance(room_sid, str):
         return recording
     return attrs.evolve(recording, room_sid=room_sid)
 
 
-def _beginning(body: RawBody) -> str:
-    return safe_repr(bytes(body[:_BEGINNING]))
+# Errors
 
 
-def _page_title(body: RawBody) -> str:
-    text = body[:_READ_OF_AN_ERROR].decode(errors="replace")
+def error_message(fields: Mapping[str, object]) -> str:
+    """Return the texts of an error in JSON, joined; an empty string if it has none."""
+    parts = [fields.get("message"), fields.get("title"), fields.get("detail")]
+    errors = fields.get("errors")
+    if isinstance(errors, list):
+        parts += [entry.get("detail") for entry in errors if isinstance(entry, dict)]
+    return ": ".join(part for part in parts if isinstance(part, str) and part)
+
+
+def error_text(body: RawBody) -> str:
+    """Return the title of an error that is not JSON, or else the beginning of its text."""
+    text = body[:_MAX_ERROR_TEXT_SIZE].decode(errors="replace")
     title = _TITLE.search(text)
-    return title.group(1) if title else text
+    if title is None:
+        return text
+    return title.group(1)
 
 
-def _status_phrase(status: int) -> str:
+def status_phrase(status: int) -> str:
+    """Return an HTTP status in words."""
     try:
         return HTTPStatus(status).phrase
     except ValueError:
         return "an HTTP status without a name"
 
 
-def _one_line(text: str) -> str:
-    line = " ".join("".join(char if char.isprintable() else " " for char in text).split()).rstrip(". ")
-    return line if len(line) <= _MESSAGE_AT_MOST else f"{line[:_MESSAGE_AT_MOST]}..."
+def usable_link(value: object) -> str | None:
+    """Return a link if it can be shown in a message, else None."""
+    if not isinstance(value, str) or not value.startswith(("https://", "http://")):
+        return None
+    if not value.isprintable() or len(value) > _MAX_MESSAGE_LENGTH:
+        return None
+    return value
 
 
-def _repaired_text(value: object, _: type) -> str:
+def one_line(text: str) -> str:
+    """Return text as one line of printable characters, cut to 300 of them."""
+    # Characters that cannot be printed separate words, like the white space that line breaks are.
+    printable = "".join(char if char.isprintable() else " " for char in text)
+    line = " ".join(printable.split()).rstrip(". ")
+    if len(line) <= _MAX_MESSAGE_LENGTH:
+        return line
+    return f"{line[:_MAX_MESSAGE_LENGTH]}..."
+
+
+def excerpt(body: RawBody) -> str:
+    """Return the beginning of a body, to be quoted in an error."""
+    return safe_repr(bytes(body[:_MAX_EXCERPT_SIZE]))
+
+
+def json_type_name(value: object) -> str:
+    """Return the JSON type of a value, with its article."""
+    return _JSON_TYPE_NAMES.get(type(value), "a number")
+
+
+# The lenient decoder: hooks of cattrs, each of which returns a repaired value or raises ValueError
+
+
+def repair_text(value: object, _: type) -> str:
+    """Return a string. Numbers become strings."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return str(value)
     if not isinstance(value, str):
-        raise ValueError(f"{_json_type(value)} where a string should be")
+        raise ValueError(f"{json_type_name(value)} where a string should be")
     return value
 
 
-def _repaired_enum(value: object, enum: type[OpenEnum]) -> OpenEnum:
-    return enum(_repaired_text(value, str))
+def repair_enum(value: object, enum: type[OpenEnum]) -> OpenEnum:
+    """Return a member of an enum; open enums have one for every string."""
+    return enum(repair_text(value, str))
 
 
-def _repaired_integer(value: object, _: type) -> int | None:
+def repair_integer(value: object, _: type) -> int | None:
+    """Return an integer. Strings of digits and whole floats become integers, and blank strings None."""
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        raise ValueError(f"{_json_type(value)} where an integer should be")
+        raise ValueError(f"{json_type_name(value)} where an integer should be")
     if isinstance(value, str) and not value.strip():
         return None
-    try:
-        return int(value) if isinstance(value, (int, str)) else _integral(value)
-    except ValueError:
-        raise ValueError(f"{safe_repr(value)} where an integer should be") from None
+
+    # int() would cut the fraction off a float.
+    if not isinstance(value, float) or value.is_integer():
+        with suppress(ValueError):
+            return int(value)
+    raise ValueError(f"{safe_repr(value)} where an integer should be")
 
 
-def _repaired_boolean(value: object, _: type) -> bool:
+def repair_boolean(value: object, _: type) -> bool:
+    """Return a boolean. The strings "true" and "false", in any case, become booleans."""
     if isinstance(value, str) and value.casefold() in ("true", "false"):
         return value.casefold() == "true"
     if not isinstance(value, bool):
-        raise ValueError(f"{_json_type(value)} where true or false should be")
+        raise ValueError(f"{json_type_name(value)} where true or false should be")
     return value
 
 
-def _repaired_datetime(value: object, _: type) -> datetime | None:
+def repair_datetime(value: object, _: type) -> datetime | None:
+    """Return an aware datetime. Other forms of dates are read too, and blank strings become None."""
     if not isinstance(value, str):
-        raise ValueError(f"{_json_type(value)} where a date should be")
+        raise ValueError(f"{json_type_name(value)} where a date should be")
     if not value.strip():
         return None
-    parsed = _parsed_date(value.strip())
+
+    date = parse_date(value.strip())
     # The reference gives its dates in GMT: one without an offset means that.
-    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+    if date.tzinfo is None:
+        return date.replace(tzinfo=UTC)
+    return date
 
 
-def _parsed_date(value: str) -> datetime:
+def repair_map(value: object, _: type) -> Mapping[str, object] | None:
+    """Return a map, or None for anything else."""
+    # The maps are untyped in the reference: an odd value there must not cost a record. `page.raw` has it.
+    if isinstance(value, dict):
+        return value
+    return None
+
+
+def repair_codecs(value: object, _: type) -> tuple[Codec, ...]:
+    """Return a tuple of codecs."""
+    if not isinstance(value, list):
+        raise ValueError(f"{json_type_name(value)} where an array should be")
+    return tuple(Codec(repair_text(codec, str)) for codec in value)
+
+
+def parse_date(value: str) -> datetime:
+    """Parse a date in RFC 3339, any other form of ISO 8601, or RFC 2822.
+
+    Raises:
+        ValueError: it is in none of these forms.
+    """
     # First as the strict decoder does it, so that a date means the same beside a record that needs repair.
-    for parse in (_strict_date, datetime.fromisoformat, parsedate_to_datetime):
+    for parse in (parse_rfc3339, datetime.fromisoformat, parsedate_to_datetime):
         try:
             return parse(value)
         except (ValueError, OverflowError, msgspec.MsgspecError):
@@ -329,70 +427,63 @@ def _parsed_date(value: str) -> datetime:
     raise ValueError(f"{safe_repr(value)} where an ISO 8601 date should be")
 
 
-def _strict_date(value: str) -> datetime:
+def parse_rfc3339(value: str) -> datetime:
+    """Parse a date as the strict decoder does."""
     return msgspec.convert(value, datetime)
 
 
-def _repaired_map(value: object, _: type) -> Mapping[str, object] | None:
-    # The maps are untyped in the reference: an odd value there must not cost a record. `page.raw` has it.
-    return value if isinstance(value, dict) else None
+def format_iso8601(date: datetime) -> str:
+    """Return a date in ISO 8601, with ``Z`` for UTC."""
+    text = date.isoformat()
+    if text.endswith("+00:00"):
+        return f"{text.removesuffix('+00:00')}Z"
+    return text
 
 
-def _integral(value: float) -> int:
-    if not value.is_integer():
-        raise ValueError
-    return int(value)
+def enum_value(member: OpenEnum) -> str:
+    """Return the value of an enum's member as a plain string."""
+    return str(member.value)
 
 
-def _iso8601(value: datetime) -> str:
-    text = value.isoformat()
-    return f"{text.removesuffix('+00:00')}Z" if text.endswith("+00:00") else text
-
-
-def _plain_text(value: OpenEnum) -> str:
-    return str(value.value)
-
-
-def _json_type(value: object) -> str:
-    names = {dict: "an object", list: "an array", str: "a string", bool: "a boolean", type(None): "null"}
-    return names.get(type(value), "a number")
-
-
-def _repaired_codecs(value: object, _: type) -> tuple[Codec, ...]:
-    if not isinstance(value, list):
-        raise ValueError(f"{_json_type(value)} where an array should be")
-    return tuple(Codec(_repaired_text(codec, str)) for codec in value)
-
-
-def _is_map(hint: object) -> bool:
+def is_map(hint: object) -> bool:
+    """Return True for the type of an untyped map: ``links`` and ``grouping_sids``."""
     return get_origin(hint) == Mapping
 
 
-def _is_codecs(hint: object) -> bool:
+def is_codecs(hint: object) -> bool:
+    """Return True for the type of ``video_codecs``, the only tuple in the models."""
     return get_origin(hint) is tuple
 
 
-def _innermost(error: Exception) -> Exception:
-    return _innermost(error.exceptions[0]) if isinstance(error, ExceptionGroup) else error
+def innermost_error(error: Exception) -> Exception:
+    """Return the first error inside nested groups of errors."""
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
-def _field_of(error: Exception) -> str | None:
-    names = [note.name for note in getattr(error, "__notes__", ()) if hasattr(note, "name")]
-    return names[0] if names else None
+def field_name(error: Exception) -> str | None:
+    """Return the name of the field that cattrs has noted on an error, or None."""
+    for note in getattr(error, "__notes__", ()):
+        name: str | None = getattr(note, "name", None)
+        if name is not None:
+            return name
+    return None
 
 
 @cache
-def _converter() -> cattrs.Converter:
+def lenient_converter() -> cattrs.Converter:
+    """Return the converter between models and JSON values; made when it is needed first."""
     import cattrs  # noqa: PLC0415  it takes a tenth of the time of importing this library, and few need it
 
     converter = cattrs.Converter()
-    converter.register_structure_hook(str, _repaired_text)
-    converter.register_structure_hook(int, _repaired_integer)
-    converter.register_structure_hook(bool, _repaired_boolean)
-    converter.register_structure_hook(datetime, _repaired_datetime)
-    converter.register_structure_hook(OpenEnum, _repaired_enum)
-    converter.register_structure_hook_func(_is_map, _repaired_map)
-    converter.register_structure_hook_func(_is_codecs, _repaired_codecs)
-    converter.register_unstructure_hook(datetime, _iso8601)
-    converter.register_unstructure_hook(OpenEnum, _plain_text)
+    converter.register_structure_hook(str, repair_text)
+    converter.register_structure_hook(int, repair_integer)
+    converter.register_structure_hook(bool, repair_boolean)
+    converter.register_structure_hook(datetime, repair_datetime)
+    converter.register_structure_hook(OpenEnum, repair_enum)
+    converter.register_structure_hook_func(is_map, repair_map)
+    converter.register_structure_hook_func(is_codecs, repair_codecs)
+    converter.register_unstructure_hook(datetime, format_iso8601)
+    converter.register_unstructure_hook(OpenEnum, enum_value)
     return converter

@@ -1,4 +1,4 @@
-"""SIDs and filters, checked against the reference before anything is sent, and made into query strings."""
+"""Paths and query parameters: SIDs and filters are checked against the reference before anything is sent."""
 
 from __future__ import annotations
 
@@ -24,60 +24,79 @@ from roomrec_async.errors import InvalidArgumentError
 from roomrec_async.models import MediaType, OpenEnum, Recording, RecordingStatus, RoomStatus
 
 MAX_PAGE_SIZE: Final = 1000
-"""The largest ``PageSize`` of a room's recordings, and of rooms. Quotas count requests, so it is also our default."""
+"""Largest ``PageSize`` of a room's recordings, and of rooms. Quotas count requests, so it is also our default."""
 
 MAX_ACCOUNT_PAGE_SIZE: Final = 100
-"""The largest ``PageSize`` of the account's recordings."""
+"""Largest ``PageSize`` of the account's recordings."""
 
 Parameters: TypeAlias = Mapping[str, str | tuple[str, ...]]
 """Query parameters by the API's names; one that is repeated has a tuple."""
 
 PageKey: TypeAlias = frozenset[str]
-"""What the query of a page asks for."""
+"""Decoded parameters of a page's query, by which a page is recognised."""
 
+# Returns an argument as the value of a query parameter, or raises InvalidArgumentError.
 _Check: TypeAlias = Callable[[object], str | tuple[str, ...]]
-# A parameter by the API's name, its value and what checks it.
+# A query parameter: its name in the API, the caller's argument, and its check.
 _Argument: TypeAlias = tuple[str, object, _Check]
 
+# The service's own URLs name the index of the first page, ours do not.
 _FIRST_PAGE: Final = {"Page=0"}
+# The characters of a query (RFC 3986, 3.4) that quote() would escape, and "%" for escapes that are there already.
 _SAFE_IN_QUERIES: Final = "%/?:@!$&'()*+,;=-._~"
 _SID_FORMAT: Final = "two letters and 32 hexadecimal digits"
-_UNIQUE_NAME = re.compile(r".+", re.DOTALL)
-_PAGE_TOKEN = re.compile(r"[!-~]+")
-
+# Applications name rooms freely: any text but an empty one is a name.
+_UNIQUE_NAME: Final = re.compile(r".+", re.DOTALL)
+# Printable ASCII without spaces: tokens are opaque, but must not break the request line.
+_PAGE_TOKEN: Final = re.compile(r"[!-~]+")
+# Seconds that a signed media URL can be valid for.
+_MAX_TTL: Final = 3600
 
 ROOMS_PATH: Final = "/v1/Rooms"
 ACCOUNT_RECORDINGS_PATH: Final = "/v1/Recordings"
 
 
 def recordings_path(room_sid: str) -> str:
-    """The path of a room's recordings, below the base URL."""
+    """Return the path of a room's recordings, below the base URL.
+
+    Raises:
+        InvalidArgumentError: the SID is malformed.
+    """
     return f"{ROOMS_PATH}/{check_room_sid(room_sid)}/Recordings"
 
 
 def recording_path(room_sid: str, sid: str) -> str:
-    """The path of one recording, below the base URL."""
+    """Return the path of one recording, below the base URL.
+
+    Raises:
+        InvalidArgumentError: a SID is malformed.
+    """
     return f"{recordings_path(room_sid)}/{check_recording_sid(sid)}"
 
 
 def media_path(recording: Recording) -> str:
-    """The path that leads to a recording's media, below the base URL: by its SIDs, never by the links it came with."""
+    """Return the path of a recording's ``Media``, below the base URL: made of its SIDs, never of the links it has.
+
+    Raises:
+        InvalidArgumentError: it is not a recording, or a SID is missing or malformed.
+    """
     if not isinstance(recording, Recording):
         raise InvalidArgumentError(f"recording must be a Recording, not {safe_repr(recording)}")
-    room_sid, sid = recording.room_sid, check_recording_sid(recording.sid or "")
-    path = f"{ACCOUNT_RECORDINGS_PATH}/{sid}" if room_sid is None else recording_path(room_sid, sid)
-    return f"{path}/Media"
+    sid = check_recording_sid(recording.sid or "")
+    if recording.room_sid is None:
+        return f"{ACCOUNT_RECORDINGS_PATH}/{sid}/Media"
+    return f"{recording_path(recording.room_sid, sid)}/Media"
 
 
 def media_parameters(*, ttl: int | None, content_disposition: str | None) -> Parameters:
-    """The query parameters of a recording's ``Media``, by the API's names.
+    """Return the query parameters of a recording's ``Media``, by the API's names. Arguments that are None are left out.
 
     Raises:
         InvalidArgumentError: a value is outside the documented bounds.
     """
-    return _parameters(
-        ("Ttl", ttl, _check_ttl),
-        ("ContentDisposition", content_disposition, _check_content_disposition),
+    return build_parameters(
+        ("Ttl", ttl, check_ttl),
+        ("ContentDisposition", content_disposition, check_content_disposition),
     )
 
 
@@ -91,16 +110,16 @@ def recordings_parameters(
     page: int | None = None,
     page_token: str | None = None,
 ) -> Parameters:
-    """The query parameters of "List room recording", by the API's names; what is None is left out.
+    """Return the query parameters of "List room recording", by the API's names. Arguments that are None are left out.
 
     Raises:
         InvalidArgumentError: a value is outside the reference's patterns and bounds.
     """
-    return _parameters(
-        ("Status", status, _check_recording_status),
-        *_window_arguments(date_created_after, date_created_before),
-        ("SourceSid", source_sid, _check_source_sid),
-        *_page_arguments(page_size, page, page_token, _check_page_size),
+    return build_parameters(
+        ("Status", status, check_recording_status),
+        *window_arguments(date_created_after, date_created_before),
+        ("SourceSid", source_sid, check_source_sid),
+        *page_arguments(page_size, page, page_token, check_page_size),
     )
 
 
@@ -116,20 +135,20 @@ def account_recordings_parameters(
     page: int | None = None,
     page_token: str | None = None,
 ) -> Parameters:
-    """The query parameters of ``GET /v1/Recordings``, by the API's names; what is None is left out.
+    """Return the query parameters of ``GET /v1/Recordings``, by the API's names. Arguments that are None are left out.
 
     Raises:
         InvalidArgumentError: a value is outside the patterns and bounds of the published description.
     """
     # None is refused here, and not left out: the list would be that of the whole account.
-    sids = _check_grouping_sids(grouping_sids)
-    return _parameters(
-        ("Status", status, _check_recording_status),
-        *_window_arguments(date_created_after, date_created_before),
-        ("SourceSid", source_sid, _check_source_sid),
-        ("GroupingSid", sids or None, _check_grouping_sids),
-        ("MediaType", media_type, _check_media_type),
-        *_page_arguments(page_size, page, page_token, _check_account_page_size),
+    sids = check_grouping_sids(grouping_sids)
+    return build_parameters(
+        ("Status", status, check_recording_status),
+        *window_arguments(date_created_after, date_created_before),
+        ("SourceSid", source_sid, check_source_sid),
+        ("GroupingSid", sids or None, check_grouping_sids),
+        ("MediaType", media_type, check_media_type),
+        *page_arguments(page_size, page, page_token, check_account_page_size),
     )
 
 
@@ -143,21 +162,21 @@ def rooms_parameters(
     page: int | None = None,
     page_token: str | None = None,
 ) -> Parameters:
-    """The query parameters of ``GET /v1/Rooms``, by the API's names; what is None is left out.
+    """Return the query parameters of ``GET /v1/Rooms``, by the API's names. Arguments that are None are left out.
 
     Raises:
         InvalidArgumentError: a value is outside the patterns and bounds of the published description.
     """
-    return _parameters(
-        ("Status", status, _check_room_status),
-        ("UniqueName", unique_name, _check_unique_name),
-        *_window_arguments(date_created_after, date_created_before),
-        *_page_arguments(page_size, page, page_token, _check_page_size),
+    return build_parameters(
+        ("Status", status, check_room_status),
+        ("UniqueName", unique_name, check_unique_name),
+        *window_arguments(date_created_after, date_created_before),
+        *page_arguments(page_size, page, page_token, check_page_size),
     )
 
 
 def check_limit(limit: int | None) -> int | None:
-    """How many records a list may give: None for all of them, or a number from 0.
+    """Return the maximum number of records of a list: an integer from 0, or None for all of them.
 
     Raises:
         InvalidArgumentError: it is negative, or not an integer.
@@ -167,73 +186,127 @@ def check_limit(limit: int | None) -> int | None:
     return limit
 
 
+# Queries
+
+
 def query_string(parameters: Parameters) -> str:
-    """The parameters as the query of a URL, encoded as the API's own URLs are."""
-    return "&".join([f"{name}={_quoted(value)}" for name, values in parameters.items() for value in each_value(values)])
+    """Return parameters as the query of a URL, encoded as the API's own URLs are."""
+    pairs: list[str] = []
+    for name, values in parameters.items():
+        pairs += [f"{name}={quote_value(value)}" for value in parameter_values(values)]
+    return "&".join(pairs)
 
 
-def _quoted(value: str) -> str:
+def quote_value(value: str) -> str:
+    """Return the value of a parameter, percent-encoded."""
     # Most values are numbers and SIDs, where quote() would find nothing to do.
-    return value if value.isascii() and value.isalnum() else quote(value, safe="")
+    if value.isascii() and value.isalnum():
+        return value
+    return quote(value, safe="")
 
 
-def each_value(values: str | tuple[str, ...]) -> tuple[str, ...]:
-    """The values of a parameter, which is repeated or not."""
-    return (values,) if isinstance(values, str) else values
+def parameter_values(values: str | tuple[str, ...]) -> tuple[str, ...]:
+    """Return all values of a parameter, be it repeated or not."""
+    if isinstance(values, str):
+        return (values,)
+    return values
 
 
-def requoted(query: str) -> str:
-    """A query that somebody else wrote, with nothing in it that could end the request line. Escapes stay."""
+def requote_query(query: str) -> str:
+    """Return a query from outside with every character escaped that could end the request line. Escapes stay."""
     return quote(query, safe=_SAFE_IN_QUERIES)
 
 
-def query_parameters(query: str) -> dict[str, tuple[str, ...]]:
-    """The parameters of a URL's query, each with all its values."""
+def parse_query(query: str) -> dict[str, tuple[str, ...]]:
+    """Return the parameters of a URL's query, each with all its values."""
     return {name: tuple(values) for name, values in parse_qs(query, keep_blank_values=True).items()}
 
 
 def page_key(query: str) -> PageKey:
-    """What a query asks for, however it is written: in any order, and without an index for the first page."""
+    """Return the key of a page: the same for two queries that ask for the same page.
+
+    The order of the parameters, their escapes and the index of the first page make no difference.
+    """
     return frozenset(unquote_plus(parameter) for parameter in query.split("&")) - _FIRST_PAGE
 
 
-def _parameters(*arguments: _Argument) -> Parameters:
-    """What is not None, by the API's names, each as its check returns it."""
+# From arguments to parameters
+
+
+def build_parameters(*arguments: _Argument) -> Parameters:
+    """Return the arguments that are not None by the API's names, each as its check returns it."""
     return {name: check(value) for name, value, check in arguments if value is not None}
 
 
-def _window_arguments(after: datetime | None, before: datetime | None) -> tuple[_Argument, _Argument]:
-    _check_window(after, before)
-    return ("DateCreatedBefore", before, _check_date_created_before), (
-        "DateCreatedAfter",
-        after,
-        _check_date_created_after,
+def window_arguments(after: datetime | None, before: datetime | None) -> tuple[_Argument, _Argument]:
+    """Return the two filters by date.
+
+    Raises:
+        InvalidArgumentError: the window ends before it begins.
+    """
+    check_window(after, before)
+    return (
+        ("DateCreatedBefore", before, check_date_created_before),
+        ("DateCreatedAfter", after, check_date_created_after),
     )
 
 
-def _page_arguments(
+def page_arguments(
     page_size: int | None, page: int | None, page_token: str | None, check_size: _Check
 ) -> tuple[_Argument, _Argument, _Argument]:
+    """Return the three parameters that select a page."""
     return (
         ("PageSize", page_size, check_size),
-        ("Page", page, _check_page),
-        ("PageToken", page_token, _check_page_token),
+        ("Page", page, check_page),
+        ("PageToken", page_token, check_page_token),
     )
 
 
-def _check_member(name: str, enum: type[OpenEnum], value: object) -> str:
-    member = enum(value) if isinstance(value, str) else None
+def check_window(after: datetime | None, before: datetime | None) -> None:
+    """Raise InvalidArgumentError if a window ends before it begins."""
+    # Naive datetimes cannot be compared with aware ones. They are refused by name when they are checked one by one.
+    if is_aware(after) and is_aware(before) and after > before:
+        raise InvalidArgumentError(
+            f"date_created_after ({after.isoformat()}) is later than date_created_before ({before.isoformat()})"
+        )
+
+
+def is_aware(value: object) -> TypeGuard[datetime]:
+    """Return True for a datetime that has a time zone."""
+    return isinstance(value, datetime) and value.utcoffset() is not None
+
+
+def check_member(name: str, value: object, *, enum: type[OpenEnum]) -> str:
+    """Return the value of an enum's member in the API's spelling; the argument may be in any case.
+
+    Raises:
+        InvalidArgumentError: it is not a string, or none of those that the enum lists.
+    """
+    member = None
+    if isinstance(value, str):
+        member = enum(value)
     if member is None or not member.is_known:
         known = ", ".join(each.value for each in enum)
         raise InvalidArgumentError(f"{name} must be one of {known}, not {safe_repr(value)}")
     return member.value
 
 
-def _check_integer(name: str, minimum: int, maximum: int, value: object) -> str:
+def check_number(name: str, value: object, *, minimum: int, maximum: int = INT64_MAX) -> str:
+    """Return an integer as text.
+
+    Raises:
+        InvalidArgumentError: it is not an integer, or out of bounds.
+    """
     return str(check_integer(name, value, minimum=minimum, maximum=maximum))
 
 
-def _check_sids(name: str, values: object) -> tuple[str, ...]:
+def check_sids(name: str, values: object) -> tuple[str, ...]:
+    """Return a sequence of SIDs of any kind as a tuple.
+
+    Raises:
+        InvalidArgumentError: it is not a sequence, or one of its values is missing or malformed.
+    """
+    # A string is a sequence, too: of characters.
     if isinstance(values, str) or not isinstance(values, Sequence):
         raise InvalidArgumentError(f"{name} must be a list of SIDs, not {safe_repr(values)}")
     # A missing SID would not narrow the list: it would be that of the whole account.
@@ -242,44 +315,40 @@ def _check_sids(name: str, values: object) -> tuple[str, ...]:
     return tuple(check_match(name, value, ANY_SID, _SID_FORMAT) for value in values)
 
 
-def _check_date(name: str, value: object) -> str:
+def check_date(name: str, value: object) -> str:
+    """Return a datetime in ISO 8601 and UTC.
+
+    Raises:
+        InvalidArgumentError: it is not a datetime, has no time zone, or is outside the calendar in UTC.
+    """
     date = check_aware(name, value)
     try:
         return date.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
     except OverflowError:
-        raise InvalidArgumentError(f"{name} lies outside the years 1 to 9999 in UTC: {date!r}") from None
+        raise InvalidArgumentError(f"{name} is outside the years 1 to 9999 in UTC: {date!r}") from None
 
 
-def _check_window(after: datetime | None, before: datetime | None) -> None:
-    # Naive ones are refused by name, further on; they cannot be compared with aware ones.
-    if _is_aware(after) and _is_aware(before) and after > before:
-        raise InvalidArgumentError(
-            f"date_created_after ({after.isoformat()}) is later than date_created_before ({before.isoformat()})"
-        )
+def check_content_disposition(value: object) -> str:
+    """Return a ``ContentDisposition``.
 
-
-def _is_aware(value: object) -> TypeGuard[datetime]:
-    return isinstance(value, datetime) and value.utcoffset() is not None
-
-
-def _check_match(name: str, pattern: re.Pattern[str], expected: str, value: object) -> str:
-    return check_match(name, value, pattern, expected)
-
-
-def _check_content_disposition(value: object) -> str:
+    Raises:
+        InvalidArgumentError: it is not "attachment" or "inline".
+    """
     return check_choice("content_disposition", cast("str", value), ("attachment", "inline"))
 
 
-_check_recording_status: Final = partial(_check_member, "status", RecordingStatus)
-_check_room_status: Final = partial(_check_member, "status", RoomStatus)
-_check_media_type: Final = partial(_check_member, "media_type", MediaType)
-_check_source_sid: Final = partial(_check_match, "source_sid", ANY_SID, _SID_FORMAT)
-_check_grouping_sids: Final = partial(_check_sids, "grouping_sids")
-_check_unique_name: Final = partial(_check_match, "unique_name", _UNIQUE_NAME, "a name")
-_check_date_created_before: Final = partial(_check_date, "date_created_before")
-_check_date_created_after: Final = partial(_check_date, "date_created_after")
-_check_page_size: Final = partial(_check_integer, "page_size", 1, MAX_PAGE_SIZE)
-_check_account_page_size: Final = partial(_check_integer, "page_size", 1, MAX_ACCOUNT_PAGE_SIZE)
-_check_page: Final = partial(_check_integer, "page", 0, INT64_MAX)
-_check_page_token: Final = partial(_check_match, "page_token", _PAGE_TOKEN, "what the API provided")
-_check_ttl: Final = partial(_check_integer, "ttl", 1, 3600)
+check_recording_status: Final = partial(check_member, "status", enum=RecordingStatus)
+check_room_status: Final = partial(check_member, "status", enum=RoomStatus)
+check_media_type: Final = partial(check_member, "media_type", enum=MediaType)
+check_source_sid: Final = partial(check_match, "source_sid", pattern=ANY_SID, expected=_SID_FORMAT)
+check_grouping_sids: Final = partial(check_sids, "grouping_sids")
+check_unique_name: Final = partial(check_match, "unique_name", pattern=_UNIQUE_NAME, expected="a name")
+check_date_created_before: Final = partial(check_date, "date_created_before")
+check_date_created_after: Final = partial(check_date, "date_created_after")
+check_page_size: Final = partial(check_number, "page_size", minimum=1, maximum=MAX_PAGE_SIZE)
+check_account_page_size: Final = partial(check_number, "page_size", minimum=1, maximum=MAX_ACCOUNT_PAGE_SIZE)
+check_page: Final = partial(check_number, "page", minimum=0)
+check_page_token: Final = partial(
+    check_match, "page_token", pattern=_PAGE_TOKEN, expected="a token that the API provided"
+)
+check_ttl: Final = partial(check_number, "ttl", minimum=1, maximum=_MAX_TTL)

@@ -1,4 +1,4 @@
-"""Where requests may go, credentials with them or not."""
+"""Checks of URLs: where requests may go, and what may be sent there unencrypted."""
 
 from __future__ import annotations
 
@@ -13,60 +13,78 @@ DEFAULT_BASE_URL: Final = "https://video.twilio.com"
 
 
 def check_base_url(base_url: str, proxy: str | None) -> str:
-    """The base URL that a caller means, without a slash at its end.
+    """Return a base URL without a slash at its end.
+
+    Args:
+        base_url: the base URL: https, or http to a loopback address.
+        proxy: the URL of the proxy, or None. Requests over http are readable there.
 
     Raises:
-        InvalidArgumentError: it is not such a URL.
+        InvalidArgumentError: it is not a URL of a host with an optional port and path.
         ConfigurationError: credentials would be sent unencrypted.
     """
-    url = _parsed(base_url)
+    url = parse_url(base_url)
     if url.scheme not in ("https", "http") or not url.host or url.query or url.fragment or url.user:
         raise InvalidArgumentError("base_url must be 'https://host' with an optional port and path, and nothing else")
-    if url.scheme == "http" and not _is_loopback(url):
+    if url.scheme == "http" and not is_loopback(url):
         raise ConfigurationError(
             f"base_url {base_url} is not https: credentials go unencrypted only to a loopback address"
         )
-    if url.scheme == "http" and proxy is not None and not _is_loopback(_parsed(proxy)):
+    if url.scheme == "http" and proxy is not None and not is_loopback(parse_url(proxy)):
         raise ConfigurationError("credentials would go to the proxy unencrypted: use an https base_url")
     return str(url).rstrip("/")
 
 
-def check_media_url(url: str, base_url: str, of: str) -> URL:
-    """The signed URL that the service names for media, as it stands: re-quoting would break its signature.
+def check_media_url(url: str, base_url: str, request: str) -> URL:
+    """Return the signed URL of media as the service sent it: quoting it again would break its signature.
+
+    Args:
+        url: the URL that the service sent.
+        base_url: the client's base URL. Media may come over http only where the service itself does.
+        request: the request that was answered with the URL, for the message.
 
     Raises:
-        MediaError: it is none, or is not encrypted where the service itself is.
+        MediaError: it is not a URL, or not an encrypted one.
     """
     try:
         location = URL(url, encoded=True)
     except ValueError:
         location = URL()
-    allowed = ("https", "http") if base_url.startswith("http:") else ("https",)
-    if location.scheme not in allowed or not location.host or location.user or not url.isascii() or " " in url:
-        raise MediaError(f"{of}: the service named no usable https URL for the media")
+
+    schemes = {"https"}
+    if base_url.startswith("http:"):
+        schemes.add("http")
+    # Taken as already encoded, the URL was not checked: other characters than ASCII would go out as they are.
+    if location.scheme not in schemes or not location.host or location.user or not url.isascii() or " " in url:
+        raise MediaError(f"{request}: the service sent no usable https URL for the media")
     return location.with_fragment(None)
 
 
 def check_proxy(proxy: str | None) -> str | None:
-    """The proxy's URL, if it is one.
+    """Return the URL of a proxy, or None for no proxy.
 
     Raises:
-        InvalidArgumentError: it is not.
+        InvalidArgumentError: it is not an http or https URL.
     """
-    # The value is not repeated: proxies' URLs may hold passwords.
-    if proxy is not None and (_parsed(proxy).scheme not in ("http", "https") or not _parsed(proxy).host):
+    if proxy is None:
+        return None
+    url = parse_url(proxy)
+    if url.scheme not in ("http", "https") or not url.host:
+        # The value is not repeated: URLs of proxies may hold passwords.
         raise InvalidArgumentError("proxy must be the URL of an HTTP proxy, such as 'http://proxy.example:3128'")
     return proxy
 
 
-def _parsed(url: str) -> URL:
+def parse_url(url: str) -> URL:
+    """Return a URL that is parsed, or an empty one, which passes no check."""
     try:
         return URL(url)
     except ValueError:
-        return URL()  # which passes no check
+        return URL()
 
 
-def _is_loopback(url: URL) -> bool:
+def is_loopback(url: URL) -> bool:
+    """Return True if the host of a URL is this machine."""
     if url.host == "localhost":
         return True
     try:

@@ -1,1 +1,1 @@
-"""Archives: media copied, verified, resumable, and deleted at the source."""
+"""Archives: verified copies of recordings, resumable, with deletion at the source."""

@@ -1,4 +1,4 @@
-"""The ledger of an archive: which recordings there are and how far each has come, in SQLite."""
+"""Ledger of an archive: its recordings and the state of each, in SQLite."""
 
 from __future__ import annotations
 
@@ -43,24 +43,26 @@ CREATE TABLE IF NOT EXISTS recordings (
 CREATE INDEX IF NOT EXISTS recordings_by_state ON recordings (state, number);
 CREATE TABLE IF NOT EXISTS listed_rooms (room_sid TEXT PRIMARY KEY) WITHOUT ROWID;
 """
-_ENTER: Final = "INSERT OR IGNORE INTO recordings (sid, recording, state) VALUES (?, ?, ?)"
+_INSERT: Final = "INSERT OR IGNORE INTO recordings (sid, recording, state) VALUES (?, ?, ?)"
+# The version of the schema; a ledger of another version is refused.
 _VERSION: Final = 1
-_AT_ONCE: Final = 500
+# Entries read at once.
+_BATCH_SIZE: Final = 500
 
 
 class State(StrEnum):
-    """How far a recording has come."""
+    """State of a recording."""
 
     FOUND = "found"
     """Listed, and not in the archive yet."""
     ARCHIVED = "archived"
-    """In the archive, verified, and on the disk."""
+    """In the archive: verified, and on the disk."""
     DELETED = "deleted"
     """In the archive, and deleted at the source."""
     EXTERNAL = "external"
-    """In a bucket of the account's own, where it stays."""
+    """In the account's own bucket; never copied or deleted."""
     FAILED = "failed"
-    """Not archived; the next run tries again."""
+    """Not archived; the next run retries it."""
 
 
 @attrs.frozen(kw_only=True)
@@ -68,16 +70,16 @@ class Entry:
     """A recording in the ledger.
 
     Attributes:
-        number: its place, from 1, in the order in which recordings were found.
-        recording: what the service said of it.
-        state: how far it has come.
-        location: the path or URL of its copy.
-        bytes: how many the copy has.
-        sha256: the digest of these, in hexadecimal.
-        etag: the ETag of the version that was copied.
+        number: sequence number, from 1, in the order in which recordings were found.
+        recording: the recording as the service listed it.
+        state: the state.
+        location: path or URL of the copy.
+        bytes: size of the copy.
+        sha256: SHA-256 of the copy, in hexadecimal.
+        etag: ETag of the version that was copied.
         archived_at: when the copy was verified.
-        deleted_at: when it was deleted at the source.
-        error: why it failed.
+        deleted_at: when the recording was deleted at the source.
+        error: message of the error with which it failed last.
     """
 
     number: int
@@ -93,27 +95,27 @@ class Entry:
 
     @property
     def sid(self) -> str:
-        """The recording's SID."""
+        """SID of the recording."""
         return self.recording.sid or ""
 
 
 @attrs.frozen
 class Count:
-    """A number of recordings, and how many bytes they have."""
+    """A number of recordings, and of their bytes."""
 
     recordings: int
     bytes: int
 
 
 class Ledger:
-    """The ledger of one destination. What a method has recorded is on the disk when it returns.
+    """The ledger of one archive. What a method has recorded is on the disk when it returns.
 
     Args:
-        path: the SQLite file; it is made if it is not there.
-        destination: what it is the ledger of.
+        path: the SQLite file, created if missing.
+        destination: where the archive is. A ledger belongs to one destination.
 
     Use it with ``async with``, which raises:
-        ConfigurationError: the file is no ledger, or that of another destination, or in use by another archive.
+        ConfigurationError: the file is not a ledger, is the ledger of another destination, or is in use.
 
     Every method raises:
         OSError: the disk is full, or cannot be read or written.
@@ -122,9 +124,10 @@ class Ledger:
     def __init__(self, path: Path, destination: str) -> None:
         self._path = path
         self._destination = destination
-        # SQLite waits for the disk: that is for a thread, always the same one.
+        # SQLite blocks while it waits for the disk. One thread of its own: statements run one after another.
         self._thread = ThreadPoolExecutor(1, "roomrec-ledger")
-        self._opened = ExitStack()
+        # Closes the connection, if there is one.
+        self._resources = ExitStack()
         self._connection: sqlite3.Connection
 
     async def __aenter__(self) -> Self:
@@ -136,95 +139,107 @@ class Ledger:
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None:
         await self._close()
 
     async def _close(self) -> None:
         try:
-            await self._call(self._opened.close)
+            await self._call(self._resources.close)
         finally:
             self._thread.shutdown(wait=False)
 
-    async def found(self, recordings: Iterable[Recording]) -> Count:
-        """Enter recordings; those that are in it stay as they are. The result is what was not."""
+    async def add_recordings(self, recordings: Iterable[Recording]) -> Count:
+        """Add recordings, and return how many were new. Entries that exist already are left alone."""
 
-        def enter() -> Count:
-            count = size = 0
+        def insert() -> Count:
+            count = 0
+            size = 0
             with self._connection:
                 for recording in recordings:
                     state = State.EXTERNAL if recording.media_external_location else State.FOUND
-                    row = (recording.sid, _json(recording), state)
-                    if self._connection.execute(_ENTER, row).rowcount:
+                    row = (recording.sid, to_json(recording), state)
+                    if self._connection.execute(_INSERT, row).rowcount:
                         count += 1
                         size += recording.size or 0
             return Count(count, size)
 
-        return await self._call(enter)
+        return await self._call(insert)
 
-    async def archived(self, entry: Entry, copy: Download) -> None:
-        """A verified copy is in the archive."""
+    async def mark_archived(self, entry: Entry, copy: Download) -> None:
+        """Record that a verified copy is in the archive."""
         await self._write(
             "UPDATE recordings SET state = ?, location = ?, bytes = ?, sha256 = ?, etag = ?, archived_at = ?, "
             "error = NULL WHERE number = ?",
-            [(State.ARCHIVED, copy.location, copy.size, copy.sha256, copy.etag, _now(), entry.number)],
+            [(State.ARCHIVED, copy.location, copy.size, copy.sha256, copy.etag, utc_now(), entry.number)],
         )
 
-    async def deleted(self, entry: Entry) -> None:
-        """It is deleted at the source."""
+    async def mark_deleted(self, entry: Entry) -> None:
+        """Record that the recording is deleted at the source."""
         await self._write(
             "UPDATE recordings SET state = ?, deleted_at = ?, error = NULL WHERE number = ?",
-            [(State.DELETED, _now(), entry.number)],
+            [(State.DELETED, utc_now(), entry.number)],
         )
 
-    async def failed(self, entry: Entry, error: str) -> None:
-        """It could not be copied, or not be deleted; what has a verified copy stays archived."""
+    async def mark_failed(self, entry: Entry, error: str) -> None:
+        """Record that copying or deleting failed. A recording that has a verified copy stays archived."""
         await self._write(
             "UPDATE recordings SET state = CASE state WHEN ? THEN ? ELSE state END, error = ? WHERE number = ?",
             [(State.FOUND, State.FAILED, error, entry.number)],
         )
 
-    async def lost(self, entry: Entry) -> None:
-        """Its copy is no longer in the archive."""
+    async def mark_missing(self, entry: Entry) -> None:
+        """Record that the copy is missing or damaged, so that the recording is copied again."""
         await self._write(
             "UPDATE recordings SET state = ?, archived_at = NULL WHERE number = ?", [(State.FOUND, entry.number)]
         )
 
-    async def try_again(self) -> None:
-        """What has failed is to be archived again."""
+    async def retry_failed(self) -> None:
+        """Return all failed recordings to the queue."""
         await self._write("UPDATE recordings SET state = ? WHERE state = ?", [(State.FOUND, State.FAILED)])
 
-    async def room_listed(self, room_sid: str) -> None:
-        """All recordings of a room are in the ledger."""
+    async def mark_room_listed(self, room_sid: str) -> None:
+        """Record that all recordings of a room are in the ledger."""
         await self._write("INSERT OR IGNORE INTO listed_rooms VALUES (?)", [(room_sid,)])
 
-    async def is_listed(self, room_sid: str) -> bool:
-        """Whether this was recorded of the room since the last :meth:`list_anew`."""
+    async def is_room_listed(self, room_sid: str) -> bool:
+        """Return True if the room was marked as listed since the last :meth:`forget_listed_rooms`."""
         return bool(await self._read("SELECT 1 FROM listed_rooms WHERE room_sid = ?", (room_sid,)))
 
-    async def list_anew(self) -> None:
-        """The rooms may have new recordings from now on."""
+    async def forget_listed_rooms(self) -> None:
+        """Unmark all rooms: they may have new recordings from now on."""
         await self._write("DELETE FROM listed_rooms", [()])
 
-    async def next(self, states: Iterable[State], after: int) -> list[Entry]:
-        """The next recordings in one of these states, by their number: some of them, and none if there are no more."""
-        listed = tuple(states)
-        marks = ", ".join("?" * len(listed))
+    async def next_entries(self, states: Iterable[State], after: int) -> list[Entry]:
+        """Return the next entries in any of these states, in order of their numbers.
+
+        Args:
+            states: the states.
+            after: the number of the last entry seen; 0 to start at the beginning.
+
+        Returns:
+            At most 500 entries; an empty list if there are no more.
+        """
+        wanted = tuple(states)
+        placeholders = ", ".join("?" * len(wanted))
         rows = await self._read(
-            f"SELECT * FROM recordings WHERE state IN ({marks}) AND number > ? ORDER BY number LIMIT ?",  # noqa: S608
-            (*listed, after, _AT_ONCE),
+            f"SELECT * FROM recordings WHERE state IN ({placeholders}) AND number > ? ORDER BY number LIMIT ?",  # noqa: S608
+            (*wanted, after, _BATCH_SIZE),
         )
-        return [_entry(row) for row in rows]
+        return [entry_from_row(row) for row in rows]
 
     async def entries(self) -> AsyncGenerator[list[Entry], None]:
-        """All recordings, by their number, some at a time."""
+        """Yield all entries in order of their numbers, in batches."""
         number = 0
-        while some := await self.next(State, number):
-            yield some
-            number = some[-1].number
+        while batch := await self.next_entries(State, number):
+            yield batch
+            number = batch[-1].number
 
     async def counts(self) -> dict[State, Count]:
-        """How many recordings are in which state, and how many bytes their copies have."""
+        """Return the number of recordings in each state, and the bytes of their copies."""
         rows = await self._read("SELECT state, count(*) AS n, total(bytes) AS bytes FROM recordings GROUP BY state", ())
         found = {row["state"]: Count(row["n"], int(row["bytes"])) for row in rows}
         return {state: found.get(state, Count(0, 0)) for state in State}
@@ -232,24 +247,32 @@ class Ledger:
     def _open(self) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         try:
+            # No timeout: a run holds the lock of its ledger to its end, which may be days away.
             connection = sqlite3.connect(self._path, timeout=0, check_same_thread=False)
         except sqlite3.Error as error:
             raise ConfigurationError(f"{self._path} cannot be opened: {error}") from None
-        self._connection = self._opened.enter_context(closing(connection))
+
+        self._connection = self._resources.enter_context(closing(connection))
         self._connection.row_factory = sqlite3.Row
         try:
             self._set_up()
         except sqlite3.Error as error:
-            if _is_full(error):
+            if is_disk_full(error):
                 raise
-            in_use = isinstance(error, sqlite3.OperationalError)
-            why = "cannot be used, perhaps by another archive already" if in_use else "is no ledger of an archive"
-            raise ConfigurationError(f"{self._path} {why}: {error}") from None
+            # SQLITE_BUSY, SQLITE_READONLY and their like; a file that is not a database is a DatabaseError.
+            is_operational = isinstance(error, sqlite3.OperationalError)
+            reason = "cannot be used; another archive may be using it already" if is_operational else "is not a ledger"
+            raise ConfigurationError(f"{self._path} {reason}: {error}") from None
 
     def _set_up(self) -> None:
-        # Exclusive: two archives at once would delete under each other's hands.
-        for pragma in ("locking_mode = EXCLUSIVE", "journal_mode = WAL", "synchronous = FULL"):
-            self._connection.execute(f"PRAGMA {pragma}")
+        # The lock is exclusive and held until the ledger is closed: of two runs at once, one could delete a recording
+        # while the other one replaces its copy.
+        self._connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+        # A commit is one append to the write-ahead log. FULL syncs it to disk each time: with NORMAL, a power loss may
+        # undo the last commits.
+        self._connection.execute("PRAGMA journal_mode = WAL")
+        self._connection.execute("PRAGMA synchronous = FULL")
+
         with self._connection:
             self._connection.executescript(_SCHEMA)
             about = self._connection.execute("SELECT version, destination FROM about").fetchone()
@@ -271,18 +294,21 @@ class Ledger:
         return await self._call(lambda: self._connection.execute(query, values).fetchall())
 
     async def _call(self, function: Callable[[], _Result]) -> _Result:
+        """Run a function in the ledger's thread.
+
+        Raises:
+            OSError: SQLite failed.
+        """
         try:
             return await run_in_thread(function, self._thread)
         except sqlite3.Error as error:
-            raise self._broken(error) from None
-
-    def _broken(self, error: sqlite3.Error) -> OSError:
-        if _is_full(error):
-            return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
-        return OSError(errno.EIO, str(error), str(self._path))
+            if is_disk_full(error):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path)) from None
+            raise OSError(errno.EIO, str(error), str(self._path)) from None
 
 
-def _entry(row: sqlite3.Row) -> Entry:
+def entry_from_row(row: sqlite3.Row) -> Entry:
+    """Return the entry in a row of the table."""
     return Entry(
         number=row["number"],
         recording=from_dict(Recording, json.loads(row["recording"])),
@@ -291,23 +317,27 @@ def _entry(row: sqlite3.Row) -> Entry:
         bytes=row["bytes"],
         sha256=row["sha256"],
         etag=row["etag"],
-        archived_at=_instant(row["archived_at"]),
-        deleted_at=_instant(row["deleted_at"]),
+        archived_at=parse_instant(row["archived_at"]),
+        deleted_at=parse_instant(row["deleted_at"]),
         error=row["error"],
     )
 
 
-def _is_full(error: sqlite3.Error) -> bool:
+def is_disk_full(error: sqlite3.Error) -> bool:
+    """Return True if SQLite could not write because the disk is full."""
     return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
 
 
-def _json(recording: Recording) -> str:
+def to_json(recording: Recording) -> str:
+    """Return a recording as JSON, for the table."""
     return json.dumps(to_dict(recording), separators=(",", ":"))
 
 
-def _instant(text: str | None) -> datetime | None:
+def parse_instant(text: str | None) -> datetime | None:
+    """Return the instant in a column, or None if it is null."""
     return None if text is None else datetime.fromisoformat(text)
 
 
-def _now() -> str:
+def utc_now() -> str:
+    """Return the current instant in ISO 8601, for the table."""
     return datetime.now(UTC).isoformat()

@@ -1,4 +1,4 @@
-"""The manifest of an archive: every recording in its ledger, as a table in the archive itself."""
+"""Manifest of an archive: a table of all recordings in its ledger, stored in the archive itself."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from roomrec_async.protocols import Destination
 
 from .ledger import Entry, Ledger
 
-_OWN_COLUMNS: Final = (
+# Written after the columns of the recordings.
+_LEDGER_COLUMNS: Final = (
     Column("state", "text"),
     Column("location", "text"),
     Column("bytes", "integer"),
@@ -27,40 +28,44 @@ _OWN_COLUMNS: Final = (
     Column("deleted_at", "instant"),
     Column("error", "text"),
 )
-_PIECE: Final = 2**20
+# Bytes read at once.
+_READ_SIZE: Final = 2**20
 
 
 async def write_manifest(
     ledger: Ledger, destination: str | os.PathLike[str] | Destination, formats: Collection[TableFormat]
 ) -> tuple[str, ...]:
-    """Write the manifest in these formats: ``manifest.jsonl`` and so on. The result is where they are."""
-    return tuple([await _write_one(ledger, destination, each) for each in formats])
+    """Write the manifest in each format, as ``manifest.jsonl`` and so on, and return their paths or URLs."""
+    return tuple([await write_format(ledger, destination, table_format) for table_format in formats])
 
 
-async def _write_one(
-    ledger: Ledger,
-    destination: str | os.PathLike[str] | Destination,
-    format: TableFormat,  # noqa: A002
+async def write_format(
+    ledger: Ledger, destination: str | os.PathLike[str] | Destination, table_format: TableFormat
 ) -> str:
-    name = f"manifest.{format}"
+    """Write the manifest in one format, and return its path or URL. An existing manifest is overwritten."""
+    name = f"manifest.{table_format}"
     if isinstance(destination, (str, os.PathLike)):
         path = Path(destination) / name
-        await _write_table(ledger, path, format)
+        await write_table(ledger, path, table_format)
         return str(path)
+
+    # A store takes an object as a stream, and a table needs a file: it is written to a temporary one first.
     with TemporaryDirectory(prefix="roomrec-") as directory:
         path = Path(directory) / name
-        await _write_table(ledger, path, format)
-        await destination.write(name, _pieces(path))
+        await write_table(ledger, path, table_format)
+        await destination.write(name, read_chunks(path))
     return destination.location(name)
 
 
-async def _write_table(ledger: Ledger, path: Path, format: TableFormat) -> None:  # noqa: A002
-    with open_table(path, [*recording_columns(), *_OWN_COLUMNS], format) as table:
+async def write_table(ledger: Ledger, path: Path, table_format: TableFormat) -> None:
+    """Write all entries of a ledger to a table file."""
+    with open_table(path, [*recording_columns(), *_LEDGER_COLUMNS], table_format) as table:
         async for entries in ledger.entries():
-            await run_in_thread(partial(table.write, [_row(entry) for entry in entries]))
+            await run_in_thread(partial(table.write, [manifest_row(entry) for entry in entries]))
 
 
-def _row(entry: Entry) -> Row:
+def manifest_row(entry: Entry) -> Row:
+    """Return the row of an entry: the recording's fields, and the ledger's."""
     return {
         **to_dict(entry.recording),
         "state": entry.state.value,
@@ -74,7 +79,8 @@ def _row(entry: Entry) -> Row:
     }
 
 
-async def _pieces(path: Path) -> AsyncGenerator[bytes, None]:
+async def read_chunks(path: Path) -> AsyncGenerator[bytes, None]:
+    """Yield a file's bytes, read in threads."""
     with await asyncio.to_thread(path.open, "rb") as file:
-        while piece := await asyncio.to_thread(file.read, _PIECE):
-            yield piece
+        while chunk := await asyncio.to_thread(file.read, _READ_SIZE):
+            yield chunk

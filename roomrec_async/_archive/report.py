@@ -1,4 +1,4 @@
-"""How far an archive is, and its contents after a run. Importing it does not load SQLite."""
+"""Progress of an archive run, and the report at its end. Importing this does not load SQLite."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import attrs
 
 @attrs.define
 class ArchiveProgress:
-    """How far an archive is, to be looked at while it runs.
+    """Progress of an archive, to be looked at while it runs.
 
     Attributes:
-        found: recordings that are in the ledger, those of earlier runs included.
-        archived: recordings that were copied and verified in this run.
-        deleted: recordings that were deleted at the source in this run.
+        found: recordings in the ledger, including those of earlier runs.
+        archived: recordings copied and verified in this run.
+        deleted: recordings deleted at the source in this run.
         failed: recordings and rooms that failed in this run.
-        bytes: bytes that have arrived in this run.
-        expected_bytes: bytes that were or are to arrive in this run, of what was found in it.
-        listing: whether there may be more to be found.
+        bytes: bytes received in this run.
+        expected_bytes: bytes to receive in this run, those already received included, for the recordings found in it.
+        listing: True while there may be more recordings to find.
     """
 
     found: int = 0
@@ -32,16 +32,17 @@ class ArchiveProgress:
 
 @attrs.frozen
 class ArchiveReport:
-    """What an archive holds after a run.
+    """Contents of an archive after a run.
 
     Attributes:
-        archived: recordings with a verified copy in it, from this and earlier runs.
-        bytes: how many bytes these have.
-        deleted: how many of these are deleted at the source.
-        external: recordings that are in a bucket of the account's own: in the manifest, neither copied nor deleted.
-        failures: why a recording or a room failed, by its SID, for the first 1,000; the next run tries them again.
-        failed: how many failed.
-        manifest: where the manifests are.
+        archived: recordings with a verified copy, from this and earlier runs.
+        bytes: number of bytes of these copies.
+        deleted: number of these recordings that are deleted at the source.
+        external: recordings in the account's own bucket: listed in the manifest, neither copied nor deleted.
+        failures: error messages by the SID of the recording or room that failed, for the first 1,000; the next run
+            retries them.
+        failed: number of recordings and rooms that failed.
+        manifest: paths or URLs of the manifests.
     """
 
     archived: int

@@ -1,7 +1,7 @@
-"""An archive: everything that was recorded, copied, verified, listed in a manifest, and deleted at the source if asked.
+"""A run of an archive: list recordings, copy and verify them, delete them at the source if asked, write the manifest.
 
-It may be killed at any instant and run again. What is done is in the ledger before anything is done that relies on it:
-a copy is verified, on the disk and in the ledger before the recording is deleted at the source.
+A run may be killed at any instant and started again. Each step is recorded in the ledger before another one relies on
+it: a recording is deleted at the source only after its copy was verified, synced to disk and marked as archived.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Final, TypeAlias
 import attrs
 
 from roomrec_async._asyncio import cancel_and_wait, map_concurrently, run_in_thread
-from roomrec_async._files import file_digest, file_size
+from roomrec_async._files import file_sha256, file_size
 from roomrec_async._http.timers import Deadline
 from roomrec_async._http.transport import Transport
 from roomrec_async._listing.fanout import RoomSids, as_completed, iter_room_sids
@@ -38,12 +38,13 @@ from .manifest import write_manifest
 from .report import ArchiveProgress, ArchiveReport
 
 Source: TypeAlias = RoomSids | DateWindow
-"""What is archived: the recordings of these rooms, or all that began in this window."""
+"""Recordings to archive: those of some rooms, or all that began in a window of time."""
 
 LEDGER_NAME: Final = "ledger.sqlite3"
-"""The ledger in the directory of its archive."""
+"""Name of the ledger in a directory that is archived to."""
 
-_FAILURES_TOLD: Final = 1000
+# Failures whose messages are kept for the report; those after them are only counted.
+_MAX_FAILURES: Final = 1000
 
 
 @attrs.frozen(kw_only=True)
@@ -53,18 +54,18 @@ class ArchiveOperation:
     Args:
         transport: sends the requests.
         lists: opens the lists of rooms and windows.
-        timeout: bounds connecting and each read; a download as a whole has no bound.
-        source: what is archived.
-        destination: a directory, or something that takes media.
-        ledger: the SQLite file that says what is done; None for the one in the directory.
-        delete: whether what is in the archive is deleted at the source.
-        decryption: what encrypted media are decrypted with.
-        manifest: the formats in which the manifest is written.
-        downloads: how many media are copied at once.
-        progress: is kept up to date.
+        timeout: bounds connecting and each read; there is no bound for a download as a whole.
+        source: the recordings to archive.
+        destination: a directory, or a store.
+        ledger: the SQLite file that records what is done; None for the one in the directory.
+        delete: True to delete recordings at the source once they are archived.
+        decryption: decrypts encrypted media.
+        manifest: the formats of the manifest.
+        downloads: maximum number of media copied at once.
+        progress: kept up to date.
 
     Raises:
-        InvalidArgumentError: an argument is outside its bounds.
+        InvalidArgumentError: an argument is out of its bounds.
         ConfigurationError: a store has no ledger, or a format of the manifest needs an extra that is not installed.
     """
 
@@ -95,19 +96,19 @@ class ArchiveOperation:
         Raises:
             ConfigurationError: the ledger cannot be used.
             AuthenticationError: the credentials were refused.
-            RoomRecError: a window could not be listed. What was found before that is archived.
-            OSError: the disk is full, or cannot be written. What is done is done, and the next run goes on.
+            RoomRecError: a window could not be listed. The recordings found before that are archived.
+            OSError: the disk is full, or cannot be written. The next run resumes.
         """
         if isinstance(self.destination, (str, os.PathLike)):
             await run_in_thread(partial(Path(self.destination).mkdir, parents=True, exist_ok=True))
         else:
-            # A store that does not answer is told of once, and not for each recording.
+            # A store that does not answer fails here once, and not for each recording.
             await self.destination.size("manifest.jsonl")
-        async with Ledger(self._ledger_path, self._place) as ledger:
+        async with Ledger(self._ledger_path, self._ledger_destination) as ledger:
             run = _Run(self, ledger)
             await run.archive()
-            # All that was found is settled: the next run is a new one, and looks into every room again.
-            await ledger.list_anew()
+            # This run is complete: the next one lists every room again.
+            await ledger.forget_listed_rooms()
             return await run.report()
 
     @property
@@ -117,44 +118,50 @@ class ArchiveOperation:
         return Path(self.destination) / LEDGER_NAME
 
     @property
-    def _place(self) -> str:
-        """What the ledger is the ledger of. A directory may be moved, with the ledger in it."""
-        if isinstance(self.destination, (str, os.PathLike)):
-            return "." if self.ledger is None else str(Path(self.destination).resolve())
-        return self.destination.location("")
+    def _ledger_destination(self) -> str:
+        """Destination that the ledger belongs to: ``.`` for the directory that it is in, which may be moved with it."""
+        if not isinstance(self.destination, (str, os.PathLike)):
+            return self.destination.location("")
+        if self.ledger is None:
+            return "."
+        return str(Path(self.destination).resolve())
 
 
 class _Run:
-    """One run, with its ledger open."""
+    """A run with its ledger open."""
 
     def __init__(self, operation: ArchiveOperation, ledger: Ledger) -> None:
         self._operation = operation
         self._progress = operation.progress
         self._ledger = ledger
+        # Messages by the SID of a recording or room.
         self._failures: dict[str, str] = {}
+        # Set when the ledger has new entries, and when listing has ended.
         self._changed = asyncio.Event()
 
     async def archive(self) -> None:
-        """List and settle side by side: the ledger is the queue between them, and holds any number."""
-        await self._ledger.try_again()
+        """List and process recordings at the same time. The ledger is the queue between the two, of any length."""
+        await self._ledger.retry_failed()
         counts = await self._ledger.counts()
         self._progress.found = sum(count.recordings for count in counts.values())
         listing = asyncio.create_task(self._list())
         try:
-            settled = map_concurrently(self._unsettled(), self._settle, lambda: self._operation.downloads)
-            async with aclosing(settled):
-                async for _ in settled:
+            processed = map_concurrently(self._pending(), self._process, lambda: self._operation.downloads)
+            async with aclosing(processed):
+                async for _ in processed:
                     pass
+            # Raises the error of a window that could not be listed.
             await listing
         finally:
             await cancel_and_wait(listing)
 
     async def report(self) -> ArchiveReport:
-        """What the archive holds now, with its manifests written."""
+        """Write the manifests, and return the report."""
         operation = self._operation
         manifest = await write_manifest(self._ledger, operation.destination, operation.manifest)
         counts = await self._ledger.counts()
-        archived, deleted = counts[State.ARCHIVED], counts[State.DELETED]
+        archived = counts[State.ARCHIVED]
+        deleted = counts[State.DELETED]
         return ArchiveReport(
             archived=archived.recordings + deleted.recordings,
             bytes=archived.bytes + deleted.bytes,
@@ -179,9 +186,9 @@ class _Run:
     async def _list_window(self, window: DateWindow) -> None:
         lists = self._operation.lists
         open_window = lists.window_opener(status=RecordingStatus.COMPLETED)
-        async with aclosing(scan(window, open_window, lists.max_rooms)) as found:
-            async for recordings in found:
-                await self._enter(recordings)
+        async with aclosing(scan(window, open_window, lists.max_rooms)) as batches:
+            async for recordings in batches:
+                await self._add(recordings)
 
     async def _list_rooms(self, room_sids: RoomSids) -> None:
         lists = self._operation.lists
@@ -191,98 +198,109 @@ class _Run:
             aclosing(as_completed(unlisted, open_room, lists.max_rooms)) as results,
         ):
             async for result in results:
-                await self._enter(result.recordings)
+                await self._add(result.recordings)
                 if result.error is None:
-                    await self._ledger.room_listed(result.room_sid)
+                    await self._ledger.mark_room_listed(result.room_sid)
                 else:
-                    self._failed(result.room_sid, result.error)
+                    self._record_failure(result.room_sid, result.error)
 
     async def _unlisted(self, room_sids: RoomSids) -> AsyncGenerator[str, None]:
-        """The rooms that the run before this one has not listed before it was killed."""
+        """Yield the rooms that a previous run, if it was interrupted, had not listed."""
         async for room_sid in iter_room_sids(room_sids):
-            if not await self._ledger.is_listed(room_sid):
+            if not await self._ledger.is_room_listed(room_sid):
                 yield room_sid
 
-    async def _enter(self, recordings: list[Recording]) -> None:
-        new = await self._ledger.found(recordings)
+    async def _add(self, recordings: list[Recording]) -> None:
+        new = await self._ledger.add_recordings(recordings)
         self._progress.found += new.recordings
         self._progress.expected_bytes += new.bytes
         self._changed.set()
 
-    async def _unsettled(self) -> AsyncGenerator[Entry, None]:
-        """What is still to be done, as long as there may be more."""
+    async def _pending(self) -> AsyncGenerator[Entry, None]:
+        """Yield the entries to process, until there are none and listing has ended."""
         number = 0
         while True:
-            more = self._progress.listing
+            # Both before the query: what is added after it sets the event again, and is found in the next round.
+            may_grow = self._progress.listing
             self._changed.clear()
-            entries = await self._ledger.next((State.FOUND, State.ARCHIVED), number)
+            entries = await self._ledger.next_entries((State.FOUND, State.ARCHIVED), number)
             for entry in entries:
                 number = entry.number
                 yield entry
-            if not entries and not more:
+
+            if not entries and not may_grow:
                 return
             if not entries:
                 await self._changed.wait()
 
-    async def _settle(self, entry: Entry) -> AsyncGenerator[Entry, None]:
-        """Do what is to be done for one recording."""
+    async def _process(self, entry: Entry) -> AsyncGenerator[Entry, None]:
+        """Copy a recording if it has no verified copy, and then delete it at the source if asked."""
         try:
-            if entry.state is State.ARCHIVED and not await self._is_kept(entry):
-                await self._ledger.lost(entry)
+            if entry.state is State.ARCHIVED and not await self._is_copy_intact(entry):
+                await self._ledger.mark_missing(entry)
                 await self._copy(entry)
             elif entry.state is State.FOUND:
                 await self._copy(entry)
             if self._operation.delete:
                 await self._delete(entry)
         except RoomRecError as error:
-            self._failed(entry.sid, error)
-            await self._ledger.failed(entry, str(error))
+            self._record_failure(entry.sid, error)
+            await self._ledger.mark_failed(entry, str(error))
         yield entry
 
     async def _copy(self, entry: Entry) -> None:
+        """Download a recording to the archive, and mark it as archived. The download verifies and syncs the copy."""
         operation = self._operation
-        timeout = attrs.evolve(operation.timeout, total=None)
+        stream_timeout = attrs.evolve(operation.timeout, total=None)
         download = await DownloadOperation(
-            Media("download", operation.transport, entry.recording, 0.0, operation.timeout, timeout),
+            Media("download", operation.transport, entry.recording, 0.0, operation.timeout, stream_timeout),
             operation.destination,
             operation.decryption,
-            self._arrived,
-            folder=_folder(entry.recording),
-            # A file that only looks right may have been put there by anybody.
+            self._add_bytes,
+            folder=room_folder(entry.recording),
+            # A file of the right name and size that is not in the ledger may be anybody's.
             overwrite=True,
-        ).run(Deadline.start(timeout))
-        await self._ledger.archived(entry, download)
+        ).run(Deadline.start(stream_timeout))
+        await self._ledger.mark_archived(entry, download)
         self._progress.archived += 1
 
-    async def _is_kept(self, entry: Entry) -> bool:
-        """Whether the copy of an earlier run is still there; looked at closely, if it is to become the only one."""
-        name, destination = _folder(entry.recording) + media_name(entry.recording), self._operation.destination
-        if isinstance(destination, (str, os.PathLike)):
-            path = Path(destination) / name
-            if await asyncio.to_thread(file_size, path) != entry.bytes:
-                return False
-            return not self._operation.delete or await asyncio.to_thread(file_digest, path) == entry.sha256
-        return not self._operation.delete or await destination.size(name) == entry.bytes
+    async def _is_copy_intact(self, entry: Entry) -> bool:
+        """Return True if the copy of an earlier run is still there.
+
+        If the recording is to be deleted, so that the copy becomes the only one, a file must have the same digest, and
+        an object in a store the same size. Otherwise a file must have the same size, and stores are not asked.
+        """
+        name = room_folder(entry.recording) + media_name(entry.recording)
+        destination = self._operation.destination
+        will_delete = self._operation.delete
+        if not isinstance(destination, (str, os.PathLike)):
+            return not will_delete or await destination.size(name) == entry.bytes
+
+        path = Path(destination) / name
+        if await asyncio.to_thread(file_size, path) != entry.bytes:
+            return False
+        return not will_delete or await asyncio.to_thread(file_sha256, path) == entry.sha256
 
     async def _delete(self, entry: Entry) -> None:
-        recording = entry.recording
         operation = self._operation
         deadline = Deadline.start(operation.timeout)
-        await delete_recording(operation.transport, recording.room_sid or "", entry.sid, deadline)
-        await self._ledger.deleted(entry)
+        # False, for a recording that the service no longer knows, is as good as True.
+        await delete_recording(operation.transport, entry.recording.room_sid or "", entry.sid, deadline)
+        await self._ledger.mark_deleted(entry)
         self._progress.deleted += 1
 
-    def _arrived(self, size: int) -> None:
+    def _add_bytes(self, size: int) -> None:
         self._progress.bytes += size
 
-    def _failed(self, sid: str, error: RoomRecError) -> None:
+    def _record_failure(self, sid: str, error: RoomRecError) -> None:
         if isinstance(error, AuthenticationError):
-            # It would be the same with all the others.
+            # All others would fail in the same way.
             raise error
         self._progress.failed += 1
-        if len(self._failures) < _FAILURES_TOLD:
+        if len(self._failures) < _MAX_FAILURES:
             self._failures[sid] = str(error)
 
 
-def _folder(recording: Recording) -> str:
+def room_folder(recording: Recording) -> str:
+    """Return the folder of a recording's room in the archive, with a slash at its end."""
     return f"{recording.room_sid}/" if recording.room_sid else ""

@@ -90,6 +90,7 @@ class Transport:
         return URL(f"{self.base_url}{path}?{query}" if query else f"{self.base_url}{path}", encoded=True)
 
     async def _request(self, request: PendingRequest, deadline: Deadline) -> Response:
+        # The deadline covers everything: waiting for the limiter, each attempt and each backoff.
         deadline_scope = self._timer.scope_until(deadline.at)
         with self.notifier.notify(request.event):
             try:
@@ -110,6 +111,7 @@ class Transport:
                     _record(outcome, attempt)
                 _report(outcome, permit)
 
+            # Here the permit and the connection are given back: nobody holds one while backing off.
             if isinstance(outcome, Response):
                 self._budget.earn()
                 return outcome
@@ -130,7 +132,9 @@ class Transport:
                     request.url,
                     headers=self._sessions.headers,
                     timeout=timeout._aiohttp_timeout,
+                    # Credentials must not follow a redirect to another host.
                     allow_redirects=False,
+                    # A user's session may have other defaults for these two.
                     raise_for_status=False,
                     auto_decompress=True,
                     read_bufsize=_PAGE_BUFFER,
@@ -164,6 +168,7 @@ class Transport:
         if self._sessions.closed:
             raise ClientClosedError("the client was closed while a request was under way")
 
+        # A retry that could not begin before the deadline would only use up the budget.
         delay = self._retry.delay(error, attempt, random.random())
         may_retry = is_retried(error) and attempt < self._retry.max_attempts and deadline.allows(delay)
         if not may_retry or not self._budget.take(error):

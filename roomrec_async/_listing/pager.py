@@ -13,7 +13,7 @@ import msgspec
 from multidict import CIMultiDictProxy
 
 from roomrec_async._api.codec import DecodedPage, RawBody, decode_raw
-from roomrec_async._api.params import MAX_PAGE_SIZE, PageKey, Parameters, page_key, query_string, requoted
+from roomrec_async._api.params import MAX_PAGE_SIZE, PageKey, Parameters, page_key, query_string, requote_query
 from roomrec_async._asyncio import cancel_and_wait
 from roomrec_async._http.request import Response
 from roomrec_async._http.timers import Deadline
@@ -94,7 +94,11 @@ class ListOperation(msgspec.Struct, Generic[Model]):
         """
         if self.resume is not None:
             return position_from(self.resume, self.path, self.parameters)
-        page_size = self.max_page_size if self.limit is None else min(self.max_page_size, self.limit)
+
+        # As many records a page as allowed and needed: quotas count requests.
+        page_size = self.max_page_size
+        if self.limit is not None:
+            page_size = min(page_size, self.limit)
         query = query_string({**self.parameters, "PageSize": self.parameters.get("PageSize", str(page_size))})
         return Position(self.path, query, query)
 
@@ -152,9 +156,10 @@ class Pager(Generic[Model]):
 
     async def first(self) -> Model | None:
         """Return the first record, or None if there is none, within one deadline."""
+        # A limit of 0 stays one.
         limit = 1 if self._operation.limit is None else min(1, self._operation.limit)
         records = await Pager(msgspec.structs.replace(self._operation, limit=limit)).to_list()
-        return records[0] if records else None
+        return next(iter(records), None)
 
     async def _records(self) -> AsyncGenerator[Model, None]:
         async with _PageIterator(self._operation, self._start, None) as pages:
@@ -337,12 +342,16 @@ def _overlap(previous: list[Model], items: list[Model]) -> int:
 
     Records that were added to a list while it was read have moved them there.
     """
-    first = items[0].sid if items else None
-    sids = [record.sid for record in previous]
-    if first is None or first not in sids:
+    if not items or items[0].sid is None:
         return 0
-    repeated = sids[sids.index(first) :]
-    return len(repeated) if repeated == [record.sid for record in items[: len(repeated)]] else 0
+    sids = [record.sid for record in previous]
+    if items[0].sid not in sids:
+        return 0
+
+    repeated = sids[sids.index(items[0].sid) :]
+    if repeated != [record.sid for record in items[: len(repeated)]]:
+        return 0
+    return len(repeated)
 
 
 def _next_query(meta: PageMeta) -> str | None:
@@ -355,7 +364,7 @@ def _next_query(meta: PageMeta) -> str | None:
     """
     if not meta.next_page_url:
         return None
-    query = requoted(urlsplit(meta.next_page_url).query)
+    query = requote_query(urlsplit(meta.next_page_url).query)
     if not query:
         raise ValueError("it has no query")
     return query

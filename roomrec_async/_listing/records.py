@@ -1,26 +1,27 @@
-"""Records as a table: for data frames, for notebooks and for terminals."""
+"""Lists of recordings or rooms that convert to data frames and show as tables in notebooks and terminals."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import Enum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 import msgspec
 
-from roomrec_async.models import Model, Room
+from roomrec_async._format import format_count, format_date, format_duration, format_number
+from roomrec_async._text import safe_text
+from roomrec_async.models import Model, Recording, Room
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-_SHOWN: Final = 20
-_NOTHING: Final = "-"
+_MAX_ROWS_SHOWN: Final = 20
+_EMPTY_CELL: Final = "-"
 
 
 class Records(list[Model]):
-    """Recordings or rooms: a list, which notebooks and rich show as a table.
+    """A list of recordings or rooms that notebooks and rich show as a table.
 
     Example:
         >>> recordings = await client.recordings("RM...").to_list()
@@ -30,26 +31,33 @@ class Records(list[Model]):
     """
 
     def to_rows(self) -> list[dict[str, object]]:
-        """Each record as a dictionary of all its fields, by the API's names.
+        """Return each record as a dictionary of all its fields, by the API's names.
 
         Dates are aware datetimes and enums strings; sizes are bytes, durations seconds, offsets milliseconds.
         """
-        return [attrs.asdict(record, recurse=False, value_serializer=_plain) for record in self]
+        return [attrs.asdict(record, recurse=False, value_serializer=enum_to_str) for record in self]
 
     def _repr_html_(self) -> str:
-        from html import escape  # noqa: PLC0415  it reads a table of all entities
+        """Return the table as HTML; Jupyter calls this."""
+        # Imported late: html loads its table of all entities.
+        from html import escape  # noqa: PLC0415
 
-        titles = "".join(f"<th>{escape(column.title)}</th>" for column in self._columns)
-        rows = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in self._rows())
-        table = f"<table><thead><tr>{titles}</tr></thead><tbody>{rows}</tbody></table>" if self else ""
-        return f"{table}<p>{self._counted}</p>"
+        table = ""
+        if self:
+            titles = "".join(f"<th>{escape(column.title)}</th>" for column in self._columns)
+            rows = "".join(
+                "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in self._rows()
+            )
+            table = f"<table><thead><tr>{titles}</tr></thead><tbody>{rows}</tbody></table>"
+        return f"{table}<p>{self._caption}</p>"
 
     def __rich__(self) -> Table:
-        from rich.table import Table  # noqa: PLC0415  whoever asks for it has it
+        # Imported late: rich is an extra, and only rich itself calls this.
+        from rich.table import Table  # noqa: PLC0415
         from rich.text import Text  # noqa: PLC0415
 
-        # Texts, and no strings: rich takes strings for markup, and participants have typed some of them.
-        table = Table(caption=Text(self._counted))
+        # Text, not str: rich reads a string as markup, and participants may type some.
+        table = Table(caption=Text(self._caption))
         for column in self._columns:
             table.add_column(Text(column.title))
         for row in self._rows():
@@ -57,62 +65,73 @@ class Records(list[Model]):
         return table
 
     @property
-    def _columns(self) -> tuple[_Column, ...]:
-        return _OF_ROOMS if self and isinstance(self[0], Room) else _OF_RECORDINGS
-
-    def _rows(self) -> Iterator[list[str]]:
-        for record in self[:_SHOWN]:
-            yield [column.told(getattr(record, column.field)) for column in self._columns]
+    def _holds_rooms(self) -> bool:
+        return bool(self) and isinstance(self[0], Room)
 
     @property
-    def _counted(self) -> str:
-        what = "room" if self and isinstance(self[0], Room) else "recording"
-        counted = f"{len(self):,} {what}{'' if len(self) == 1 else 's'}"
-        return counted if len(self) <= _SHOWN else f"the first {_SHOWN} of {counted}"
+    def _columns(self) -> tuple[_Column, ...]:
+        return _ROOM_COLUMNS if self._holds_rooms else _RECORDING_COLUMNS
+
+    def _rows(self) -> Iterator[list[str]]:
+        for record in self[:_MAX_ROWS_SHOWN]:
+            yield [column.cell(record) for column in self._columns]
+
+    @property
+    def _caption(self) -> str:
+        noun = "room" if self._holds_rooms else "recording"
+        count = format_count(len(self), noun)
+        if len(self) <= _MAX_ROWS_SHOWN:
+            return count
+        return f"the first {_MAX_ROWS_SHOWN} of {count}"
 
 
-def _plain(_: object, __: object, value: object) -> object:
+def merge_listings(earlier: Iterable[Recording], later: Sequence[Recording]) -> list[Recording]:
+    """Return the recordings of two listings, each SID once: as the later listing has it where both do."""
+    later_sids = {recording.sid for recording in later if recording.sid is not None}
+    return [*(recording for recording in earlier if recording.sid not in later_sids), *later]
+
+
+def enum_to_str(_instance: object, _field: object, value: object) -> object:
+    """Return an enum's value as a plain string, and anything else as it is; for :func:`attrs.asdict`."""
     return value.value if isinstance(value, Enum) else value
 
 
-def _text(value: object) -> str:
-    printable = (char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in str(_plain(None, None, value)))
-    return _NOTHING if value is None else "".join(printable)
-
-
-def _instant(value: object) -> str:
-    return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S") if isinstance(value, datetime) else _NOTHING
-
-
-def _length(value: object) -> str:
-    return str(timedelta(seconds=value)) if isinstance(value, int) else _NOTHING
-
-
-def _number(value: object) -> str:
-    return f"{value:,}" if isinstance(value, int) else _NOTHING
-
-
 class _Column(msgspec.Struct, frozen=True):
+    """A column of the table.
+
+    Attributes:
+        title: heading.
+        field: name of the record's attribute.
+        format_value: makes text of a value that is not None.
+    """
+
     title: str
     field: str
-    told: Callable[[object], str] = _text
+    format_value: Callable[[Any], str] = safe_text
+
+    def cell(self, record: Recording | Room) -> str:
+        """Return a record's text in this column."""
+        value = getattr(record, self.field)
+        if value is None:
+            return _EMPTY_CELL
+        return self.format_value(value)
 
 
-_OF_RECORDINGS: Final = (
+_RECORDING_COLUMNS: Final = (
     _Column("sid", "sid"),
     _Column("room_sid", "room_sid"),
     _Column("type", "type"),
     _Column("status", "status"),
-    _Column("date_created (UTC)", "date_created", _instant),
-    _Column("duration", "duration", _length),
-    _Column("size (bytes)", "size", _number),
+    _Column("date_created (UTC)", "date_created", format_date),
+    _Column("duration", "duration", format_duration),
+    _Column("size (bytes)", "size", format_number),
     _Column("track_name", "track_name"),
 )
-_OF_ROOMS: Final = (
+_ROOM_COLUMNS: Final = (
     _Column("sid", "sid"),
     _Column("status", "status"),
-    _Column("date_created (UTC)", "date_created", _instant),
-    _Column("duration", "duration", _length),
+    _Column("date_created (UTC)", "date_created", format_date),
+    _Column("duration", "duration", format_duration),
     _Column("type", "type"),
     _Column("unique_name", "unique_name"),
 )

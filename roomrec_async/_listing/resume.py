@@ -6,7 +6,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 
 import msgspec
 
-from roomrec_async._api.params import Parameters, each_value, query_parameters, requoted
+from roomrec_async._api.params import Parameters, parameter_values, parse_query, requote_query
 from roomrec_async.errors import InvalidArgumentError
 
 
@@ -47,14 +47,14 @@ def position_from(token: str, path: str, parameters: Parameters) -> Position:
     if position.path != path:
         raise InvalidArgumentError(f"resume is a token of {position.path}, and cannot go on in {path}")
 
-    start_parameters = query_parameters(position.start)
+    start_parameters = parse_query(position.start)
     for name, values in parameters.items():
         before = start_parameters.get(name, ())
-        now = each_value(values)
+        now = parameter_values(values)
         if before != now:
             was = ", ".join(before) or "not set"
             raise InvalidArgumentError(f"resume is a token of a list whose {name} was {was}, not {', '.join(now)}")
 
     # Tokens come back from outside, where anybody can have made them.
-    query = None if position.query is None else requoted(position.query)
+    query = None if position.query is None else requote_query(position.query)
     return msgspec.structs.replace(position, query=query)

@@ -69,6 +69,7 @@ async def scan(window: DateWindow, open_window: OpenWindow, limit: Limit) -> Asy
             first = True
             async with aclosing(open_window(window).pages()) as pages:
                 async for page in pages:
+                    # Decided on the first page, before any of its records is used.
                     if first and page.meta.next_page_url and queue.split(window, page.items):
                         return
                     first = False
@@ -158,6 +159,7 @@ async def gather(
     async with aclosing(lists):
         async for recordings in lists:
             for recording in recordings:
+                # The window also has the recordings of other rooms.
                 if recording.room_sid in by_room:
                     by_room[recording.room_sid].append(recording)
     return {room_sid: Records(sorted(found, key=_date_created)[:limit]) for room_sid, found in by_room.items()}

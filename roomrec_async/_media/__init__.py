@@ -1,1 +1,1 @@
-"""One recording's media: its URL, and its download."""
+"""Media of one recording: its signed URL, its download and its deletion."""

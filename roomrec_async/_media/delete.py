@@ -1,4 +1,4 @@
-"""Deleting one recording's media at the service."""
+"""Deletion of one recording at the service."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from roomrec_async.events import Operation
 
 
 async def delete_recording(transport: Transport, room_sid: str, sid: str, deadline: Deadline) -> bool:
-    """Delete a recording's media; return False if the service did not know the recording.
+    """Delete a recording, with its media; return False if the service does not know it, as after a deletion.
 
     Raises:
         InvalidArgumentError: a SID is malformed.

@@ -1,4 +1,4 @@
-"""Downloads: media into a file that is resumed, or to a destination that takes all of it or nothing."""
+"""Download of one recording's media: to a file, resumed after interruptions, or to a store, all or nothing."""
 
 from __future__ import annotations
 
@@ -29,25 +29,25 @@ from roomrec_async.protocols import Decryption, Decryptor, Destination
 from .locate import Media, MediaStream, is_encrypted
 
 OnBytes: TypeAlias = Callable[[int], object]
-"""What is told of the bytes that arrive, each time how many."""
+"""Progress callback: called with the number of bytes that have just arrived."""
 
-# Bytes that go to the disk at once, so that there are few left to wait for at the end.
-_SYNCED_AT_ONCE: Final = 2**26
+# Unsynced bytes at which a background sync starts, so that few are left to wait for at the end.
+_SYNC_THRESHOLD: Final = 2**26
 
 
 @attrs.frozen
 class Download:
-    """A recording's media, where they are now.
+    """The result of a download.
 
     Attributes:
-        recording_sid: whose media they are.
-        location: the path of the file, or where the destination has put them.
-        size: how many bytes there are, decrypted where they were encrypted.
-        sha256: the SHA-256 of these bytes, in hexadecimal; None where they were there already, which is told by name
-            and size without reading them.
-        etag: the ETag of the version that was read; None where nothing was read, or the store has none.
-        resumed_at: how many of the bytes an earlier attempt had left.
-        already_there: whether nothing had to be downloaded.
+        recording_sid: SID of the recording.
+        location: path of the file, or the destination's :meth:`~Destination.location` of the object.
+        size: number of bytes, decrypted where the media were encrypted.
+        sha256: SHA-256 of these bytes, in hexadecimal; None for media that were already there, which are recognized by
+            name and size without reading them.
+        etag: ETag of the version that was read; None if nothing was read, or the store sends none.
+        resumed_at: number of bytes kept from an earlier attempt.
+        already_there: True if nothing had to be downloaded.
     """
 
     recording_sid: str
@@ -60,15 +60,15 @@ class Download:
 
 
 class DownloadOperation(msgspec.Struct, frozen=True):
-    """One download: what, where to and how.
+    """One download.
 
     Args:
-        media: what.
-        destination: a path, or something that takes media.
-        decryption: what encrypted media are decrypted with.
-        on_bytes: is told of the bytes that arrive.
-        folder: what comes before the name in the destination: nothing, or something that ends in a slash.
-        overwrite: True to download a file even if one of its name and size is there.
+        media: the media to download.
+        destination: a path, or a store.
+        decryption: decrypts encrypted media.
+        on_bytes: called with the number of bytes that have arrived, each time some have.
+        folder: prefix of the name in the destination; empty, or with a slash at its end.
+        overwrite: True to download media even if a file of the same name and size is there.
 
     Raises:
         InvalidArgumentError: the destination is neither a path nor a :class:`Destination`.
@@ -86,26 +86,28 @@ class DownloadOperation(msgspec.Struct, frozen=True):
 
     @property
     def name(self) -> str:
-        """What the media are called in the destination."""
-        return self.folder + self.media.name
+        """Name of the media in the destination."""
+        return self.folder + self.media.file_name
 
     async def run(self, deadline: Deadline) -> Download:
-        """Do it. Raises what :meth:`RecordingsClient.download` does."""
+        """Download the media. Raises the errors of :meth:`RecordingsClient.download`."""
         with self.media.transport.notifier.notify(self.media.operation):
-            return await self._within(deadline)
+            return await self._run_until(deadline)
 
-    async def _within(self, deadline: Deadline) -> Download:
-        """Do it in time.
+    async def _run_until(self, deadline: Deadline) -> Download:
+        """Download the media, within the deadline.
 
         Raises:
-            RequestTimeoutError: it was not finished in time. What a file has by then stays, to be resumed.
+            RequestTimeoutError: the deadline has passed. The part of a file stays, to be resumed.
         """
-        scope = asyncio.timeout_at(None if deadline.timeout.total is None else deadline.at)
+        has_deadline = deadline.timeout.total is not None
+        scope = asyncio.timeout_at(deadline.at if has_deadline else None)
         try:
             async with scope:
                 with closing(MediaStream(self.media, deadline)) as stream:
-                    return await self._from(stream)
+                    return await self._download(stream)
         except TimeoutError:
+            # Somebody else's timeout, such as that of a destination, is not this one.
             if not scope.expired():
                 raise
         raise RequestTimeoutError(
@@ -114,95 +116,107 @@ class DownloadOperation(msgspec.Struct, frozen=True):
             url=f"{self.media.transport.base_url}{self.media.path}",
         )
 
-    async def _from(self, stream: MediaStream) -> Download:
+    async def _download(self, stream: MediaStream) -> Download:
         if isinstance(self.destination, (str, os.PathLike)):
-            return await self._to_file(file_path(self.destination, self.name), stream)
-        return await self._to_destination(self.destination, stream)
+            return await self._download_to_file(file_path(self.destination, self.name), stream)
+        return await self._download_to_destination(self.destination, stream)
 
-    async def _to_file(self, path: Path, stream: MediaStream) -> Download:
-        there = await asyncio.to_thread(file_size, path)
-        if there is not None and self._is_whole(there):
-            return self._already_at(str(path), there)
-        part = await _opened(path)
+    async def _download_to_file(self, path: Path, stream: MediaStream) -> Download:
+        existing_size = await asyncio.to_thread(file_size, path)
+        if existing_size is not None and self._is_complete(existing_size):
+            return self._existing_download(str(path), existing_size)
+
+        part = await open_part_file(path)
         try:
-            await stream.begin(part.size if part.version else 0, lambda etag: etag == part.version)
+            await stream.open(part.resumable_size, lambda etag: etag == part.etag)
             if not stream.position:
-                # Decrypted bytes do not tell where to go on in encrypted ones: they are the part of no version.
-                version = None if is_encrypted(stream.headers) else stream.etag
-                await run_in_thread(partial(part.begin, version))
-            resumed_at, intake = stream.position, self._intake(stream)
-            await _fill(part, self._batches(stream), intake)
-            self._check(intake, stream)
+                # Decrypted bytes cannot be resumed: their number is not an offset into the encrypted ones.
+                etag = None if is_encrypted(stream.headers) else stream.etag
+                await run_in_thread(partial(part.restart, etag))
+            resumed_at = stream.position
+            pipeline = self._pipeline(stream)
+            await write_part(part, self._counted_batches(stream), pipeline)
+            self._check_size(pipeline, stream)
             await run_in_thread(part.finish)
         except (VerificationError, DecryptionError):
-            # What is not what it should be must not be resumed.
+            # Wrong bytes must not be resumed.
             part.discard()
             raise
         finally:
             part.close()
-        return self._downloaded(str(path), stream, intake, resumed_at)
+        return self._finished_download(str(path), stream, pipeline, resumed_at)
 
-    async def _to_destination(self, destination: Destination, stream: MediaStream) -> Download:
+    async def _download_to_destination(self, destination: Destination, stream: MediaStream) -> Download:
         name = self.name
-        location, there = destination.location(name), await destination.size(name)
-        if there is not None and self._is_whole(there):
-            return self._already_at(location, there)
-        await stream.begin(0, lambda _: False)
-        intake = self._intake(stream)
+        location = destination.location(name)
+        existing_size = await destination.size(name)
+        if existing_size is not None and self._is_complete(existing_size):
+            return self._existing_download(location, existing_size)
+
+        await stream.open(0, lambda _: False)
+        pipeline = self._pipeline(stream)
 
         async def chunks() -> AsyncGenerator[bytes, None]:
-            async with aclosing(self._batches(stream)) as batches:
+            async with aclosing(self._counted_batches(stream)) as batches:
                 async for batch in batches:
-                    yield b"".join(await run_in_thread(partial(intake.take, batch)))
-            yield intake.end()
-            self._check(intake, stream)
+                    yield b"".join(await run_in_thread(partial(pipeline.process, batch)))
+            yield pipeline.finish()
+            # Raised inside the destination's write, so that wrong bytes are not stored.
+            self._check_size(pipeline, stream)
 
         async with aclosing(chunks()) as arriving:
             await destination.write(name, arriving)
-        there = await destination.size(name)
-        if there != intake.size:
-            raise VerificationError(f"{location}: {there} bytes are there, and {intake.size} were written")
-        return self._downloaded(location, stream, intake, 0)
+        stored_size = await destination.size(name)
+        if stored_size != pipeline.size:
+            raise VerificationError(f"{location}: {stored_size} bytes are stored, and {pipeline.size} were written")
+        return self._finished_download(location, stream, pipeline, 0)
 
-    def _is_whole(self, there: int) -> bool:
-        return not self.overwrite and there == self.media.size
+    def _is_complete(self, existing_size: int) -> bool:
+        return not self.overwrite and existing_size == self.media.size
 
-    def _already_at(self, location: str, size: int) -> Download:
+    def _existing_download(self, location: str, size: int) -> Download:
         return Download(self._sid, location, size, sha256=None, already_there=True)
 
-    def _downloaded(self, location: str, stream: MediaStream, intake: _Intake, resumed_at: int) -> Download:
-        return Download(self._sid, location, intake.size, intake.sha256, stream.etag, resumed_at)
+    def _finished_download(self, location: str, stream: MediaStream, pipeline: _Pipeline, resumed_at: int) -> Download:
+        return Download(self._sid, location, pipeline.size, pipeline.sha256, stream.etag, resumed_at)
 
-    def _intake(self, stream: MediaStream) -> _Intake:
-        """What the bytes go through.
+    def _pipeline(self, stream: MediaStream) -> _Pipeline:
+        """Return the pipeline for the bytes of a stream.
 
         Raises:
-            DecryptionError: they are encrypted, and there is no key for them.
+            DecryptionError: the media are encrypted, and there is no key for them, or it is the wrong one.
         """
         if not is_encrypted(stream.headers):
-            return _Intake(None)
+            return _Pipeline(None)
         if self.decryption is None:
             raise DecryptionError(
                 f"the media of {self._sid} are encrypted, and need the private key: "
                 "decryption=PrivateKey.from_file(...), or --private-key FILE on the command line"
             )
-        return _Intake(self.decryption.decryptor(stream.headers))
+        return _Pipeline(self.decryption.decryptor(stream.headers))
 
-    def _check(self, intake: _Intake, stream: MediaStream) -> None:
-        """What arrived is as much as was announced, by whomever announced it."""
-        announced = intake.announced or (stream.total if stream.total is not None else self.media.size)
-        if announced is not None and intake.size != announced:
+    def _check_size(self, pipeline: _Pipeline, stream: MediaStream) -> None:
+        """Check that as many bytes arrived as the decryption, the store or the service announced.
+
+        Raises:
+            VerificationError: there are fewer, or more.
+        """
+        announced = pipeline.announced_size or stream.total
+        if announced is None:
+            announced = self.media.size
+        if announced is not None and pipeline.size != announced:
             raise VerificationError(
-                f"the media of {self._sid}: {intake.size} bytes arrived, and {announced} were announced"
+                f"the media of {self._sid}: {pipeline.size} bytes arrived, and {announced} were announced"
             )
 
-    async def _batches(self, stream: MediaStream) -> AsyncGenerator[list[bytes], None]:
+    async def _counted_batches(self, stream: MediaStream) -> AsyncGenerator[list[bytes], None]:
+        """Yield the batches of a stream, and report their sizes to observers and to the callback."""
         async with aclosing(stream.batches()) as batches:
             async for batch in batches:
-                arrived = sum(map(len, batch))
-                self.media.operation.bytes += arrived
+                size = sum(map(len, batch))
+                self.media.operation.bytes += size
                 if self.on_bytes is not None:
-                    self.on_bytes(arrived)
+                    self.on_bytes(size)
                 yield batch
 
     @property
@@ -211,7 +225,7 @@ class DownloadOperation(msgspec.Struct, frozen=True):
 
 
 def check_destination(destination: str | os.PathLike[str] | Destination) -> None:
-    """Whether it is a path, or something that takes media.
+    """Check that a destination is a path, or a store.
 
     Raises:
         InvalidArgumentError: it is neither.
@@ -220,8 +234,12 @@ def check_destination(destination: str | os.PathLike[str] | Destination) -> None
         raise InvalidArgumentError(f"destination must be a path or a store, not {type(destination).__name__}")
 
 
-class _Intake:
-    """What bytes go through on their way: decrypted if they are encrypted, hashed and counted. For threads."""
+class _Pipeline:
+    """Decrypts bytes if they are encrypted, hashes and counts them. Runs in threads, one call at a time.
+
+    Attributes:
+        size: number of bytes that have come out so far.
+    """
 
     def __init__(self, decryptor: Decryptor | None) -> None:
         self.size = 0
@@ -229,31 +247,37 @@ class _Intake:
         self._hash = hashlib.sha256()
 
     @property
-    def announced(self) -> int | None:
-        """How many decrypted bytes there are, as the store says."""
-        return self._decryptor.size if self._decryptor else None
+    def announced_size(self) -> int | None:
+        """Number of decrypted bytes according to the store; None if they are not encrypted, or it does not say."""
+        if self._decryptor is None:
+            return None
+        return self._decryptor.size
 
     @property
     def sha256(self) -> str:
-        """The digest of what went through."""
+        """SHA-256 of the bytes that have come out, in hexadecimal."""
         return self._hash.hexdigest()
 
-    def take(self, chunks: Iterable[bytes]) -> list[bytes]:
-        """The next ones."""
-        return [self._counted(self._decryptor.update(chunk) if self._decryptor else chunk) for chunk in chunks]
+    def process(self, chunks: Iterable[bytes]) -> list[bytes]:
+        """Return the next chunks, decrypted."""
+        if self._decryptor is not None:
+            chunks = map(self._decryptor.update, chunks)
+        return [self._count(chunk) for chunk in chunks]
 
-    def end(self) -> bytes:
-        """What the decryption held back."""
-        return self._counted(self._decryptor.finalize() if self._decryptor else b"")
+    def finish(self) -> bytes:
+        """Return the last bytes, which the decryption held back."""
+        if self._decryptor is None:
+            return b""
+        return self._count(self._decryptor.finalize())
 
-    def _counted(self, chunk: bytes) -> bytes:
+    def _count(self, chunk: bytes) -> bytes:
         self.size += len(chunk)
         self._hash.update(chunk)
         return chunk
 
 
-async def _opened(path: Path) -> PartFile:
-    """What has arrived of a file, from a thread; closed if nobody waits for it any longer."""
+async def open_part_file(path: Path) -> PartFile:
+    """Open the part of a file in a thread. A caller that is cancelled meanwhile leaves it closed."""
     opening = asyncio.get_running_loop().run_in_executor(None, PartFile, path)
     try:
         await wait_finished(opening)
@@ -264,53 +288,59 @@ async def _opened(path: Path) -> PartFile:
     return opening.result()
 
 
-async def _fill(part: PartFile, batches: AsyncGenerator[list[bytes], None], intake: _Intake) -> None:
-    """Write batch after batch, each while the next one arrives, and let the disk begin before the end."""
+async def write_part(part: PartFile, batches: AsyncGenerator[list[bytes], None], pipeline: _Pipeline) -> None:
+    """Write batches to a part as they arrive, each while the next one is read, and sync it now and then."""
 
-    def again() -> None:
-        for piece in part.read():
-            intake.take([piece])
+    def process_existing() -> None:
+        # The digest is of the whole file, and so includes the bytes of earlier attempts.
+        for chunk in part.read():
+            pipeline.process([chunk])
 
     def write(batch: list[bytes]) -> None:
-        part.write(intake.take(batch))
+        part.write(pipeline.process(batch))
 
     if part.size:
-        await run_in_thread(again)
-    async with _Beside() as writing, _Beside() as syncing, aclosing(batches):
+        await run_in_thread(process_existing)
+    async with _SerialExecutor() as writer, _SerialExecutor() as syncer, aclosing(batches):
         async for batch in batches:
-            await writing.start(partial(write, batch))
-            if part.unsynced >= _SYNCED_AT_ONCE and syncing.is_idle:
-                await syncing.start(part.sync)
-    part.write([await run_in_thread(intake.end)])
+            await writer.submit(partial(write, batch))
+            if part.unsynced >= _SYNC_THRESHOLD and syncer.is_idle:
+                await syncer.submit(part.sync)
+    part.write([await run_in_thread(pipeline.finish)])
 
 
-class _Beside:
-    """Work in a thread beside the event loop, one piece after the other. A thread cannot be cancelled: whoever leaves
-    the block comes after it.
+class _SerialExecutor:
+    """Runs functions in a thread, one after another.
+
+    Threads cannot be cancelled: leaving the block waits for the function that is running.
     """
 
     def __init__(self) -> None:
-        self._working: asyncio.Future[None] | None = None
+        # The function that is running, or was the last one.
+        self._running: asyncio.Future[None] | None = None
 
     @property
     def is_idle(self) -> bool:
-        """Whether there is no work under way."""
-        return self._working is None or self._working.done()
+        """True if no function is running."""
+        return self._running is None or self._running.done()
 
-    async def start(self, work: Callable[[], None]) -> None:
-        """Begin, when the piece before is done."""
-        if self._working is not None:
-            await wait_finished(self._working)
-            self._working.result()
-        self._working = asyncio.get_running_loop().run_in_executor(None, work)
+    async def submit(self, function: Callable[[], None]) -> None:
+        """Wait for the function before, raise its exception if it failed, and start this one."""
+        if self._running is not None:
+            await wait_finished(self._running)
+            self._running.result()
+        self._running = asyncio.get_running_loop().run_in_executor(None, function)
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None:
-        if self._working is not None:
-            await wait_finished(self._working)
-            if error is None:
-                self._working.result()
+        if self._running is not None:
+            await wait_finished(self._running)
+            if exc is None:
+                self._running.result()

@@ -1,7 +1,7 @@
-"""Where the recordings of a room are in time: lanes of participants on one axis, to be drawn.
+"""Layout of a room's recordings on a time axis: one lane for each participant, ready to be drawn.
 
-Nothing here knows how it is drawn. Times are whole milliseconds from the beginning of the axis, which is the beginning
-of the room's first recording; places are shares of the axis, from 0 to 1.
+Drawing is up to the templates. Times are whole milliseconds from the start of the axis, which is the start of the
+room's first recording; positions and widths are fractions of the axis, from 0 to 1.
 """
 
 from __future__ import annotations
@@ -15,44 +15,40 @@ from typing import Final
 
 import attrs
 
+from roomrec_async._format import format_milliseconds
 from roomrec_async._text import safe_text
 from roomrec_async.models import MediaType, Recording, RecordingStatus
 
-MAX_TEXT_LENGTH: Final = 200
-"""Characters of a text that is shown; more are cut off."""
+from .fields import MAX_TEXT_LENGTH, UNKNOWN, valid_duration, valid_offset
 
-UNKNOWN: Final = "unknown"
-"""What stands where the service said nothing."""
-
-NARROWEST: Final = 0.01
-"""The share of the axis that every track has room for: one second of four hours could not be seen."""
+MIN_TRACK_WIDTH: Final = 0.01
+"""Minimum width of a track as drawn, as a fraction of the axis: one second of four hours would be invisible."""
 
 _SECOND: Final = 1_000
 _MINUTE: Final = 60 * _SECOND
 _HOUR: Final = 60 * _MINUTE
 _DAY: Final = 24 * _HOUR
 
-# An axis that people can read counts in these; from a day on, in 1, 2 and 5 times the powers of ten.
+# Steps from tick to tick that are easy to read; from a day on they are 1, 2 and 5 times the powers of ten.
 _STEPS: Final = (
     *(seconds * _SECOND for seconds in (1, 2, 5, 10, 15, 30)),
     *(minutes * _MINUTE for minutes in (1, 2, 5, 10, 15, 30)),
     *(hours * _HOUR for hours in (1, 2, 3, 6, 12)),
 )
-_STEPS_IN_VIEW: Final = 8
-_ZOOMED_AT_MOST: Final = 32
-# What fills the view when nothing more can be enlarged.
-_SHOWN_AT_LEAST: Final = 10 * _SECOND
+_MAX_STEPS_IN_VIEW: Final = 8
+_MAX_ZOOM: Final = 32
+# The view shows this much time at least, however far it is zoomed in.
+_MIN_VIEW: Final = 10 * _SECOND
 
-# Durations come in whole seconds: anything shorter between two recordings may be rounding.
-_SHORTEST_GAP: Final = _SECOND
-# How much longer than all that is known the axis is when something is still being captured: its end is open.
-_OPEN_SHARE: Final = 0.1
-_OPEN_AT_LEAST: Final = _MINUTE
+# Durations are in whole seconds: a shorter time between two recordings may be a rounding error.
+_MIN_GAP: Final = _SECOND
 
-_KINDS: Final = tuple(MediaType)
-# What the reference says these numbers are, and what a duration can be. Others mean nothing.
-_OFFSETS: Final = (-(2**63), 2**63 - 1)
-_DURATIONS: Final = (0, 2**31 - 1)
+# An axis with a recording in progress, whose end is open, is longer than what is known by this fraction.
+_OPEN_FRACTION: Final = 0.1
+_MIN_OPEN_LENGTH: Final = _MINUTE
+
+# The order of a lane's bands; other types follow.
+_TYPES: Final = tuple(MediaType)
 
 
 @attrs.frozen(kw_only=True)
@@ -61,16 +57,15 @@ class Track:
 
     Attributes:
         recording: the recording.
-        number: its position in the order of reading, from 1: lane by lane, row by row, in the order of time.
-        start: milliseconds from the beginning of the axis; None if nothing says when it began. It is drawn at the
-            beginning then.
-        exact: whether the start is from the recording's ``offset``, not from its ``date_created``, which counts
-            seconds and is that of the resource.
-        length: milliseconds; None if it is not known.
-        is_open: whether it is still being captured, so that it reaches to the end of the axis.
-        left: where it begins, as a share of the axis.
-        width: how much of the axis it takes; 0 if its length is not known. Where it is less than :data:`NARROWEST`,
-            there is room for that much.
+        number: position in reading order, from 1: lane by lane, row by row, then by time.
+        start: milliseconds from the start of the axis; None if unknown. The track is drawn at the start then.
+        exact: True if the start is from the recording's ``offset``; False if it is from its ``date_created``, which has
+            whole seconds and is the date of the resource.
+        length: milliseconds; None if unknown.
+        is_open: True if the recording is still in progress, so that the track extends to the end of the axis.
+        left: position of the start, as a fraction of the axis.
+        width: width as a fraction of the axis; 0 if the length is unknown. Rows have room for :data:`MIN_TRACK_WIDTH`
+            even where it is less.
     """
 
     recording: Recording
@@ -84,30 +79,32 @@ class Track:
 
     @property
     def end(self) -> int | None:
-        """Milliseconds from the beginning of the axis; None if it is not known, or not over."""
-        return None if self.start is None or self.length is None else self.start + self.length
+        """Milliseconds from the start of the axis; None if unknown or still in progress."""
+        if self.start is None or self.length is None:
+            return None
+        return self.start + self.length
 
     @property
     def name(self) -> str:
-        """What the track is called, as it can be shown: a participant's program named it."""
+        """Name of the track, or else its source's or its own SID. Safe to show."""
         names = (self.recording.track_name, self.recording.source_sid, self.recording.sid)
         return safe_text(next((name for name in names if name and name.strip()), UNKNOWN), MAX_TEXT_LENGTH)
 
     @property
     def status(self) -> str:
-        """The reference's ``status``, as it can be shown."""
+        """The recording's status. Safe to show."""
         return safe_text(self.recording.status or UNKNOWN, MAX_TEXT_LENGTH)
 
 
 @attrs.frozen
 class Gap:
-    """A time between two recordings of a band, in which nothing was recorded.
+    """A time between two recordings of a band in which nothing was recorded.
 
     Attributes:
-        start: milliseconds from the beginning of the axis.
-        length: milliseconds, a second at least.
-        left: where it begins, as a share of the axis.
-        width: how much of the axis it takes.
+        start: milliseconds from the start of the axis.
+        length: milliseconds; at least a second.
+        left: position of the start, as a fraction of the axis.
+        width: width as a fraction of the axis.
     """
 
     start: int
@@ -118,28 +115,28 @@ class Gap:
 
 @attrs.frozen
 class Band:
-    """What one participant has of one type.
+    """The recordings of one participant that have the same type.
 
     Attributes:
-        kind: the type, as it can be shown.
-        rows: its tracks in the order of time, those that overlap in rows of their own.
-        gaps: where nothing was recorded between two of them. None are told where the participant is not known, or a
-            track's place is not, and none after a track whose length is not.
+        media_type: the type. Safe to show.
+        rows: tracks by time; overlapping ones are in different rows.
+        gaps: times without a recording between two tracks. Empty if the participant or the start of a track is unknown;
+            none follows a track of unknown length.
     """
 
-    kind: str
+    media_type: str
     rows: tuple[tuple[Track, ...], ...]
     gaps: tuple[Gap, ...]
 
 
 @attrs.frozen
 class Lane:
-    """One participant.
+    """The recordings of one participant.
 
     Attributes:
-        participant_sid: as it can be shown; None for all the recordings that do not say whose they are.
-        number: its position, from 1.
-        bands: audio, video, data, and whatever else there is.
+        participant_sid: the participant's SID, safe to show; None for all recordings that have none.
+        number: position among the lanes, from 1.
+        bands: audio, video, data, then any other types.
     """
 
     participant_sid: str | None
@@ -148,28 +145,28 @@ class Lane:
 
     @property
     def name(self) -> str:
-        """What the lane is called."""
-        return f"Participant {self.number}" if self.participant_sid is not None else "Unknown participant"
+        """Heading of the lane."""
+        return "Unknown participant" if self.participant_sid is None else f"Participant {self.number}"
 
     @property
     def rows(self) -> int:
-        """How many rows all of its bands have."""
+        """Number of rows in all bands."""
         return sum(len(band.rows) for band in self.bands)
 
     @property
     def tracks(self) -> int:
-        """How many tracks all of its bands have."""
+        """Number of tracks in all bands."""
         return sum(len(row) for band in self.bands for row in band.rows)
 
 
 @attrs.frozen
 class Tick:
-    """A mark of the axis.
+    """A mark on the axis.
 
     Attributes:
-        at: milliseconds from its beginning.
-        left: its place, as a share of the axis.
-        label: what is written at it.
+        at: milliseconds from the start of the axis.
+        left: position as a fraction of the axis.
+        label: text beside it.
     """
 
     at: int
@@ -179,12 +176,12 @@ class Tick:
 
 @attrs.frozen
 class Scale:
-    """The marks of the axis when it is enlarged.
+    """The ticks of the axis at one zoom level.
 
     Attributes:
-        zoom: how many times; 1 when all of it is in view.
-        step: milliseconds from one mark to the next.
-        ticks: nine in view at the most.
+        zoom: magnification; 1 if the whole axis is in view.
+        step: milliseconds from tick to tick.
+        ticks: the ticks of the whole axis; at most nine of them are in view.
     """
 
     zoom: int
@@ -194,17 +191,17 @@ class Scale:
 
 @attrs.frozen(kw_only=True)
 class Timeline:
-    """A room's recordings in time.
+    """The recordings of a room over time.
 
     Attributes:
-        lanes: the participants in the order in which they were first recorded, then what does not say whose it is.
-        length: milliseconds from the beginning of the first recording to the end of the last one; more while
-            something is being captured.
-        scales: the marks of the axis, for each zoom that makes sense.
-        began: when the first recording began; None if the service did not say so.
-        recordings: how many there are.
-        recorded: milliseconds of media that were recorded, all tracks together.
-        by_status: how many with each status, as it can be shown.
+        lanes: participants in the order of their first recordings, then the recordings without a participant.
+        length: milliseconds from the start of the first recording to the end of the last; more if a recording is in
+            progress.
+        scales: the ticks of the axis, for each zoom level.
+        began: date and time at which the first recording began; None if unknown.
+        recordings: number of recordings.
+        recorded: milliseconds of media, summed over all tracks.
+        by_status: number of recordings by status. Safe to show.
     """
 
     lanes: tuple[Lane, ...]
@@ -217,39 +214,40 @@ class Timeline:
 
     @property
     def participants(self) -> int:
-        """How many participants are known."""
+        """Number of known participants."""
         return sum(lane.participant_sid is not None for lane in self.lanes)
 
     @property
     def rows(self) -> int:
-        """How many rows all lanes have."""
+        """Number of rows in all lanes."""
         return sum(lane.rows for lane in self.lanes)
 
     @property
     def gaps(self) -> int:
-        """How many gaps there are in all lanes."""
+        """Number of gaps in all lanes."""
         return sum(len(band.gaps) for lane in self.lanes for band in lane.bands)
 
 
 def timeline(recordings: Iterable[Recording]) -> Timeline:
-    """Where recordings of one room are in time.
+    """Return the timeline of one room's recordings.
 
-    A recording begins at its ``offset``; one without an offset at its ``date_created``, compared with the recordings
-    that have both. It lasts for its ``duration``. One without a duration reaches to the end of the axis while its
-    ``status`` is ``processing``, and has no length otherwise.
+    A recording starts at its ``offset``. Without an offset it starts at its ``date_created``, converted by comparison
+    with the recordings that have both. It lasts for its ``duration``. Without a duration it extends to the end of the
+    axis while its ``status`` is ``processing``, and has no length otherwise.
 
     Args:
-        recordings: in any order; any field of theirs may be None.
+        recordings: recordings in any order; any of their fields may be None.
     """
-    tracks = _in_time(list(recordings))
-    length = _axis_length(tracks)
-    lanes = _lanes([_placed(track, length) for track in tracks], length)
-    placed = [track for track in tracks if track.start is not None]
-    first = min(placed, key=_start, default=None)
+    tracks = make_tracks(list(recordings))
+    axis_length = compute_axis_length(tracks)
+    lanes = make_lanes([with_position(track, axis_length) for track in tracks], axis_length)
+
+    tracks_with_start = [track for track in tracks if track.start is not None]
+    first = min(tracks_with_start, key=drawn_start, default=None)
     return Timeline(
         lanes=lanes,
-        length=length,
-        scales=_scales(length),
+        length=axis_length,
+        scales=make_scales(axis_length),
         began=None if first is None else first.recording.date_created,
         recordings=len(tracks),
         recorded=sum(track.length or 0 for track in tracks),
@@ -257,187 +255,213 @@ def timeline(recordings: Iterable[Recording]) -> Timeline:
     )
 
 
-def clock(milliseconds: int, *, exact: bool = False) -> str:
-    """A time on the axis, or a length: ``1:05``, ``1:02:03``, ``2d 06:30``.
-
-    Args:
-        milliseconds: not negative.
-        exact: whether to add the milliseconds, if there are any.
-    """
-    seconds, rest = divmod(milliseconds, _SECOND)
-    minutes, seconds = divmod(seconds, 60)
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    fraction = f".{rest:03}" if exact and rest else ""
-    if days:
-        return f"{days}d {hours:02}:{minutes:02}" + (f":{seconds:02}{fraction}" if seconds or fraction else "")
-    return (f"{hours}:{minutes:02}" if hours else f"{minutes}") + f":{seconds:02}{fraction}"
+def scale(axis_length: int, zoom: int = 1) -> Scale:
+    """Return the ticks of an axis of this many milliseconds at a zoom level."""
+    step = tick_step(axis_length / zoom)
+    ticks = [Tick(at, at / axis_length, format_milliseconds(at)) for at in range(0, axis_length + 1, step)]
+    return Scale(zoom, step, tuple(ticks))
 
 
-def scale(length: int, zoom: int = 1) -> Scale:
-    """The marks of an axis of so many milliseconds, enlarged so many times."""
-    step = _step(length / zoom)
-    return Scale(zoom, step, tuple(Tick(at, at / length, clock(at)) for at in range(0, length + 1, step)))
+def make_tracks(recordings: Sequence[Recording]) -> list[Track]:
+    """Return tracks with starts and lengths, but without positions."""
+    shift = date_to_offset_shift(recordings)
+    starts = [start_time(recording, shift) for recording in recordings]
+    axis_start = min((start for start in starts if start is not None), default=0)
 
-
-def _in_time(recordings: Sequence[Recording]) -> list[Track]:
-    """Tracks with starts and lengths, without places."""
-    shift = _dates_to_offsets(recordings)
-    found = [_instant(recording, shift) for recording in recordings]
-    zero = min((instant for instant in found if instant is not None), default=0)
-    return [
-        Track(
+    tracks: list[Track] = []
+    for recording, start in zip(recordings, starts, strict=True):
+        length = length_of(recording)
+        track = Track(
             recording=recording,
-            start=None if instant is None else instant - zero,
-            exact=_offset(recording) is not None,
-            length=_length(recording),
-            is_open=_length(recording) is None and recording.status == RecordingStatus.PROCESSING,
+            start=None if start is None else start - axis_start,
+            exact=valid_offset(recording) is not None,
+            length=length,
+            is_open=length is None and recording.status == RecordingStatus.PROCESSING,
         )
-        for recording, instant in zip(recordings, found, strict=True)
-    ]
+        tracks.append(track)
+    return tracks
 
 
-def _dates_to_offsets(recordings: Sequence[Recording]) -> int | None:
-    """What to add to a date in milliseconds for the offset of the same instant; None if nothing says so."""
-    shifts = [
-        offset - _milliseconds(recording.date_created)
-        for recording in recordings
-        if (offset := _offset(recording)) is not None and recording.date_created is not None
-    ]
+def date_to_offset_shift(recordings: Sequence[Recording]) -> int | None:
+    """Return the milliseconds to add to a date's Unix time for the offset of that instant, or None if unknown.
+
+    Offsets count from an arbitrary instant, so the difference is taken from the recordings that have both. Without
+    any offsets there is nothing to compare dates with, and they are used as they are.
+    """
+    shifts: list[int] = []
+    has_offsets = False
+    for recording in recordings:
+        offset = valid_offset(recording)
+        if offset is None:
+            continue
+        has_offsets = True
+        if recording.date_created is not None:
+            shifts.append(offset - unix_milliseconds(recording.date_created))
+
+    # The median, because dates only have whole seconds, and are those of the resource rather than of the media.
     if shifts:
         return median_low(shifts)
-    return 0 if all(_offset(recording) is None for recording in recordings) else None
+    if has_offsets:
+        return None
+    return 0
 
 
-def _instant(recording: Recording, shift: int | None) -> int | None:
-    if (offset := _offset(recording)) is not None:
+def start_time(recording: Recording, shift: int | None) -> int | None:
+    """Return the start on the clock of the offsets, in milliseconds, or None if it is unknown."""
+    offset = valid_offset(recording)
+    if offset is not None:
         return offset
     if recording.date_created is None or shift is None:
         return None
-    return _milliseconds(recording.date_created) + shift
+    return unix_milliseconds(recording.date_created) + shift
 
 
-def _milliseconds(instant: datetime) -> int:
+def unix_milliseconds(instant: datetime) -> int:
+    """Return a date's Unix time in milliseconds."""
     return round(instant.timestamp() * _SECOND)
 
 
-def _offset(recording: Recording) -> int | None:
-    return _within(recording.offset, _OFFSETS)
+def length_of(recording: Recording) -> int | None:
+    """Return the length of a recording in milliseconds, or None if it is unknown."""
+    seconds = valid_duration(recording)
+    if seconds is None:
+        return None
+    return seconds * _SECOND
 
 
-def _length(recording: Recording) -> int | None:
-    seconds = _within(recording.duration, _DURATIONS)
-    return None if seconds is None else seconds * _SECOND
-
-
-def _within(value: int | None, bounds: tuple[int, int]) -> int | None:
-    return value if value is not None and bounds[0] <= value <= bounds[1] else None
-
-
-def _start(track: Track) -> int:
+def drawn_start(track: Track) -> int:
+    """Return the start of a track as drawn: that of the axis if it is unknown."""
     return track.start or 0
 
 
-def _axis_length(tracks: Sequence[Track]) -> int:
-    known = max((_start(track) + (track.length or 0) for track in tracks), default=0)
+def compute_axis_length(tracks: Sequence[Track]) -> int:
+    """Return the length of the axis in milliseconds."""
+    known = max((drawn_start(track) + (track.length or 0) for track in tracks), default=0)
     if any(track.is_open for track in tracks):
-        known += max(_OPEN_AT_LEAST, int(known * _OPEN_SHARE))
-    # Long enough that even what begins last is drawn within it.
-    latest = max(map(_start, tracks), default=0)
-    return max(_SECOND, known, int(latest / (1 - NARROWEST)) + 1)
+        known += max(_MIN_OPEN_LENGTH, int(known * _OPEN_FRACTION))
+
+    # Long enough that even the last track to start has room for the minimum width.
+    latest_start = max(map(drawn_start, tracks), default=0)
+    return max(_SECOND, known, int(latest_start / (1 - MIN_TRACK_WIDTH)) + 1)
 
 
-def _placed(track: Track, length: int) -> Track:
-    left = _start(track) / length
-    width = 1 - left if track.is_open else (track.length or 0) / length
+def with_position(track: Track, axis_length: int) -> Track:
+    """Return a track with its position and width on an axis."""
+    left = drawn_start(track) / axis_length
+    width = (track.length or 0) / axis_length
+    if track.is_open:
+        width = 1 - left
     return attrs.evolve(track, left=left, width=width)
 
 
-def _lanes(tracks: Sequence[Track], length: int) -> tuple[Lane, ...]:
+def make_lanes(tracks: Sequence[Track], axis_length: int) -> tuple[Lane, ...]:
+    """Return the lanes of all participants, with numbered tracks."""
     by_participant: dict[str | None, list[Track]] = defaultdict(list)
-    for track in sorted(tracks, key=_reading_order):
+    for track in sorted(tracks, key=track_order):
         by_participant[track.recording.participant_sid].append(track)
-    # A dictionary keeps the order of the first recordings, and sorting keeps it, too.
-    ordered = sorted(by_participant, key=lambda sid: sid is None)
-    lanes, numbered = [], 0
-    for number, sid in enumerate(ordered, 1):
-        shown = None if sid is None else safe_text(sid, MAX_TEXT_LENGTH)
-        lane = Lane(shown, number, _bands(by_participant[sid], length, numbered, with_gaps=sid is not None))
+
+    # The dictionary is in the order of first recordings; the sort is stable and only moves the unknown one last.
+    participant_sids = sorted(by_participant, key=lambda sid: sid is None)
+    lanes: list[Lane] = []
+    next_number = 1
+    for lane_number, sid in enumerate(participant_sids, 1):
+        bands = make_bands(by_participant[sid], axis_length, next_number, with_gaps=sid is not None)
+        shown_sid = None if sid is None else safe_text(sid, MAX_TEXT_LENGTH)
+        lane = Lane(shown_sid, lane_number, bands)
         lanes.append(lane)
-        numbered += lane.tracks
+        next_number += lane.tracks
     return tuple(lanes)
 
 
-def _reading_order(track: Track) -> tuple[int, str]:
-    return _start(track), track.recording.sid or ""
+def track_order(track: Track) -> tuple[int, str]:
+    """Return a sort key: by start, then by SID."""
+    return drawn_start(track), track.recording.sid or ""
 
 
-def _bands(tracks: Sequence[Track], length: int, numbered: int, *, with_gaps: bool) -> tuple[Band, ...]:
-    by_kind: dict[str, list[Track]] = defaultdict(list)
+def make_bands(tracks: Sequence[Track], axis_length: int, next_number: int, *, with_gaps: bool) -> tuple[Band, ...]:
+    """Return the bands of a participant; their tracks are numbered from ``next_number``."""
+    by_type: dict[str, list[Track]] = defaultdict(list)
     for track in tracks:
-        by_kind[track.recording.type or UNKNOWN].append(track)
-    bands = []
-    for kind in sorted(by_kind, key=_kind_order):
-        gaps = _gaps(by_kind[kind], length) if with_gaps else ()
-        rows = []
-        for row in _rows(by_kind[kind]):
-            rows.append(tuple(attrs.evolve(track, number=numbered + place) for place, track in enumerate(row, 1)))
-            numbered += len(row)
-        bands.append(Band(safe_text(kind, MAX_TEXT_LENGTH), tuple(rows), gaps))
+        by_type[track.recording.type or UNKNOWN].append(track)
+
+    bands: list[Band] = []
+    for media_type in sorted(by_type, key=type_order):
+        gaps = find_gaps(by_type[media_type], axis_length) if with_gaps else ()
+        rows: list[tuple[Track, ...]] = []
+        for row in assign_rows(by_type[media_type]):
+            rows.append(tuple(attrs.evolve(track, number=number) for number, track in enumerate(row, next_number)))
+            next_number += len(row)
+        bands.append(Band(safe_text(media_type, MAX_TEXT_LENGTH), tuple(rows), gaps))
     return tuple(bands)
 
 
-def _kind_order(kind: str) -> tuple[int, str]:
-    return next((place for place, known in enumerate(_KINDS) if known == kind), len(_KINDS)), kind
+def type_order(media_type: str) -> tuple[int, str]:
+    """Return a sort key: the known types in their order, then any others by name."""
+    index = next((index for index, known in enumerate(_TYPES) if known == media_type), len(_TYPES))
+    return index, media_type
 
 
-def _rows(tracks: Sequence[Track]) -> list[list[Track]]:
-    """As few rows as can be, so that no two tracks of a row overlap as drawn; the upper ones are filled first."""
+def assign_rows(tracks: Sequence[Track]) -> list[list[Track]]:
+    """Return tracks, given by start, in as few rows as possible, so that no two of a row overlap as drawn.
+
+    Upper rows are filled first.
+    """
     rows: list[list[Track]] = []
-    busy: list[tuple[float, int]] = []
+    # Min-heap of (position at which the row's last track ends, index of the row).
+    occupied: list[tuple[float, int]] = []
+    # Min-heap of the indices of rows with room for the next track.
     free: list[int] = []
     for track in tracks:
-        while busy and busy[0][0] <= track.left:
-            heappush(free, heappop(busy)[1])
+        # Rows whose last track has ended by now can be used again.
+        while occupied and occupied[0][0] <= track.left:
+            heappush(free, heappop(occupied)[1])
         if not free:
             heappush(free, len(rows))
             rows.append([])
         row = heappop(free)
         rows[row].append(track)
-        heappush(busy, (track.left + max(track.width, NARROWEST), row))
+        heappush(occupied, (track.left + max(track.width, MIN_TRACK_WIDTH), row))
     return rows
 
 
-def _gaps(tracks: Sequence[Track], length: int) -> tuple[Gap, ...]:
-    """Where nothing was recorded. What has no known end may go on for ever: after it, nothing is known to be a gap."""
+def find_gaps(tracks: Sequence[Track], axis_length: int) -> tuple[Gap, ...]:
+    """Return the gaps between tracks, given by start.
+
+    A track of unknown length may reach over all that follow, so there are no known gaps after it.
+    """
     gaps: list[Gap] = []
-    reached: int | None = None
+    recorded_until: int | None = None
     for track in tracks:
+        # It may have been anywhere, also in what looks like a gap.
         if track.start is None:
             return ()
-        if reached is not None and track.start - reached >= _SHORTEST_GAP:
-            between = track.start - reached
-            gaps.append(Gap(reached, between, reached / length, between / length))
+        if recorded_until is not None and track.start - recorded_until >= _MIN_GAP:
+            length = track.start - recorded_until
+            gaps.append(Gap(recorded_until, length, recorded_until / axis_length, length / axis_length))
         if track.end is None:
             break
-        reached = max(reached or 0, track.end)
+        recorded_until = max(recorded_until or 0, track.end)
     return tuple(gaps)
 
 
-def _scales(length: int) -> tuple[Scale, ...]:
+def make_scales(axis_length: int) -> tuple[Scale, ...]:
+    """Return the scale of each zoom level: powers of two, as long as ten seconds or more are in view."""
     zooms = [1]
-    while zooms[-1] < _ZOOMED_AT_MOST and length / (zooms[-1] * 2) >= _SHOWN_AT_LEAST:
+    while zooms[-1] < _MAX_ZOOM and axis_length / (zooms[-1] * 2) >= _MIN_VIEW:
         zooms.append(zooms[-1] * 2)
-    return tuple(scale(length, zoom) for zoom in zooms)
+    return tuple(scale(axis_length, zoom) for zoom in zooms)
 
 
-def _step(view: float) -> int:
+def tick_step(view_length: float) -> int:
+    """Return the shortest readable step that leaves few enough ticks in a view of this many milliseconds."""
     for step in _STEPS:
-        if view / step <= _STEPS_IN_VIEW:
+        if view_length / step <= _MAX_STEPS_IN_VIEW:
             return step
-    days = 1
+
+    power = 1
     while True:
         for factor in (1, 2, 5):
-            if view / (days * factor * _DAY) <= _STEPS_IN_VIEW:
-                return days * factor * _DAY
-        days *= 10
+            step = factor * power * _DAY
+            if view_length / step <= _MAX_STEPS_IN_VIEW:
+                return step
+        power *= 10

@@ -1,6 +1,6 @@
-"""What an account has recorded: sums by day, type and status, the largest rooms, and what failed.
+"""Totals of recordings: by day, type, status and room, with the largest rooms and the latest failures.
 
-It is fed recording by recording, in any order. Days are those of UTC, by ``date_created``.
+Recordings are added one by one, in any order. Days are UTC days of ``date_created``.
 """
 
 from __future__ import annotations
@@ -8,38 +8,38 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, date, datetime
 from heapq import heappush, heappushpop, nlargest
-from typing import Final
+from typing import Final, Literal
 
 import attrs
 
-from roomrec_async.models import MediaType, OpenEnum, Recording, RecordingStatus
+from roomrec_async.models import MediaType, OpenEnum, Recording, RecordingStatus, RoomResult
 
-UNKNOWN: Final = "unknown"
-"""The type or status of a recording for which the service sent none."""
+from .fields import UNKNOWN, valid_duration, valid_size
 
 OTHER: Final = "other"
 """Any type or status that the reference does not list."""
 
 TYPES: Final = (*(each.value for each in MediaType), OTHER, UNKNOWN)
-"""All types that there can be here, in their order."""
+"""All types that totals distinguish, in the order in which they are shown."""
 
 STATUSES: Final = (*(each.value for each in RecordingStatus), OTHER, UNKNOWN)
-"""All statuses that there can be here, in their order."""
+"""All statuses that totals distinguish, in the order in which they are shown."""
 
-_FAILED_KEPT: Final = 100
-_PERIODS_AT_MOST: Final = 92
-# What the reference says a size is, and what a duration can be. Other numbers mean nothing.
-_SIZES: Final = (0, 2**63 - 1)
-_DURATIONS: Final = (0, 2**31 - 1)
-_LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
+_MAX_FAILURES_KEPT: Final = 100
+
+# Days of a quarter, at most. A chart's bars would be too thin if there were more.
+_MAX_PERIODS: Final = 92
+
+# Sorts failures without a date before all others.
+_EARLIEST: Final = datetime.min.replace(tzinfo=UTC)
 
 
 @attrs.define
 class Totals:
-    """A number of recordings, and what they add up to. What has no size or no duration yet adds nothing to these.
+    """Number of recordings, with their total size and duration; a missing size or duration counts as 0.
 
     Attributes:
-        recordings: how many.
+        recordings: number of recordings.
         size: bytes.
         duration: seconds.
     """
@@ -49,34 +49,43 @@ class Totals:
     duration: int = 0
 
     def add(self, other: Totals) -> None:
-        """Count these, too."""
+        """Add other totals to these."""
         self.recordings += other.recordings
         self.size += other.size
         self.duration += other.duration
 
     def to_dict(self) -> dict[str, int]:
-        """Its numbers by their names, JSON-ready."""
+        """Return the numbers by name, JSON-ready."""
         return {"recordings": self.recordings, "size": self.size, "duration": self.duration}
 
 
 @attrs.frozen
 class RoomTotals:
-    """What one room adds up to."""
+    """Totals of one room.
+
+    Attributes:
+        room_sid: the room's SID.
+        sum: its totals.
+    """
 
     room_sid: str
     sum: Totals
 
+    def to_dict(self) -> dict[str, object]:
+        """Return the room's SID and numbers by name, JSON-ready."""
+        return {"room_sid": self.room_sid, **self.sum.to_dict()}
+
 
 @attrs.frozen
 class FailedRecording:
-    """A recording that failed: what leads to it.
+    """A recording that failed, with what helps to find it.
 
     Attributes:
         sid: the recording's SID; None if the service sent none.
-        room_sid: its room's.
+        room_sid: the room's SID; None if the service sent none.
         type: one of :data:`TYPES`.
-        track_name: what the participant's program named the track. Untrusted text.
-        date_created: when it began.
+        track_name: name of the track, chosen by the participant's program. Untrusted text.
+        date_created: date and time at which the recording began.
     """
 
     sid: str | None
@@ -85,14 +94,21 @@ class FailedRecording:
     track_name: str | None
     date_created: datetime | None
 
+    def to_dict(self) -> dict[str, object]:
+        """Return the fields by name, JSON-ready: the date in ISO 8601."""
+        fields = attrs.asdict(self)
+        if self.date_created is not None:
+            fields["date_created"] = self.date_created.isoformat()
+        return fields
+
 
 @attrs.frozen
 class Period:
     """One day, week, month, year or century, and what was recorded in it.
 
     Attributes:
-        start: its first day.
-        by_type: its sums by type; types of which nothing was recorded are not in it.
+        start: first day.
+        by_type: totals by type; types without recordings are left out.
     """
 
     start: date
@@ -100,17 +116,17 @@ class Period:
 
     @property
     def all(self) -> Totals:
-        """The sum of all types."""
+        """Totals of all types."""
         return add_up(self.by_type.values())
 
 
 @attrs.frozen
 class Periods:
-    """Equal periods without gaps, so few of them that a chart can show them.
+    """Consecutive periods of one unit, few enough for a chart.
 
     Attributes:
         unit: ``day``, ``week`` (from Monday), ``month``, ``year`` or ``century``.
-        each: the periods, the earliest first; empty ones are in it.
+        each: the periods, earliest first, including empty ones.
     """
 
     unit: str
@@ -118,153 +134,239 @@ class Periods:
 
 
 class Overview:
-    """Sums over any number of recordings.
+    """Totals of any number of recordings.
 
-    The memory grows with the number of rooms, some 250 bytes for each, and with the number of days; not with the
-    number of recordings.
+    Memory grows with the number of rooms, by some 250 bytes each, and with the number of days; not with the number of
+    recordings.
 
     Args:
-        covers: the first and the last day that were asked for, if that is known: :meth:`periods` then covers them all,
-            whether anything was recorded or not.
+        covers: first and last day of the time that was listed, if known: :meth:`periods` then covers all of it, also
+            where nothing was recorded.
 
     Attributes:
-        covers: the same.
-        failed: how many recordings have the status ``failed``.
-        undated: the sum of those without a ``date_created``, which are in no day.
+        covers: as above.
+        failed: number of recordings with the status ``failed``.
+        failed_rooms: number of rooms, given to :meth:`add_room`, whose list failed.
+        undated: totals of the recordings without a ``date_created``, which belong to no day.
     """
 
     def __init__(self, covers: tuple[date, date] | None = None) -> None:
         self.covers = covers
         self.failed = 0
+        self.failed_rooms = 0
         self.undated = Totals()
+        # By type and status.
         self._cells: dict[tuple[str, str], Totals] = {}
+        # By day, then by type.
         self._days: dict[date, dict[str, Totals]] = {}
+        # By room SID.
         self._rooms: dict[str, Totals] = {}
+        # Min-heap of (date, SID, serial number, failure). Serial numbers differ, so that failures are never compared.
         self._failures: list[tuple[datetime, str, int, FailedRecording]] = []
 
     def add(self, recording: Recording) -> None:
-        """Count a recording."""
-        kind, status = _known(recording.type), _known(recording.status)
-        own = Totals(1, _within(recording.size, _SIZES), _within(recording.duration, _DURATIONS))
-        self._cells.setdefault((kind, status), Totals()).add(own)
-        self._sum_of_day(recording.date_created, kind).add(own)
-        if recording.room_sid is not None:
-            self._rooms.setdefault(recording.room_sid, Totals()).add(own)
-        if recording.status is RecordingStatus.FAILED:
-            self._failed(recording, kind)
+        """Add a recording."""
+        self._add(recording, recording.room_sid)
+
+    def add_room(self, result: RoomResult) -> RoomTotals:
+        """Add a room with its recordings, if any, and return its totals.
+
+        A room counts even if it has no recordings; one with an error also counts in :attr:`failed_rooms`.
+        """
+        totals = self._rooms.setdefault(result.room_sid, Totals())
+        for recording in result.recordings:
+            self._add(recording, result.room_sid)
+        if result.error is not None:
+            self.failed_rooms += 1
+        return RoomTotals(result.room_sid, totals)
 
     @property
     def all(self) -> Totals:
-        """The sum of all recordings."""
+        """Totals of all recordings."""
         return add_up(self._cells.values())
 
     @property
     def rooms(self) -> int:
-        """How many rooms have recordings."""
+        """Number of rooms with recordings, and of those that were added as rooms."""
         return len(self._rooms)
 
     @property
     def by_type(self) -> dict[str, Totals]:
-        """The sums by type, in the order of :data:`TYPES`, those types only of which there are any."""
-        return self._cells_by(TYPES, 0)
+        """Totals by type, in the order of :data:`TYPES`; types without recordings are left out."""
+        return {media_type: add_up(by_status.values()) for media_type, by_status in self.by_type_and_status.items()}
 
     @property
     def by_status(self) -> dict[str, Totals]:
-        """The sums by status, in the order of :data:`STATUSES`, those only of which there are any."""
-        return self._cells_by(STATUSES, 1)
+        """Totals by status, in the order of :data:`STATUSES`; statuses without recordings are left out."""
+        by_status: dict[str, Totals] = {}
+        for status in STATUSES:
+            totals = add_up(cell for (_, cell_status), cell in self._cells.items() if cell_status == status)
+            if totals.recordings:
+                by_status[status] = totals
+        return by_status
+
+    @property
+    def by_type_and_status(self) -> dict[str, dict[str, Totals]]:
+        """Totals by type, then by status, in the order of :data:`TYPES` and :data:`STATUSES`, without empty ones."""
+        by_type: dict[str, dict[str, Totals]] = {}
+        for media_type in TYPES:
+            for status in STATUSES:
+                totals = self._cells.get((media_type, status))
+                if totals is not None:
+                    by_type.setdefault(media_type, {})[status] = totals
+        return by_type
 
     @property
     def by_day(self) -> dict[date, dict[str, Totals]]:
-        """The sums by UTC day and type, the earliest day first; days without recordings are not in it."""
-        return {day: {kind: own[kind] for kind in TYPES if kind in own} for day, own in sorted(self._days.items())}
+        """Totals by UTC day, earliest first, then by type; days without recordings are left out."""
+        by_day: dict[date, dict[str, Totals]] = {}
+        for day, by_type in sorted(self._days.items()):
+            by_day[day] = {media_type: by_type[media_type] for media_type in TYPES if media_type in by_type}
+        return by_day
 
     @property
     def bounds(self) -> tuple[date, date] | None:
-        """The first and the last day of those that were asked for and those with recordings; None if there are none."""
+        """First and last day, of :attr:`covers` and of the recordings together; None if there are none."""
         days = [*self._days, *(self.covers or ())]
-        return (min(days), max(days)) if days else None
+        if not days:
+            return None
+        return min(days), max(days)
 
     @property
     def failures(self) -> list[FailedRecording]:
-        """Those recordings that failed, the latest first; of more than 100, the latest 100."""
-        return [failed for *_, failed in sorted(self._failures, key=lambda each: each[:3], reverse=True)]
+        """Recordings that failed, latest first; the latest 100 if there are more."""
+        latest_first = sorted(self._failures, key=lambda entry: entry[:3], reverse=True)
+        return [failure for *_, failure in latest_first]
 
-    def largest(self, count: int = 10) -> list[RoomTotals]:
-        """The rooms with the most bytes, the largest first."""
-        found = nlargest(count, self._rooms.items(), key=lambda room: (room[1].size, room[1].recordings, room[0]))
-        return [RoomTotals(*room) for room in found]
+    def largest(self, count: int = 10, *, by: Literal["size", "recordings"] = "size") -> list[RoomTotals]:
+        """Return the largest rooms, largest first.
+
+        Args:
+            count: maximum number of rooms.
+            by: what makes a room large, its bytes or its number of recordings; the other one decides between equals.
+        """
+
+        def rank(room: RoomTotals) -> tuple[int, int, str]:
+            if by == "recordings":
+                return room.sum.recordings, room.sum.size, room.room_sid
+            return room.sum.size, room.sum.recordings, room.room_sid
+
+        return nlargest(count, (RoomTotals(*room) for room in self._rooms.items()), key=rank)
 
     def periods(self) -> Periods:
-        """The days, or, if there are more than 92, the weeks, months, years or centuries that they belong to."""
+        """Return the totals by day, or by week, month, year or century where there are more than 92."""
         bounds = self.bounds
         if bounds is None:
             return Periods("day", ())
-        unit = next((unit for unit in _UNITS if len(_numbers(unit, bounds)) <= _PERIODS_AT_MOST), _UNITS[-1])
-        found: dict[int, dict[str, Totals]] = {number: {} for number in _numbers(unit, bounds)}
+
+        # The finest unit that gives few enough periods; centuries whatever their number.
+        unit = next((unit for unit in _UNITS if len(unit.numbers(bounds)) <= _MAX_PERIODS), _UNITS[-1])
+        by_number: dict[int, dict[str, Totals]] = {number: {} for number in unit.numbers(bounds)}
         for day, by_type in self.by_day.items():
-            for kind, own in by_type.items():
-                found[unit.number(day)].setdefault(kind, Totals()).add(own)
-        return Periods(unit.name, tuple(Period(unit.start(number), by_type) for number, by_type in found.items()))
+            period = by_number[unit.number(day)]
+            for media_type, totals in by_type.items():
+                period.setdefault(media_type, Totals()).add(totals)
+        return Periods(unit.name, tuple(Period(unit.start(number), by_type) for number, by_type in by_number.items()))
 
     def to_dict(self) -> dict[str, object]:
-        """All numbers, JSON-ready: sizes in bytes, durations in seconds, days and instants in ISO 8601."""
+        """Return all numbers, JSON-ready: sizes in bytes, durations in seconds, days and dates in ISO 8601."""
         return {
             **self.all.to_dict(),
             "rooms": self.rooms,
-            "by_type": {kind: own.to_dict() for kind, own in self.by_type.items()},
-            "by_status": {status: own.to_dict() for status, own in self.by_status.items()},
+            "by_type": to_dicts(self.by_type),
+            "by_status": to_dicts(self.by_status),
             "by_day": [
-                {
-                    "day": day.isoformat(),
-                    **add_up(by_type.values()).to_dict(),
-                    "by_type": {kind: own.to_dict() for kind, own in by_type.items()},
-                }
+                {"day": day.isoformat(), **add_up(by_type.values()).to_dict(), "by_type": to_dicts(by_type)}
                 for day, by_type in self.by_day.items()
             ],
             "undated": self.undated.to_dict(),
-            "largest_rooms": [{"room_sid": room.room_sid, **room.sum.to_dict()} for room in self.largest()],
+            "largest_rooms": [room.to_dict() for room in self.largest()],
             "failed": self.failed,
-            "latest_failures": [_failed_dict(failed) for failed in self.failures],
+            "latest_failures": [failure.to_dict() for failure in self.failures],
         }
 
-    def _sum_of_day(self, created: datetime | None, kind: str) -> Totals:
-        day = None if created is None else utc_day(created)
-        return self.undated if day is None else self._days.setdefault(day, {}).setdefault(kind, Totals())
+    def _add(self, recording: Recording, room_sid: str | None) -> None:
+        media_type = category_of(recording.type)
+        status = category_of(recording.status)
+        totals = Totals(1, valid_size(recording) or 0, valid_duration(recording) or 0)
 
-    def _failed(self, recording: Recording, kind: str) -> None:
+        self._cells.setdefault((media_type, status), Totals()).add(totals)
+        self._totals_of_day(recording.date_created, media_type).add(totals)
+        if room_sid is not None:
+            self._rooms.setdefault(room_sid, Totals()).add(totals)
+        if recording.status is RecordingStatus.FAILED:
+            self._add_failure(recording, media_type)
+
+    def _totals_of_day(self, created: datetime | None, media_type: str) -> Totals:
+        day = None if created is None else utc_day(created)
+        if day is None:
+            return self.undated
+        return self._days.setdefault(day, {}).setdefault(media_type, Totals())
+
+    def _add_failure(self, recording: Recording, media_type: str) -> None:
         self.failed += 1
         created = recording.date_created
-        failed = FailedRecording(recording.sid, recording.room_sid, kind, recording.track_name, created)
-        # The number is there for those that nothing else tells apart: they cannot be compared.
-        entry = (created or _LONG_AGO, recording.sid or "", self.failed, failed)
-        if len(self._failures) < _FAILED_KEPT:
+        failure = FailedRecording(recording.sid, recording.room_sid, media_type, recording.track_name, created)
+        entry = (created or _EARLIEST, recording.sid or "", self.failed, failure)
+
+        # The heap's first entry is the earliest: it is the one to drop when there are enough.
+        if len(self._failures) < _MAX_FAILURES_KEPT:
             heappush(self._failures, entry)
         else:
             heappushpop(self._failures, entry)
 
-    def _cells_by(self, names: tuple[str, ...], place: int) -> dict[str, Totals]:
-        sums = {name: add_up(own for key, own in self._cells.items() if key[place] == name) for name in names}
-        return {name: own for name, own in sums.items() if own.recordings}
+
+def add_up(totals: Iterable[Totals]) -> Totals:
+    """Return the sum of several totals."""
+    result = Totals()
+    for each in totals:
+        result.add(each)
+    return result
 
 
-def add_up(sums: Iterable[Totals]) -> Totals:
-    """What these add up to."""
-    total = Totals()
-    for each in sums:
-        total.add(each)
-    return total
+def utc_day(instant: datetime) -> date | None:
+    """Return the UTC day of an aware datetime, or None if it is beyond the first or last day of the calendar."""
+    try:
+        return instant.astimezone(UTC).date()
+    except OverflowError:
+        return None
+
+
+def to_dicts(totals: Mapping[str, Totals]) -> dict[str, dict[str, int]]:
+    """Return totals by name, JSON-ready."""
+    return {name: each.to_dict() for name, each in totals.items()}
+
+
+def category_of(value: OpenEnum | None) -> str:
+    """Return the type or status that a value counts as: one of :data:`TYPES` or :data:`STATUSES`."""
+    if value is None:
+        return UNKNOWN
+    if not value.is_known:
+        return OTHER
+    return value.value
 
 
 @attrs.frozen
 class _Unit:
-    """A way to cut the calendar: periods have numbers, and follow each other as these do."""
+    """A unit of the calendar, whose periods have consecutive numbers.
+
+    Attributes:
+        name: as in :attr:`Periods.unit`.
+        number: returns the number of the period that a day belongs to.
+        start: returns the first day of the period with a number.
+    """
 
     name: str
     number: Callable[[date], int]
     start: Callable[[int], date]
 
+    def numbers(self, bounds: tuple[date, date]) -> range:
+        """Return the numbers of all periods between a first and a last day."""
+        first, last = bounds
+        return range(self.number(first), self.number(last) + 1)
 
-# The first of all dates is a Monday.
+
+# From the finest to the coarsest. 0001-01-01, ordinal 1, is a Monday; the first century has no year 0.
 _UNITS: Final = (
     _Unit("day", date.toordinal, date.fromordinal),
     _Unit("week", lambda day: (day.toordinal() - 1) // 7, lambda number: date.fromordinal(number * 7 + 1)),
@@ -272,31 +374,3 @@ _UNITS: Final = (
     _Unit("year", lambda day: day.year, lambda number: date(number, 1, 1)),
     _Unit("century", lambda day: day.year // 100, lambda number: date(max(1, number * 100), 1, 1)),
 )
-
-
-def _numbers(unit: _Unit, bounds: tuple[date, date]) -> range:
-    first, last = bounds
-    return range(unit.number(first), unit.number(last) + 1)
-
-
-def _known(value: OpenEnum | None) -> str:
-    if value is None:
-        return UNKNOWN
-    return value.value if value.is_known else OTHER
-
-
-def _within(value: int | None, bounds: tuple[int, int]) -> int:
-    return value if value is not None and bounds[0] <= value <= bounds[1] else 0
-
-
-def utc_day(instant: datetime) -> date | None:
-    """The day of an aware instant in UTC; None at the very ends of the calendar, where UTC has none."""
-    try:
-        return instant.astimezone(UTC).date()
-    except OverflowError:
-        return None
-
-
-def _failed_dict(failed: FailedRecording) -> dict[str, object]:
-    values = attrs.asdict(failed)
-    return values | {"date_created": failed.date_created and failed.date_created.isoformat()}

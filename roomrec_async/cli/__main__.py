@@ -1,4 +1,4 @@
-"""``python -m roomrec_async.cli``: the ``roomrec`` command, where scripts are not on the path."""
+"""``python -m roomrec_async.cli``: the ``roomrec`` command where scripts are not on the path."""
 
 from . import main
 

@@ -1,1 +1,1 @@
-"""Outside systems, one small module each; each needs the extra of its name. Nothing is imported with the package."""
+"""Integrations with other systems, one module each. Importing the package imports none; most need an extra."""

@@ -1,6 +1,6 @@
-"""Encrypted recordings, decrypted with the account's private key while they arrive.
+"""Decryption of encrypted recordings, with the account's private key, as they arrive.
 
-It needs the extra ``crypto``: ``pip install 'roomrec-async[crypto]'``.
+Needs the extra ``crypto``: ``pip install 'roomrec-async[crypto]'``.
 """
 
 from __future__ import annotations
@@ -24,21 +24,24 @@ try:
 except ModuleNotFoundError as error:
     raise ConfigurationError("decryption needs cryptography: pip install 'roomrec-async[crypto]'") from error
 
-_KEY: Final = "x-amz-meta-x-amz-key"
-_IV: Final = "x-amz-meta-x-amz-iv"
-_LENGTH: Final = "x-amz-meta-x-amz-unencrypted-content-length"
+# The object store's headers: the AES key, encrypted with RSA; the initialization vector; the size once decrypted.
+_KEY_HEADER: Final = "x-amz-meta-x-amz-key"
+_IV_HEADER: Final = "x-amz-meta-x-amz-iv"
+_SIZE_HEADER: Final = "x-amz-meta-x-amz-unencrypted-content-length"
 
-_BLOCK: Final = 16
-_AES_KEY: Final = 32
-# Every recording is a Matroska file, and begins so.
-_EBML: Final = b"\x1a\x45\xdf\xa3"
+# Bytes.
+_BLOCK_SIZE: Final = 16
+_AES_KEY_SIZE: Final = 32
+
+# Every recording is a Matroska file, which starts with this element.
+_EBML_MAGIC: Final = b"\x1a\x45\xdf\xa3"
 
 
 class PrivateKey:
-    """The RSA private key of the pair whose public key the account encrypts recordings with.
+    """RSA private key for the public key that the account's recordings are encrypted with.
 
-    It is what :meth:`roomrec_async.RecordingsClient.download` takes as ``decryption``. The service encrypts each
-    recording with AES-256 in CBC mode, and that key with RSA (PKCS#1 v1.5).
+    Pass it to :meth:`roomrec_async.RecordingsClient.download` as ``decryption``. The service encrypts each recording
+    with AES-256 in CBC mode, and the AES key with RSA (PKCS#1 v1.5).
 
     Example:
         >>> key = PrivateKey.from_file("private_key.pem")
@@ -47,33 +50,39 @@ class PrivateKey:
 
     def __init__(self, key: RSAPrivateKey) -> None:
         if not isinstance(key, RSAPrivateKey):
-            raise ConfigurationError(f"an RSA private key is needed, not {type(key).__name__}")
+            raise ConfigurationError(f"the private key must be an RSA key, not {type(key).__name__}")
         self._key = key
 
     @classmethod
     def from_pem(cls, pem: bytes | str, password: bytes | str | None = None) -> Self:
-        """The key in a text that begins with ``-----BEGIN PRIVATE KEY-----`` or alike.
+        """Return the key in PEM format, which begins with ``-----BEGIN PRIVATE KEY-----`` or a similar line.
 
         Raises:
-            ConfigurationError: it is no RSA private key, or the password is missing or wrong.
+            ConfigurationError: it is not an RSA private key, or the password is missing or wrong.
         """
+        password_bytes = None if password is None else _to_bytes(password)
         try:
-            key = load_pem_private_key(_bytes(pem), None if password is None else _bytes(password))
+            key = load_pem_private_key(_to_bytes(pem), password_bytes)
         except (ValueError, UnsupportedAlgorithm):
-            # Their messages are not repeated: they may quote what they could not read.
-            problem = None
+            # Their messages are not repeated: they may quote the key.
+            message = "this is not a private key in PEM format, or the password is wrong"
         except TypeError:
-            problem = "give the password of the private key" if password is None else "the private key has no password"
+            # Either the key is encrypted and the password is missing, or the other way around.
+            message = "the private key has no password"
+            if password is None:
+                message = "the private key is encrypted: give its password"
         else:
-            return cls(key)  # type: ignore[arg-type]  # the constructor looks at what it is
-        raise ConfigurationError(problem or "this is no private key in PEM format, or the password is wrong")
+            return cls(key)  # type: ignore[arg-type]  # the constructor checks its type
+
+        # Not raised above, where the error that may quote the key would be its context.
+        raise ConfigurationError(message)
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str], password: bytes | str | None = None) -> Self:
-        """The key in a PEM file.
+        """Return the key in a PEM file.
 
         Raises:
-            ConfigurationError: the file holds no RSA private key, or the password is missing or wrong.
+            ConfigurationError: the file does not contain an RSA private key, or the password is missing or wrong.
             OSError: the file cannot be read.
         """
         try:
@@ -82,24 +91,28 @@ class PrivateKey:
             raise ConfigurationError(f"{os.fspath(path)}: {error}") from None
 
     def decryptor(self, headers: Mapping[str, str]) -> AesDecryptor:
-        """What decrypts the media that came with these response headers.
+        """Return the decryptor for the media that came with these response headers.
 
         Raises:
-            DecryptionError: the headers do not say how, or the key is not the one.
+            DecryptionError: a header is missing or malformed, or this is not the right key.
         """
-        lowered = {name.lower(): value for name, value in headers.items()}
-        length = lowered.get(_LENGTH, "")
-        if not (length.isascii() and length.isdecimal()):
-            raise DecryptionError(f"the object store's header {_LENGTH} is missing, or no number")
-        return AesDecryptor(self._unwrapped(_decoded(lowered, _KEY)), _decoded(lowered, _IV), int(length))
+        headers = {name.lower(): value for name, value in headers.items()}
+        size = headers.get(_SIZE_HEADER, "")
+        if not (size.isascii() and size.isdecimal()):
+            raise DecryptionError(f"the object store's header {_SIZE_HEADER} is missing or not a number")
 
-    def _unwrapped(self, wrapped: bytes) -> bytes:
+        aes_key = self._unwrap_key(_decode_header(headers, _KEY_HEADER))
+        return AesDecryptor(aes_key, _decode_header(headers, _IV_HEADER), int(size))
+
+    def _unwrap_key(self, wrapped_key: bytes) -> bytes:
+        """Decrypt a recording's AES key."""
         try:
-            key = self._key.decrypt(wrapped, PKCS1v15())
+            key = self._key.decrypt(wrapped_key, PKCS1v15())
         except ValueError:
             key = b""
-        # OpenSSL answers a wrong key with random bytes of a random length, lest anybody learns from its errors.
-        if len(key) != _AES_KEY:
+        # With the wrong private key, OpenSSL returns random bytes of a random length instead of an error that could
+        # help an attacker (Bleichenbacher's).
+        if len(key) != _AES_KEY_SIZE:
             raise _wrong_key()
         return key
 
@@ -107,35 +120,36 @@ class PrivateKey:
         return f"<PrivateKey of {self._key.key_size} bits>"
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("a private key is not pickled: load it where it is needed")
+        raise TypeError("a private key cannot be pickled: load it where it is needed")
 
 
 class AesDecryptor:
-    """Decrypts one recording's media: AES-256, CBC, PKCS#7."""
+    """Decrypts one recording's media: AES-256 in CBC mode, with PKCS#7 padding."""
 
     def __init__(self, key: bytes, iv: bytes, size: int) -> None:
-        if len(iv) != _BLOCK:
-            raise DecryptionError(f"the object store's header {_IV} has {len(iv)} bytes, not {_BLOCK}")
+        if len(iv) != _BLOCK_SIZE:
+            raise DecryptionError(f"the object store's header {_IV_HEADER} has {len(iv)} bytes, not {_BLOCK_SIZE}")
         self._decryptor = Cipher(algorithms.AES256(key), modes.CBC(iv)).decryptor()
-        self._unpadder = PKCS7(_BLOCK * 8).unpadder()
+        self._unpadder = PKCS7(_BLOCK_SIZE * 8).unpadder()
+        # Bytes of the decrypted media: as announced, and so far.
         self._size = size
-        self._given = 0
+        self._decrypted = 0
 
     @property
     def size(self) -> int:
-        """How many bytes the decrypted media have, as the store says."""
+        """Number of bytes of the decrypted media, as the store announced it."""
         return self._size
 
     def update(self, chunk: bytes) -> bytes:
-        """The next decrypted bytes; may be none.
+        """Return the next decrypted bytes; there may be none.
 
         Raises:
             DecryptionError: the key is wrong, or the media are damaged.
         """
-        return self._checked(self._unpadder.update(self._decryptor.update(chunk)))
+        return self._check_plaintext(self._unpadder.update(self._decryptor.update(chunk)))
 
     def finalize(self) -> bytes:
-        """The last decrypted bytes.
+        """Return the last decrypted bytes.
 
         Raises:
             DecryptionError: the media are damaged or incomplete.
@@ -144,33 +158,36 @@ class AesDecryptor:
             last = self._unpadder.update(self._decryptor.finalize()) + self._unpadder.finalize()
         except ValueError:
             raise DecryptionError("the encrypted media are damaged or incomplete") from None
-        last = self._checked(last)
-        if self._given != self._size:
-            raise DecryptionError(f"the encrypted media hold {self._given} bytes, and {self._size} were announced")
+        last = self._check_plaintext(last)
+        if self._decrypted != self._size:
+            raise DecryptionError(
+                f"the encrypted media contain {self._decrypted} bytes, and {self._size} were announced"
+            )
         return last
 
-    def _checked(self, plain: bytes) -> bytes:
-        # The first block comes whole, or not at all.
-        if self._given == 0 and not plain.startswith(_EBML[: self._size]) and plain:
+    def _check_plaintext(self, plaintext: bytes) -> bytes:
+        """Return decrypted bytes if they start like a recording and are not more than announced."""
+        # Blocks are decrypted as a whole, so that the first bytes contain the whole magic number, or all of the media.
+        if self._decrypted == 0 and plaintext and not plaintext.startswith(_EBML_MAGIC[: self._size]):
             raise _wrong_key()
-        self._given += len(plain)
-        if self._given > self._size:
-            raise DecryptionError(f"the encrypted media hold more than the {self._size} bytes that were announced")
-        return plain
+        self._decrypted += len(plaintext)
+        if self._decrypted > self._size:
+            raise DecryptionError(f"the encrypted media contain more than the {self._size} bytes that were announced")
+        return plaintext
 
 
 def _wrong_key() -> DecryptionError:
-    return DecryptionError("the private key is not the one for these media, or their encryption is damaged")
+    return DecryptionError("the private key does not match these media, or they are damaged")
 
 
-def _decoded(headers: Mapping[str, str], name: str) -> bytes:
+def _decode_header(headers: Mapping[str, str], name: str) -> bytes:
     try:
         return b64decode(headers[name], validate=True)
     except KeyError:
         raise DecryptionError(f"the object store's header {name} is missing") from None
     except (binascii.Error, ValueError):
-        raise DecryptionError(f"the object store's header {name} is not in base64") from None
+        raise DecryptionError(f"the object store's header {name} is not valid base64") from None
 
 
-def _bytes(text: bytes | str) -> bytes:
+def _to_bytes(text: bytes | str) -> bytes:
     return text.encode() if isinstance(text, str) else text

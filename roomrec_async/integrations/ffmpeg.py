@@ -1,4 +1,4 @@
-"""A room's recordings as one film, by ffmpeg (Debian's package ``ffmpeg``): everyone heard and seen, in sync."""
+"""A room's recordings combined into one film by ffmpeg: everyone seen and heard, in sync. Needs Debian's ``ffmpeg``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from typing import Final, TypeAlias, cast, get_args
 import attrs
 
 from roomrec_async._asyncio import cancel_and_wait, map_concurrently, run_in_thread, wait_finished
-from roomrec_async._files import put_in_place
+from roomrec_async._files import replace_file
 from roomrec_async._media.locate import media_name
 from roomrec_async._text import safe_repr
 from roomrec_async._views.film import Container, Film, Size, Source, command, usable
@@ -27,23 +27,25 @@ from roomrec_async.models import Recording, RecordingStatus
 from roomrec_async.protocols import Decryption
 
 OnProgress: TypeAlias = Callable[[int, int], object]
-"""What is told how many milliseconds of the film there are, and how many there are to be."""
+"""Callback that receives the milliseconds of the film made so far, and its total milliseconds."""
 
 _CONTAINERS: Final[tuple[Container, ...]] = get_args(Container)
-_DOWNLOADS: Final = 4
-_SAID_AT_MOST: Final = 300
+_MAX_DOWNLOADS: Final = 4
+# Characters of ffmpeg's output that an error message quotes.
+_MAX_QUOTE_LENGTH: Final = 300
 
 
 @attrs.frozen
 class Muxed:
-    """A film.
+    """A film that was made.
 
     Attributes:
         path: the file.
-        seconds: how long it is.
-        videos: how many tracks are seen in it.
-        audios: how many are heard.
-        left_out: recordings that are not in it: data, what is not completed, and what does not say when it began.
+        seconds: duration.
+        videos: number of video tracks in it.
+        audios: number of audio tracks in it.
+        left_out: number of recordings that are not in it: data tracks, and those that are not completed or have no
+            ``offset``.
     """
 
     path: Path
@@ -63,42 +65,47 @@ async def mux(
     decryption: Decryption | None = None,
     on_progress: OnProgress | None = None,
 ) -> Muxed:
-    """Put the completed audio and video of a room together.
+    """Combine the completed audio and video recordings of a room into one film.
 
-    Participants are heard together, and seen in a grid that changes as they come and go, each at the time that the
-    recording's ``offset`` says; where nobody speaks it is silent, where nobody is seen it is black. Tracks of one
-    participant are side by side. Media that are missing are downloaded first.
+    Each track plays at the time that its ``offset`` gives. All audio is mixed. Video is shown in a grid that changes as
+    participants come and go, with the tracks of one participant side by side. The film is silent where there is no
+    audio, and black where there is no video. Media that are not in the media directory are downloaded first.
 
     Args:
-        client: what lists and downloads.
-        room_sid: ``RM`` and 32 hexadecimal digits.
-        output: the file, which ends in ``.mkv`` or ``.mp4``; it is in its place when it is whole.
-        media: the directory where downloads are kept, and looked for. By default they are deleted at the end.
-        size: of the picture; by default 1280 by 720 pixels.
-        decryption: what encrypted media are decrypted with.
-        on_progress: is called while ffmpeg works.
+        client: client to list and download with.
+        room_sid: SID of the room, ``RM`` and 32 hexadecimal digits.
+        output: file to write, ending in ``.mkv`` or ``.mp4``; it appears only once it is complete.
+        media: directory to keep downloads in, and to look for earlier ones in. By default a temporary one.
+        size: size of the picture; by default 1280 by 720 pixels.
+        decryption: decrypts media that are encrypted.
+        on_progress: called while ffmpeg works.
 
     Raises:
-        InvalidArgumentError: the room's SID is malformed, the file has another ending, or its directory is not there.
+        InvalidArgumentError: the room's SID is malformed, the file has another extension, or its directory does not
+            exist.
         ConfigurationError: ffmpeg is not installed.
-        MediaError: there is nothing to put together, or ffmpeg could not.
+        MediaError: there is nothing to combine, or ffmpeg failed.
         RoomRecError: the recordings could not be listed or downloaded.
-        OSError: a file cannot be written.
+        OSError: a file could not be written.
     """
     path, container = check_output(output)
-    ffmpeg, ffprobe = _program("ffmpeg"), _program("ffprobe")
+    ffmpeg = _find_program("ffmpeg")
+    ffprobe = _find_program("ffprobe")
     recordings = await client.recordings(room_sid, status=RecordingStatus.COMPLETED).to_list()
-    chosen = usable(recordings)
-    with TemporaryDirectory(prefix="roomrec-") as directory:
-        film = Film.of(await _Files(client, Path(media or directory), decryption, ffprobe).of(chosen))
+    included = usable(recordings)
+
+    with TemporaryDirectory(prefix="roomrec-") as temporary:
+        files = _MediaFiles(client, Path(media or temporary), decryption, ffprobe)
+        film = Film.from_sources(await files.sources(included))
         part = path.with_name(f"{path.name}.part")
         arguments = command(film, part.absolute(), container, size or Size(), ffmpeg=ffmpeg)
         try:
             await _run(arguments, film.length, on_progress)
-            await run_in_thread(partial(put_in_place, part, path))
+            await run_in_thread(partial(replace_file, part, path))
         finally:
             part.unlink(missing_ok=True)
-    left_out = len(recordings) - len(chosen)
+
+    left_out = len(recordings) - len(included)
     return Muxed(path, film.length / 1000, len(film.videos), len(film.audios), left_out)
 
 
@@ -110,34 +117,36 @@ async def planned(
     media: str | os.PathLike[str],
     size: Size | None = None,
 ) -> list[str]:
-    """The command that :func:`mux` would run, with the lengths that the service says. Nothing is downloaded or run.
+    """Return the command that :func:`mux` would run, without downloading or running anything.
+
+    Lengths of tracks are the service's, in whole seconds, since there are no files to measure.
 
     Args:
-        client: what lists.
+        client: client to list with.
         room_sid: as for :func:`mux`.
         output: as for :func:`mux`.
-        media: the directory where the downloads are.
+        media: directory with the downloads.
         size: as for :func:`mux`.
 
     Raises:
         InvalidArgumentError: as for :func:`mux`.
-        MediaError: there is nothing to put together.
+        MediaError: there is nothing to combine.
         RoomRecError: the recordings could not be listed.
     """
     path, container = check_output(output)
-    recordings = usable(await client.recordings(room_sid, status=RecordingStatus.COMPLETED).to_list())
+    recordings = await client.recordings(room_sid, status=RecordingStatus.COMPLETED).to_list()
     sources = [
-        Source(recording, Path(media) / media_name(recording), (recording.duration or 0) * 1000)
-        for recording in recordings
+        Source(recording, Path(media) / media_name(recording), _stated_length(recording))
+        for recording in usable(recordings)
     ]
-    return command(Film.of(sources), path, container, size or Size())
+    return command(Film.from_sources(sources), path, container, size or Size())
 
 
 def check_output(output: str | os.PathLike[str]) -> tuple[Path, Container]:
-    """The file of a film, and what is in it.
+    """Return the path of a film's file and the container format that its extension stands for.
 
     Raises:
-        InvalidArgumentError: it ends in something else, or its directory is not there.
+        InvalidArgumentError: it has another extension, or its directory does not exist.
     """
     path = Path(output)
     for container in _CONTAINERS:
@@ -148,79 +157,108 @@ def check_output(output: str | os.PathLike[str]) -> tuple[Path, Container]:
     raise InvalidArgumentError(f"a film's file must end in .mkv or .mp4, not {safe_repr(path.name)}")
 
 
-def _program(name: str) -> str:
-    found = shutil.which(name)
-    if found is None:
+def _find_program(name: str) -> str:
+    path = shutil.which(name)
+    if path is None:
         raise ConfigurationError(f"{name} is not installed: apt-get install ffmpeg, or see https://ffmpeg.org")
-    return found
+    return path
+
+
+def _stated_length(recording: Recording) -> int:
+    """Return the milliseconds of a recording that the service states."""
+    return (recording.duration or 0) * 1000
 
 
 @attrs.frozen
-class _Files:
-    """The files of recordings: downloaded if need be, and measured."""
+class _MediaFiles:
+    """Media files of recordings in a directory, downloaded where they are missing.
+
+    Attributes:
+        client: client to download with.
+        directory: directory of the files.
+        decryption: decrypts media that are encrypted, if any.
+        ffprobe: the program that measures them.
+    """
 
     client: RecordingsClient
     directory: Path
     decryption: Decryption | None
     ffprobe: str
 
-    async def of(self, recordings: Sequence[Recording]) -> list[Source]:
-        """The file of each, in the same order."""
+    async def sources(self, recordings: Sequence[Recording]) -> list[Source]:
+        """Return each recording with its file, in the same order."""
 
-        async def each() -> AsyncGenerator[Recording, None]:
+        async def iterate() -> AsyncGenerator[Recording, None]:
             for recording in recordings:
                 yield recording
 
-        async with aclosing(map_concurrently(each(), self._of, lambda: _DOWNLOADS)) as sources:
-            by_sid = {source.recording.sid: source async for source in sources}
+        by_sid: dict[str | None, Source] = {}
+        async with aclosing(map_concurrently(iterate(), self._download, lambda: _MAX_DOWNLOADS)) as sources:
+            async for source in sources:
+                by_sid[source.recording.sid] = source
         return [by_sid[recording.sid] for recording in recordings]
 
-    async def _of(self, recording: Recording) -> AsyncGenerator[Source, None]:
+    async def _download(self, recording: Recording) -> AsyncGenerator[Source, None]:
         download = await self.client.download(recording, f"{self.directory}{os.sep}", decryption=self.decryption)
-        yield Source(recording, Path(download.location), await self._length(recording, download.location))
+        length = await self._measure(recording, download.location)
+        yield Source(recording, Path(download.location), length)
 
-    async def _length(self, recording: Recording, path: str) -> int:
-        """Milliseconds, and so more exact than the service, which rounds to seconds."""
-        asked = ("-show_entries", "format=duration,start_time", "-of", "json", f"file:{path}")
-        async with _running((self.ffprobe, "-v", "error", "-f", "matroska", *asked)) as process:
-            out, said = await process.communicate()
+    async def _measure(self, recording: Recording, path: str) -> int:
+        """Return the milliseconds that a file lasts; the service states only whole seconds."""
+        # The demuxer is named, so that a file in disguise cannot make ffprobe open others.
+        options = ("-v", "error", "-f", "matroska", "-show_entries", "format=duration,start_time", "-of", "json")
+        async with _start_process((self.ffprobe, *options, f"file:{path}")) as process:
+            stdout, stderr = await process.communicate()
         if process.returncode:
-            raise MediaError(f"the media of {recording.sid} cannot be read: {_last_line(said)}")
-        about = json.loads(out)["format"]
-        if "duration" not in about:
-            return (recording.duration or 0) * 1000
-        return round((float(about["duration"]) - float(about.get("start_time", 0))) * 1000)
+            raise MediaError(f"the media of {recording.sid} cannot be read: {_last_line(stderr)}")
+
+        file_format = json.loads(stdout)["format"]
+        if "duration" not in file_format:
+            return _stated_length(recording)
+        # A Matroska file's duration counts from 0, also where its first frame is later.
+        return round((float(file_format["duration"]) - float(file_format.get("start_time", 0))) * 1000)
 
 
 async def _run(arguments: Sequence[str], length: int, on_progress: OnProgress | None) -> None:
-    async with _running([arguments[0], "-progress", "pipe:1", *arguments[1:]]) as process:
-        out, err = (cast("asyncio.StreamReader", stream) for stream in (process.stdout, process.stderr))
-        saying = asyncio.create_task(err.read())
+    """Run ffmpeg.
+
+    Raises:
+        MediaError: it failed.
+    """
+    async with _start_process([arguments[0], "-progress", "pipe:1", *arguments[1:]]) as process:
+        stdout = cast("asyncio.StreamReader", process.stdout)
+        stderr = cast("asyncio.StreamReader", process.stderr)
+        # Both pipes must be read at once: ffmpeg stops when either is full.
+        read_stderr = asyncio.create_task(stderr.read())
         try:
-            async for line in out:
+            async for line in stdout:
                 name, _, value = line.decode().strip().partition("=")
                 if name == "out_time_us" and value.isdecimal() and on_progress is not None:
                     on_progress(min(int(value) // 1000, length), length)
-            said = await saying
+            error_output = await read_stderr
             await process.wait()
         finally:
-            await cancel_and_wait(saying)
+            await cancel_and_wait(read_stderr)
     if process.returncode:
-        raise MediaError(f"ffmpeg could not put the film together: {_last_line(said)}")
+        raise MediaError(f"ffmpeg could not make the film: {_last_line(error_output)}")
 
 
 @asynccontextmanager
-async def _running(arguments: Sequence[str]) -> AsyncGenerator[Process, None]:
-    """A process that is over when the block is, whatever ends it."""
+async def _start_process(arguments: Sequence[str]) -> AsyncGenerator[Process, None]:
+    """Start a process with pipes for its output; it is killed if it still runs when the block ends."""
     process = await asyncio.create_subprocess_exec(*arguments, stdin=DEVNULL, stdout=PIPE, stderr=PIPE)
     try:
         yield process
     finally:
         if process.returncode is None:
             process.kill()
+            # Also if this task is cancelled again: a process that nobody waits for would stay as a zombie.
             await wait_finished(asyncio.ensure_future(process.wait()))
 
 
-def _last_line(said: bytes) -> str:
-    lines = said.decode(errors="replace").strip().splitlines() or ["it said nothing"]
-    return lines[-1][:_SAID_AT_MOST]
+def _last_line(error_output: bytes) -> str:
+    """Return the last line that a program wrote to stderr, for an error message."""
+    lines = error_output.decode(errors="replace").strip().splitlines()
+    if not lines:
+        return "no error message"
+    return lines[-1][:_MAX_QUOTE_LENGTH]

@@ -1,21 +1,21 @@
-"""Spans and metrics of what a client does, by OpenTelemetry. Extra ``otel``.
+"""Spans and metrics of a client's activities, for OpenTelemetry. Needs the extra ``otel``.
 
     >>> from roomrec_async.integrations.opentelemetry import Telemetry
     >>> client = RecordingsClient.from_env(observers=[Telemetry()])
 
-Which SDK receives them is the program's choice; without one, nothing happens.
+The program chooses the SDK that receives them; without one, nothing happens.
 
-Spans: one for each operation (``roomrec recordings``), in it one for each request of the API (``roomrec request``: a
-page, for one), in it one for each try, by the semantic conventions for HTTP clients (``GET``). URLs come without their
-query: no page token and no signature is in them.
+Spans: one for each operation (``roomrec recordings``); in it, one for each request of the API (``roomrec request``),
+such as a page; in that, one for each attempt, by the semantic conventions for HTTP clients (``GET``). URLs come without
+their query, and so without page tokens and signatures.
 
-Metrics, beside ``http.client.request.duration`` (s) of each try:
+Metrics, in addition to ``http.client.request.duration`` (s) of each attempt:
 
 ============================  =========  ==========================================================================
-``roomrec.requests``          {request}  tries of requests, by ``http.response.status_code`` or ``error.type``
-``roomrec.retries``           {request}  those that were not the first try
-``roomrec.refused``           {request}  those that were answered with 429
-``roomrec.limiter.wait``      s          time that a try waited for its permit
+``roomrec.requests``          {request}  attempts of requests, by ``http.response.status_code`` or ``error.type``
+``roomrec.retries``           {request}  attempts after the first
+``roomrec.refused``           {request}  attempts that were answered with 429
+``roomrec.limiter.wait``      s          time that an attempt waited for its permit
 ``roomrec.limiter.permits``   {permit}   permits in use
 ``roomrec.records``           {record}   recordings and rooms that were delivered, by ``roomrec.operation``
 ``roomrec.media.bytes``       By         bytes of media that arrived
@@ -44,74 +44,89 @@ if TYPE_CHECKING:
 
 _Attributes: TypeAlias = Mapping[str, str | int]
 
-_SCHEMA: Final = "https://opentelemetry.io/schemas/1.37.0"
-# As the semantic conventions advise for durations in seconds.
-_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
+# The version of the semantic conventions that the names of spans and attributes follow.
+_SCHEMA_URL: Final = "https://opentelemetry.io/schemas/1.37.0"
+# Seconds; the boundaries that the semantic conventions advise for durations of HTTP requests.
+_DURATION_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
 
 
 class Telemetry:
-    """An observer that makes spans and metrics. It may be given to several clients.
+    """Observer that records spans and metrics. Several clients may share one.
 
     Args:
-        tracer_provider: where spans go; by default to the global one.
-        meter_provider: where metrics go; by default to the global one.
+        tracer_provider: receives the spans; by default the global one.
+        meter_provider: receives the metrics; by default the global one.
     """
 
     def __init__(
         self, tracer_provider: TracerProvider | None = None, meter_provider: MeterProvider | None = None
     ) -> None:
-        self._tracer = trace.get_tracer("roomrec_async", __version__, tracer_provider, _SCHEMA)
+        self._tracer = trace.get_tracer("roomrec_async", __version__, tracer_provider, _SCHEMA_URL)
         self._metrics = _Metrics(meter_provider)
+        # The spans of the activities under way.
         self._spans: dict[Activity, Span] = {}
 
     def started(self, activity: Activity) -> None:
-        """Begin its span."""
-        parent = self._spans.get(_parent(activity) or activity)
-        # An operation belongs to whatever its caller is in; the rest to what it is a part of, in whatever task it runs.
-        within = context.get_current() if parent is None else trace.set_span_in_context(parent)
-        kind = SpanKind.CLIENT if isinstance(activity, Attempt) else SpanKind.INTERNAL
-        self._spans[activity] = self._tracer.start_span(_name(activity), within, kind, _known(activity))
+        """Start the activity's span."""
+        self._spans[activity] = self._start_span(activity)
         if isinstance(activity, Attempt):
-            self._metrics.started(activity)
+            self._metrics.attempt_started(activity)
 
     def ended(self, activity: Activity) -> None:
-        """End its span, and count."""
+        """End the activity's span, and record its metrics."""
         span = self._spans.pop(activity)
         if span.is_recording():
-            span.set_attributes(_found(activity))
+            span.set_attributes(_result_attributes(activity))
             if activity.error is not None:
                 span.set_status(Status(StatusCode.ERROR, str(activity.error)))
         span.end()
+
         if isinstance(activity, Attempt):
-            self._metrics.ended(activity)
+            self._metrics.attempt_ended(activity)
         elif isinstance(activity, Operation):
-            self._metrics.delivered(activity)
+            self._metrics.operation_ended(activity)
+
+    def _start_span(self, activity: Activity) -> Span:
+        # The span of an operation belongs to the one that its caller is in. Requests and attempts may run in other
+        # tasks, where the current span says nothing about them.
+        span_context = context.get_current()
+        parent = _parent(activity)
+        if parent in self._spans:
+            span_context = trace.set_span_in_context(self._spans[parent])
+
+        kind = SpanKind.CLIENT if isinstance(activity, Attempt) else SpanKind.INTERNAL
+        return self._tracer.start_span(_span_name(activity), span_context, kind, _start_attributes(activity))
 
 
 def _parent(activity: Activity) -> Activity | None:
     if isinstance(activity, Attempt):
         return activity.request
-    return activity.operation if isinstance(activity, Request) else None
+    if isinstance(activity, Request):
+        return activity.operation
+    return None
 
 
-def _name(activity: Activity) -> str:
+def _span_name(activity: Activity) -> str:
     if isinstance(activity, Operation):
         return f"roomrec {activity.name}"
-    return activity.request.method if isinstance(activity, Attempt) else "roomrec request"
+    if isinstance(activity, Attempt):
+        return activity.request.method
+    return "roomrec request"
 
 
-def _known(activity: Activity) -> _Attributes:
-    """What is known when it begins."""
+def _start_attributes(activity: Activity) -> _Attributes:
+    """Return the attributes that are known when an activity starts."""
     if isinstance(activity, Operation):
         sids = {"roomrec.room_sid": activity.room_sid, "roomrec.recording_sid": activity.recording_sid}
         return {"roomrec.operation": activity.name, **{name: sid for name, sid in sids.items() if sid}}
     if not isinstance(activity, Attempt):
         return {}
-    resent = {"http.request.resend_count": activity.number - 1} if activity.number > 1 else {}
-    return {**_of_http(activity), "url.full": str(activity.request.url), **resent}
+    resends = {"http.request.resend_count": activity.number - 1} if activity.number > 1 else {}
+    return {**_http_attributes(activity), "url.full": str(activity.request.url), **resends}
 
 
-def _of_http(attempt: Attempt) -> _Attributes:
+def _http_attributes(attempt: Attempt) -> _Attributes:
+    """Return the attributes that spans and metrics have in common."""
     return {
         "http.request.method": attempt.request.method,
         "server.address": attempt.request.url.host or "",
@@ -119,61 +134,65 @@ def _of_http(attempt: Attempt) -> _Attributes:
     }
 
 
-def _found(activity: Activity) -> _Attributes:
-    """What is known when it is over."""
-    failed = {} if activity.error is None else {"error.type": _error_type(activity)}
+def _result_attributes(activity: Activity) -> _Attributes:
+    """Return the attributes that are known when an activity ends."""
+    error = {} if activity.error is None else {"error.type": _error_type(activity)}
     if isinstance(activity, Operation):
-        return {"roomrec.records": activity.records, "roomrec.media.bytes": activity.bytes, **failed}
+        return {"roomrec.records": activity.records, "roomrec.media.bytes": activity.bytes, **error}
     if isinstance(activity, Attempt) and activity.status is not None:
-        return {"http.response.status_code": activity.status, **failed}
-    return failed
+        return {"http.response.status_code": activity.status, **error}
+    return error
 
 
 def _error_type(activity: Activity) -> str:
+    # By the semantic conventions: the status code where there is one, else the name of the exception's class.
     if isinstance(activity, Attempt) and activity.status is not None:
         return str(activity.status)
     return type(activity.error).__qualname__
 
 
 class _Metrics:
+    """The instruments, as they are listed in the docstring of the module."""
+
     def __init__(self, provider: MeterProvider | None) -> None:
-        meter = metrics.get_meter("roomrec_async", __version__, provider, _SCHEMA)
+        meter = metrics.get_meter("roomrec_async", __version__, provider, _SCHEMA_URL)
         self._duration = meter.create_histogram(
             "http.client.request.duration",
             "s",
             "Duration of HTTP client requests.",
-            explicit_bucket_boundaries_advisory=_SECONDS,
+            explicit_bucket_boundaries_advisory=_DURATION_BUCKETS,
         )
         self._wait = meter.create_histogram(
             "roomrec.limiter.wait",
             "s",
-            "How long requests waited for a permit.",
-            explicit_bucket_boundaries_advisory=_SECONDS,
+            "Time that attempts waited for a permit.",
+            explicit_bucket_boundaries_advisory=_DURATION_BUCKETS,
         )
-        self._requests = meter.create_counter("roomrec.requests", "{request}", "Tries of requests.")
-        self._retries = meter.create_counter("roomrec.retries", "{request}", "Tries that were not the first.")
-        self._refused = meter.create_counter("roomrec.refused", "{request}", "Tries that were answered with 429.")
+        self._requests = meter.create_counter("roomrec.requests", "{request}", "Attempts of requests.")
+        self._retries = meter.create_counter("roomrec.retries", "{request}", "Attempts after the first.")
+        self._refused = meter.create_counter("roomrec.refused", "{request}", "Attempts that were answered with 429.")
         self._permits = meter.create_up_down_counter("roomrec.limiter.permits", "{permit}", "Permits in use.")
         self._records = meter.create_counter("roomrec.records", "{record}", "Recordings and rooms delivered.")
         self._bytes = meter.create_counter("roomrec.media.bytes", "By", "Bytes of media that arrived.")
 
-    def started(self, attempt: Attempt) -> None:
+    def attempt_started(self, attempt: Attempt) -> None:
+        # Requests to the object store need no permit.
         if attempt.waited is not None:
             self._permits.add(1)
             self._wait.record(attempt.waited, {"http.request.method": attempt.request.method})
 
-    def ended(self, attempt: Attempt) -> None:
-        about = {**_of_http(attempt), **_found(attempt)}
-        self._duration.record(attempt.seconds or 0.0, about)
-        self._requests.add(1, about)
+    def attempt_ended(self, attempt: Attempt) -> None:
+        attributes = {**_http_attributes(attempt), **_result_attributes(attempt)}
+        self._duration.record(attempt.seconds or 0.0, attributes)
+        self._requests.add(1, attributes)
         if attempt.number > 1:
-            self._retries.add(1, about)
+            self._retries.add(1, attributes)
         if attempt.status == HTTPStatus.TOO_MANY_REQUESTS:
             self._refused.add(1)
         if attempt.waited is not None:
             self._permits.add(-1)
 
-    def delivered(self, operation: Operation) -> None:
-        about = {"roomrec.operation": operation.name}
-        self._records.add(operation.records, about)
-        self._bytes.add(operation.bytes, about)
+    def operation_ended(self, operation: Operation) -> None:
+        attributes = {"roomrec.operation": operation.name}
+        self._records.add(operation.records, attributes)
+        self._bytes.add(operation.bytes, attributes)

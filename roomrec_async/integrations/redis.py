@@ -1,6 +1,6 @@
-"""One limit for a fleet: processes and machines that share an account's quota through one Redis.
+"""RedisRateLimiter: one rate limiter for all processes and machines that share an account's quota.
 
-It needs the extra ``redis``: ``pip install 'roomrec-async[redis]'``.
+Needs the extra ``redis``: ``pip install 'roomrec-async[redis]'``.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from yarl import URL
 
 from roomrec_async._asyncio import wait_finished
 from roomrec_async._observe import LOGGER
-from roomrec_async._text import safe_repr
-from roomrec_async.errors import ClientClosedError, ConfigurationError, ConnectionFailedError
+from roomrec_async._validate import MAX_RATE, check_choice, check_integer, check_match, check_rate, check_seconds
+from roomrec_async.errors import ClientClosedError, ConfigurationError, ConnectionFailedError, InvalidArgumentError
 from roomrec_async.limits import RateLimiter
 from roomrec_async.protocols import Permit
 
@@ -32,64 +32,74 @@ try:
     from redis.backoff import NoBackoff
     from redis.exceptions import NoScriptError, RedisError
 except ModuleNotFoundError as error:
-    raise ConfigurationError("a limit for many processes needs redis: pip install 'roomrec-async[redis]'") from error
+    raise ConfigurationError("a shared rate limiter needs redis: pip install 'roomrec-async[redis]'") from error
 
 _SCRIPT: Final = files("roomrec_async.integrations").joinpath("redis.lua").read_text(encoding="utf-8")
-_SHA: Final = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
+# Redis knows scripts that it has run by their SHA-1.
+_SCRIPT_SHA: Final = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
 
-# How long a command may take, in seconds, with its connection and one more try: a connection that idled may be dead.
-_PATIENCE: Final = 1.0
-# Every lease is renewed so many times before it would expire; as often it is tried whether Redis is back.
-_RENEWALS: Final = 4
-# Those who were told to ask again in the same time do not all come back in the same moment.
+# Errors after which Redis counts as unavailable.
+_REDIS_ERRORS: Final = (RedisError, OSError, TimeoutError)
+# Seconds for a command, including connecting and one retry: a connection that was idle may be dead.
+_COMMAND_TIMEOUT: Final = 1.0
+
+# Leases are renewed this often before they expire; Redis is probed at the same interval while it is unavailable.
+_RENEWALS_PER_LEASE: Final = 4
+# Waits are longer by up to this fraction, so that processes that got the same wait do not all come back at once.
 _JITTER: Final = 0.1
-# Within this, everybody who was away finds out that Redis is back, and what was started without it is a second ago.
-_SHORTEST_LEASE: Final = 3.0
-# Of a process's part of the rates. Those who do not know of each other cannot make up for each other's delays.
-_ALONE: Final = 0.9
-_MICROSECONDS: Final = 1_000_000
-_NAME: Final = re.compile(r"[\w.:@-]{1,200}")
-_TROUBLE: Final = (RedisError, OSError, TimeoutError)
-_KEPT: Final = ("", ":leases", ":seen", ":reads", ":reads:log", ":writes", ":writes:log")
-_REASON_AT_MOST: Final = 200
+# Long enough for all processes to notice that Redis is back, and for what they have started without it to be more than
+# a second ago.
+_MIN_LEASE_SECONDS: Final = 3.0
+# Fraction of a process's share of the rates that the fallback uses. Processes that do not know of each other cannot
+# compensate for each other's delays.
+_FALLBACK_RATE_FACTOR: Final = 0.9
+
+_MICROSECONDS_PER_SECOND: Final = 1_000_000
+_NAME_PATTERN: Final = re.compile(r"[\w.:@-]{1,200}")
+# The KEYS of the script, in its order.
+_KEY_SUFFIXES: Final = ("", ":leases", ":seen", ":reads", ":reads:log", ":writes", ":writes:log")
+# The lateness of a lease whose request has not started.
+_NEVER_STARTED: Final = -1
+_MAX_REASON_LENGTH: Final = 200
 
 
 class RedisRateLimiter:
-    """A :class:`~roomrec_async.RateLimiter` whose bounds hold for all processes that give it the same name.
+    """A :class:`~roomrec_async.RateLimiter` whose limits hold for all processes that use the same name.
 
-    What is bounded is the account: its requests in flight, and its reads and its writes in any one second. A permit is
-    a lease in Redis: one round trip takes it and one gives it back. Whoever holds it for long renews it; after a
-    process has died, its permits are free again within ``lease_seconds``. Only the clock of Redis counts. Within a
-    process it is first come, first served; among processes they take turns.
+    It limits the account's requests in flight, and its reads and its writes in any one second. A permit is a lease in
+    Redis: one round trip takes it and one returns it. A lease that is held for long is renewed; the leases of a process
+    that died expire within ``lease_seconds``. Only the clock of Redis counts. Within a process, requests are served
+    first come, first served; processes take turns.
 
-    A Redis that knows nothing of the name, because it is new or lost what it had, starts nothing for
-    ``lease_seconds``: those who hold permits tell it of them in this time. So the first request of all waits that long.
+    A Redis that does not know the name, because it is new or lost its data, grants nothing for ``lease_seconds``:
+    meanwhile the holders of permits renew their leases. So the very first request waits that long.
 
-    If Redis does not answer, ``when_away`` says what happens. With "share" each process goes on alone after
-    ``lease_seconds``, when no lease that others got before can be valid any more, with its part of the quota (of the
-    rates nine tenths of it). It finds out by itself that Redis is back, and goes back to it after another
-    ``lease_seconds``, when all others have found out. There is one warning for each time that Redis is lost, through
-    the logger ``roomrec_async``. A process that alone cannot reach Redis uses its part on top of what the others use.
+    If Redis does not answer, ``on_unavailable`` decides what happens. With "degrade", each process falls back to its
+    share of the quota (of the rates, nine tenths of its share). It starts nothing for ``lease_seconds``, until all
+    leases of other processes have expired, and again nothing for ``lease_seconds`` when it finds Redis available,
+    until all other processes have noticed, too. Each outage is logged as one warning, by the logger ``roomrec_async``.
+    If only one process cannot reach Redis, its share comes on top of what the others use.
 
-    All processes must give the same bounds and the same ``lease_seconds``.
+    All processes must use the same limits and the same ``lease_seconds``.
 
-    Give it to the clients of one event loop, and close it after them: ``async with``, or ``aclose()``. It may be made
-    outside of a loop.
+    Use it with the clients of one event loop, and close it after them, with ``async with`` or ``aclose()``. It may be
+    created outside an event loop.
 
     Args:
-        url: where Redis is (6.0 or later, or what is compatible), such as ``rediss://user:password@host:6379/0``.
-        name: what shares the limit, such as the account's SID; a part of the keys in Redis. Letters, digits, ``_``,
-            ``.``, ``:``, ``@`` and ``-``.
-        max_concurrency: requests of the account in flight at the most; None for no bound.
-        reads_per_second: the provider's published quota is 80 for an account; None for no bound.
-        writes_per_second: the provider's published quota is 20 for an account (deletions count); None for no bound.
-        lease_seconds: how long a permit stays taken after its process has died or hangs, 3 or more.
-        when_away: what happens while Redis is away: "share", each process has a part of the quota to itself; "fail",
-            every request fails with :class:`~roomrec_async.ConnectionFailedError`.
-        processes: among how many processes the quota is divided with "share". No bound may be less than it.
+        url: the URL of Redis (6.0 or later, or a compatible server), such as ``rediss://user:password@host:6379/0``.
+        name: identifies the limit, and is part of the keys in Redis; the account's SID, for instance. Letters, digits,
+            ``_``, ``.``, ``:``, ``@`` and ``-``.
+        max_concurrency: maximum number of the account's requests in flight; None for no limit.
+        reads_per_second: the provider's published quota is 80 for an account; None for no limit.
+        writes_per_second: the provider's published quota is 20 for an account (deletions count); None for no limit.
+        lease_seconds: seconds until a lease expires whose process has died or hangs; 3 or more.
+        on_unavailable: what to do while Redis is unavailable: "degrade", use the process's share of the quota; "fail",
+            fail every request with :class:`~roomrec_async.ConnectionFailedError`.
+        processes: number of processes that "degrade" divides the quota among. No limit may be less than it.
 
     Raises:
-        ConfigurationError: an argument is out of its range, or the URL is none of Redis.
+        InvalidArgumentError: an argument is out of bounds, or the URL is not a Redis URL.
+        ConfigurationError: a limit cannot be divided among the processes.
 
     Example:
         >>> async with (
@@ -108,76 +118,91 @@ class RedisRateLimiter:
         reads_per_second: float | None = 80,
         writes_per_second: float | None = 20,
         lease_seconds: float = 5.0,
-        when_away: Literal["share", "fail"] = "share",
+        on_unavailable: Literal["degrade", "fail"] = "degrade",
         processes: int = 10,
     ) -> None:
-        self._bounds = _Bounds(max_concurrency, reads_per_second, writes_per_second)
-        self._lease_seconds = _check_lease(lease_seconds)
-        self._processes = _check_processes(when_away, processes, self._bounds)
-        self._name = _check_name(name)
-        self._redis, self._address = _connected(url)
-        self._keys = [f"roomrec:{{{name}}}{kind}" for kind in _KEPT]
-        self._settings = self._bounds.settings(self._lease_seconds)
-        # A process of its own, and a limiter of its own in it: what it asks for has a name before it is granted.
-        self._identity, self._count = uuid.uuid4().hex, 0
-        self._reads, self._writes = _Lane("read"), _Lane("write")
+        self._limits = _Limits(max_concurrency, reads_per_second, writes_per_second)
+        self._lease_seconds = check_seconds("lease_seconds", lease_seconds, minimum=_MIN_LEASE_SECONDS)
+        self._name = check_match("name", name, _NAME_PATTERN, "letters, digits and _.:@-, such as an account SID")
+        # Number of processes that share the quota in the fallback; None if there is no fallback.
+        self._fallback_processes = _check_fallback(on_unavailable, processes, self._limits)
+
+        self._redis, self._address = _create_client(url)
+        # The braces make a hash tag, so that all keys are in the same slot of a Redis Cluster.
+        self._keys = [f"roomrec:{{{name}}}{suffix}" for suffix in _KEY_SUFFIXES]
+        # What every run of the script gets.
+        self._script_settings = self._limits.script_arguments(self._lease_seconds)
+        # Together they name the leases: names are unique among all limiters, and known before a lease is granted.
+        self._limiter_id = uuid.uuid4().hex
+        self._lease_count = 0
+
+        self._reads = _Lane("read")
+        self._writes = _Lane("write")
+        # The leases of the permits that are held in this process, and the number of its requests that wait for one.
         self._held: set[_Lease] = set()
         self._waiting = 0
-        self._starts_from = -math.inf
-        self._local: RateLimiter | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        # Nothing starts before this instant of the event loop's clock.
+        self._paused_until = -math.inf
+        # Grants the permits while Redis is unavailable; None while it is available.
+        self._fallback: RateLimiter | None = None
+        self._renewal_timer: asyncio.TimerHandle | None = None
+        # Commands under way that no caller waits for, or whose caller may be cancelled.
         self._tasks: set[asyncio.Task[None]] = set()
+        # The loop of the first use; connections and locks work in no other.
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
 
     @property
     def max_concurrency(self) -> int | None:
-        """How many requests of the account may be in flight at present, while Redis is away: of this process."""
-        return self._bounds.max_concurrency if self._local is None else self._local.max_concurrency
+        """Maximum number of requests in flight, or None: of the account, or without Redis of this process."""
+        if self._fallback is not None:
+            return self._fallback.max_concurrency
+        return self._limits.max_concurrency
 
     @property
     def in_flight(self) -> int:
-        """The permits that are out in this process."""
+        """Number of permits held in this process."""
         return len(self._held)
 
     @property
     def waiting(self) -> int:
-        """The requests of this process that wait for a permit."""
+        """Number of requests of this process that wait for a permit."""
         return self._waiting
 
     def read(self) -> Permit:
-        """A permit for one read: ``async with limiter.read(): ...``.
+        """Return a permit for one read: ``async with limiter.read(): ...``.
 
         Raises:
-            ConnectionFailedError: on entering it, with ``when_away="fail"``: Redis does not answer.
+            ConnectionFailedError: on entering it, with ``on_unavailable="fail"``: Redis does not answer.
             ClientClosedError: on entering it: the limiter is closed.
             ConfigurationError: on entering it: the limiter was first used in another event loop.
         """
         return _LeasedPermit(self, self._reads)
 
     def write(self) -> Permit:
-        """A permit for one write; as :meth:`read`."""
+        """Return a permit for one write; raises the same errors as :meth:`read`."""
         return _LeasedPermit(self, self._writes)
 
     def pause(self, seconds: float) -> None:
-        """Start nothing for so many seconds, in the whole fleet: the service asked for it with ``Retry-After``."""
-        self._starts_from = max(self._starts_from, asyncio.get_running_loop().time() + seconds)
-        if self._local is not None:
-            self._local.pause(seconds)
+        """Start nothing in any process for the given seconds: the service asked for it with ``Retry-After``."""
+        self._paused_until = max(self._paused_until, asyncio.get_running_loop().time() + seconds)
+        if self._fallback is not None:
+            self._fallback.pause(seconds)
         elif not self._closed:
-            self._spawn(self._tell("pause", _microseconds(seconds)))
+            self._create_task(self._send("pause", _to_microseconds(seconds)))
 
     async def aclose(self) -> None:
-        """Close the connections. Whoever waits gets ClientClosedError; permits that are out expire in Redis.
+        """Close the connections. Waiters get ClientClosedError; leases that are held expire in Redis.
 
-        May be called again.
+        May be called more than once.
         """
         self._closed = True
-        if self._timer is not None:
-            self._timer.cancel()
-        self._interrupt()
-        # Whoever waits is gone when it is our turn.
-        async with self._reads.first, self._writes.first:
+        if self._renewal_timer is not None:
+            self._renewal_timer.cancel()
+        self._wake_fallback_waiters()
+
+        # Locks are granted in the order of arrival: when these are ours, all waiters have left.
+        async with self._reads.lock, self._writes.lock:
             for task in list(self._tasks):
                 await wait_finished(task)
             await self._redis.aclose()
@@ -197,196 +222,225 @@ class RedisRateLimiter:
         return f"<RedisRateLimiter of {self._name!r} at {self._address}>"
 
     async def _acquire(self, lane: _Lane) -> _Lease:
-        """Wait for a permit. Of the reads, and of the writes, only the first one waits at Redis."""
+        """Wait for a permit. Only the first waiter of a lane asks Redis."""
         self._waiting += 1
         try:
-            async with lane.first:
-                while (lease := await self._lease(lane)) is None:
+            async with lane.lock:
+                while (lease := await self._try_acquire(lane)) is None:
                     pass
         finally:
             self._waiting -= 1
         self._held.add(lease)
-        self._arm()
+        self._schedule_renewal()
         return lease
 
-    async def _lease(self, lane: _Lane) -> _Lease | None:
-        """One more try to get a permit from whoever gives them at present."""
+    async def _try_acquire(self, lane: _Lane) -> _Lease | None:
+        """Make one attempt to get a permit, from Redis or from the fallback; return None to try again."""
         self._check_usable()
-        if self._local is not None:
-            return await self._lease_alone(lane, self._local)
-        if (delay := self._starts_from - asyncio.get_running_loop().time()) > 0:
-            # Not all of it at once: it may be closed, or Redis lost, meanwhile.
-            await asyncio.sleep(min(delay, _PATIENCE))
+        if self._fallback is not None:
+            return await self._acquire_locally(lane, self._fallback)
+
+        delay = self._paused_until - asyncio.get_running_loop().time()
+        if delay > 0:
+            # A long pause is slept in pieces: the limiter may be closed, or Redis be lost, meanwhile.
+            await asyncio.sleep(min(delay, _COMMAND_TIMEOUT))
             return None
+
         lease = self._new_lease()
         try:
-            start = await self._granted(lane, lease)
+            start = await self._request_start(lane, lease)
             await _sleep_until(start.at)
-        except _TROUBLE as error:
-            self._lose(error)
-            self._refuse_without_redis(error)
+        except _REDIS_ERRORS as error:
+            if self._fallback_processes is None and not self._closed:
+                raise self._unavailable_error(error) from None
+            self._enter_fallback(error)
             return None
         except asyncio.CancelledError:
-            await self._give_back(lease)
+            await self._return_lease(lease)
             raise
+
         now = asyncio.get_running_loop().time()
-        if self._closed or self._local is not None or now < self._starts_from:
-            await self._give_back(lease)
+        if self._closed or self._fallback is not None or now < self._paused_until:
+            # That changed while this request waited for its start.
+            await self._return_lease(lease)
             return None
-        lease.late = max(0, _microseconds(now - start.not_before))
+        lease.lateness = max(0, _to_microseconds(now - start.earliest))
         return lease
 
-    async def _granted(self, lane: _Lane, lease: _Lease) -> _Start:
-        """Wait until Redis has given the permit: when it may start."""
+    async def _request_start(self, lane: _Lane, lease: _Lease) -> _Start:
+        """Ask Redis for the lease until it is granted; return when the request may start."""
         while True:
             self._check_usable()
             sent = asyncio.get_running_loop().time()
-            verdict, moment, clock = await self._asked("acquire", lease.name, lane.kind)
+            reply = await self._send_acquire(lane, lease)
             received = asyncio.get_running_loop().time()
-            if verdict == "listen":
-                start = await self._pushed(lease, moment / _MICROSECONDS)
-            elif verdict == "wait":
-                await asyncio.sleep(_spread(moment / _MICROSECONDS))
-                start = None
+
+            start: int | None = None
+            if reply.status == "start":
+                start = reply.value
+            elif reply.status == "listen":
+                start = await self._wait_for_handover(lease, reply.value / _MICROSECONDS_PER_SECOND)
             else:
-                start = moment
+                await asyncio.sleep(_add_jitter(reply.value / _MICROSECONDS_PER_SECOND))
+
             if start is not None:
-                ahead = (start - clock) / _MICROSECONDS
-                return _Start(at=received + ahead, not_before=sent + ahead)
+                # The clock of Redis was read at some moment between the command and its reply.
+                delay = (start - reply.redis_time) / _MICROSECONDS_PER_SECOND
+                return _Start(at=received + delay, earliest=sent + delay)
 
-    async def _asked(self, operation: str, name: str, kind: str) -> tuple[str, int, int]:
-        """What Redis says to a request for a permit. Its answer is waited for also by who is cancelled meanwhile."""
-        asking = asyncio.ensure_future(self._run(operation, name, kind))
-        await wait_finished(asking)
-        verdict, moment, clock = asking.result()
-        return verdict.decode() if isinstance(verdict, bytes) else str(verdict), int(moment), int(clock)
+    async def _send_acquire(self, lane: _Lane, lease: _Lease) -> _Reply:
+        """Send the command that asks for a lease, and wait for its reply even when cancelled.
 
-    async def _pushed(self, lease: _Lease, seconds: float) -> int | None:
-        """The start, once whoever gives a permit back has handed it on; None if nobody did for so long."""
-        seconds = _spread(seconds)
-        async with asyncio.timeout(seconds + _PATIENCE):
-            found = await self._redis.execute_command("BLPOP", f"{self._keys[0]}:{lease.name}", f"{seconds:.3f}")
-        return None if found is None else int(found[1])
+        Otherwise the release that follows a cancellation could overtake the command and leave a lease behind.
+        """
+        command = asyncio.ensure_future(self._run_script("acquire", lease.name, lane.kind))
+        await wait_finished(command)
+        status, value, redis_time = command.result()
+        # A URL can set decode_responses.
+        text = status.decode() if isinstance(status, bytes) else str(status)
+        return _Reply(text, int(value), int(redis_time))
 
-    async def _lease_alone(self, lane: _Lane, local: RateLimiter) -> _Lease | None:
-        """A permit out of this process's part of the quota; None once Redis is back."""
+    async def _wait_for_handover(self, lease: _Lease, seconds: float) -> int | None:
+        """Wait until a released permit is handed over to this lease; return its start, or None after the timeout."""
+        timeout = _add_jitter(seconds)
+        async with asyncio.timeout(timeout + _COMMAND_TIMEOUT):
+            reply = await self._redis.execute_command("BLPOP", f"{self._keys[0]}:{lease.name}", f"{timeout:.3f}")
+        return None if reply is None else int(reply[1])
+
+    async def _acquire_locally(self, lane: _Lane, fallback: RateLimiter) -> _Lease | None:
+        """Wait for a permit from the fallback; return None once Redis is back."""
+        permit = fallback.read() if lane.kind == "read" else fallback.write()
         try:
-            async with asyncio.timeout(None) as lane.alone:
-                await (local.read() if lane.kind == "read" else local.write()).__aenter__()
+            # It never expires by itself: leaving the fallback reschedules it.
+            async with asyncio.timeout(None) as lane.fallback_timeout:
+                await permit.__aenter__()
         except TimeoutError:
             return None
         finally:
-            lane.alone = None
-        return self._new_lease() if self._local is local else None
+            lane.fallback_timeout = None
+
+        if self._fallback is not fallback:
+            # Redis came back, and may even have been lost again, at the moment of the grant.
+            return None
+        return self._new_lease(permit)
 
     async def _release(self, lease: _Lease) -> None:
         self._held.discard(lease)
-        if self._local is not None:
-            self._local._release()
+        if lease.local_permit is not None:
+            await lease.local_permit.__aexit__(None, None, None)
         if not self._closed:
-            await self._give_back(lease)
+            await self._return_lease(lease)
 
-    async def _give_back(self, lease: _Lease) -> None:
-        """Tell Redis that the permit is free, also if the caller is cancelled. What does not arrive there expires."""
-        if self._local is None:
-            await wait_finished(self._spawn(self._tell("release", lease.name, lease.late)))
+    async def _return_lease(self, lease: _Lease) -> None:
+        """Release the lease in Redis, even if the caller is cancelled. If the command does not arrive, it expires."""
+        if self._fallback is None:
+            await wait_finished(self._create_task(self._send("release", lease.name, lease.lateness)))
 
-    async def _tell(self, operation: str, *arguments: str | int) -> None:
-        try:
-            await self._run(operation, *arguments)
-        except _TROUBLE as error:
-            self._lose(error)
-
-    async def _renew(self) -> None:
-        """Renew what is held. While Redis is away this is how it is found out that it is back."""
+    async def _renew_leases(self) -> None:
+        """Renew the leases that are held. In the fallback, this is also the probe that finds Redis available again."""
         names = {lease.name for lease in self._held}
         try:
-            await self._run("renew", *names)
-        except _TROUBLE as error:
-            self._lose(error)
+            await self._run_script("renew", *names)
+        except _REDIS_ERRORS as error:
+            self._enter_fallback(error)
         else:
-            self._come_back()
-            # What was given back meanwhile may have been renewed after that.
+            self._leave_fallback()
+            # Leases that were released meanwhile may have been renewed after their release.
             for name in names - {lease.name for lease in self._held}:
-                await self._tell("release", name, 0)
-        self._arm()
+                await self._send("release", name, 0)
+        self._schedule_renewal()
 
-    async def _run(self, operation: str, *arguments: str | int) -> Sequence[bytes | str | int]:
-        command = (len(self._keys), *self._keys, operation, *self._settings, *arguments)
-        async with asyncio.timeout(_PATIENCE):
+    async def _send(self, operation: str, *arguments: str | int) -> None:
+        """Run an operation of the script that has no reply; enter the fallback if Redis is unavailable."""
+        try:
+            await self._run_script(operation, *arguments)
+        except _REDIS_ERRORS as error:
+            self._enter_fallback(error)
+
+    async def _run_script(self, operation: str, *arguments: str | int) -> Sequence[bytes | str | int]:
+        command = (len(self._keys), *self._keys, operation, *self._script_settings, *arguments)
+        async with asyncio.timeout(_COMMAND_TIMEOUT):
             try:
-                answer = await self._redis.execute_command("EVALSHA", _SHA, *command)
+                reply = await self._redis.execute_command("EVALSHA", _SCRIPT_SHA, *command)
             except NoScriptError:
-                answer = await self._redis.execute_command("EVAL", _SCRIPT, *command)
-        return answer or ()
+                # Redis was restarted, or its scripts were flushed. EVAL also stores the script for the next EVALSHA.
+                reply = await self._redis.execute_command("EVAL", _SCRIPT, *command)
+        return reply or ()
 
-    def _lose(self, error: Exception) -> None:
-        """Redis is away: go on with a part of the quota, if that is what is to happen."""
-        if self._processes is None or self._local is not None or self._closed:
+    def _enter_fallback(self, error: Exception) -> None:
+        """Limit this process to its share of the quota, if that is wanted: Redis is unavailable."""
+        if self._fallback_processes is None or self._fallback is not None or self._closed:
             return
-        self._local = self._bounds.part(self._processes)
-        # What is in flight still counts, here; what other processes have in flight is over by their leases' end.
-        self._local._in_flight = len(self._held)
+        self._fallback = self._limits.fallback_limiter(self._fallback_processes)
+        # Requests in flight count on. Those of other processes have ended when their leases have expired.
+        for lease in self._held:
+            lease.local_permit = self._fallback.adopt()
         now = asyncio.get_running_loop().time()
-        self._local.pause(max(self._lease_seconds, self._starts_from - now))
+        self._fallback.pause(max(self._lease_seconds, self._paused_until - now))
+
         LOGGER.warning(
-            "the limit %r is kept without Redis, at 1/%d of the quota after %g s: %s: %s",
+            "rate limit %r: Redis is unavailable, falling back to 1/%d of the quota after %g s: %s: %s",
             self._name,
-            self._processes,
+            self._fallback_processes,
             self._lease_seconds,
             self._address,
-            _reason(error),
+            _format_reason(error),
         )
-        self._arm()
+        self._schedule_renewal()
 
-    def _refuse_without_redis(self, error: Exception) -> None:
-        if self._processes is not None or self._closed:
+    def _leave_fallback(self) -> None:
+        """Return to Redis, which is available again."""
+        if self._fallback is None or self._closed:
             return
-        raise ConnectionFailedError(
-            f"the limit {self._name!r} that processes share cannot be asked, and nothing starts without it: "
-            f"{_reason(error)}; see whether Redis runs, or use when_away='share'",
+        self._fallback = None
+        for lease in self._held:
+            lease.local_permit = None
+        # By then all other processes are back, too, and Redis knows all leases.
+        now = asyncio.get_running_loop().time()
+        self._paused_until = max(self._paused_until, now + self._lease_seconds)
+        LOGGER.info("rate limit %r: Redis is available again, resuming in %g s", self._name, self._lease_seconds)
+        self._wake_fallback_waiters()
+
+    def _wake_fallback_waiters(self) -> None:
+        """Make those who wait for a permit of the fallback try again."""
+        for lane in (self._reads, self._writes):
+            if lane.fallback_timeout is not None:
+                # An instant that has passed.
+                lane.fallback_timeout.reschedule(0)
+                lane.fallback_timeout = None
+
+    def _unavailable_error(self, error: Exception) -> ConnectionFailedError:
+        return ConnectionFailedError(
+            f"rate limit {self._name!r}: Redis is unavailable, and no request starts without it: "
+            f"{_format_reason(error)}; check that Redis is running, or use on_unavailable='degrade'",
             method="EVALSHA",
             url=self._address,
-        ) from None
+        )
 
-    def _come_back(self) -> None:
-        if self._local is None or self._closed:
-            return
-        self._local = None
-        # By then the others are back, too, and Redis knows what everybody has in flight.
-        now = asyncio.get_running_loop().time()
-        self._starts_from = max(self._starts_from, now + self._lease_seconds)
-        LOGGER.info("the limit %r is kept by Redis again, in %g s", self._name, self._lease_seconds)
-        self._interrupt()
+    def _needs_renewal(self) -> bool:
+        """Return True while there are leases to renew, or Redis has to be probed."""
+        return bool(self._held) or self._fallback is not None
 
-    def _interrupt(self) -> None:
-        """Whoever waits for a part of the quota asks anew."""
-        for lane in (self._reads, self._writes):
-            if lane.alone is not None:
-                lane.alone.reschedule(0)
-                lane.alone = None
+    def _schedule_renewal(self) -> None:
+        if self._renewal_timer is None and self._needs_renewal() and not self._closed:
+            interval = self._lease_seconds / _RENEWALS_PER_LEASE * random.uniform(1 - _JITTER, 1 + _JITTER)
+            self._renewal_timer = asyncio.get_running_loop().call_later(interval, self._start_renewal)
 
-    def _arm(self) -> None:
-        """See to it that leases are renewed, or Redis is looked for, as long as there is need."""
-        needed = self._held or self._local is not None
-        if needed and not self._closed and self._timer is None:
-            interval = self._lease_seconds / _RENEWALS * random.uniform(1 - _JITTER, 1 + _JITTER)
-            self._timer = asyncio.get_running_loop().call_later(interval, self._on_timer)
+    def _start_renewal(self) -> None:
+        self._renewal_timer = None
+        if self._needs_renewal():
+            self._create_task(self._renew_leases())
 
-    def _on_timer(self) -> None:
-        self._timer = None
-        if self._held or self._local is not None:
-            self._spawn(self._renew())
-
-    def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+    def _create_task(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        """Start a task that :meth:`aclose` waits for. The event loop itself keeps only weak references."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
 
-    def _new_lease(self) -> _Lease:
-        self._count += 1
-        return _Lease(f"{self._identity}:{self._count}")
+    def _new_lease(self, local_permit: Permit | None = None) -> _Lease:
+        self._lease_count += 1
+        return _Lease(f"{self._limiter_id}:{self._lease_count}", local_permit)
 
     def _check_usable(self) -> None:
         if self._closed:
@@ -398,10 +452,10 @@ class RedisRateLimiter:
 
 
 class _Redis(Protocol):
-    """What is used of redis-py's client, whose own types say nothing of it."""
+    """The part of redis-py's client that is used. Its own types say nothing about commands and replies."""
 
     async def execute_command(self, *words: str | int) -> Sequence[bytes | str | int] | None:
-        """Send a command, and wait for its answer."""
+        """Send a command and return its reply."""
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -413,6 +467,7 @@ class _LeasedPermit:
     def __init__(self, limiter: RedisRateLimiter, lane: _Lane) -> None:
         self._limiter = limiter
         self._lane = lane
+        # None until it is granted, and after it was released.
         self._lease: _Lease | None = None
 
     async def __aenter__(self) -> Self:
@@ -425,130 +480,163 @@ class _LeasedPermit:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        lease, self._lease = self._lease, None
+        lease = self._lease
+        self._lease = None
         if lease is not None:
             await self._limiter._release(lease)
 
     def accepted(self) -> None:
-        """The service took the request on. The bounds are fixed: nothing follows from it."""
+        """No-op: fixed limits do not adapt."""
 
     def rate_limited(self) -> None:
-        """The service refused the request. The bounds are fixed: nothing follows from it."""
+        """No-op: fixed limits do not adapt."""
 
 
 @attrs.define(eq=False)
 class _Lease:
-    """A permit by its name in Redis, and how late it was made use of at the most, in microseconds; -1 for never."""
+    """A permit, as Redis knows it.
+
+    Attributes:
+        name: its name in Redis.
+        local_permit: the permit of the fallback that it holds; None while Redis is available.
+        lateness: microseconds, at most, by which its request started later than Redis had scheduled.
+    """
 
     name: str
-    late: int = -1
+    local_permit: Permit | None
+    lateness: int = _NEVER_STARTED
 
 
 @attrs.frozen
 class _Start:
-    """When a request may start, in the loop's time, and the earliest moment that Redis can have meant by it."""
+    """When a request may start, on the clock of the event loop.
+
+    The two clocks can be compared only up to the time of a round trip.
+
+    Attributes:
+        at: the start, such that it is not too early by the clock of Redis.
+        earliest: the earliest instant that can be the start that Redis has scheduled.
+    """
 
     at: float
-    not_before: float
-
-
-class _Lane:
-    """The reads, or the writes, of this process: the first of them asks."""
-
-    def __init__(self, kind: Literal["read", "write"]) -> None:
-        self.kind = kind
-        self.first = asyncio.Lock()
-        self.alone: asyncio.Timeout | None = None
+    earliest: float
 
 
 @attrs.frozen
-class _Bounds:
+class _Reply:
+    """The reply to a command that asks for a lease.
+
+    Attributes:
+        status: "start", the lease is granted; "listen", wait for a handover; "wait", ask again later.
+        value: the start on the clock of Redis, or the duration to wait, in microseconds.
+        redis_time: the clock of Redis, in microseconds.
+    """
+
+    status: str
+    value: int
+    redis_time: int
+
+
+class _Lane:
+    """The reads, or the writes, of this process."""
+
+    def __init__(self, kind: Literal["read", "write"]) -> None:
+        self.kind = kind
+        # Held by the first waiter, the one that asks for a permit.
+        self.lock = asyncio.Lock()
+        # Interrupts the first waiter while it waits for the fallback.
+        self.fallback_timeout: asyncio.Timeout | None = None
+
+
+@attrs.frozen
+class _Limits:
+    """The limits of the account; None for no limit."""
+
     max_concurrency: int | None
     reads_per_second: float | None
     writes_per_second: float | None
 
     def __attrs_post_init__(self) -> None:
-        if isinstance(self.max_concurrency, str):
-            raise ConfigurationError(
-                f"max_concurrency must be at least 1, or None, not {safe_repr(self.max_concurrency)}"
-            )
-        RateLimiter(self.max_concurrency, self.reads_per_second, self.writes_per_second)
+        if self.max_concurrency is not None:
+            check_integer("max_concurrency", self.max_concurrency, minimum=1, alternative="or None")
+        for name, rate in (("reads_per_second", self.reads_per_second), ("writes_per_second", self.writes_per_second)):
+            if rate is not None:
+                check_rate(name, rate, maximum=MAX_RATE)
 
-    def settings(self, lease_seconds: float) -> tuple[str | int, ...]:
-        """What the script is told each time; 0 for no bound."""
-        rates = (repr(float(rate or 0)) for rate in (self.reads_per_second, self.writes_per_second))
-        return (self.max_concurrency or 0, _microseconds(lease_seconds), *rates)
+    def script_arguments(self, lease_seconds: float) -> tuple[str | int, ...]:
+        """Return the settings in the script's order and units; 0 for no limit."""
+        return (
+            self.max_concurrency or 0,
+            _to_microseconds(lease_seconds),
+            repr(float(self.reads_per_second or 0)),
+            repr(float(self.writes_per_second or 0)),
+        )
 
-    def part(self, processes: int) -> RateLimiter:
-        """The limiter of a process that is on its own."""
+    def fallback_limiter(self, processes: int) -> RateLimiter:
+        """Return the limiter that one of the processes uses without Redis."""
+        max_concurrency = self.max_concurrency
+        if max_concurrency is not None:
+            max_concurrency //= processes
         return RateLimiter(
-            self.max_concurrency and self.max_concurrency // processes,
-            self.reads_per_second and self.reads_per_second * _ALONE / processes,
-            self.writes_per_second and self.writes_per_second * _ALONE / processes,
+            max_concurrency,
+            _fallback_rate(self.reads_per_second, processes),
+            _fallback_rate(self.writes_per_second, processes),
         )
 
 
-def _check_lease(seconds: float) -> float:
-    number = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
-    if not number or not _SHORTEST_LEASE <= seconds < math.inf:
-        raise ConfigurationError(f"lease_seconds must be at least {_SHORTEST_LEASE:g}, not {safe_repr(seconds)}")
-    return seconds
+def _fallback_rate(rate: float | None, processes: int) -> float | None:
+    return None if rate is None else rate * _FALLBACK_RATE_FACTOR / processes
 
 
-def _check_processes(when_away: str, processes: int, bounds: _Bounds) -> int | None:
-    """Among how many the quota is divided; None if it is not."""
-    if when_away not in ("share", "fail"):
-        raise ConfigurationError(f"when_away must be 'share' or 'fail', not {safe_repr(when_away)}")
-    if not isinstance(processes, int) or isinstance(processes, bool) or processes < 1:
-        raise ConfigurationError(f"processes must be at least 1, not {safe_repr(processes)}")
-    if when_away == "fail":
+def _check_fallback(on_unavailable: str, processes: int, limits: _Limits) -> int | None:
+    """Return the number of processes that the fallback divides the quota among, or None for no fallback."""
+    check_choice("on_unavailable", on_unavailable, ("degrade", "fail"))
+    check_integer("processes", processes, minimum=1)
+    if on_unavailable == "fail":
         return None
-    for name, bound in attrs.asdict(bounds).items():
-        # Less than one each cannot be kept: all of them may start in the same second.
-        if bound is not None and bound < processes:
+
+    for name, limit in attrs.asdict(limits).items():
+        # Less than one per process cannot be kept: all of them may start a request in the same second.
+        if limit is not None and limit < processes:
             raise ConfigurationError(
-                f"{name} ({bound:g}) cannot be divided among {processes} processes: "
-                "say with processes= how many there are, or use when_away='fail'"
+                f"{name} ({limit:g}) cannot be divided among {processes} processes: "
+                "set processes= to their number, or use on_unavailable='fail'"
             )
     return processes
 
 
-def _check_name(name: str) -> str:
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise ConfigurationError(
-            f"name must be letters, digits and _.:@-, such as an account SID, not {safe_repr(name)}"
-        )
-    return name
-
-
-def _connected(url: str) -> tuple[_Redis, str]:
-    """The client, which has no connection yet, and where Redis is, without anything secret."""
+def _create_client(url: str) -> tuple[_Redis, str]:
+    """Return the client, which does not connect yet, and the address of Redis without credentials."""
     try:
         parsed = URL(url)
         redis = Redis.from_url(url, retry=Retry(NoBackoff(), 1))
         host = f"{parsed.host}:{parsed.port or 6379}" if parsed.host else parsed.path
     except (ValueError, TypeError, AttributeError):
-        # Not the error: it can have a part of the URL in it, which can be the password.
-        raise ConfigurationError(
-            "url must be one of Redis, such as redis://host:6379/0; characters of a password are percent-encoded"
+        # Their messages are not repeated: they can quote a part of the URL, which can be the password.
+        raise InvalidArgumentError(
+            "url must be a Redis URL, such as redis://host:6379/0; percent-encode special characters in a password"
         ) from None
     return cast("_Redis", redis), f"{parsed.scheme}://{host}"
 
 
-def _microseconds(seconds: float) -> int:
-    return math.ceil(seconds * _MICROSECONDS)
+def _to_microseconds(seconds: float) -> int:
+    return math.ceil(seconds * _MICROSECONDS_PER_SECOND)
 
 
-def _spread(seconds: float) -> float:
+def _add_jitter(seconds: float) -> float:
     return seconds * random.uniform(1, 1 + _JITTER)
 
 
-async def _sleep_until(at: float) -> None:
-    if (delay := at - asyncio.get_running_loop().time()) > 0:
+async def _sleep_until(when: float) -> None:
+    delay = when - asyncio.get_running_loop().time()
+    if delay > 0:
         await asyncio.sleep(delay)
 
 
-def _reason(error: Exception) -> str:
-    if isinstance(error, TimeoutError) and not str(error):
-        return f"no answer within {_PATIENCE:g} s"
-    return (str(error).splitlines() or [type(error).__name__])[0][:_REASON_AT_MOST]
+def _format_reason(error: Exception) -> str:
+    """Return the first line of an error's message, cut to a length for one log line."""
+    message = str(error)
+    if isinstance(error, TimeoutError) and not message:
+        return f"no answer within {_COMMAND_TIMEOUT:g} s"
+    lines = message.splitlines() or [type(error).__name__]
+    return lines[0][:_MAX_REASON_LENGTH]

@@ -1,56 +1,56 @@
-"""An overview as a page that stands alone. Extra ``html``."""
+"""Overviews as self-contained HTML pages. Needs the extra ``html``."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from datetime import date
 from typing import Final
 
 import attrs
 
+from roomrec_async._format import format_hours_and_minutes, format_number, format_size
 from roomrec_async._text import safe_text
-from roomrec_async._views.timeline import MAX_TEXT_LENGTH
+from roomrec_async._views.fields import MAX_TEXT_LENGTH
 from roomrec_async._views.totals import TYPES, Overview, Period, Periods, Totals
 from roomrec_async.models import MediaType
 
-from .html import rendered
+from .html import render_template
 
-_ALWAYS_SHOWN: Final = tuple(each.value for each in MediaType)
+# Not by strftime, which would use the names of the locale.
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-_MINUTE, _HOUR = 60, 3_600
-# From here on, minutes say nothing to anybody.
-_MANY_HOURS: Final = 100 * _HOUR
-_SIZE_UNITS: Final = ("bytes", "kB", "MB", "GB", "TB", "PB", "EB", "ZB", "YB")
-_THREE_DIGITS: Final = 100
-_STEPS_AT_MOST: Final = 5
-# Dates below the chart need room: one bar in so many has one.
-_LABELS_AT_MOST: Final = 10
+
+_SIZE_DIGITS: Final = 3
+_MINUTE: Final = 60
+_HOUR: Final = 60 * _MINUTE
+
+_MAX_STEPS: Final = 5
+# More dates than this below a chart would overlap.
+_MAX_LABELS: Final = 10
 
 
 def report_html(overview: Overview, *, title: str) -> str:
-    """A page that shows an overview: totals, a chart by day, and tables.
+    """Return an HTML page that shows an overview: totals, a chart over time, and tables.
 
-    The page needs nothing but itself: it asks no network for anything, has no script, and its Content-Security-Policy
-    allows neither.
+    The page is self-contained: it has no script and loads nothing from the network, and its Content-Security-Policy
+    would allow neither.
 
     Args:
-        overview: what is to be shown.
-        title: what the page is called. Any text: it is escaped.
+        overview: the totals to show.
+        title: heading of the page. Any text: it is escaped.
     """
     periods = overview.periods()
-    kinds = _kinds(periods)
-    return rendered(
+    media_types = _shown_types(periods)
+    return render_template(
         "report.html.jinja",
         title=safe_text(title, MAX_TEXT_LENGTH),
         overview=overview,
         unit=periods.unit,
-        bars=_bars(periods),
-        panels=_panels(periods),
-        kinds=kinds,
-        by_column=lambda period: [*(period.by_type.get(kind, Totals()) for kind in kinds), period.all],
-        count_told=_count_told,
-        size_told=_size_told,
-        time_told=_time_told,
+        bars=_bars(periods, media_types),
+        panels=[_panel(measure, periods) for measure in _MEASURES],
+        media_types=media_types,
+        format_size=_format_size,
+        format_hours_and_minutes=format_hours_and_minutes,
     )
 
 
@@ -59,11 +59,12 @@ class _Bar:
     """A period in the chart.
 
     Attributes:
-        period: its numbers.
-        name: which one it is.
-        label: what is written below it; nothing below most of them.
-        year: the year beside that.
-        same_year: whether that is the one of the label before, so that it can be left out.
+        period: the period's totals.
+        name: the period's full name.
+        label: date below the bar; empty for most bars.
+        year: year beside the label, or empty.
+        same_year: True if the label before has the same year, so that this one can be left out.
+        columns: totals of each type in the chart, then of all types.
     """
 
     period: Period
@@ -71,99 +72,133 @@ class _Bar:
     label: str
     year: str
     same_year: bool
+    columns: tuple[Totals, ...]
 
 
 @attrs.frozen
 class _Tick:
-    """A line across a panel: how high it is, from 0 to 1, and what is written at it."""
+    """A line across a panel.
+
+    Attributes:
+        height: position as a fraction of the panel's height, from the bottom.
+        label: text beside the line.
+    """
 
     height: float
     label: str
 
 
 @attrs.frozen
-class _Panel:
-    """One of the things that are measured, with a scale and the bars' parts.
+class _Segment:
+    """The part of a bar that belongs to one type.
 
     Attributes:
-        title: what is measured.
-        ticks: the scale, from 0 to the top.
-        stacks: for each bar its parts from below: the type, where the part begins and how high it is, from 0 to 1.
+        media_type: the type.
+        bottom: position of its lower edge as a fraction of the panel's height.
+        height: height as a fraction of the panel's.
+    """
+
+    media_type: str
+    bottom: float
+    height: float
+
+
+@attrs.frozen
+class _Panel:
+    """The chart of one measure.
+
+    Attributes:
+        title: name of the measure.
+        ticks: lines of the scale, from 0 upwards.
+        stacks: segments of each bar, from the bottom upwards.
     """
 
     title: str
     ticks: tuple[_Tick, ...]
-    stacks: tuple[tuple[tuple[str, float, float], ...], ...]
+    stacks: tuple[tuple[_Segment, ...], ...]
 
 
 @attrs.frozen
 class _Measure:
-    """Something that is measured.
+    """Something that totals are compared by.
 
     Attributes:
-        title: what people call it.
-        of: the number.
-        told: a number, for people.
-        unit: what a scale up to a number counts in.
+        title: name of the measure.
+        value: returns the number of it in some totals.
+        format_value: returns a number of it as text for people.
+        unit: returns the unit in which a scale up to a number counts.
     """
 
     title: str
-    of: Callable[[Totals], int]
-    told: Callable[[int], str]
+    value: Callable[[Totals], int]
+    format_value: Callable[[int], str]
     unit: Callable[[int], int]
 
 
-def _panels(periods: Periods) -> list[_Panel]:
-    return [_panel(measure, periods) for measure in _MEASURES]
+def _shown_types(periods: Periods) -> list[str]:
+    """Return the types in the chart: always those of the API reference, others only where there are any."""
+    found = {media_type for period in periods.each for media_type in period.by_type}
+    found.update(media_type.value for media_type in MediaType)
+    return [media_type for media_type in TYPES if media_type in found]
 
 
 def _panel(measure: _Measure, periods: Periods) -> _Panel:
-    step, steps = _scale(max((measure.of(period.all) for period in periods.each), default=0), measure.unit)
-    top = step * steps
-    return _Panel(
-        measure.title,
-        tuple(_Tick(number / steps, measure.told(number * step) if number else "0") for number in range(steps + 1)),
-        tuple(_stack(period, measure, top) for period in periods.each),
-    )
+    highest = max((measure.value(period.all) for period in periods.each), default=0)
+    step, steps = _scale(highest, measure.unit(highest))
+    ticks = [_Tick(index / steps, measure.format_value(index * step)) for index in range(1, steps + 1)]
+    stacks = [_stack(period, measure, step * steps) for period in periods.each]
+    return _Panel(measure.title, (_Tick(0, "0"), *ticks), tuple(stacks))
 
 
-def _stack(period: Period, measure: _Measure, top: int) -> tuple[tuple[str, float, float], ...]:
-    parts, below = [], 0
-    for kind in TYPES:
-        value = measure.of(period.by_type.get(kind, Totals()))
+def _stack(period: Period, measure: _Measure, top: int) -> tuple[_Segment, ...]:
+    """Return the segments of a bar in a panel whose scale ends at ``top``."""
+    segments: list[_Segment] = []
+    bottom = 0
+    for media_type in TYPES:
+        value = measure.value(period.by_type.get(media_type, Totals()))
         if value:
-            parts.append((kind, below / top, value / top))
-        below += value
-    return tuple(parts)
+            segments.append(_Segment(media_type, bottom / top, value / top))
+        bottom += value
+    return tuple(segments)
 
 
-def _scale(most: int, unit_of: Callable[[int], int]) -> tuple[int, int]:
-    """How long the steps of a scale up to this number are, in round numbers of its unit; and how many they are."""
-    unit = unit_of(most)
+def _scale(highest: int, unit: int) -> tuple[int, int]:
+    """Return the step of a scale up to a number, and how many steps it has: at most five, of 1, 2 or 5 units each.
+
+    The units may be multiplied by a power of ten.
+    """
     power = 1
-    while power * unit * 10 * _STEPS_AT_MOST < most:
+    while power * unit * 10 * _MAX_STEPS < highest:
         power *= 10
-    step = next(factor * power * unit for factor in (1, 2, 5, 10) if factor * power * unit * _STEPS_AT_MOST >= most)
-    return step, max(1, -(-most // step))
+    step = next(factor * power * unit for factor in (1, 2, 5, 10) if factor * power * unit * _MAX_STEPS >= highest)
+
+    # Rounded up in integers: sizes may be too large for a float.
+    return step, max(1, -(-highest // step))
 
 
-def _bars(periods: Periods) -> list[_Bar]:
-    every = -(-len(periods.each) // _LABELS_AT_MOST)
+def _bars(periods: Periods, media_types: Sequence[str]) -> list[_Bar]:
+    bars_per_label = math.ceil(len(periods.each) / _MAX_LABELS)
     bars: list[_Bar] = []
-    year_before = ""
-    for number, period in enumerate(periods.each):
-        label, year = ("", "") if number % every else _label(periods.unit, period.start)
-        bars.append(_Bar(period, _name(periods.unit, period.start), label, year, year == year_before))
-        year_before = year or year_before
+    labelled_year = ""
+    for index, period in enumerate(periods.each):
+        # Labels are at equal distances, so most bars have none.
+        label = year = ""
+        if index % bars_per_label == 0:
+            label, year = _label(periods.unit, period.start)
+        columns = (*(period.by_type.get(media_type, Totals()) for media_type in media_types), period.all)
+        bars.append(_Bar(period, _name(periods.unit, period.start), label, year, year == labelled_year, columns))
+        labelled_year = year or labelled_year
     return bars
 
 
 def _label(unit: str, start: date) -> tuple[str, str]:
-    """What is written below a bar, and the year beside it."""
+    """Return the date below a bar, and the year beside it."""
     if unit in {"year", "century"}:
         return _name(unit, start), ""
-    day = "" if unit == "month" else f"{start.day} "
-    return f"{day}{_MONTHS[start.month - 1]}", f"{start.year}"
+    month = _MONTHS[start.month - 1]
+    if unit == "month":
+        return month, f"{start.year}"
+    return f"{start.day} {month}", f"{start.year}"
 
 
 def _name(unit: str, start: date) -> str:
@@ -177,40 +212,19 @@ def _name(unit: str, start: date) -> str:
     return names[unit]
 
 
-def _kinds(periods: Periods) -> list[str]:
-    """The types in the chart: the three of the reference always, the others where there are any."""
-    found = {kind for period in periods.each for kind in period.by_type}
-    return [kind for kind in TYPES if kind in found or kind in _ALWAYS_SHOWN]
+def _format_size(size: int) -> str:
+    return format_size(size, significant_digits=_SIZE_DIGITS)
 
 
-def _count_told(number: int) -> str:
-    return f"{number:,}"
-
-
-def _size_told(size: int) -> str:
-    """A number of bytes in three digits or four, such as ``1.25 GB``."""
-    power = min((len(str(size)) - 1) // 3, len(_SIZE_UNITS) - 1)
-    return f"{_rounded(size / 1000**power)} {_SIZE_UNITS[power]}" if power else f"{size} bytes"
-
-
-def _time_told(seconds: int) -> str:
-    """A number of seconds, such as ``2 h 5 min``."""
-    hours, minutes = seconds // _HOUR, seconds % _HOUR // _MINUTE
-    if seconds < _MINUTE:
-        return f"{seconds} s"
-    if not hours:
-        return f"{minutes} min"
-    return f"{hours:,} h" if seconds >= _MANY_HOURS or not minutes else f"{hours} h {minutes} min"
-
-
-def _rounded(number: float) -> str:
-    return f"{number:.0f}" if number >= _THREE_DIGITS else f"{number:.3g}"
+def _time_unit(highest: int) -> int:
+    """Return the unit of a scale up to this many seconds: round numbers of minutes, or of hours from two hours on."""
+    if highest < 2 * _HOUR:
+        return _MINUTE
+    return _HOUR
 
 
 _MEASURES: Final = (
-    _Measure("Recordings", lambda own: own.recordings, _count_told, lambda _: 1),
-    _Measure("Size", lambda own: own.size, _size_told, lambda _: 1),
-    _Measure(
-        "Recorded time", lambda own: own.duration, _time_told, lambda most: _MINUTE if most < 2 * _HOUR else _HOUR
-    ),
+    _Measure("Recordings", lambda totals: totals.recordings, format_number, lambda _: 1),
+    _Measure("Size", lambda totals: totals.size, _format_size, lambda _: 1),
+    _Measure("Recorded time", lambda totals: totals.duration, format_hours_and_minutes, _time_unit),
 )

@@ -1,6 +1,6 @@
-"""Object stores as destinations: S3, Google Cloud Storage, Azure, and what speaks their protocols.
+"""Object stores as destinations: S3, Google Cloud Storage, Azure, and services that speak their protocols.
 
-It needs the extra ``stores``: ``pip install 'roomrec-async[stores]'``.
+Needs the extra ``stores``: ``pip install 'roomrec-async[stores]'``.
 """
 
 from __future__ import annotations
@@ -31,38 +31,40 @@ if TYPE_CHECKING:
     from obstore.store import RetryConfig
 
 AnyStore: TypeAlias = S3Store | GCSStore | AzureStore | LocalStore | MemoryStore
-"""The kinds of store that can be written to."""
+"""A store that can be written to."""
 
-# The smallest part that S3 takes. With a larger one a slow line does not send it within the time for a request.
-_PART: Final = 5 * 2**20
-# One is on its way while the next is collected. With more of them there is no waiting for all before an abort.
-_PARTS_AT_ONCE: Final = 1
-_REASON_AT_MOST: Final = 300
-# What a URL can hold and nobody may read: who asks, and the query, which can be a signature.
-_PRIVATE: Final = re.compile(r"(?<=://)[^/@\s]*@|\?\S*")
-_CODE: Final = re.compile(r"<Code>(\w{1,80})</Code>")
-# By default it goes on for three minutes, also where there is nothing but missing credentials.
-_RETRIES: Final[RetryConfig] = {"max_retries": 4, "retry_timeout": timedelta(seconds=30)}
-# Where the clouds' machines ask for credentials if the environment has none.
-_METADATA: Final = ("169.254.169.254", "/latest/api/token", "/latest/meta-data", "metadata.google.internal")
+# Bytes; the smallest part that S3 takes. A slow connection could not send a larger one within a request's timeout.
+_PART_SIZE: Final = 5 * 2**20
+# One part is sent while the next one is buffered. With more of them, an abort would not wait until all are sent.
+_MAX_CONCURRENT_PARTS: Final = 1
+# By default obstore retries for three minutes, even if only the credentials are missing.
+_RETRY_CONFIG: Final[RetryConfig] = {"max_retries": 4, "retry_timeout": timedelta(seconds=30)}
 
-# obstore's threads let go of Python's objects shortly after an operation is over. If the interpreter ends at that
-# moment, the process is aborted (SIGABRT), however well it went.
-_LAST_MOMENT: Final = 0.05
-atexit.register(time.sleep, _LAST_MOMENT)
+_MAX_REASON_LENGTH: Final = 300
+# Secrets in a URL: the user and password, and the query, which can be a signature.
+_URL_SECRETS: Final = re.compile(r"(?<=://)[^/@\s]*@|\?\S*")
+# The error code in a response of S3.
+_ERROR_CODE: Final = re.compile(r"<Code>(\w{1,80})</Code>")
+# Parts of the URLs where a cloud's machines get their credentials, if the environment has none.
+_METADATA_URLS: Final = ("169.254.169.254", "/latest/api/token", "/latest/meta-data", "metadata.google.internal")
+
+# Seconds. obstore's threads release Python objects shortly after an operation has finished. If the interpreter exits at
+# that moment, the process is aborted (SIGABRT), although all went well.
+_EXIT_DELAY: Final = 0.05
+atexit.register(time.sleep, _EXIT_DELAY)
 
 
 class ObjectStore:
-    """A place in an object store, as a destination of :meth:`roomrec_async.RecordingsClient.download`.
+    """An object store, or a prefix in it, as a destination of :meth:`roomrec_async.RecordingsClient.download`.
 
-    What is written is there whole, or not at all: an upload that ends early is aborted.
+    Objects are written as a whole or not at all: an upload that ends early is aborted.
 
     Args:
-        store: a store of obstore's, with its own credentials and settings.
-        prefix: what comes before every name, such as ``rooms/2026``.
+        store: one of obstore's stores, with its own credentials and settings.
+        prefix: comes before every name, such as ``rooms/2026``.
 
     Raises:
-        InvalidArgumentError: this is no store that can be written to, or the prefix has an empty or a dotted folder.
+        InvalidArgumentError: the store cannot be written to, or the prefix has an empty or a dotted folder.
 
     Example:
         >>> store = ObjectStore(obstore.store.S3Store("bucket", region="eu-central-1"), prefix="rooms")
@@ -72,84 +74,91 @@ class ObjectStore:
     def __init__(self, store: AnyStore, prefix: str = "") -> None:
         if not isinstance(store, AnyStore):
             raise InvalidArgumentError(f"store must be one of obstore's, not {type(store).__name__}")
-        folders = prefix.strip("/").split("/") if prefix.strip("/") else []
+        stripped = prefix.strip("/")
+        folders = stripped.split("/") if stripped else []
         if not {"", ".", ".."}.isdisjoint(folders):
             raise InvalidArgumentError(f"prefix must be folders such as 'rooms/2026', not {safe_repr(prefix)}")
         self._store = store
         self._prefix = "".join(f"{folder}/" for folder in folders)
-        self._base = _described(store)
+        self._base_url = _base_url(store)
 
     @classmethod
     def from_url(cls, url: str) -> Self:
-        """The store that a URL such as ``s3://bucket/prefix`` names, with the credentials of the environment.
+        """Return the store at a URL such as ``s3://bucket/prefix``, with the credentials of the environment.
 
         Raises:
-            ConfigurationError: there is no such kind of store, or the environment lacks something.
+            ConfigurationError: the URL is not that of an object store, or the environment lacks something.
         """
-        parsed = _parsed(url)
+        parsed = _parse_url(url)
         try:
-            store = from_url(str(parsed), retry_config=_RETRIES)
+            store = from_url(str(parsed), retry_config=_RETRY_CONFIG)
         except (BaseError, ValueError) as error:
-            reason = _reason(error)
+            reason = _format_reason(error)
         else:
             if isinstance(store, HTTPStore):
-                raise ConfigurationError(f"{parsed} is no object store: give s3://, gs:// or az:// and a bucket")
+                raise ConfigurationError(f"{parsed} is not an object store: give s3://, gs:// or az:// and a bucket")
             return cls(store)
+        # Not raised above, where the error of the store, which can quote credentials, would be its context.
         raise ConfigurationError(f"{parsed} cannot be used: {reason}")
 
     def location(self, name: str) -> str:
-        """Where something of this name is, such as ``s3://bucket/rooms/RT....mkv``."""
-        return f"{self._base}{self._prefix}{name}"
+        """Return the URL of the object of this name, such as ``s3://bucket/rooms/RT....mkv``."""
+        return f"{self._base_url}{self._prefix}{name}"
 
     async def size(self, name: str) -> int | None:
-        """How many bytes there are under this name; None if there is nothing.
+        """Return the number of bytes of the object of this name, or None if there is none.
 
         Raises:
-            MediaError: the store did not answer, or refused.
+            MediaError: the store did not answer, or refused the request.
         """
         try:
-            found = await obstore.head_async(self._store, self._prefix + name)
+            metadata = await obstore.head_async(self._store, self._prefix + name)
         except FileNotFoundError:
             return None
         except (BaseError, OSError) as error:
-            reason = _reason(error)
+            reason = _format_reason(error)
         else:
-            return found["size"]
+            return metadata["size"]
         raise MediaError(f"{self.location(name)}: {reason}")
 
     async def write(self, name: str, chunks: AsyncIterator[bytes]) -> None:
-        """Put something there, all of it or nothing. What the chunks raise comes out as it is.
+        """Store an object as a whole or not at all. Exceptions from the chunks are raised unchanged.
 
-        Whoever cancels this waits until the store has let go of what it had received.
+        A caller that is cancelled waits until the store has discarded what it received.
 
         Raises:
-            MediaError: the store did not take it.
+            MediaError: the store did not accept the object.
         """
-        async with aclosing(_in_parts(chunks)) as parts:
+        async with aclosing(_buffer_parts(chunks)) as parts:
+            # An object of less than a part is sent in one request.
             first = await anext(parts, b"")
-            feed = _Feed()
-            uploading = self._upload(name, feed if len(first) >= _PART else first)
-            uploading.add_done_callback(lambda _: feed.stop())
+            stream = _PartStream()
+            is_multipart = len(first) >= _PART_SIZE
+            data = stream if is_multipart else first
+            upload = self._start_upload(name, data)
+            upload.add_done_callback(lambda _: stream.abort())
             try:
-                if len(first) >= _PART:
-                    await feed.give_all(first, parts)
-                await asyncio.wait([uploading])
+                if is_multipart:
+                    await stream.send_all(first, parts)
+                await asyncio.wait([upload])
             finally:
-                feed.stop()
-                await wait_finished(uploading)
-        if (error := uploading.exception()) is not None:
-            raise MediaError(f"{self.location(name)}: {_reason(error)}")
+                stream.abort()
+                await wait_finished(upload)
 
-    def _upload(self, name: str, data: _Feed | bytes) -> asyncio.Future[obstore.PutResult]:
-        # This is no task, so that the end of an event loop, which cancels all tasks, lets it clean up.
+        error = upload.exception()
+        if error is not None:
+            raise MediaError(f"{self.location(name)}: {_format_reason(error)}")
+
+    def _start_upload(self, name: str, data: _PartStream | bytes) -> asyncio.Future[obstore.PutResult]:
+        # obstore's future is not a task: a loop that ends cancels all tasks, and the upload could not clean up.
         return asyncio.ensure_future(
             obstore.put_async(
                 self._store,
                 self._prefix + name,
                 data,
-                use_multipart=not isinstance(data, bytes),
-                chunk_size=_PART,
-                max_concurrency=_PARTS_AT_ONCE,
+                use_multipart=isinstance(data, _PartStream),
+                chunk_size=_PART_SIZE,
+                max_concurrency=_MAX_CONCURRENT_PARTS,
             )
         )
 
@@ -157,76 +166,83 @@ class ObjectStore:
         return f"<ObjectStore at {self.location('')}>"
 
 
-class _Feed:
-    """Hands parts to an upload, each when it is asked for.
+class _PartStream:
+    """Passes parts to an upload, each when the upload asks for it.
 
-    The last one is empty. Before obstore takes it, it waits for the parts that are on their way; so an abort does not
-    overtake them, which would leave them behind, and an error of theirs comes at a time when obstore still aborts.
+    The stream ends with an empty part. Before obstore takes that one, it waits for the parts that are being sent: an
+    abort that overtook them would leave them in the store, and after the end obstore does not abort when a part fails.
     """
 
     def __init__(self) -> None:
         self._part = b""
-        self._given = asyncio.Event()
-        self._taken = asyncio.Event()
+        # Set while there is a part to take, and at the end.
+        self._part_ready = asyncio.Event()
+        # Set once the part was taken, and at the end.
+        self._part_taken = asyncio.Event()
+        # Ends the stream: StopAsyncIteration after all parts, another exception to abort the upload.
         self._end: Exception | None = None
-        self._last_is_out = False
+        self._empty_part_sent = False
 
-    async def give_all(self, first: bytes, others: AsyncIterator[bytes]) -> None:
-        """Hand the parts over; return when all are taken, or it was stopped."""
-        await self._give(first)
+    async def send_all(self, first: bytes, others: AsyncIterator[bytes]) -> None:
+        """Send the parts, and return when all of them were taken, or the upload was aborted."""
+        await self._send(first)
         while self._end is None:
             part = await anext(others, None)
             if part is None:
                 self._finish(StopAsyncIteration())
             else:
-                await self._give(part)
+                await self._send(part)
 
-    def stop(self) -> None:
-        """Make the upload fail, unless it has everything."""
-        # Any exception will do: it makes obstore abort. What went wrong is told by whoever stops.
-        self._finish(OSError("the upload was stopped"))
+    def abort(self) -> None:
+        """Make the upload fail, unless it has reached the end of the stream."""
+        # Any exception makes obstore abort. This one is shown to nobody: the caller raises the cause.
+        self._finish(OSError("the upload was aborted"))
 
-    async def _give(self, part: bytes) -> None:
+    async def _send(self, part: bytes) -> None:
         if self._end is None:
             self._part = part
-            self._taken.clear()
-            self._given.set()
-            await self._taken.wait()
+            self._part_taken.clear()
+            self._part_ready.set()
+            await self._part_taken.wait()
 
     def _finish(self, end: Exception) -> None:
         self._end = end
-        self._given.set()
-        self._taken.set()
+        self._part_ready.set()
+        self._part_taken.set()
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> bytes:
-        await self._given.wait()
+        await self._part_ready.wait()
         if self._end is None:
-            part, self._part = self._part, b""
-            self._given.clear()
-            self._taken.set()
+            part = self._part
+            # No part is kept here while it is sent.
+            self._part = b""
+            self._part_ready.clear()
+            self._part_taken.set()
             return part
-        if self._last_is_out:
+
+        if self._empty_part_sent:
             raise self._end
-        self._last_is_out = True
+        self._empty_part_sent = True
         return b""
 
 
-async def _in_parts(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
-    """The same bytes in pieces of a part or more; only the last is smaller."""
-    held = bytearray()
+async def _buffer_parts(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
+    """Yield the same bytes in parts of at least the part size; only the last one may be smaller."""
+    buffer = bytearray()
     async for chunk in chunks:
-        held += chunk
-        if len(held) >= _PART:
-            yield bytes(held)
-            held.clear()
-    if held:
-        yield bytes(held)
+        buffer += chunk
+        if len(buffer) >= _PART_SIZE:
+            yield bytes(buffer)
+            buffer.clear()
+    if buffer:
+        yield bytes(buffer)
 
 
-def _described(store: AnyStore) -> str:
+def _base_url(store: AnyStore) -> str:
+    """Return the URL, or for a local store the path, of the store and its own prefix."""
     if isinstance(store, LocalStore):
         return f"{store.prefix or ''}/"
     if isinstance(store, MemoryStore):
@@ -239,23 +255,31 @@ def _described(store: AnyStore) -> str:
     return f"az://{store.config.get('container_name', '')}/{prefix}"
 
 
-def _parsed(url: str) -> URL:
+def _parse_url(url: str) -> URL:
     try:
         parsed = URL(url)
     except ValueError:
-        raise ConfigurationError("this is no URL of an object store: give s3://bucket/prefix or alike") from None
+        raise ConfigurationError(
+            "this is not the URL of an object store: give s3://bucket/prefix, gs:// or az://"
+        ) from None
     if parsed.user or parsed.password or parsed.query_string:
-        raise ConfigurationError("an object store's URL holds no credentials: put them into the environment")
+        raise ConfigurationError("the URL of an object store must not contain credentials: set them in the environment")
     return parsed
 
 
-def _reason(error: BaseException) -> str:
-    """The first line of what the store says; the rest is for its developers, and may quote requests."""
-    if any(place in str(error) for place in _METADATA):
-        return "there are no credentials for it in the environment"
-    line = next(iter(str(error).splitlines()), "") or type(error).__name__
-    # What the server sent begins with a tag. Of that, only the code: the rest can quote the request.
-    line = _PRIVATE.sub("", line.partition("<")[0]).rstrip(" :")
-    line = line if len(line) <= _REASON_AT_MOST else f"{line[:_REASON_AT_MOST]}..."
-    code = _CODE.search(str(error))
-    return f"{line} ({code[1]})" if code else line
+def _format_reason(error: BaseException) -> str:
+    """Return the first line of a store's error; the rest is for its developers, and may quote requests."""
+    message = str(error)
+    if any(url in message for url in _METADATA_URLS):
+        return "the environment has no credentials for it"
+    lines = message.splitlines()
+    reason = lines[0] if lines and lines[0] else type(error).__name__
+
+    # The server's response starts with a tag. It may quote the request: only its error code is kept.
+    reason = _URL_SECRETS.sub("", reason.partition("<")[0]).rstrip(" :")
+    if len(reason) > _MAX_REASON_LENGTH:
+        reason = f"{reason[:_MAX_REASON_LENGTH]}..."
+    code = _ERROR_CODE.search(message)
+    if code is not None:
+        reason = f"{reason} ({code[1]})"
+    return reason

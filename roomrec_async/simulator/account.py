@@ -1,241 +1,240 @@
-"""The account's data: rooms and recordings computed from a seed, so that a million of them cost no memory.
+"""The simulated account: rooms and recordings computed from a seed, so that a million of them take no memory.
 
-Nothing is stored. A SID is a keyed hash of a number together with that number, masked: it looks random, leads back to
-its number without a table, and one that was not made here is recognised. The rest of a record is drawn from its hash.
+Nothing is stored but what was deleted. A record is computed when it is asked for, from the hash of its number.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import re
-import struct
-from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from hashlib import blake2b
-from typing import Final, overload
+from typing import Final
 
 import attrs
 
 from roomrec_async.credentials import Credentials
 from roomrec_async.errors import InvalidArgumentError
 
-EPOCH: Final = datetime(2026, 1, 1, tzinfo=UTC)
-"""The beginning of the account's one year. Instants in this module are whole seconds from here."""
-
-_SECOND = timedelta(seconds=1)
-_HOUR, _DAY = 3_600, 86_400
-_LAST_START = 320 * _DAY
-_LONGEST_ROOM = 30 * _DAY
-_LONGEST_RECORDING = 4 * _HOUR
-_RETENTION = 10 * _DAY
-_REPEATED_FROM = 4
-
-_64_BITS = 2**64 - 1
-_32_BITS = 2**32 - 1
-# Odd numbers near 2**64 and 2**32 divided by the golden ratio: multiples of them are spread evenly.
-_SPREAD_64 = 0x9E3779B97F4A7C15
-_SPREAD_32 = 0x9E3779B1
-
-_WORDS = struct.Struct(">4Q")
-_SID_DIGITS = re.compile(r"[0-9a-f]{32}")
-
-_ROOM_STATUSES = ("completed",) * 27 + ("in-progress",) * 4 + ("failed",)
-_STATUSES = ("completed",) * 58 + ("processing",) * 4 + ("failed",) * 2
-_AUDIO_CODECS = ("OPUS",) * 5 + ("opus", "opus", "PCMU")
-_VIDEO_CODECS = ("VP8",) * 6 + ("H264",) * 2
-_TRACK_NAMES = tuple(
-    json.dumps(name)
-    for name in (
-        "microphone",
-        "camera",
-        "screen",
-        "A name",
-        "Kamera Zoë",
-        "микрофон",
-        "麦克风",
-        "🎤 main stage",
-        'the "quiet" one',
-        "slash/back\\slash",
-        "مكبر الصوت",
-        "track-0",
-    )
+from .derivation import (
+    DAY,
+    EPOCH,
+    HOUR,
+    MAX_DRAWN_ROOM_DURATION,
+    TrackFormat,
+    draw_duration,
+    draw_retention,
+    draw_room_traits,
+    draw_size,
+    draw_status,
+    format_instant,
+    size_and_duration_json,
+    slice_by_date,
+    spread_evenly,
+    track_format,
+    track_name_json,
 )
-_ROOM_TYPES = ("group",) * 6 + ("group-small", "go")
-_REGIONS = ("us1", "us1", "ie1", "de1", "sg1", "jp1", "au1", "br1")
-_NAMED_ROOM = re.compile(r"daily-standup-([0-9]{1,12})")
+from .sids import LazyRoomSids, SidFamily, join_number, split_number
 
-_RECORDING = (
-    '{"sid":"%%s","url":"%(list)s/%%s","size":%%s,"type":"%%s","codec":"%%s",'
-    '"links":{"media":"%(list)s/%%s/Media"},"offset":%%d,"status":"%%s","duration":%%s,'
-    '%(own_room)s"source_sid":"%%s","track_name":%%s,"account_sid":"%(account_sid)s",'
-    '"date_created":"%%s","date_deleted":%%s,"date_updated":"%%s",'
-    '"grouping_sids":{"room_sid":"%(room_sid)s","participant_sid":"%%s"},"encryption_key":%(encryption_key)s,'
-    '"container_format":"%%s","media_external_location":%%s}'
+# Seconds. The last room is created early enough to end, and its recordings to be deleted, within the year.
+_LAST_ROOM_CREATED: Final = 320 * DAY
+_MAX_ROOM_DURATION: Final = 30 * DAY
+
+# Maximum number of rooms, and of recordings that a room shows.
+_MAX_COUNT: Final = 2**31
+# Rooms with fewer recordings than that have one recording of each track.
+_MIN_RECORDINGS_FOR_PAUSES: Final = 4
+# Number of keys that an account encrypts with.
+_ENCRYPTION_KEYS: Final = 7
+# The account's own bucket, for media that are not stored by the provider.
+_BUCKET: Final = "https://example-recordings.s3.amazonaws.com/twilio"
+_SALT_MASK: Final = 2**32 - 1
+
+# The provider's defaults. The duration is in seconds, the timeouts are in minutes.
+_ROOM_LIMITS: Final = {
+    "max_participants": 50,
+    "max_participant_duration": 4 * HOUR,
+    "max_concurrent_published_tracks": 170,
+}
+_ROOM_TIMEOUTS: Final = {"empty_room_timeout": 5, "unused_room_timeout": 5}
+# The name of half of the rooms: their index is in it, so that a room is found by its name without a search.
+_GENERATED_ROOM_NAME = re.compile(r"daily-standup-([0-9]{1,12})")
+
+# Filled in twice: once for all recordings of a room, then for each recording. Much faster than json.dumps.
+_RECORDING_TEMPLATE = (
+    '{"sid":"%%(sid)s","url":"%(list_url)s/%%(sid)s","size":%%(size)s,"type":"%%(type)s","codec":"%%(codec)s",'
+    '"links":{"media":"%(list_url)s/%%(sid)s/Media"},"offset":%%(offset)d,"status":"%%(status)s",'
+    '"duration":%%(duration)s,%(own_room)s"source_sid":"%%(source_sid)s","track_name":%%(track_name)s,'
+    '"account_sid":"%(account_sid)s","date_created":"%%(date_created)s","date_deleted":%%(date_deleted)s,'
+    '"date_updated":"%%(date_updated)s",'
+    '"grouping_sids":{"room_sid":"%(room_sid)s","participant_sid":"%%(participant_sid)s"},'
+    '"encryption_key":%(encryption_key)s,"container_format":"%%(container)s",'
+    '"media_external_location":%%(external_location)s}'
 )
-
-
-class SidFamily:
-    """The SIDs of one kind, such as ``RT``: each stands for a number below 2**64.
-
-    Args:
-        prefix: the two letters.
-        key: up to 64 bytes; other bytes, other SIDs.
-    """
-
-    def __init__(self, prefix: str, key: bytes) -> None:
-        self.prefix = prefix
-        self._hash = blake2b(prefix.encode(), key=key, digest_size=_WORDS.size)
-
-    def words(self, number: int) -> tuple[int, int, int, int]:
-        """Four numbers of 64 bits drawn for ``number``. The first is in its SID, the others are free to use."""
-        keyed = self._hash.copy()
-        keyed.update(number.to_bytes(8, "big"))
-        return _WORDS.unpack(keyed.digest())
-
-    def sid(self, number: int) -> str:
-        """The SID of a number."""
-        return self.sid_from(number, self.words(number)[0])
-
-    def sid_from(self, number: int, first_word: int) -> str:
-        """The SID of a number whose :meth:`words` are at hand."""
-        return f"{self.prefix}{first_word:016x}{number ^ _mask(first_word):016x}"
-
-    def number(self, sid: str) -> int | None:
-        """The number of a SID; None if it is malformed or not one of these."""
-        if not sid.startswith(self.prefix) or not _SID_DIGITS.fullmatch(sid, len(self.prefix)):
-            return None
-        first_word = int(sid[-32:-16], 16)
-        number = int(sid[-16:], 16) ^ _mask(first_word)
-        return number if self.words(number)[0] == first_word else None
 
 
 @attrs.frozen(kw_only=True)
 class RoomData:
-    """One room: what is drawn for the room itself, and its recordings by their index in it."""
+    """A room and its recordings, which are numbered from 0 in the order of their creation.
 
-    world: World
+    Instants are whole seconds from :data:`~.derivation.EPOCH`.
+
+    Attributes:
+        account: the account of the room.
+        index: index of the room in :attr:`Account.room_sids`.
+        sid: SID of the room.
+        unique_name: name of the room; the SID of a room that was not named.
+        status: status of the room.
+        type: type of the room.
+        media_region: region of the room's media servers.
+        created: instant at which the room was created.
+        duration: seconds from then to the end of the room; drawn for a room in progress, too, which has not ended.
+        visible_count: number of recordings that a list without a filter shows.
+        total_count: the same with the deleted ones.
+        track_count: number of tracks that were recorded: fewer than recordings where recording was paused and resumed.
+        salt: random number that makes the statuses of recordings differ between rooms.
+        encryption_key: SID of the key that the media are encrypted with; None if they are not.
+        bucket: URL of the account's own bucket with the media; None if the provider stores them.
+    """
+
+    account: Account
     index: int
     sid: str
     unique_name: str
     status: str
     type: str
     media_region: str
-    started: int
-    lasted: int
-    shown: int
-    """How many recordings a list without a filter shows."""
-    total: int
-    """The same with the deleted ones."""
-    tracks: int
-    """How many tracks were recorded; fewer than the recordings where recording was paused and taken up again."""
+    created: int
+    duration: int
+    visible_count: int
+    total_count: int
+    track_count: int
     salt: int
     encryption_key: str | None
     bucket: str | None
 
     @property
     def ended(self) -> int | None:
-        """When the room ended; None while it is in progress."""
-        return None if self.status == "in-progress" else self.started + self.lasted
+        """Instant at which the room ended; None while it is in progress."""
+        if self.status == "in-progress":
+            return None
+        return self.created + self.duration
 
-    def created(self, index: int) -> int:
-        """When a recording began. Never earlier than the one before it: the two tracks of a pair begin together."""
-        pair, pairs = index // 2, (self.total + 1) // 2
-        jitter = pair * _SPREAD_32 % (self.lasted // pairs + 1)
-        return self.started + pair * self.lasted // pairs + jitter
+    def recording_created(self, index: int) -> int:
+        """Return the instant at which a recording began: never before the recording with a lower index."""
+        # The two tracks of a participant begin together.
+        pair = index // 2
+        pair_count = (self.total_count + 1) // 2
+        return self.created + spread_evenly(pair, pair_count, self.duration)
 
     def recording_status(self, index: int) -> str:
-        """The ``status`` of a recording, without computing the rest of it."""
-        deleted = (index * (self.total - self.shown) + self.salt) % self.total < self.total - self.shown
-        if deleted or self.index << 32 | index in self.world.deletions:
+        """Return the ``status`` of a recording, without computing the rest of the record."""
+        # As in Bresenham's line algorithm: true for exactly deleted_count indices, which are spread evenly.
+        deleted_count = self.total_count - self.visible_count
+        is_deleted = (index * deleted_count + self.salt) % self.total_count < deleted_count
+        if is_deleted or join_number(self.index, index) in self.account.deletions:
             return "deleted"
-        return _STATUSES[((index + self.salt) * _SPREAD_32 >> 16) % len(_STATUSES)]
+        return draw_status(index + self.salt)
 
-    def candidates(
+    def filter_recordings(
         self, *, created_from: datetime | None, created_before: datetime | None, source_sid: str | None
     ) -> range:
-        """The indices of the recordings that these filters leave, oldest first; a status is not looked at."""
-        found = range(self.total) if source_sid is None else self._of_track(source_sid)
-        return _between(found, self.created, created_from, created_before)
+        """Return the indices of the recordings that match these filters, oldest first, whatever their status."""
+        indices = range(self.total_count)
+        if source_sid is not None:
+            indices = self._recordings_of_track(source_sid)
+        return slice_by_date(indices, self.recording_created, created_from, created_before)
 
     def recording_index(self, sid: str) -> int | None:
-        """The index of a recording of this room; None for any other SID."""
-        number = self.world.recording_sids.number(sid)
-        if number is None or number >> 32 != self.index or number & _32_BITS >= self.total:
+        """Return the index of a recording of this room, or None for any other SID."""
+        number = self.account.recording_sids.number(sid)
+        if number is None:
             return None
-        return number & _32_BITS
+        room_index, index = split_number(number)
+        if room_index != self.index or index >= self.total_count:
+            return None
+        return index
 
     def recording_sid(self, index: int) -> str:
-        """The SID of a recording."""
-        return self.world.recording_sids.sid(self.index << 32 | index)
+        """Return the SID of a recording."""
+        return self.account.recording_sids.sid(join_number(self.index, index))
 
     def recording_type(self, index: int) -> str:
-        """The ``type`` of a recording."""
-        return self._kind(index)[0]
+        """Return the ``type`` of a recording."""
+        return self._track_format(index).media_type
 
-    def container(self, index: int) -> str:
-        """The ``container_format`` of a recording."""
-        return self._kind(index)[2]
+    def container_format(self, index: int) -> str:
+        """Return the ``container_format`` of a recording."""
+        return self._track_format(index).container
 
     def participant_sid(self, index: int) -> str:
-        """The participant whose track was recorded."""
-        return self.world.participant_sids.sid(self.index << 32 | index % self.tracks // 2)
+        """Return the SID of the participant whose track was recorded."""
+        participant = self._track(index) // 2
+        return self.account.participant_sids.sid(join_number(self.index, participant))
 
     def has_media(self, index: int) -> bool:
-        """Whether the provider stores the media of a recording."""
+        """Return True if the provider stores media of a recording."""
         return self.recording_status(index) == "completed" and self.bucket is None
 
     def media_size(self, index: int) -> int:
-        """How many bytes the media of a completed recording have."""
-        _, draw, small, _ = self.world.recording_sids.words(self.index << 32 | index)
-        return self._size(self.recording_type(index), self._lasted(index, draw), small)
+        """Return the number of bytes of a completed recording's media."""
+        _, duration_word, size_word, _ = self.account.recording_sids.hash_words(join_number(self.index, index))
+        duration = self._recording_duration(index, duration_word)
+        return draw_size(self.account.media_size, self.recording_type(index), duration, size_word)
 
     def delete(self, index: int, now: int) -> None:
-        """Delete a recording's media, at this instant or at its end, whichever is later."""
-        _, draw, _, _ = self.world.recording_sids.words(self.index << 32 | index)
-        ended = self.created(index) + self._lasted(index, draw)
-        self.world.deletions[self.index << 32 | index] = max(now, ended)
+        """Delete a recording's media, at this instant or when the recording ends, whichever is later."""
+        number = join_number(self.index, index)
+        _, duration_word, _, _ = self.account.recording_sids.hash_words(number)
+        ended = self.recording_created(index) + self._recording_duration(index, duration_word)
+        self.account.deletions[number] = max(now, ended)
 
     def recordings_json(self, indices: Sequence[int], base_url: str, *, of_account: bool = False) -> list[str]:
-        """Recordings as compact JSON, with URLs below ``base_url``: as the room lists them, or as the account does."""
-        path = "/v1/Recordings" if of_account else f"/v1/Rooms/{self.sid}/Recordings"
-        template = _RECORDING % {
-            "list": f"{base_url}{path}".replace("%", "%%"),
-            "own_room": "" if of_account else f'"room_sid":"{self.sid}",',
+        """Return recordings as compact JSON.
+
+        Args:
+            indices: the indices of the recordings.
+            base_url: the URL that those in the records start with.
+            of_account: True for records as the account lists them, False for records as the room lists them.
+        """
+        path = f"/v1/Rooms/{self.sid}/Recordings"
+        own_room = f'"room_sid":"{self.sid}",'
+        if of_account:
+            path = "/v1/Recordings"
+            own_room = ""
+        template = _RECORDING_TEMPLATE % {
+            "list_url": f"{base_url}{path}".replace("%", "%%"),
+            "own_room": own_room,
             "room_sid": self.sid,
-            "account_sid": self.world.account_sid,
+            "account_sid": self.account.account_sid,
             "encryption_key": json.dumps(self.encryption_key),
         }
-        return [template % self._fields(index) for index in indices]
+        return [template % self._recording_fields(index) for index in indices]
 
     def to_dict(self, base_url: str) -> dict[str, object]:
-        """The room itself, as ``GET /v1/Rooms/{Sid}`` answers."""
+        """Return the room as ``GET /v1/Rooms/{Sid}`` has it, with URLs below ``base_url``."""
         url = f"{base_url}/v1/Rooms/{self.sid}"
-        ended = self.ended
-        return {
+        date_created = format_instant(self.created)
+        fields: dict[str, object] = {
             "sid": self.sid,
             "status": self.status,
-            "date_created": _iso(self.started),
-            "date_updated": _iso(self.started if ended is None else ended),
-            "account_sid": self.world.account_sid,
+            "date_created": date_created,
+            "date_updated": date_created,
+            "account_sid": self.account.account_sid,
             "type": self.type,
             "enable_turn": True,
             "unique_name": self.unique_name,
             "status_callback": None,
             "status_callback_method": "POST",
-            "end_time": None if ended is None else _iso(ended),
-            "duration": None if ended is None else self.lasted,
-            "max_participants": 50,
-            "max_participant_duration": 4 * _HOUR,
-            "max_concurrent_published_tracks": 170,
+            "end_time": None,
+            "duration": None,
+            **_ROOM_LIMITS,
             "record_participants_on_connect": True,
             "video_codecs": ["VP8", "H264"],
             "media_region": self.media_region,
             "audio_only": False,
-            "empty_room_timeout": 5,
-            "unused_room_timeout": 5,
+            **_ROOM_TIMEOUTS,
             "large_room": False,
             "url": url,
             "links": {
@@ -245,81 +244,108 @@ class RoomData:
                 "recording_rules": f"{url}/RecordingRules",
             },
         }
+        if self.ended is not None:
+            end_time = format_instant(self.ended)
+            fields |= {"date_updated": end_time, "end_time": end_time, "duration": self.duration}
+        return fields
 
-    def _kind(self, index: int) -> tuple[str, str, str]:
-        track = index % self.tracks
-        return _kind(track, self.world.track_sids.words(self.index << 32 | track)[1])
+    def _track(self, index: int) -> int:
+        """Return the index of the track that a recording is of: where tracks are paused, they are recorded in turns."""
+        return index % self.track_count
 
-    def _lasted(self, index: int, draw: int) -> int:
-        return 1 + draw % max(1, min(self.started + self.lasted - self.created(index), _LONGEST_RECORDING))
+    def _track_format(self, index: int) -> TrackFormat:
+        track = self._track(index)
+        return track_format(track, self.account.track_sids.hash_words(join_number(self.index, track))[1])
 
-    def _size(self, kind: str, lasted: int, draw: int) -> int:
-        bounds = self.world.media_size
-        if bounds is not None:
-            return bounds[0] + draw % (bounds[1] - bounds[0] + 1)
-        bytes_per_second = 125_000 if kind == "video" else 4_000
-        return lasted * bytes_per_second + draw % bytes_per_second
-
-    def _deleted(self, number: int, drawn: int) -> int:
-        return self.world.deletions.get(number, drawn)
-
-    def _of_track(self, source_sid: str) -> range:
-        number = self.world.track_sids.number(source_sid)
-        if number is None or number >> 32 != self.index or number & _32_BITS >= self.tracks:
+    def _recordings_of_track(self, source_sid: str) -> range:
+        number = self.account.track_sids.number(source_sid)
+        if number is None:
             return range(0)
-        return range(number & _32_BITS, self.total, self.tracks)
+        room_index, track = split_number(number)
+        if room_index != self.index or track >= self.track_count:
+            return range(0)
+        return range(track, self.total_count, self.track_count)
 
-    def _fields(self, index: int) -> tuple[object, ...]:
-        """What :data:`_RECORDING` leaves open, in its order."""
-        room = self.index << 32
-        number, track = room | index, index % self.tracks
-        first, draw, small, _ = self.world.recording_sids.words(number)
-        sid = self.world.recording_sids.sid_from(number, first)
-        track_first, track_draw, _, _ = self.world.track_sids.words(room | track)
-        source_sid = self.world.track_sids.sid_from(room | track, track_first)
-        kind, codec, container = _kind(track, track_draw)
-        status, created = self.recording_status(index), self.created(index)
-        lasted = self._lasted(index, draw)
-        deleted = self._deleted(number, created + lasted + small % _RETENTION) if status == "deleted" else None
-        size, duration = _extent(status, self._size(kind, lasted, small), lasted)
-        named = track_draw >> 16 & 1
-        return (
-            sid,
-            sid,
-            size,
-            kind,
-            codec,
-            sid,
-            created * 1_000 + small % 1_000,
-            status,
-            duration,
-            source_sid,
-            _TRACK_NAMES[(track_draw >> 20) % len(_TRACK_NAMES)] if named else f'"{source_sid}"',
-            _iso(created),
-            "null" if deleted is None else f'"{_iso(deleted)}"',
-            _iso(created + lasted if deleted is None else deleted),
-            self.world.participant_sids.sid(room | track // 2),
-            container,
-            "null" if self.bucket is None else f'"{self.bucket}/{sid}.{container}"',
-        )
+    def _recording_duration(self, index: int, word: int) -> int:
+        remaining = self.created + self.duration - self.recording_created(index)
+        return draw_duration(remaining, word)
+
+    def _recording_fields(self, index: int) -> dict[str, object]:
+        """Return the values of :data:`_RECORDING_TEMPLATE` that differ between the recordings of a room."""
+        number = join_number(self.index, index)
+        first_word, duration_word, size_word, _ = self.account.recording_sids.hash_words(number)
+        sid = self.account.recording_sids.sid_from(number, first_word)
+        track_fields = self._track_fields(self._track(index))
+
+        created = self.recording_created(index)
+        duration = self._recording_duration(index, duration_word)
+        status = self.recording_status(index)
+        size = draw_size(self.account.media_size, track_fields["type"], duration, size_word)
+        size_json, duration_json = size_and_duration_json(status, size, duration)
+
+        updated = created + duration
+        date_deleted = "null"
+        if status == "deleted":
+            # Either deleted through the API, or drawn as deleted some time after the end.
+            updated = self.account.deletions.get(number, updated + draw_retention(size_word))
+            date_deleted = f'"{format_instant(updated)}"'
+
+        external_location = "null"
+        if self.bucket is not None:
+            external_location = f'"{self.bucket}/{sid}.{track_fields["container"]}"'
+        return {
+            **track_fields,
+            "sid": sid,
+            "size": size_json,
+            "duration": duration_json,
+            "offset": created * 1_000 + size_word % 1_000,
+            "status": status,
+            "date_created": format_instant(created),
+            "date_deleted": date_deleted,
+            "date_updated": format_instant(updated),
+            "participant_sid": self.participant_sid(index),
+            "external_location": external_location,
+        }
+
+    def _track_fields(self, track: int) -> dict[str, str]:
+        number = join_number(self.index, track)
+        first_word, format_word, _, _ = self.account.track_sids.hash_words(number)
+        source_sid = self.account.track_sids.sid_from(number, first_word)
+        media_type, codec, container = track_format(track, format_word)
+        return {
+            "source_sid": source_sid,
+            "track_name": track_name_json(source_sid, format_word),
+            "type": media_type,
+            "codec": codec,
+            "container": container,
+        }
 
 
-class World:
+class Account:
     """One account: its rooms, their recordings and its credentials, all of them functions of the seed.
 
     Args:
         seed: the same seed gives the same account, to the byte.
-        rooms: how many rooms the account has.
-        recordings_per_room: how many recordings a list without a filter shows for each room: a number, or the
-            smallest and the largest number. The deleted ones come on top, about one in nine.
-        media_size: how many bytes the media of each recording have: a number, or the smallest and the largest number.
-            By default as many as tracks of their length have, up to gigabytes.
+        rooms: number of rooms.
+        recordings_per_room: number of recordings that a list without a filter shows for each room, or the smallest
+            and the largest number. About one in nine comes on top, deleted.
+        media_size: number of bytes of each recording's media, or the smallest and the largest number. By default as
+            many as tracks of their length have, up to gigabytes.
 
     Attributes:
-        deletions: what was deleted through the API: the number of each recording, and when.
+        room_count: number of rooms.
+        media_size: smallest and largest number of bytes of a recording's media; None for realistic sizes.
+        deletions: the recordings that were deleted through the API: the number of each, and the instant.
+        secret: 32 bytes that everything else is derived from.
+        account_sid: SID of the account.
+        credentials: the account's SID and auth token.
+        api_key_credentials: an API key of the account.
+        recording_sids: SIDs of recordings.
+        track_sids: SIDs of tracks.
+        participant_sids: SIDs of participants.
 
     Raises:
-        InvalidArgumentError: a number is negative or beyond 2**31, or the bounds are the wrong way round.
+        InvalidArgumentError: a number is negative or above 2**31, or the larger of two bounds comes first.
     """
 
     def __init__(
@@ -329,24 +355,24 @@ class World:
         recordings_per_room: int | tuple[int, int] = (0, 120),
         media_size: int | tuple[int, int] | None = None,
     ) -> None:
-        low, high = _bounds(recordings_per_room)
-        if not 0 <= rooms <= 2**31:
+        self._min_recordings, self._max_recordings = _bounds(recordings_per_room)
+        if not 0 <= rooms <= _MAX_COUNT:
             raise InvalidArgumentError(f"rooms must lie between 0 and 2**31, not {rooms}")
-        if not 0 <= low <= high <= 2**31:
+        if not 0 <= self._min_recordings <= self._max_recordings <= _MAX_COUNT:
             raise InvalidArgumentError(
                 f"recordings_per_room must lie between 0 and 2**31, or be two such bounds, not {recordings_per_room!r}"
             )
         if media_size is not None and not 0 <= _bounds(media_size)[0] <= _bounds(media_size)[1]:
             raise InvalidArgumentError(f"media_size must be a number of bytes, or two such bounds, not {media_size!r}")
-        self.rooms = rooms
+
+        self.room_count = rooms
         self.media_size = None if media_size is None else _bounds(media_size)
         self.deletions: dict[int, int] = {}
-        self._low, self._choices = low, high - low + 1
         self.secret = blake2b(str(seed).encode(), digest_size=32, person=b"roomrec").digest()
-        self.account_sid = f"AC{self._secret_text('account')}"
-        self.credentials = Credentials(self.account_sid, self._secret_text("token"))
+        self.account_sid = f"AC{self._derive_hex('account')}"
+        self.credentials = Credentials(self.account_sid, self._derive_hex("token"))
         self.api_key_credentials = Credentials.api_key(
-            self.account_sid, f"SK{self._secret_text('key')}", self._secret_text("key secret")
+            self.account_sid, f"SK{self._derive_hex('key')}", self._derive_hex("key secret")
         )
         self._room_sids = SidFamily("RM", self.secret)
         self.recording_sids = SidFamily("RT", self.secret)
@@ -355,158 +381,104 @@ class World:
 
     @property
     def room_sids(self) -> LazyRoomSids:
-        """The SIDs of all rooms, oldest first."""
-        return LazyRoomSids(self._room_sids, range(self.rooms))
+        """SIDs of all rooms, oldest first."""
+        return LazyRoomSids(self._room_sids, range(self.room_count))
 
     def find_room(self, sid: str) -> RoomData | None:
-        """The room with this SID; None if there is none."""
+        """Return the room with this SID, or None."""
         index = self._room_sids.number(sid)
-        return None if index is None or index >= self.rooms else self.room(index)
+        if index is None or index >= self.room_count:
+            return None
+        return self.room(index)
 
     def find_recording(self, sid: str) -> tuple[RoomData, int] | None:
-        """The room of this recording and its index there; None if there is none."""
+        """Return the room of the recording with this SID, and the recording's index in it, or None."""
         number = self.recording_sids.number(sid)
-        if number is None or number >> 32 >= self.rooms:
+        if number is None:
             return None
-        room = self.room(number >> 32)
-        return (room, number & _32_BITS) if number & _32_BITS < room.total else None
+        room_index, index = split_number(number)
+        if room_index >= self.room_count:
+            return None
+        room = self.room(room_index)
+        if index >= room.total_count:
+            return None
+        return room, index
 
     def room(self, index: int) -> RoomData:
-        """The room at this index in :attr:`room_sids`."""
-        first, draw, traits, salt = self._room_sids.words(index)
-        sid = self._room_sids.sid_from(index, first)
-        shown = self._low + draw % self._choices
-        total = shown + (shown + draw % 9) // 9
-        repeated = total >= _REPEATED_FROM and traits & 3 == 0
+        """Return the room at this index in :attr:`room_sids`."""
+        first_word, count_word, traits_word, salt = self._room_sids.hash_words(index)
+        sid = self._room_sids.sid_from(index, first_word)
+        traits = draw_room_traits(traits_word)
+        visible_count = self._min_recordings + count_word % (self._max_recordings - self._min_recordings + 1)
+        total_count = visible_count + (visible_count + count_word % 9) // 9
         return RoomData(
-            world=self,
+            account=self,
             index=index,
             sid=sid,
-            unique_name=f"daily-standup-{index}" if traits >> 2 & 1 else sid,
-            status=_ROOM_STATUSES[(traits >> 8) % len(_ROOM_STATUSES)],
-            type=_ROOM_TYPES[(traits >> 16) % len(_ROOM_TYPES)],
-            media_region=_REGIONS[(traits >> 24) % len(_REGIONS)],
-            started=self.room_started(index),
-            lasted=min(max(600 + (traits >> 32) % (4 * _HOUR), 2 * total), _LONGEST_ROOM),
-            shown=shown,
-            total=total,
-            # An even number, so that the two tracks of a pair stay together.
-            tracks=(total // 3 + 1) & ~1 if repeated else max(total, 1),
-            salt=salt & _32_BITS,
-            encryption_key=f"CR{self._secret_text(f'encryption {index % 7}')}" if traits >> 4 & 15 == 0 else None,
-            bucket="https://example-recordings.s3.amazonaws.com/twilio" if traits >> 12 & 15 == 0 else None,
+            unique_name=f"daily-standup-{index}" if traits.has_name else sid,
+            status=traits.status,
+            type=traits.type,
+            media_region=traits.media_region,
+            created=self.room_created(index),
+            # At least two seconds for each recording, so that most of them differ in their dates.
+            duration=min(max(traits.duration, 2 * total_count), _MAX_ROOM_DURATION),
+            visible_count=visible_count,
+            total_count=total_count,
+            track_count=_track_count(total_count, has_pauses=traits.has_pauses),
+            salt=salt & _SALT_MASK,
+            encryption_key=self._encryption_key(index) if traits.is_encrypted else None,
+            bucket=_BUCKET if traits.has_bucket else None,
         )
 
-    def room_started(self, index: int) -> int:
-        """When a room was created; never earlier than the one before it."""
-        jitter = index * _SPREAD_32 % (_LAST_START // self.rooms + 1)
-        return index * _LAST_START // self.rooms + jitter
+    def room_created(self, index: int) -> int:
+        """Return the instant at which a room was created: never before the room with a lower index."""
+        return spread_evenly(index, self.room_count, _LAST_ROOM_CREATED)
 
-    def room_candidates(
+    def filter_rooms(
         self, *, created_from: datetime | None, created_before: datetime | None, unique_name: str | None
     ) -> range:
-        """The indices of the rooms that these filters leave, oldest first; a status is not looked at."""
-        found = range(self.rooms) if unique_name is None else self._named(unique_name)
-        return _between(found, self.room_started, created_from, created_before)
+        """Return the indices of the rooms that match these filters, oldest first, whatever their status."""
+        indices = range(self.room_count)
+        if unique_name is not None:
+            indices = self._rooms_with_name(unique_name)
+        return slice_by_date(indices, self.room_created, created_from, created_before)
 
-    def rooms_under_way(self, start: datetime | None, end: datetime | None) -> range:
-        """The indices of the rooms that may have recordings from ``start`` to before ``end``, and of few others."""
-        longest = min(max(600 + 4 * _HOUR, 4 * (self._low + self._choices)), _LONGEST_ROOM)
-        earliest = None if start is None else max(start, EPOCH) - timedelta(seconds=longest)
-        # Of a million rooms without recordings, none is looked at.
-        recorded = range(self.rooms if self._low + self._choices > 1 else 0)
-        return _between(recorded, self.room_started, earliest, end)
+    def rooms_recorded_between(self, start: datetime | None, end: datetime | None) -> range:
+        """Return the indices of all rooms that may have recordings from ``start`` to before ``end``, and of few others.
 
-    def _named(self, unique_name: str) -> range:
-        match = _NAMED_ROOM.fullmatch(unique_name)
+        None is no bound.
+        """
+        # No room lasts longer: it has less than 2 * (visible + 1) recordings, and two seconds for each.
+        longest = min(max(MAX_DRAWN_ROOM_DURATION, 4 * (self._max_recordings + 1)), _MAX_ROOM_DURATION)
+        created_from = None
+        if start is not None:
+            created_from = max(start, EPOCH) - timedelta(seconds=longest)
+
+        # In an account without recordings, a million rooms need not be searched.
+        indices = range(self.room_count) if self._max_recordings else range(0)
+        return slice_by_date(indices, self.room_created, created_from, end)
+
+    def _encryption_key(self, room_index: int) -> str:
+        return f"CR{self._derive_hex(f'encryption {room_index % _ENCRYPTION_KEYS}')}"
+
+    def _rooms_with_name(self, unique_name: str) -> range:
+        match = _GENERATED_ROOM_NAME.fullmatch(unique_name)
+        # A room that was not named has its SID for a name.
         index = int(match[1]) if match else self._room_sids.number(unique_name)
-        if index is None or index >= self.rooms or self.room(index).unique_name != unique_name:
+        if index is None or index >= self.room_count or self.room(index).unique_name != unique_name:
             return range(0)
         return range(index, index + 1)
 
-    def _secret_text(self, purpose: str) -> str:
+    def _derive_hex(self, purpose: str) -> str:
         return blake2b(purpose.encode(), key=self.secret, digest_size=16).hexdigest()
 
 
-class LazyRoomSids(Sequence[str]):
-    """The SIDs of an account's rooms, each made when it is asked for: a million of them take no room in memory."""
-
-    def __init__(self, family: SidFamily, numbers: range) -> None:
-        self._family = family
-        self._numbers = numbers
-
-    def __len__(self) -> int:
-        return len(self._numbers)
-
-    @overload
-    def __getitem__(self, index: int) -> str: ...
-    @overload
-    def __getitem__(self, index: slice) -> LazyRoomSids: ...
-    def __getitem__(self, index: int | slice) -> str | LazyRoomSids:
-        if isinstance(index, slice):
-            return LazyRoomSids(self._family, self._numbers[index])
-        return self._family.sid(self._numbers[index])
-
-    def __iter__(self) -> Iterator[str]:
-        return map(self._family.sid, self._numbers)
-
-    def __contains__(self, sid: object) -> bool:
-        return isinstance(sid, str) and self._family.number(sid) in self._numbers
-
-    def index(self, sid: object, start: int = 0, stop: int | None = None) -> int:
-        """The position of a SID, found without looking at the others.
-
-        Raises:
-            ValueError: it is not there, or not between ``start`` and ``stop``.
-        """
-        number = self._family.number(sid) if isinstance(sid, str) else None
-        if number is None or number not in self._numbers[start:stop]:
-            raise ValueError(f"{sid!r} is not here")
-        return self._numbers.index(number)
-
-    def __repr__(self) -> str:
-        return f"<{len(self)} room SIDs>"
+def _track_count(total_count: int, *, has_pauses: bool) -> int:
+    if has_pauses and total_count >= _MIN_RECORDINGS_FOR_PAUSES:
+        # An even number, so that the two tracks of a participant stay together.
+        return (total_count // 3 + 1) & ~1
+    return max(total_count, 1)
 
 
 def _bounds(value: int | tuple[int, int]) -> tuple[int, int]:
     return (value, value) if isinstance(value, int) else value
-
-
-def _mask(first_word: int) -> int:
-    return (first_word * _SPREAD_64 >> 32) & _64_BITS
-
-
-def _between(indices: range, created: Callable[[int], int], start: datetime | None, end: datetime | None) -> range:
-    # Instants are whole seconds, so that both bounds are rounded up: what begins at a bound is in after the first
-    # one and out after the second.
-    low = 0 if start is None else bisect_left(indices, math.ceil((start - EPOCH) / _SECOND), key=created)
-    high = len(indices) if end is None else bisect_left(indices, math.ceil((end - EPOCH) / _SECOND), key=created)
-    return indices[low:high]
-
-
-def _kind(track: int, draw: int) -> tuple[str, str, str]:
-    """Type, codec and container of a track. A participant's first track is audio, the second video or, rarely, data."""
-    if track % 2 == 0:
-        return "audio", _AUDIO_CODECS[draw % len(_AUDIO_CODECS)], "mka"
-    if draw >> 8 & 15 == 0:
-        return "data", "OPUS", "mka"
-    return "video", _VIDEO_CODECS[draw % len(_VIDEO_CODECS)], "mkv"
-
-
-def _extent(status: str, size: int, lasted: int) -> tuple[str, str]:
-    """Size and duration, as JSON."""
-    if status == "processing":
-        return "null", "null"
-    if status == "failed":
-        return "0", "0"
-    return str(size), str(lasted)
-
-
-@lru_cache(maxsize=366)
-def _date(day: int) -> str:
-    return (EPOCH + timedelta(days=day)).date().isoformat()
-
-
-def _iso(instant: int) -> str:
-    day, rest = divmod(instant, _DAY)
-    return f"{_date(day)}T{rest // _HOUR:02}:{rest // 60 % 60:02}:{rest % 60:02}Z"

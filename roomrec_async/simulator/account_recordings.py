@@ -1,4 +1,4 @@
-"""The account-wide list: which recordings of which rooms it has, newest room first."""
+"""The recordings of the account-wide list: newest room first, and in each room the newest recording first."""
 
 from __future__ import annotations
 
@@ -7,78 +7,89 @@ from collections.abc import Iterator
 
 import attrs
 
-from .account import RoomData, World
-from .parameters import AccountRecordingParameters
-
-_32_BITS = 2**32 - 1
+from .account import Account
+from .parameters import AccountRecordingParameters, is_status_listed
+from .sids import join_number, split_number
 
 
 @attrs.frozen
 class AccountCandidates:
-    """The recordings that the filters leave, by their number, newest room and newest recording first.
+    """The recordings that match the filters by room, date and source, as their numbers in the account.
+
+    These filters are found without looking at every recording; :meth:`matches` checks the others.
 
     Args:
-        world: the account.
-        parameters: the filters. Status, type and participants are not looked at; :meth:`wanted` does that.
+        account: the account.
+        parameters: the filters.
     """
 
-    world: World
+    account: Account
     parameters: AccountRecordingParameters
+    # Indices of the rooms that may have such recordings.
     _rooms: range = attrs.field(init=False)
 
-    def __attrs_post_init__(self) -> None:
-        object.__setattr__(self, "_rooms", self._possible_rooms())
-
-    def onwards(self, number: int | None) -> Iterator[int]:
-        """From this one on, or from the first."""
-        newest = self._rooms.stop - 1 if number is None else number >> 32
-        for index in reversed(self._rooms[: max(0, newest + 1 - self._rooms.start)]):
-            found = self._of_room(index)
-            if number is not None and index == number >> 32:
-                found = found[: bisect_right(found, number & _32_BITS)]
-            yield from (index << 32 | recording for recording in reversed(found))
-
-    def backwards(self, number: int) -> Iterator[int]:
-        """Those before this one, the nearest first."""
-        for index in self._rooms[max(0, (number >> 32) - self._rooms.start) :]:
-            found = self._of_room(index)
-            if index == number >> 32:
-                found = found[bisect_left(found, (number & _32_BITS) + 1) :]
-            yield from (index << 32 | recording for recording in found)
-
-    def wanted(self, number: int) -> bool:
-        """Whether the other filters leave it, too."""
-        room, index, asked = self.world.room(number >> 32), number & _32_BITS, self.parameters
-        status = room.recording_status(index)
-        return (
-            (status != "deleted" if asked.status is None else status == asked.status)
-            and asked.media_type in (None, room.recording_type(index))
-            and all(sid in (room.sid, room.participant_sid(index)) for sid in asked.grouping_sids)
-        )
-
-    def _possible_rooms(self) -> range:
-        asked = self.parameters
-        rooms = self.world.rooms_under_way(asked.created_from, asked.created_before)
-        if asked.source_sid is not None:
-            track = self.world.track_sids.number(asked.source_sid)
-            rooms = _narrowed(rooms, None if track is None else track >> 32)
-        for sid in asked.grouping_sids:
-            rooms = _narrowed(rooms, self._room_of(sid))
+    @_rooms.default
+    def _find_rooms(self) -> range:
+        filters = self.parameters
+        rooms = self.account.rooms_recorded_between(filters.created_from, filters.created_before)
+        if filters.source_sid is not None:
+            rooms = _only_room(rooms, self._room_of_track(filters.source_sid))
+        for sid in filters.grouping_sids:
+            rooms = _only_room(rooms, self._room_of_group(sid))
         return rooms
 
-    def _room_of(self, grouping_sid: str) -> int | None:
-        """The room that a room's or a participant's SID belongs to."""
-        room = self.world.find_room(grouping_sid)
-        number = self.world.participant_sids.number(grouping_sid)
-        return room.index if room else None if number is None else number >> 32
+    def forward(self, start: int | None) -> Iterator[int]:
+        """Yield the numbers in the order of the list, from ``start`` on or from the first one."""
+        if start is None:
+            # Above the number of every recording.
+            start = join_number(self._rooms.stop, 0)
+        start_room, start_index = split_number(start)
+        for room in reversed(self._rooms[: max(0, start_room + 1 - self._rooms.start)]):
+            indices = self._recordings_of_room(room)
+            if room == start_room:
+                indices = indices[: bisect_right(indices, start_index)]
+            yield from (join_number(room, index) for index in reversed(indices))
 
-    def _of_room(self, index: int) -> range:
-        room: RoomData = self.world.room(index)
-        asked = self.parameters
-        return room.candidates(
-            created_from=asked.created_from, created_before=asked.created_before, source_sid=asked.source_sid
+    def backward(self, end: int) -> Iterator[int]:
+        """Yield the numbers before ``end`` in the order of the list, the nearest first."""
+        end_room, end_index = split_number(end)
+        for room in self._rooms[max(0, end_room - self._rooms.start) :]:
+            indices = self._recordings_of_room(room)
+            if room == end_room:
+                indices = indices[bisect_left(indices, end_index + 1) :]
+            yield from (join_number(room, index) for index in indices)
+
+    def matches(self, number: int) -> bool:
+        """Return True if a recording matches the filters by status, type, room and participant, too."""
+        room_index, index = split_number(number)
+        room = self.account.room(room_index)
+        filters = self.parameters
+        return (
+            is_status_listed(room.recording_status(index), filters.status)
+            and filters.media_type in (None, room.recording_type(index))
+            and all(sid in (room.sid, room.participant_sid(index)) for sid in filters.grouping_sids)
         )
 
+    def _recordings_of_room(self, room_index: int) -> range:
+        filters = self.parameters
+        return self.account.room(room_index).filter_recordings(
+            created_from=filters.created_from, created_before=filters.created_before, source_sid=filters.source_sid
+        )
 
-def _narrowed(rooms: range, index: int | None) -> range:
-    return range(index, index + 1) if index is not None and index in rooms else range(0)
+    def _room_of_track(self, source_sid: str) -> int | None:
+        number = self.account.track_sids.number(source_sid)
+        return None if number is None else split_number(number)[0]
+
+    def _room_of_group(self, grouping_sid: str) -> int | None:
+        """Return the index of the room that a grouping SID names, or that its participant was in."""
+        room = self.account.find_room(grouping_sid)
+        if room is not None:
+            return room.index
+        number = self.account.participant_sids.number(grouping_sid)
+        return None if number is None else split_number(number)[0]
+
+
+def _only_room(rooms: range, index: int | None) -> range:
+    if index is None or index not in rooms:
+        return range(0)
+    return range(index, index + 1)

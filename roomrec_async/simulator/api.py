@@ -1,4 +1,4 @@
-"""The operations of the API: a path and a query in, the body of a 200 out, or a refusal. No HTTP here."""
+"""The operations of the API: from a path and a query to the body of a 200, or to an error. No HTTP here."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ from typing import Final
 import attrs
 from multidict import MultiMapping
 
-from .account import EPOCH, RoomData, World
+from .account import Account, RoomData
 from .account_recordings import AccountCandidates
+from .derivation import EPOCH
 from .errors import not_found
-from .pages import Ascending, PageTokens, body, cut
-from .parameters import AccountRecordingParameters, RecordingParameters, RoomParameters
-
-_32_BITS: Final = 2**32 - 1
+from .pages import PageTokens, RangeCandidates, find_page, list_body
+from .parameters import AccountRecordingParameters, RecordingParameters, RoomParameters, is_status_listed
+from .sids import split_number
 
 EXAMPLE_ROOM_SID: Final = "RM" + "a" * 32
 """The room whose list is the reference's example with one recording, byte for byte."""
 EMPTY_EXAMPLE_ROOM_SID: Final = "RM" + "b" * 32
 """The room whose list is the reference's example without recordings, byte for byte."""
 
+# Read once: the bodies of the two example rooms by SID.
 _EXAMPLES: Final = {
     sid: (files(__package__) / "examples" / name).read_bytes()
     for sid, name in ((EXAMPLE_ROOM_SID, "one_recording.json"), (EMPTY_EXAMPLE_ROOM_SID, "empty.json"))
@@ -33,142 +34,141 @@ _EXAMPLES: Final = {
 
 @attrs.frozen
 class Api:
-    """The operations on one account's data.
+    """The operations on one account.
 
-    Every method raises :class:`~.refusals.RefusedError` where the API would refuse.
+    Every method raises :class:`~.errors.ServiceError` where the API responds with an error.
 
     Args:
-        world: the data.
-        base_url: what the URLs in the answers begin with.
+        account: the account.
+        base_url: the URL that those in the responses start with.
     """
 
-    world: World
+    account: Account
     base_url: str
 
     def list_recordings(self, room_sid: str, query: Mapping[str, str]) -> bytes:
-        """``GET /v1/Rooms/{RoomSid}/Recordings``."""
+        """Respond to ``GET /v1/Rooms/{RoomSid}/Recordings``."""
         path = f"/v1/Rooms/{room_sid}/Recordings"
         if room_sid in _EXAMPLES:
-            return self._example(room_sid, path, query)
-        room = self._room(room_sid, path)
+            return self._list_example(room_sid, path, query)
+        room = self._find_room(room_sid, path)
         parameters = RecordingParameters.parse(query)
 
-        def wanted(index: int) -> bool:
-            status = room.recording_status(index)
-            return status != "deleted" if parameters.status is None else status == parameters.status
+        def matches(index: int) -> bool:
+            return is_status_listed(room.recording_status(index), parameters.status)
 
-        candidates = room.candidates(
+        indices = room.filter_recordings(
             created_from=parameters.created_from,
             created_before=parameters.created_before,
             source_sid=parameters.source_sid,
         )
-        page = cut(Ascending(candidates), wanted, PageTokens(self.world.secret, path, parameters))
-        records = room.recordings_json(page.indices, self.base_url)
-        return body("recordings", self.base_url + path, page, parameters, records)
+        page = find_page(RangeCandidates(indices), matches, PageTokens(self.account.secret, path, parameters))
+        records = room.recordings_json(page.numbers, self.base_url)
+        return list_body("recordings", self.base_url + path, page, parameters, records)
 
     def fetch_recording(self, room_sid: str, sid: str) -> bytes:
-        """``GET /v1/Rooms/{RoomSid}/Recordings/{Sid}``."""
-        path = f"/v1/Rooms/{room_sid}/Recordings/{sid}"
-        room, index = self.find_recording(room_sid, sid, path)
+        """Respond to ``GET /v1/Rooms/{RoomSid}/Recordings/{Sid}``."""
+        room, index = self.find_recording(room_sid, sid, f"/v1/Rooms/{room_sid}/Recordings/{sid}")
         return room.recordings_json([index], self.base_url)[0].encode()
 
     def list_account_recordings(self, query: MultiMapping[str]) -> bytes:
-        """``GET /v1/Recordings``."""
+        """Respond to ``GET /v1/Recordings``."""
         path = "/v1/Recordings"
         parameters = AccountRecordingParameters.parse(query)
-        candidates = AccountCandidates(self.world, parameters)
-        page = cut(candidates, candidates.wanted, PageTokens(self.world.secret, path, parameters))
-        records = [
-            self.world.room(number >> 32).recordings_json([number & _32_BITS], self.base_url, of_account=True)[0]
-            for number in page.indices
-        ]
-        return body("recordings", self.base_url + path, page, parameters, records)
+        candidates = AccountCandidates(self.account, parameters)
+        page = find_page(candidates, candidates.matches, PageTokens(self.account.secret, path, parameters))
+
+        records: list[str] = []
+        for number in page.numbers:
+            room_index, index = split_number(number)
+            records += self.account.room(room_index).recordings_json([index], self.base_url, of_account=True)
+        return list_body("recordings", self.base_url + path, page, parameters, records)
 
     def fetch_account_recording(self, sid: str) -> bytes:
-        """``GET /v1/Recordings/{Sid}``."""
+        """Respond to ``GET /v1/Recordings/{Sid}``."""
         room, index = self.find_recording(None, sid, f"/v1/Recordings/{sid}")
         return room.recordings_json([index], self.base_url, of_account=True)[0].encode()
 
-    def delete_recording(self, room_sid: str | None, sid: str, path: str, *, again: int) -> None:
-        """``DELETE /v1/Rooms/{RoomSid}/Recordings/{Sid}`` and ``DELETE /v1/Recordings/{Sid}``.
+    def delete_recording(self, room_sid: str | None, sid: str, path: str, *, second_delete: int) -> None:
+        """Respond to ``DELETE /v1/Rooms/{RoomSid}/Recordings/{Sid}`` or ``DELETE /v1/Recordings/{Sid}``.
 
         Args:
             room_sid: the room; None where it is not in the path.
             sid: the recording.
-            path: what was asked for.
-            again: the status of a second deletion.
+            path: the path of the request.
+            second_delete: the status for a recording that is deleted already.
         """
         room, index = self.find_recording(room_sid, sid, path)
         if room.recording_status(index) == "deleted":
-            if again == HTTPStatus.NOT_FOUND:
+            if second_delete == HTTPStatus.NOT_FOUND:
                 raise not_found(path)
             return
         room.delete(index, int((datetime.now(UTC) - EPOCH).total_seconds()))
 
     def find_media(self, room_sid: str | None, sid: str, path: str) -> tuple[RoomData, int]:
-        """``GET .../Recordings/{Sid}/Media``: the room of the recording whose media are to be had, and its index."""
+        """Return, for ``GET .../Recordings/{Sid}/Media``, a recording's room and its index there, if it has media."""
         room, index = self.find_recording(room_sid, sid, path)
         if not room.has_media(index):
             raise not_found(path)
         return room, index
 
     def find_recording(self, room_sid: str | None, sid: str, path: str) -> tuple[RoomData, int]:
-        """A recording's room, and its index there."""
-        found = self.world.find_recording(sid)
+        """Return a recording's room and its index there; with a ``room_sid``, only if it belongs to that room."""
+        found = self.account.find_recording(sid)
         if found is None or room_sid not in (None, found[0].sid):
             raise not_found(path)
         return found
 
     def list_rooms(self, query: Mapping[str, str]) -> bytes:
-        """``GET /v1/Rooms``."""
+        """Respond to ``GET /v1/Rooms``."""
         path = "/v1/Rooms"
         parameters = RoomParameters.parse(query)
 
-        def wanted(index: int) -> bool:
-            return self.world.room(index).status == parameters.status
+        def matches(index: int) -> bool:
+            return self.account.room(index).status == parameters.status
 
-        candidates = self.world.room_candidates(
+        indices = self.account.filter_rooms(
             created_from=parameters.created_from,
             created_before=parameters.created_before,
             unique_name=parameters.unique_name,
         )
-        page = cut(Ascending(candidates), wanted, PageTokens(self.world.secret, path, parameters))
-        rooms = [_json(self.world.room(index).to_dict(self.base_url)) for index in page.indices]
-        return body("rooms", self.base_url + path, page, parameters, rooms)
+        page = find_page(RangeCandidates(indices), matches, PageTokens(self.account.secret, path, parameters))
+        rooms = [_compact_json(self.account.room(index).to_dict(self.base_url)) for index in page.numbers]
+        return list_body("rooms", self.base_url + path, page, parameters, rooms)
 
     def fetch_room(self, sid: str) -> bytes:
-        """``GET /v1/Rooms/{Sid}``."""
-        return _json(self._room(sid, f"/v1/Rooms/{sid}").to_dict(self.base_url)).encode()
+        """Respond to ``GET /v1/Rooms/{Sid}``."""
+        return _compact_json(self._find_room(sid, f"/v1/Rooms/{sid}").to_dict(self.base_url)).encode()
 
     def recordings(self, room_sid: str, status: str | None) -> Iterator[dict[str, object]]:
-        """What a list shows in all its pages together, without asking for it.
+        """Return the records that all pages of a room's list show together, oldest first.
 
         Raises:
-            RefusedError: 404/20404, there is no such room.
+            ServiceError: 404/20404, there is no such room.
         """
         if room_sid in _EXAMPLES:
             return iter(json.loads(_EXAMPLES[room_sid])["recordings"])
-        room = self._room(room_sid, f"/v1/Rooms/{room_sid}")
+        room = self._find_room(room_sid, f"/v1/Rooms/{room_sid}")
         return self._recordings(room, status)
 
     def _recordings(self, room: RoomData, status: str | None) -> Iterator[dict[str, object]]:
-        for index in range(room.total):
-            own = room.recording_status(index)
-            if own == status or (status is None and own != "deleted"):
+        for index in range(room.total_count):
+            if is_status_listed(room.recording_status(index), status):
                 yield json.loads(room.recordings_json([index], self.base_url)[0])
 
-    def _room(self, sid: str, path: str) -> RoomData:
-        room = self.world.find_room(sid)
+    def _find_room(self, sid: str, path: str) -> RoomData:
+        room = self.account.find_room(sid)
         if room is None:
             raise not_found(path)
         return room
 
-    def _example(self, room_sid: str, path: str, query: Mapping[str, str]) -> bytes:
+    def _list_example(self, room_sid: str, path: str, query: Mapping[str, str]) -> bytes:
+        # Examples are served whatever the filters, but bad parameters are errors as elsewhere.
         parameters = RecordingParameters.parse(query)
         if parameters.page_token is not None:
-            PageTokens(self.world.secret, path, parameters).read(parameters.page_token)
+            PageTokens(self.account.secret, path, parameters).read(parameters.page_token)
         return _EXAMPLES[room_sid]
 
 
-def _json(value: object) -> str:
+def _compact_json(value: object) -> str:
     return json.dumps(value, separators=(",", ":"))

@@ -1,7 +1,7 @@
-"""Faults to inject: what networks, gateways and overloaded services do to an answer.
+"""Faults to inject: what networks, gateways and overloaded services do to a response.
 
-``simulator.inject(fault)`` lets the next request meet one of these instead of its normal answer. A fault of one's own
-is any object with the method of :class:`Fault`.
+``simulator.inject(fault)`` makes one of these happen to the next request, instead of its normal response. A fault of
+your own is any object with the method of :class:`Fault`.
 """
 
 from __future__ import annotations
@@ -14,28 +14,29 @@ from typing import Protocol
 import attrs
 from aiohttp import web
 
-from .http_exchange import Exchange, body_of
+from .http_exchange import Exchange, read_body
 
-_TICK = 0.02
+# Seconds between two pieces of a body that is sent slowly.
+_DRIP_INTERVAL = 0.02
 
 
 class Fault(Protocol):
-    """What happens to a request instead of its normal answer."""
+    """Handles a request instead of the API."""
 
-    async def answer(self, exchange: Exchange, /) -> web.StreamResponse | None:
-        """Answer the request.
+    async def handle(self, exchange: Exchange, /) -> web.StreamResponse | None:
+        """Handle a request.
 
         Args:
-            exchange: the request, and what there is to answer it with.
+            exchange: the request, with the normal response to it and the means to send one.
 
         Returns:
-            The response, sent or not (the simulator sends what is not); None if there is none to be had.
+            The response, sent or not (the simulator sends what is not); None if there is no response.
         """
 
 
 @attrs.frozen
 class Respond:
-    """Answer with this, without looking at the request, as a gateway in front of the API does.
+    """Send a given response without looking at the request, as a gateway in front of the API does.
 
     Args:
         status: the HTTP status.
@@ -49,8 +50,8 @@ class Respond:
     headers: Mapping[str, str] = attrs.field(factory=dict)
     content_type: str = "text/html"
 
-    async def answer(self, _: Exchange, /) -> web.Response:
-        """Answer with what was given."""
+    async def handle(self, _: Exchange, /) -> web.Response:
+        """Return the given response."""
         return web.Response(
             status=self.status, body=self.body, headers={**self.headers, "Content-Type": self.content_type}
         )
@@ -60,7 +61,7 @@ class Respond:
 class Reset:
     """Reset the connection before any header is sent."""
 
-    async def answer(self, exchange: Exchange, /) -> None:
+    async def handle(self, exchange: Exchange, /) -> None:
         """Reset the connection."""
         exchange.reset()
 
@@ -70,15 +71,16 @@ class ResetMidBody:
     """Reset the connection in the middle of the body.
 
     Args:
-        after: how many bytes of the body are sent first.
+        after: number of bytes of the body that are sent first.
     """
 
     after: int
 
-    async def answer(self, exchange: Exchange, /) -> web.StreamResponse:
-        """Send a part, then reset."""
-        response, body = await exchange.begin()
+    async def handle(self, exchange: Exchange, /) -> web.StreamResponse:
+        """Send a part of the body, then reset the connection."""
+        response, body = await exchange.start_response()
         await response.write(body[: self.after])
+        # A reset discards what is still in the send buffer.
         await exchange.flush()
         exchange.reset()
         return response
@@ -86,17 +88,17 @@ class ResetMidBody:
 
 @attrs.frozen
 class Truncate:
-    """Close the connection, in good order, before the body has the length that its header says.
+    """Close the connection in good order, but before the body has the length that its header announced.
 
     Args:
-        after: how many bytes of the body are sent.
+        after: number of bytes of the body that are sent.
     """
 
     after: int
 
-    async def answer(self, exchange: Exchange, /) -> web.StreamResponse:
-        """Send a part, then close."""
-        response, body = await exchange.begin()
+    async def handle(self, exchange: Exchange, /) -> web.StreamResponse:
+        """Send a part of the body, then close the connection."""
+        response, body = await exchange.start_response()
         await response.write(body[: self.after])
         exchange.close()
         return response
@@ -104,35 +106,35 @@ class Truncate:
 
 @attrs.frozen
 class StallHeaders:
-    """Be silent for a time, then answer normally.
+    """Send nothing for a time, then respond normally.
 
     Args:
-        seconds: for how long.
+        seconds: the time.
     """
 
     seconds: float
 
-    async def answer(self, exchange: Exchange, /) -> web.Response:
-        """Wait, then answer."""
+    async def handle(self, exchange: Exchange, /) -> web.Response:
+        """Wait, then return the normal response."""
         await asyncio.sleep(self.seconds)
-        return await exchange.produce()
+        return await exchange.get_response()
 
 
 @attrs.frozen
 class StallBody:
-    """Fall silent in the middle of the body for a time, then send the rest.
+    """Send nothing for a time in the middle of the body, then send the rest.
 
     Args:
-        after: how many bytes of the body are sent first.
-        seconds: for how long to be silent.
+        after: number of bytes of the body that are sent first.
+        seconds: the time.
     """
 
     after: int
     seconds: float
 
-    async def answer(self, exchange: Exchange, /) -> web.StreamResponse:
-        """Send a part, wait, send the rest."""
-        response, body = await exchange.begin()
+    async def handle(self, exchange: Exchange, /) -> web.StreamResponse:
+        """Send a part of the body, wait, then send the rest."""
+        response, body = await exchange.start_response()
         await response.write(body[: self.after])
         await asyncio.sleep(self.seconds)
         await response.write(body[self.after :])
@@ -141,51 +143,51 @@ class StallBody:
 
 @attrs.frozen
 class SlowDrip:
-    """Send the body in small pieces, so that no silence is long, but the whole is.
+    """Send the body in small pieces: no pause is long, but the whole response takes long.
 
     Args:
-        bytes_per_second: how fast.
+        bytes_per_second: the speed.
     """
 
     bytes_per_second: float
 
-    async def answer(self, exchange: Exchange, /) -> web.StreamResponse:
+    async def handle(self, exchange: Exchange, /) -> web.StreamResponse:
         """Send the body piece by piece."""
-        response, body = await exchange.begin()
-        piece = max(1, int(self.bytes_per_second * _TICK))
-        for start in range(0, len(body), piece):
-            await response.write(body[start : start + piece])
-            await asyncio.sleep(piece / self.bytes_per_second)
+        response, body = await exchange.start_response()
+        piece_size = max(1, int(self.bytes_per_second * _DRIP_INTERVAL))
+        for start in range(0, len(body), piece_size):
+            await response.write(body[start : start + piece_size])
+            await asyncio.sleep(piece_size / self.bytes_per_second)
         return response
 
 
 @attrs.frozen
 class Replace:
-    """Change the body of a normal 200; other answers pass unchanged.
+    """Change the body of a normal 200; other responses are sent unchanged.
 
     Args:
-        function: the body that the API would send in, the body to send out; both without compression.
+        function: takes the body of the API, and returns the body to send; both are uncompressed.
     """
 
     function: Callable[[bytes], bytes]
 
-    async def answer(self, exchange: Exchange, /) -> web.Response:
-        """Answer with the changed body."""
-        response = await exchange.produce()
+    async def handle(self, exchange: Exchange, /) -> web.Response:
+        """Return the normal response with the changed body."""
+        response = await exchange.get_response()
         if response.status == HTTPStatus.OK:
-            response.body = self.function(await body_of(response))
-            # A body that was to be sent piece by piece had announced its length.
+            response.body = self.function(await read_body(response))
+            # Streamed bodies come with a Content-Length, which may be wrong now. aiohttp sets the right one.
             response.headers.pop("Content-Length", None)
         return response
 
 
 @attrs.frozen
 class CloseConnection:
-    """Answer normally, then close the connection without having said so: a reused connection that is gone."""
+    """Respond normally, then close the connection without announcing it: the client may reuse a dead connection."""
 
-    async def answer(self, exchange: Exchange, /) -> web.Response:
-        """Answer, then close."""
-        response = await exchange.produce()
+    async def handle(self, exchange: Exchange, /) -> web.Response:
+        """Send the normal response, then close the connection."""
+        response = await exchange.get_response()
         await exchange.send(response)
         exchange.close()
         return response

@@ -1,4 +1,4 @@
-"""What both origins do with every request: note it, answer it or let a fault happen to it, and count."""
+"""An HTTP server that keeps the requests it receives, counts them, and injects faults: the base of both origins."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-_REQUESTS_KEPT: Final = 10_000
+# Bounds the memory of a simulator that runs for long.
+_MAX_KEPT_REQUESTS: Final = 10_000
 
 
 @attrs.define(eq=False)
@@ -31,12 +32,12 @@ class ReceivedRequest:
     """A request that the simulator received.
 
     Attributes:
-        method: the HTTP method.
-        path: the path, decoded.
-        query_string: the query as it came, still encoded.
-        headers: all headers as they came, the credentials too.
+        method: HTTP method.
+        path: path, decoded.
+        query_string: query as it was received, still encoded.
+        headers: all headers as they were received, credentials included.
         arrived_at: seconds on the clock of the simulator's event loop.
-        status: the status of the answer; None before it is sent, and if none is.
+        status: status of the response; None until it is sent, and if none is.
     """
 
     method: str
@@ -49,15 +50,15 @@ class ReceivedRequest:
 
 @attrs.define
 class Statistics:
-    """What the simulator has counted since it was created.
+    """Counts since the simulator was created.
 
     Attributes:
-        connections: connections that were accepted.
-        requests: requests that were received.
-        by_status: how many of them were answered with which HTTP status; those without an answer are missing.
-        refused: how many of them were over a quota or the concurrency limit.
-        in_flight: how many of them are being answered at present.
-        peak_in_flight: the largest number that ever were.
+        connections: number of connections that were accepted.
+        requests: number of requests that were received.
+        by_status: number of responses with each HTTP status; requests without a response are not in it.
+        refused: number of requests that were refused for a quota or the concurrency limit.
+        in_flight: number of requests that are being processed at present.
+        peak_in_flight: the largest ``in_flight`` so far.
     """
 
     connections: int = 0
@@ -69,65 +70,79 @@ class Statistics:
 
 
 @attrs.define
-class _Injected:
+class _InjectedFault:
+    """A fault that waits for requests.
+
+    Attributes:
+        fault: the fault.
+        remaining: number of requests that it is still to happen to; None for no limit.
+        path_contains: text that the path or the query of these requests contains.
+    """
+
     fault: Fault
-    times: int | None
+    remaining: int | None
     path_contains: str
 
 
-class ReceivingServer(SocketServer):
-    """A server that keeps account of what it receives, and can be made to fail."""
+class HttpServer(SocketServer):
+    """A server that keeps the requests it receives, counts them, and injects faults.
+
+    Attributes:
+        stats: counts of connections, requests and responses.
+        requests: the last 10,000 requests, oldest first.
+    """
 
     def __init__(self, host: str, port: int) -> None:
         super().__init__(host, port)
         self.stats = Statistics()
-        self.requests: deque[ReceivedRequest] = deque(maxlen=_REQUESTS_KEPT)
-        """The latest requests, oldest first; the last 10,000."""
-        self._injected: list[_Injected] = []
+        self.requests: deque[ReceivedRequest] = deque(maxlen=_MAX_KEPT_REQUESTS)
+        # In the order of injection; the first one that applies to a request happens to it.
+        self._injected_faults: list[_InjectedFault] = []
 
     def inject(self, fault: Fault, *, times: int | None = 1, path_contains: str = "") -> None:
-        """Let a fault happen to the next requests. Faults that wait for the same requests happen one after another.
+        """Inject a fault into the next requests. Several faults for the same requests happen one after another.
 
         Args:
-            fault: what happens; see :mod:`roomrec_async.simulator.faults`.
-            times: to how many requests; None for all, until :meth:`clear_faults`.
-            path_contains: only to requests with this in their path or query.
+            fault: the fault; see :mod:`roomrec_async.simulator.faults`.
+            times: number of requests that it happens to; None for all, until :meth:`clear_faults`.
+            path_contains: only requests with this text in their path or query.
 
         Raises:
             InvalidArgumentError: ``times`` is not positive.
         """
         if times is not None and times < 1:
             raise InvalidArgumentError(f"times must be at least 1, or None, not {times}")
-        self._injected.append(_Injected(fault, times, path_contains))
+        self._injected_faults.append(_InjectedFault(fault, times, path_contains))
 
     def clear_faults(self) -> None:
-        """Forget the faults that have not happened yet."""
-        self._injected.clear()
+        """Remove all faults that have not happened yet."""
+        self._injected_faults.clear()
 
     @abstractmethod
-    async def _normal_answer(self, request: web.Request, handler: Handler, arrived_at: float) -> web.Response:
-        """The answer where no fault happens."""
+    async def _respond(self, request: web.Request, handler: Handler, arrived_at: float) -> web.Response:
+        """Return the normal response to a request, the one without a fault."""
 
-    def _connected(self) -> None:
+    def _connection_accepted(self) -> None:
         self.stats.connections += 1
 
     @web.middleware
-    async def _receive(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Every request goes through here: note it, answer it or let a fault happen to it, send, and note the end."""
-        received = self._noted(request)
+    async def _handle_request(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Keep and count a request, and respond to it, normally or as a fault does."""
+        received = self._keep(request)
 
-        async def produce() -> web.Response:
-            return await self._normal_answer(request, handler, received.arrived_at)
+        async def get_response() -> web.Response:
+            return await self._respond(request, handler, received.arrived_at)
 
+        exchange = Exchange(request, get_response)
         self.stats.in_flight += 1
         self.stats.peak_in_flight = max(self.stats.peak_in_flight, self.stats.in_flight)
         try:
-            exchange, fault = Exchange(request, produce), self._next_fault(request)
-            response = await (fault.answer(exchange) if fault else produce())
+            response = await self._handle_exchange(exchange)
             if response is None:
-                # The connection is gone; aiohttp is content with anything.
+                # The fault has closed the connection; aiohttp only wants some response from a handler.
                 return web.Response()
-            # A client that has gone away is none of the simulator's problems.
+
+            # A client that has disconnected is no error of the simulator's.
             with suppress(ConnectionError):
                 await exchange.send(response)
             received.status = response.status
@@ -136,20 +151,31 @@ class ReceivingServer(SocketServer):
         finally:
             self.stats.in_flight -= 1
 
-    def _noted(self, request: web.Request) -> ReceivedRequest:
-        now = asyncio.get_running_loop().time()
-        query = request.rel_url.raw_query_string
-        received = ReceivedRequest(request.method, request.path, query, request.headers, now)
+    async def _handle_exchange(self, exchange: Exchange) -> web.StreamResponse | None:
+        fault = self._next_fault(exchange.request)
+        if fault is not None:
+            return await fault.handle(exchange)
+        return await exchange.get_response()
+
+    def _keep(self, request: web.Request) -> ReceivedRequest:
+        received = ReceivedRequest(
+            method=request.method,
+            path=request.path,
+            query_string=request.rel_url.raw_query_string,
+            headers=request.headers,
+            arrived_at=asyncio.get_running_loop().time(),
+        )
         self.requests.append(received)
         self.stats.requests += 1
         return received
 
     def _next_fault(self, request: web.Request) -> Fault | None:
-        for waiting in self._injected:
-            if waiting.path_contains in request.path_qs:
-                if waiting.times is not None:
-                    waiting.times -= 1
-                    if not waiting.times:
-                        self._injected.remove(waiting)
-                return waiting.fault
+        for injected in self._injected_faults:
+            if injected.path_contains not in request.path_qs:
+                continue
+            if injected.remaining is not None:
+                injected.remaining -= 1
+                if not injected.remaining:
+                    self._injected_faults.remove(injected)
+            return injected.fault
         return None

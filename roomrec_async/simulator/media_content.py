@@ -1,4 +1,4 @@
-"""The media themselves: bytes computed from the seed, so that a gigabyte of them costs no memory; encrypted or not."""
+"""The bytes of media, plain and encrypted: computed from the seed, so that a gigabyte of them takes no memory."""
 
 from __future__ import annotations
 
@@ -15,29 +15,30 @@ import attrs
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 
-PIECE: Final = 2**18
-"""How many bytes come at once."""
+PIECE_SIZE: Final = 2**18
+"""Maximum number of bytes that are computed at once."""
 
-# Every Matroska file begins so.
-_EBML: Final = b"\x1a\x45\xdf\xa3"
-# A prime: what is put at a wrong place never looks right by chance.
-_TILE: Final = 65_521
-_BLOCK: Final = 16
+# Every Matroska file starts with these bytes.
+_EBML_MAGIC: Final = b"\x1a\x45\xdf\xa3"
+# Bytes after which the content repeats itself. A prime: bytes at a wrong offset are never right by chance.
+_TILE_SIZE: Final = 65_521
+# Bytes of an AES block.
+_BLOCK_SIZE: Final = 16
 
 
 class EncryptionMissingError(Exception):
-    """Encrypted media were asked for, and what encrypts them is not installed."""
+    """Encrypted media were requested, and the package that encrypts them is not installed."""
 
 
 @attrs.frozen
-class Content:
+class MediaContent:
     """The media of one recording.
 
     Args:
-        secret: the account's.
-        sid: the recording's.
-        version: another number, other bytes.
-        size: how many bytes.
+        secret: the secret of the account.
+        sid: the SID of the recording.
+        version: another version has other bytes.
+        size: number of bytes.
     """
 
     secret: bytes
@@ -47,79 +48,102 @@ class Content:
 
     @property
     def etag(self) -> str:
-        """The entity tag, in its quotes."""
-        return f'"{self._derived("etag", 16).hex()}"'
+        """Entity tag, in its quotes."""
+        return f'"{self.derive("etag", 16).hex()}"'
 
     def pieces(self, start: int, stop: int) -> Iterator[bytes]:
-        """The bytes from ``start`` to before ``stop``."""
-        head = _EBML + self.sid.encode()
-        tile = shake_128(self._derived("content", 32)).digest(_TILE)
-        tiles = tile * (PIECE // _TILE + 2)
+        """Yield the bytes from ``start`` to before ``stop``."""
+        head = _EBML_MAGIC + self.sid.encode()
+        tile = shake_128(self.derive("content", 32)).digest(_TILE_SIZE)
+        # Enough tiles in a row that a piece can be cut out at every offset within the first one.
+        tiles = tile * (PIECE_SIZE // _TILE_SIZE + 2)
+        # A head that differs between recordings, then the tiles.
         if start < min(stop, len(head)):
             yield head[start : min(stop, len(head))]
-        at = max(start, len(head))
-        while at < stop:
-            phase, count = (at - len(head)) % _TILE, min(PIECE, stop - at)
-            yield tiles[phase : phase + count]
-            at += count
 
-    def _derived(self, purpose: str, size: int) -> bytes:
-        named = f"{purpose} {self.sid} {self.version}"
-        return blake2b(named.encode(), key=self.secret, digest_size=size).digest()
+        offset = max(start, len(head))
+        while offset < stop:
+            offset_in_tile = (offset - len(head)) % _TILE_SIZE
+            count = min(PIECE_SIZE, stop - offset)
+            yield tiles[offset_in_tile : offset_in_tile + count]
+            offset += count
+
+    def derive(self, purpose: str, size: int) -> bytes:
+        """Return ``size`` secret bytes that differ by purpose, recording and version."""
+        message = f"{purpose} {self.sid} {self.version}"
+        return blake2b(message.encode(), key=self.secret, digest_size=size).digest()
 
 
 @attrs.frozen
-class EncryptedContent:
-    """The same, as it is stored for an account that encrypts: AES-256 in CBC mode, its key wrapped with RSA.
+class EncryptedMediaContent:
+    """The same media as they are stored for an account that encrypts: AES-256 in CBC mode, the key wrapped with RSA.
 
     Args:
-        plain: what is encrypted.
+        plain: the media to encrypt.
+
+    Attributes:
+        headers: headers with the wrapped key, the initialization vector and the size of the plain media.
+
+    Raises:
+        EncryptionMissingError: the ``crypto`` extra is not installed.
     """
 
-    plain: Content
+    plain: MediaContent
     headers: dict[str, str] = attrs.field(init=False)
-    _key: bytes = attrs.field(init=False, repr=False)
-    _iv: bytes = attrs.field(init=False, repr=False)
 
-    def __attrs_post_init__(self) -> None:
-        key, iv = self.plain._derived("key", 32), self.plain._derived("iv", _BLOCK)
-        headers = {
-            "x-amz-meta-x-amz-key": b64encode(_wrapped(key)).decode(),
-            "x-amz-meta-x-amz-iv": b64encode(iv).decode(),
+    @headers.default
+    def _make_headers(self) -> dict[str, str]:
+        return {
+            "x-amz-meta-x-amz-key": b64encode(_wrap(self._key)).decode(),
+            "x-amz-meta-x-amz-iv": b64encode(self._iv).decode(),
             "x-amz-meta-x-amz-unencrypted-content-length": str(self.plain.size),
         }
-        for name, value in (("headers", headers), ("_key", key), ("_iv", iv)):
-            object.__setattr__(self, name, value)
 
     @property
     def etag(self) -> str:
-        """The entity tag, in its quotes."""
+        """Entity tag, in its quotes."""
         return self.plain.etag
 
     @property
     def size(self) -> int:
-        """How many bytes, with the padding."""
-        return (self.plain.size // _BLOCK + 1) * _BLOCK
+        """Number of bytes with the padding, which is at least one."""
+        return (self.plain.size // _BLOCK_SIZE + 1) * _BLOCK_SIZE
 
     def pieces(self, start: int, stop: int) -> Iterator[bytes]:
-        """The bytes from ``start`` to before ``stop``. The ones before are computed, too: that is how CBC is."""
+        """Yield the bytes from ``start`` to before ``stop``.
+
+        In CBC mode each block depends on the one before it, so all bytes before ``start`` are computed, too.
+        """
         from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes  # noqa: PLC0415  an extra
 
         encryptor = Cipher(algorithms.AES256(self._key), modes.CBC(self._iv)).encryptor()
-        padding = _BLOCK - self.plain.size % _BLOCK
-        at = 0
-        for piece in chain(self.plain.pieces(0, self.plain.size), [bytes([padding]) * padding]):
+        # PKCS #7: each byte of the padding is its length.
+        padding_size = _BLOCK_SIZE - self.plain.size % _BLOCK_SIZE
+        padding = bytes([padding_size]) * padding_size
+
+        offset = 0
+        for piece in chain(self.plain.pieces(0, self.plain.size), [padding]):
             encrypted = encryptor.update(piece)
-            yield from filter(None, [encrypted[max(0, start - at) : max(0, stop - at)]])
-            at += len(encrypted)
+            wanted = encrypted[max(0, start - offset) : max(0, stop - offset)]
+            if wanted:
+                yield wanted
+            offset += len(encrypted)
+
+    @property
+    def _key(self) -> bytes:
+        return self.plain.derive("key", 32)
+
+    @property
+    def _iv(self) -> bytes:
+        return self.plain.derive("iv", _BLOCK_SIZE)
 
 
 def private_key_pem() -> bytes:
-    """The key that all simulated accounts encrypt with."""
+    """Return the private key, in PEM, that decrypts the media of all simulated accounts."""
     return (files(__package__) / "examples" / "private_key.pem").read_bytes()
 
 
-def _wrapped(key: bytes) -> bytes:
+def _wrap(key: bytes) -> bytes:
     try:
         from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15  # noqa: PLC0415  an extra
     except ModuleNotFoundError:
@@ -129,8 +153,8 @@ def _wrapped(key: bytes) -> bytes:
 
 @cache
 def _public_key() -> RSAPublicKey:
-    # Once: reading a private key checks it, which takes longer than a hundred encryptions.
+    # Cached because loading a private key checks it, which takes longer than a hundred encryptions.
     from cryptography.hazmat.primitives.serialization import load_pem_private_key  # noqa: PLC0415  an extra
 
-    private: RSAPrivateKey = load_pem_private_key(private_key_pem(), None)  # type: ignore[assignment]
-    return private.public_key()
+    private_key: RSAPrivateKey = load_pem_private_key(private_key_pem(), None)  # type: ignore[assignment]
+    return private_key.public_key()

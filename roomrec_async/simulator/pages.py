@@ -1,4 +1,4 @@
-"""Cutting a list into pages: page tokens, the ``meta`` block, and the body around the records."""
+"""Pages of a list: page tokens, the ``meta`` block, and the body around the records."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ import attrs
 from .errors import bad_parameter
 from .parameters import PageParameters
 
-# PA: the page that begins with this record. PB: the page that ends before it.
+# A letter, the number of a record, and a signature. A: the page that starts with this record. B: the page that ends
+# before it.
 _TOKEN = re.compile(r"P([AB])([0-9a-f]{16})[0-9a-f]{32}")
+_SIGNED_LENGTH = len("PA") + 16
 
 
 @attrs.frozen
@@ -25,19 +27,19 @@ class Page:
     """One page of a list.
 
     Attributes:
-        indices: the records on it.
-        next_token: where the next page begins; None if nothing more matches.
-        previous_token: how to find the page before; None on the first.
+        numbers: the records on it.
+        next_token: token of the next page; None on the last one.
+        previous_token: token of the page before; None on the first one.
     """
 
-    indices: Sequence[int]
+    numbers: Sequence[int]
     next_token: str | None
     previous_token: str | None
 
 
 @attrs.frozen
 class PageTokens:
-    """The page tokens of one list: they are of no use for another list, other filters or another page size.
+    """The page tokens of one list: not valid for another list, other filters or another page size.
 
     Args:
         secret: the key that they are signed with.
@@ -49,86 +51,100 @@ class PageTokens:
     path: str
     parameters: PageParameters
 
-    def make(self, kind: str, index: int) -> str:
-        """The token of the page that begins with (``A``) or ends before (``B``) this record."""
-        body = f"P{kind}{index:016x}"
-        return body + self._signature(body)
+    def make(self, kind: str, number: int) -> str:
+        """Return the token of the page that starts with (``A``) or ends before (``B``) a record."""
+        signed = f"P{kind}{number:016x}"
+        return signed + self._signature(signed)
 
     def read(self, token: str) -> tuple[str, int]:
-        """What :meth:`make` was given.
+        """Return the kind and the number that :meth:`make` was given.
 
         Raises:
-            RefusedError: 400/20001, the token is not one of this list.
+            ServiceError: 400/20001, the token is not one of this list.
         """
         match = _TOKEN.fullmatch(token)
-        if not match or not hmac.compare_digest(self._signature(token[:18]), token[18:]):
+        if not match or not hmac.compare_digest(self._signature(token[:_SIGNED_LENGTH]), token[_SIGNED_LENGTH:]):
             raise bad_parameter("PageToken", token)
         return match[1], int(match[2], 16)
 
-    def _signature(self, body: str) -> str:
-        signed = json.dumps([body, self.path, self.parameters.filters, self.parameters.page_size])
-        return blake2b(signed.encode(), key=self.secret, digest_size=16).hexdigest()
+    def _signature(self, signed: str) -> str:
+        context = json.dumps([signed, self.path, self.parameters.filters, self.parameters.page_size])
+        return blake2b(context.encode(), key=self.secret, digest_size=16).hexdigest()
 
 
 class Candidates(Protocol):
-    """Numbers of records, in the order of a list."""
+    """The numbers of the records that a list may show, in the order of the list."""
 
-    def onwards(self, number: int | None) -> Iterator[int]:
-        """From this one on, or from the first."""
+    def forward(self, start: int | None) -> Iterator[int]:
+        """Yield the numbers from ``start`` on or from the first one."""
 
-    def backwards(self, number: int) -> Iterator[int]:
-        """Those before this one, the nearest first."""
+    def backward(self, end: int) -> Iterator[int]:
+        """Yield the numbers before ``end``, the nearest first."""
 
 
 @attrs.frozen
-class Ascending:
-    """Candidates that are a range of rising numbers."""
+class RangeCandidates:
+    """Candidates that are a range of ascending numbers."""
 
     numbers: range
 
-    def onwards(self, number: int | None) -> Iterator[int]:
-        """From this one on, or from the first."""
-        return iter(self.numbers if number is None else self.numbers[self._place(number) :])
+    def forward(self, start: int | None) -> Iterator[int]:
+        """Yield the numbers from ``start`` on or from the first one."""
+        if start is None:
+            return iter(self.numbers)
+        return iter(self.numbers[self._index(start) :])
 
-    def backwards(self, number: int) -> Iterator[int]:
-        """Those before this one, the nearest first."""
-        return reversed(self.numbers[: self._place(number)])
+    def backward(self, end: int) -> Iterator[int]:
+        """Yield the numbers before ``end``, the nearest first."""
+        return reversed(self.numbers[: self._index(end)])
 
-    def _place(self, number: int) -> int:
+    def _index(self, number: int) -> int:
+        """Return the index of the first number that is not below this one, which need not be in the range."""
+        # Integer division rounds down; two signs make it round up.
         return max(0, -(-(number - self.numbers.start) // self.numbers.step))
 
 
-def cut(candidates: Candidates, wanted: Callable[[int], bool], tokens: PageTokens) -> Page:
-    """The page that the parameters ask for.
+def find_page(candidates: Candidates, matches: Callable[[int], bool], tokens: PageTokens) -> Page:
+    """Return the page that the parameters ask for.
 
-    No more of the list is looked at than the page and the one record that tells whether another page follows, so that
-    the last page is never an empty one.
+    Looks only at the records of the page and at the one after it, which decides whether another page follows: the last
+    page is never an empty one.
+
+    Args:
+        candidates: the records that the list may show.
+        matches: returns True for the records that it does show.
+        tokens: the page tokens of the list, with its parameters.
 
     Raises:
-        RefusedError: 400/20001, the page token is not one of this list.
+        ServiceError: 400/20001, the page token is not one of this list.
     """
-    size, token = tokens.parameters.page_size, tokens.parameters.page_token
-    kind, number = tokens.read(token) if token is not None else ("A", None)
-    if kind == "B" and number is not None:
-        before = list(islice(filter(wanted, candidates.backwards(number)), size))
-        number = before[-1] if before else None
-    found = list(islice(filter(wanted, candidates.onwards(number)), size + 1))
+    parameters = tokens.parameters
+    size = parameters.page_size
+    start: int | None = None
+    if parameters.page_token is not None:
+        kind, start = tokens.read(parameters.page_token)
+        if kind == "B":
+            # Go back by a page to find where it starts.
+            before = list(islice(filter(matches, candidates.backward(start)), size))
+            start = before[-1] if before else None
+
+    found = list(islice(filter(matches, candidates.forward(start)), size + 1))
     return Page(
-        indices=found[:size],
+        numbers=found[:size],
         next_token=tokens.make("A", found[size]) if len(found) > size else None,
-        previous_token=_previous(tokens, number, found),
+        previous_token=_previous_token(tokens, start, found),
     )
 
 
-def body(key: str, url: str, page: Page, parameters: PageParameters, records: Sequence[str]) -> bytes:
-    """The response: the ``meta`` block, then the records, which are JSON already.
+def list_body(key: str, url: str, page: Page, parameters: PageParameters, records: Sequence[str]) -> bytes:
+    """Return the body of the response: the ``meta`` block, then the records.
 
     Args:
         key: the name of the list.
         url: the absolute URL of the list, without a query.
         page: the page.
-        parameters: what was asked for.
-        records: the records of the page.
+        parameters: the parameters of the request.
+        records: the records of the page, as JSON.
     """
     meta = json.dumps(_meta(key, url, page, parameters), separators=(",", ":"))
     return f'{{"meta":{meta},"{key}":[{",".join(records)}]}}'.encode()
@@ -137,7 +153,9 @@ def body(key: str, url: str, page: Page, parameters: PageParameters, records: Se
 def _meta(key: str, url: str, page: Page, parameters: PageParameters) -> dict[str, object]:
     def page_url(number: int, token: str | None) -> str:
         query = [*parameters.filters, ("PageSize", str(parameters.page_size)), ("Page", str(number))]
-        return f"{url}?{urlencode(query + ([('PageToken', token)] if token else []))}"
+        if token:
+            query.append(("PageToken", token))
+        return f"{url}?{urlencode(query)}"
 
     number = parameters.page
     return {
@@ -151,8 +169,10 @@ def _meta(key: str, url: str, page: Page, parameters: PageParameters) -> dict[st
     }
 
 
-def _previous(tokens: PageTokens, number: int | None, found: Sequence[int]) -> str | None:
+def _previous_token(tokens: PageTokens, start: int | None, found: Sequence[int]) -> str | None:
     if tokens.parameters.page == 0:
         return None
-    begins = number if number is not None else next(iter(found), 0)
-    return tokens.make("B", begins)
+    # Without a start, the page starts with the first record of the list, if there is one.
+    if start is None:
+        start = next(iter(found), 0)
+    return tokens.make("B", start)

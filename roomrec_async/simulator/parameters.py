@@ -12,6 +12,7 @@ from multidict import MultiMapping
 
 from .errors import bad_parameter
 
+# Defaults, bounds and choices of the reference. TTLs are in seconds.
 DEFAULT_PAGE_SIZE: Final = 50
 MAX_PAGE_SIZE: Final = 1000
 MAX_ACCOUNT_PAGE_SIZE: Final = 100
@@ -22,8 +23,12 @@ DISPOSITIONS: Final = frozenset({"attachment", "inline"})
 RECORDING_STATUSES: Final = frozenset({"processing", "completed", "deleted", "failed"})
 ROOM_STATUSES: Final = frozenset({"in-progress", "completed", "failed"})
 
+# Not imported from the client on purpose: the simulator is an independent reading of the reference. Shared patterns
+# would hide a mistake in the client's reading from every test.
 _SID = re.compile(r"[a-zA-Z]{2}[0-9a-fA-F]{32}")
+# ASCII digits only, which \d is not; no more of them than 64 bits need.
 _INTEGER = re.compile(r"[0-9]{1,19}")
+# ISO 8601 in the forms that the reference allows; datetime.fromisoformat() takes many more.
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _DATE_TIME = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?(Z|[+-][0-9]{2}:[0-9]{2})"
@@ -32,10 +37,16 @@ _DATE_TIME = re.compile(
 
 @attrs.frozen(kw_only=True)
 class PageParameters:
-    """What every list takes: ``PageSize``, ``Page`` and ``PageToken``."""
+    """The parameters of every list.
+
+    Attributes:
+        filters: the filters as they were given, in the order in which the API repeats them in its URLs.
+        page_size: ``PageSize``.
+        page: ``Page``, counted from 0.
+        page_token: ``PageToken``, not checked yet; None for the first page.
+    """
 
     filters: tuple[tuple[str, str], ...]
-    """The filters as they were given, in the order in which the API repeats them in its URLs."""
     page_size: int
     page: int
     page_token: str | None
@@ -52,26 +63,26 @@ class RecordingParameters(PageParameters):
 
     @classmethod
     def parse(cls, query: Mapping[str, str]) -> Self:
-        """Read a query; parameters that the reference does not name are passed over.
+        """Parse a query; parameters that the reference does not name are ignored.
 
         Raises:
-            RefusedError: 400/20001, a value is not what the reference allows.
+            ServiceError: 400/20001, a value is not what the reference allows.
         """
         return cls(
-            filters=_given(query, "Status", "DateCreatedBefore", "DateCreatedAfter", "SourceSid"),
-            page_size=_page_size(query),
-            page=_page(query),
+            filters=_select(query, "Status", "DateCreatedBefore", "DateCreatedAfter", "SourceSid"),
+            page_size=_parse_page_size(query),
+            page=_parse_page(query),
             page_token=query.get("PageToken"),
-            status=_one_of(RECORDING_STATUSES, query, "Status"),
-            source_sid=_source_sid(query),
-            created_from=_instant(query, "DateCreatedAfter"),
-            created_before=_instant(query, "DateCreatedBefore"),
+            status=_parse_choice(RECORDING_STATUSES, query, "Status"),
+            source_sid=_parse_source_sid(query),
+            created_from=_parse_datetime(query, "DateCreatedAfter"),
+            created_before=_parse_datetime(query, "DateCreatedBefore"),
         )
 
 
 @attrs.frozen(kw_only=True)
 class RoomParameters(PageParameters):
-    """The parameters of ``GET /v1/Rooms``. Its dates may also be without a time: the beginning of that day in UTC."""
+    """The parameters of ``GET /v1/Rooms``. Its dates may have no time, which means the start of that day in UTC."""
 
     status: str
     unique_name: str | None
@@ -80,16 +91,16 @@ class RoomParameters(PageParameters):
 
     @classmethod
     def parse(cls, query: Mapping[str, str]) -> Self:
-        """Read a query, as :meth:`RecordingParameters.parse` does."""
+        """Parse a query, as :meth:`RecordingParameters.parse` does."""
         return cls(
-            filters=_given(query, "Status", "UniqueName", "DateCreatedAfter", "DateCreatedBefore"),
-            page_size=_page_size(query),
-            page=_page(query),
+            filters=_select(query, "Status", "UniqueName", "DateCreatedAfter", "DateCreatedBefore"),
+            page_size=_parse_page_size(query),
+            page=_parse_page(query),
             page_token=query.get("PageToken"),
-            status=_one_of(ROOM_STATUSES, query, "Status") or "in-progress",
+            status=_parse_choice(ROOM_STATUSES, query, "Status") or "in-progress",
             unique_name=query.get("UniqueName"),
-            created_from=_instant_or_day(query, "DateCreatedAfter"),
-            created_before=_instant_or_day(query, "DateCreatedBefore"),
+            created_from=_parse_datetime_or_date(query, "DateCreatedAfter"),
+            created_before=_parse_datetime_or_date(query, "DateCreatedBefore"),
         )
 
 
@@ -106,54 +117,67 @@ class AccountRecordingParameters(PageParameters):
 
     @classmethod
     def parse(cls, query: MultiMapping[str]) -> Self:
-        """Read a query, as :meth:`RecordingParameters.parse` does."""
+        """Parse a query, as :meth:`RecordingParameters.parse` does."""
         grouping_sids = tuple(query.getall("GroupingSid", ()))
         for sid in grouping_sids:
             _check_sid("GroupingSid", sid)
-        grouped = tuple(("GroupingSid", sid) for sid in grouping_sids)
-        others = _given(query, "Status", "DateCreatedBefore", "DateCreatedAfter", "SourceSid", "MediaType")
+
+        grouping_filters = tuple(("GroupingSid", sid) for sid in grouping_sids)
+        other_filters = _select(query, "Status", "DateCreatedBefore", "DateCreatedAfter", "SourceSid", "MediaType")
         return cls(
-            filters=others + grouped,
-            page_size=_page_size(query, MAX_ACCOUNT_PAGE_SIZE),
-            page=_page(query),
+            filters=other_filters + grouping_filters,
+            page_size=_parse_page_size(query, MAX_ACCOUNT_PAGE_SIZE),
+            page=_parse_page(query),
             page_token=query.get("PageToken"),
-            status=_one_of(RECORDING_STATUSES, query, "Status"),
-            source_sid=_source_sid(query),
+            status=_parse_choice(RECORDING_STATUSES, query, "Status"),
+            source_sid=_parse_source_sid(query),
             grouping_sids=grouping_sids,
-            created_from=_instant(query, "DateCreatedAfter"),
-            created_before=_instant(query, "DateCreatedBefore"),
-            media_type=_one_of(MEDIA_TYPES, query, "MediaType"),
+            created_from=_parse_datetime(query, "DateCreatedAfter"),
+            created_before=_parse_datetime(query, "DateCreatedBefore"),
+            media_type=_parse_choice(MEDIA_TYPES, query, "MediaType"),
         )
 
 
 @attrs.frozen(kw_only=True)
 class MediaParameters:
-    """The parameters of a recording's ``Media``."""
+    """The parameters of ``GET .../Recordings/{Sid}/Media``."""
 
     ttl: int
     disposition: str
 
     @classmethod
     def parse(cls, query: Mapping[str, str]) -> Self:
-        """Read a query, as :meth:`RecordingParameters.parse` does."""
-        ttl = _integer(query, "Ttl", DEFAULT_TTL)
+        """Parse a query, as :meth:`RecordingParameters.parse` does."""
+        ttl = _parse_integer(query, "Ttl", DEFAULT_TTL)
         if not 1 <= ttl <= MAX_TTL:
             raise bad_parameter("Ttl", str(ttl))
-        return cls(ttl=ttl, disposition=_one_of(DISPOSITIONS, query, "ContentDisposition") or "attachment")
+        return cls(ttl=ttl, disposition=_parse_choice(DISPOSITIONS, query, "ContentDisposition") or "attachment")
 
 
-def _given(query: Mapping[str, str], *names: str) -> tuple[tuple[str, str], ...]:
+def is_status_listed(status: str, wanted: str | None) -> bool:
+    """Return True if a list shows recordings with this status.
+
+    Args:
+        status: the status of a recording.
+        wanted: the ``Status`` that the list was asked for; None for all but deleted recordings.
+    """
+    if wanted is None:
+        return status != "deleted"
+    return status == wanted
+
+
+def _select(query: Mapping[str, str], *names: str) -> tuple[tuple[str, str], ...]:
     return tuple((name, query[name]) for name in names if name in query)
 
 
-def _one_of(values: frozenset[str], query: Mapping[str, str], name: str) -> str | None:
+def _parse_choice(values: frozenset[str], query: Mapping[str, str], name: str) -> str | None:
     value = query.get(name)
     if value is not None and value not in values:
         raise bad_parameter(name, value)
     return value
 
 
-def _source_sid(query: Mapping[str, str]) -> str | None:
+def _parse_source_sid(query: Mapping[str, str]) -> str | None:
     value = query.get("SourceSid")
     if value is not None:
         _check_sid("SourceSid", value)
@@ -165,7 +189,7 @@ def _check_sid(name: str, value: str) -> None:
         raise bad_parameter(name, value)
 
 
-def _integer(query: Mapping[str, str], name: str, default: int) -> int:
+def _parse_integer(query: Mapping[str, str], name: str, default: int) -> int:
     value = query.get(name)
     if value is None:
         return default
@@ -174,39 +198,41 @@ def _integer(query: Mapping[str, str], name: str, default: int) -> int:
     return int(value)
 
 
-def _page_size(query: Mapping[str, str], most: int = MAX_PAGE_SIZE) -> int:
-    size = _integer(query, "PageSize", DEFAULT_PAGE_SIZE)
-    if not 1 <= size <= most:
+def _parse_page_size(query: Mapping[str, str], maximum: int = MAX_PAGE_SIZE) -> int:
+    size = _parse_integer(query, "PageSize", DEFAULT_PAGE_SIZE)
+    if not 1 <= size <= maximum:
         raise bad_parameter("PageSize", str(size))
     return size
 
 
-def _page(query: Mapping[str, str]) -> int:
-    # The page index is the client's own note; only a token leads to another page than the first.
-    page = _integer(query, "Page", 0)
+def _parse_page(query: Mapping[str, str]) -> int:
+    # The API does not use the index of a page: only a token leads to another page than the first one.
+    page = _parse_integer(query, "Page", 0)
     if page > 0 and "PageToken" not in query:
         raise bad_parameter("Page", str(page))
     return page
 
 
-def _instant(query: Mapping[str, str], name: str) -> datetime | None:
+def _parse_datetime(query: Mapping[str, str], name: str) -> datetime | None:
     value = query.get(name)
     if value is None:
         return None
     if not _DATE_TIME.fullmatch(value):
         raise bad_parameter(name, value)
-    return _parsed(name, value)
+    return _parse_iso(name, value)
 
 
-def _instant_or_day(query: Mapping[str, str], name: str) -> datetime | None:
+def _parse_datetime_or_date(query: Mapping[str, str], name: str) -> datetime | None:
     value = query.get(name)
     if value is not None and _DATE.fullmatch(value):
-        return _parsed(name, f"{value}T00:00Z")
-    return _instant(query, name)
+        # A date is the start of its day in UTC.
+        return _parse_iso(name, f"{value}T00:00Z")
+    return _parse_datetime(query, name)
 
 
-def _parsed(name: str, value: str) -> datetime:
+def _parse_iso(name: str, value: str) -> datetime:
     try:
         return datetime.fromisoformat(value)
     except ValueError:
+        # Of the right form, but there is no such date or time.
         raise bad_parameter(name, value) from None

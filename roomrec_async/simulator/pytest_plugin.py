@@ -1,7 +1,7 @@
 """Fixtures for the tests of programs that use the library.
 
-Put ``pytest_plugins = ["roomrec_async.simulator.pytest_plugin"]`` into the top ``conftest.py``. The fixtures are plain
-synchronous ones: they serve synchronous tests and those of every asyncio plugin alike.
+Add ``pytest_plugins = ["roomrec_async.simulator.pytest_plugin"]`` to the top-level ``conftest.py``. The fixtures are
+synchronous, so they work in synchronous tests and with every asyncio plugin.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from .simulator import Simulator
 
 @pytest.fixture
 def room_simulator_factory() -> Iterator[Callable[[Simulator], Simulator]]:
-    """Starts a simulator with settings of one's own, until the end of the test.
+    """Return a function that starts a given simulator, which runs until the end of the test.
 
     ``simulator = room_simulator_factory(Simulator(rooms=3, latency=0.1))``
     """
@@ -26,13 +26,13 @@ def room_simulator_factory() -> Iterator[Callable[[Simulator], Simulator]]:
 
 @pytest.fixture
 def room_simulator(room_simulator_factory: Callable[[Simulator], Simulator]) -> Simulator:
-    """A running simulator of a new account, without quotas and without a limit of concurrency."""
+    """Return a running simulator of a new account, without quotas and without a concurrency limit."""
     return room_simulator_factory(Simulator(reads_per_second=None, writes_per_second=None, concurrency_limit=None))
 
 
 @pytest.fixture
 def room_simulator_env(room_simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> Simulator:
-    """The same, with the environment variables that lead ``RecordingsClient.from_env()`` to it."""
+    """Return ``room_simulator``, and set the environment variables with which ``from_env()`` makes a client of it."""
     monkeypatch.setenv("TWILIO_ACCOUNT_SID", room_simulator.credentials.account_sid)
     monkeypatch.setenv("TWILIO_AUTH_TOKEN", room_simulator.credentials.password)
     monkeypatch.delenv("TWILIO_API_KEY", raising=False)

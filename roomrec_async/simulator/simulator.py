@@ -1,4 +1,4 @@
-"""The simulated API on a real socket: quotas, latency, faults and statistics around its operations."""
+"""The simulator: the API on a socket, with its quotas, its latency, faults and statistics."""
 
 from __future__ import annotations
 
@@ -18,18 +18,20 @@ from roomrec_async.credentials import Credentials
 from roomrec_async.errors import InvalidArgumentError
 from roomrec_async.protocols import Limiter
 
-from .account import LazyRoomSids, World
+from .account import Account
 from .api import Api
-from .errors import RefusedError, method_not_allowed, not_found, too_many_requests, unauthenticated
-from .http_server import Handler, ReceivingServer
+from .errors import ServiceError, method_not_allowed, not_found, too_many_requests, unauthenticated
+from .http_server import Handler, HttpServer
 from .media_content import private_key_pem
 from .media_store import MediaStore
 from .parameters import MediaParameters
+from .sids import LazyRoomSids
 from .sliding_window import SlidingWindow
 
-MediaAnswer: TypeAlias = Literal["json", "location", "ok"]
+MediaResponse: TypeAlias = Literal["json", "location", "ok"]
 
-_CORS: Final = {
+# Every response of the API has these, errors included.
+_CORS_HEADERS: Final = {
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Allow-Methods": "GET, POST, DELETE, OPTIONS",
     "Access-Control-Allow-Headers": "Accept, Authorization, Content-Type, If-Match, If-Modified-Since, If-None-Match",
@@ -38,37 +40,43 @@ _CORS: Final = {
 }
 
 
-class Simulator(ReceivingServer):
+class Simulator(HttpServer):
     """The recordings API with an account of made-up rooms, on a loopback socket.
 
     ``async with`` runs it in the running event loop, ``with`` in a thread of its own. Its settings are attributes of
     the same names, and may be changed while it runs. It may be started again after it has stopped.
 
     Args:
-        rooms: how many rooms the account has; a million cost as little as one.
-        recordings_per_room: how many recordings a list without a filter shows for each room, or the smallest and the
-            largest number. Deleted ones come on top.
+        rooms: number of rooms of the account; a million cost as little as one.
+        recordings_per_room: number of recordings that a list without a filter shows for each room, or the smallest
+            and the largest number. Deleted ones come on top.
         seed: the same seed gives the same account, credentials included.
         host: the address to listen on.
-        port: the port to listen on; 0 takes a free one.
-        reads_per_second: GET requests admitted within any second; None for no bound.
-        writes_per_second: other requests admitted within any second; None for no bound.
-        concurrency_limit: requests in flight before further ones are refused, which the real API does not publish;
-            None for no bound.
+        port: the port to listen on; 0 for any free one.
+        reads_per_second: maximum number of GET requests within any second; None for no limit.
+        writes_per_second: maximum number of other requests within any second; None for no limit.
+        concurrency_limit: maximum number of requests in flight; further ones are refused. The real API does not
+            publish its limit. None for no limit.
         latency: seconds that every admitted request takes, or the shortest and the longest time.
         retry_after: the ``Retry-After`` of a 429: seconds or an HTTP date. By default there is none.
-        media_size: how many bytes the media of each recording have: a number, or the smallest and the largest number.
-            By default as many as tracks of their length have, up to gigabytes.
-        media_answer: how ``Media`` says where they are: ``json``, a 302 with a JSON body; ``location``, a 302 with a
-            ``Location`` header; ``ok``, a 200 with the JSON body.
-        second_delete: the status of deleting what is deleted, which the provider does not document: 404 or 204.
+        media_size: number of bytes of each recording's media, or the smallest and the largest number. By default as
+            many as tracks of their length have, up to gigabytes.
+        media_response: how ``Media`` responds with the URL of the media: ``json``, a 302 with a JSON body;
+            ``location``, a 302 with a ``Location`` header; ``ok``, a 200 with the JSON body.
+        second_delete: the status for deleting a deleted recording, which the provider does not document: 404 or 204.
+
+    Attributes:
+        account: the account.
+        store: the object store with the media.
+        stats: counts of connections, requests and responses of the API; the store has its own.
+        requests: the last 10,000 requests of the API, oldest first.
 
     Raises:
         InvalidArgumentError: a number is out of range.
 
     Example:
         >>> async with Simulator(rooms=3, seed=7) as simulator, simulator.client() as client:
-        ...     everything = await client.gather(simulator.room_sids)
+        ...     recordings = await client.gather(simulator.room_sids)
     """
 
     def __init__(
@@ -85,65 +93,68 @@ class Simulator(ReceivingServer):
         latency: float | tuple[float, float] = 0.0,
         retry_after: str | None = None,
         media_size: int | tuple[int, int] | None = None,
-        media_answer: MediaAnswer = "json",
+        media_response: MediaResponse = "json",
         second_delete: int = HTTPStatus.NOT_FOUND,
     ) -> None:
         super().__init__(host, port)
         if second_delete not in (HTTPStatus.NOT_FOUND, HTTPStatus.NO_CONTENT):
             raise InvalidArgumentError(f"second_delete must be 404 or 204, not {second_delete}")
-        self.world = World(seed, rooms, recordings_per_room, media_size)
-        self.store = MediaStore(self.world, host)
+        self.account = Account(seed, rooms, recordings_per_room, media_size)
+        self.store = MediaStore(self.account, host)
         self.reads_per_second = reads_per_second
         self.writes_per_second = writes_per_second
         self.concurrency_limit = concurrency_limit
         self.latency = latency
         self.retry_after = retry_after
-        self.media_answer: MediaAnswer = media_answer
+        self.media_response: MediaResponse = media_response
         self.second_delete = second_delete
+        # Draws latencies and request ids.
         self._random = random.Random(seed)
-        self._reads, self._writes = SlidingWindow(), SlidingWindow()
+        self._reads = SlidingWindow()
+        self._writes = SlidingWindow()
+        # The Authorization headers that are accepted.
         self._authorizations = {
             credentials.authorization for credentials in (self.credentials, self.api_key_credentials)
         }
 
     @property
     def credentials(self) -> Credentials:
-        """The account's SID and auth token."""
-        return self.world.credentials
+        """SID and auth token of the account."""
+        return self.account.credentials
 
     @property
     def api_key_credentials(self) -> Credentials:
-        """An API key of the account."""
-        return self.world.api_key_credentials
+        """API key of the account."""
+        return self.account.api_key_credentials
 
     @property
     def room_sids(self) -> LazyRoomSids:
-        """The SIDs of the account's rooms, oldest first, whatever their status."""
-        return self.world.room_sids
+        """SIDs of the account's rooms, oldest first, whatever their status."""
+        return self.account.room_sids
 
     def recordings(self, room_sid: str, status: str | None = None) -> Iterator[dict[str, object]]:
-        """What a complete list of a room must give: the records as they are served, oldest first.
+        """Return the records that a complete list of a room must have, as they are served, oldest first.
 
         Args:
             room_sid: the room.
-            status: only recordings with this status; by default all but the deleted ones.
+            status: only recordings with this status; None for all but the deleted ones.
 
         Raises:
             LookupError: the account has no such room.
             RuntimeError: the simulator does not run, so that the URLs in the records are not known.
         """
         try:
-            return Api(self.world, self.base_url).recordings(room_sid, status)
-        except RefusedError:
+            return self._api.recordings(room_sid, status)
+        except ServiceError:
             raise LookupError(room_sid) from None
 
     def media(self, recording_sid: str) -> Iterator[bytes]:
-        """What a download of a recording must give, decrypted, in pieces.
+        """Return the bytes that a download of a recording must have, decrypted, in pieces.
 
         Raises:
-            LookupError: the account has no such recording, or no media of it.
+            LookupError: the account has no such recording, or the provider stores no media of it.
         """
-        found = self.world.find_recording(recording_sid)
+        found = self.account.find_recording(recording_sid)
         if found is None or not found[0].has_media(found[1]):
             raise LookupError(recording_sid)
         content = self.store.content(*found)
@@ -151,7 +162,7 @@ class Simulator(ReceivingServer):
 
     @property
     def private_key_pem(self) -> bytes:
-        """The key that decrypts the media of those rooms whose recordings have an ``encryption_key``."""
+        """Private key, in PEM, that decrypts the media of recordings with an ``encryption_key``."""
         return private_key_pem()
 
     def client(
@@ -162,7 +173,7 @@ class Simulator(ReceivingServer):
         retry: RetryPolicy | None = None,
         timeout: Timeout | float | None = None,
     ) -> RecordingsClient:
-        """A client of this account, to be closed by the caller; the arguments are those of the client."""
+        """Return a client of this account, to be closed by the caller; the arguments are those of the client."""
         return RecordingsClient(
             self.credentials,
             session=session,
@@ -173,7 +184,7 @@ class Simulator(ReceivingServer):
         )
 
     def _application(self) -> web.Application:
-        app = web.Application(middlewares=[self._receive])
+        app = web.Application(middlewares=[self._handle_request])
         for path, handler in (
             ("/v1/Rooms", self._list_rooms),
             ("/v1/Rooms/{sid}", self._fetch_room),
@@ -190,6 +201,7 @@ class Simulator(ReceivingServer):
         return app
 
     async def _start(self) -> None:
+        # First, because responses of the API contain its URL.
         await self.store._start()
         try:
             await super()._start()
@@ -220,49 +232,44 @@ class Simulator(ReceivingServer):
         return _ok(self._api.fetch_account_recording(request.match_info["sid"]))
 
     async def _delete_recording(self, request: web.Request) -> web.Response:
-        room_sid, sid = request.match_info.get("room_sid"), request.match_info["sid"]
-        self._api.delete_recording(room_sid, sid, request.path, again=self.second_delete)
+        room_sid = request.match_info.get("room_sid")
+        sid = request.match_info["sid"]
+        self._api.delete_recording(room_sid, sid, request.path, second_delete=self.second_delete)
         return web.Response(status=HTTPStatus.NO_CONTENT)
 
     async def _locate_media(self, request: web.Request) -> web.Response:
         parameters = MediaParameters.parse(request.query)
         room, index = self._api.find_media(request.match_info.get("room_sid"), request.match_info["sid"], request.path)
         url = self.store.signed_url(room, index, parameters.ttl, parameters.disposition)
-        if self.media_answer == "location":
+        if self.media_response == "location":
             return web.Response(status=HTTPStatus.FOUND, headers={"Location": url})
-        found = _ok(json.dumps({"redirect_to": url}).encode())
-        if self.media_answer == "json":
-            found.set_status(HTTPStatus.FOUND)
-        return found
+
+        response = _ok(json.dumps({"redirect_to": url}).encode())
+        if self.media_response == "json":
+            response.set_status(HTTPStatus.FOUND)
+        return response
 
     @property
     def _api(self) -> Api:
-        return Api(self.world, self.base_url)
+        return Api(self.account, self.base_url)
 
-    async def _normal_answer(self, request: web.Request, handler: Handler, arrived_at: float) -> web.Response:
-        # As many as are in flight now: a refusal, too, says how many it met.
-        concurrent = self.stats.in_flight
+    async def _respond(self, request: web.Request, handler: Handler, arrived_at: float) -> web.Response:
+        # Read before anything is awaited, so that a refused request, too, reports how many it found in flight.
+        concurrent_requests = self.stats.in_flight
         try:
-            response = await self._admitted_answer(request, handler)
-        except RefusedError as refusal:
-            response = _refused(refusal)
+            self._check_credentials(request)
+            self._check_quotas(request)
+            await self._simulate_latency()
+            response = await _call(handler, request)
+        except ServiceError as error:
+            response = _error_response(error)
+
         duration = asyncio.get_running_loop().time() - arrived_at
-        response.headers.update(_CORS)
-        response.headers["Twilio-Concurrent-Requests"] = str(concurrent)
+        response.headers.update(_CORS_HEADERS)
+        response.headers["Twilio-Concurrent-Requests"] = str(concurrent_requests)
         response.headers["Twilio-Request-Id"] = f"RQ{self._random.getrandbits(128):032x}"
         response.headers["Twilio-Request-Duration"] = f"{duration:.3f}"
         return response
-
-    async def _admitted_answer(self, request: web.Request, handler: Handler) -> web.Response:
-        self._check_credentials(request)
-        self._check_quotas(request)
-        await self._be_slow()
-        try:
-            return cast("web.Response", await handler(request))
-        except web.HTTPMethodNotAllowed as error:
-            raise method_not_allowed(error.headers["Allow"]) from None
-        except web.HTTPNotFound:
-            raise not_found(request.path) from None
 
     def _check_credentials(self, request: web.Request) -> None:
         scheme, _, encoded = request.headers.get("Authorization", "").partition(" ")
@@ -270,24 +277,37 @@ class Simulator(ReceivingServer):
             raise unauthenticated()
 
     def _check_quotas(self, request: web.Request) -> None:
-        reading = request.method == "GET"
-        window, rate = (self._reads, self.reads_per_second) if reading else (self._writes, self.writes_per_second)
-        crowded = self.concurrency_limit is not None and self.stats.in_flight > self.concurrency_limit
-        if crowded or not window.admits(asyncio.get_running_loop().time(), rate):
+        window = self._writes
+        rate = self.writes_per_second
+        if request.method == "GET":
+            window = self._reads
+            rate = self.reads_per_second
+
+        is_crowded = self.concurrency_limit is not None and self.stats.in_flight > self.concurrency_limit
+        if is_crowded or not window.try_acquire(asyncio.get_running_loop().time(), rate):
             self.stats.refused += 1
             raise too_many_requests(self.retry_after)
 
-    async def _be_slow(self) -> None:
-        latency = self.latency
-        seconds = self._random.uniform(*latency) if isinstance(latency, tuple) else latency
+    async def _simulate_latency(self) -> None:
+        seconds = self._random.uniform(*self.latency) if isinstance(self.latency, tuple) else self.latency
         if seconds > 0:
             await asyncio.sleep(seconds)
+
+
+async def _call(handler: Handler, request: web.Request) -> web.Response:
+    """Return a handler's response; for unknown paths and methods, raise the API's errors instead of aiohttp's."""
+    try:
+        return cast("web.Response", await handler(request))
+    except web.HTTPMethodNotAllowed as error:
+        raise method_not_allowed(error.headers["Allow"]) from None
+    except web.HTTPNotFound:
+        raise not_found(request.path) from None
 
 
 def _ok(body: bytes) -> web.Response:
     return web.Response(body=body, content_type="application/json")
 
 
-def _refused(refusal: RefusedError) -> web.Response:
-    headers = {**refusal.headers, "Content-Type": "application/json"}
-    return web.Response(status=refusal.status, body=refusal.body, headers=headers)
+def _error_response(error: ServiceError) -> web.Response:
+    headers = {**error.headers, "Content-Type": "application/json"}
+    return web.Response(status=error.status, body=error.body, headers=headers)

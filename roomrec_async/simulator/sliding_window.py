@@ -1,22 +1,26 @@
-"""The account's quotas: how many requests the API takes within one second."""
+"""The account's quotas: how many requests the API admits per second."""
 
 from __future__ import annotations
 
 from collections import deque
 
+# Seconds.
 _WINDOW = 1.0
 
 
 class SlidingWindow:
-    """Counts what was admitted within the last second. What was refused does not count."""
+    """Counts the requests that were admitted within the last second. Rejected ones do not count."""
 
     def __init__(self) -> None:
+        # When each request in the window was admitted, oldest first.
         self._admitted: deque[float] = deque()
 
-    def admits(self, now: float, rate: float | None) -> bool:
-        """Whether one more request at ``now`` (seconds, of any clock that only rises) is within ``rate`` a second.
+    def try_acquire(self, now: float, rate: float | None) -> bool:
+        """Admit a request and return True, or return False if the rate is exceeded.
 
-        None admits everything. A request that is admitted is counted.
+        Args:
+            now: seconds, on any clock that never goes back.
+            rate: maximum number of requests per second; None for no limit.
         """
         while self._admitted and self._admitted[0] <= now - _WINDOW:
             self._admitted.popleft()

@@ -1,4 +1,4 @@
-"""Starting and stopping a web application on a socket, in the running event loop or in a thread of its own."""
+"""A web application on a socket, in the running event loop or in a thread of its own."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from typing import Final, Self, cast
 from aiohttp import web
 from yarl import URL
 
-# What is still being answered when the server stops gets this long, in seconds, before it is cancelled.
-_GRACE: Final = 0.05
+# Seconds that requests under way get to finish when the server stops, before they are cancelled.
+_SHUTDOWN_TIMEOUT: Final = 0.05
 
 
 class SocketServer(ABC):
@@ -23,19 +23,22 @@ class SocketServer(ABC):
 
     Args:
         host: the address to listen on.
-        port: the port to listen on; 0 takes a free one.
+        port: the port to listen on; 0 for any free one.
     """
 
     def __init__(self, host: str, port: int) -> None:
-        self._host, self._port = host, port
+        self._host = host
+        self._port = port
+        # Each is None unless the server runs.
         self._base_url: str | None = None
         self._runner: web.AppRunner | None = None
         self._server: asyncio.Server | None = None
+        # Stops the thread of its own and waits for its end; None where there is no such thread.
         self._stop_thread: Callable[[], None] | None = None
 
     @property
     def base_url(self) -> str:
-        """Where it listens, such as ``http://127.0.0.1:50123``; known while it runs.
+        """URL that the server listens at, such as ``http://127.0.0.1:50123``; known while it runs.
 
         Raises:
             RuntimeError: it does not run.
@@ -46,18 +49,21 @@ class SocketServer(ABC):
 
     @abstractmethod
     def _application(self) -> web.Application:
-        """The application to run."""
+        """Return the application to run."""
 
     @abstractmethod
-    def _connected(self) -> None:
-        """Called for every connection that is accepted."""
+    def _connection_accepted(self) -> None:
+        """Note that a connection was accepted."""
 
     async def __aenter__(self) -> Self:
         await self._start()
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None:
         await self._stop()
 
@@ -66,71 +72,87 @@ class SocketServer(ABC):
         thread = threading.Thread(target=lambda: asyncio.run(self._serve(started)), name="simulator", daemon=True)
         thread.start()
         try:
-            ask_to_stop = started.result()
+            request_stop = started.result()
         except BaseException:
             thread.join()
             raise
 
-        def stop() -> None:
-            ask_to_stop()
+        def stop_thread() -> None:
+            request_stop()
             thread.join()
 
-        self._stop_thread = stop
+        self._stop_thread = stop_thread
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None:
-        stop, self._stop_thread = self._stop_thread, None
-        if stop is not None:
-            stop()
+        stop_thread = self._stop_thread
+        self._stop_thread = None
+        if stop_thread is not None:
+            stop_thread()
 
     async def _serve(self, started: Future[Callable[[], None]]) -> None:
-        """Run until asked to stop; ``started`` gets what asks, callable from any thread, or the error."""
-        stopping, loop = asyncio.Event(), asyncio.get_running_loop()
+        """Run until a stop is requested.
+
+        Args:
+            started: gets the function that requests it, to be called from any thread, or the error of the start.
+        """
+        stop_requested = asyncio.Event()
+        loop = asyncio.get_running_loop()
         try:
             await self._start()
-        except BaseException as error:  # noqa: BLE001  it goes to the thread that waits
+        except BaseException as error:  # noqa: BLE001  it is raised in the thread that waits for the start
             started.set_exception(error)
             return
-        started.set_result(lambda: _call_soon(loop, stopping.set))
+
+        started.set_result(lambda: _call_soon(loop, stop_requested.set))
         try:
-            await stopping.wait()
+            await stop_requested.wait()
         finally:
             await self._stop()
 
     async def _start(self) -> None:
         if self._runner is not None:
             raise RuntimeError("running already")
-        runner = self._runner = web.AppRunner(
-            self._application(), access_log=None, handler_cancellation=True, shutdown_timeout=_GRACE
+        self._runner = web.AppRunner(
+            self._application(), access_log=None, handler_cancellation=True, shutdown_timeout=_SHUTDOWN_TIMEOUT
         )
         try:
-            await runner.setup()
-            protocols = cast("web.Server", runner.server)
-
-            def accept() -> asyncio.BaseProtocol:
-                self._connected()
-                return protocols()
-
-            self._server = await asyncio.get_running_loop().create_server(accept, self._host, self._port)
+            self._server = await self._listen(self._runner)
         except BaseException:
             await self._stop()
             raise
         port = self._server.sockets[0].getsockname()[1]
         self._base_url = str(URL.build(scheme="http", host=self._host, port=port))
 
+    async def _listen(self, runner: web.AppRunner) -> asyncio.Server:
+        await runner.setup()
+        protocol_factory = cast("web.Server", runner.server)
+
+        def accept() -> asyncio.BaseProtocol:
+            self._connection_accepted()
+            return protocol_factory()
+
+        # Not by web.TCPSite, which does not report the connections that it accepts.
+        return await asyncio.get_running_loop().create_server(accept, self._host, self._port)
+
     async def _stop(self) -> None:
-        server, self._server = self._server, None
-        runner = self._runner
+        server = self._server
+        self._server = None
         if server is not None:
             server.close()
+        runner = self._runner
         if runner is not None:
             await runner.cleanup()
-        self._runner = self._base_url = None
+        self._runner = None
+        self._base_url = None
 
 
 def _call_soon(loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
-    # A loop that has died on its own needs nobody to stop it.
+    # A loop that is closed already needs no stopping.
     with suppress(RuntimeError):
         loop.call_soon_threadsafe(callback)

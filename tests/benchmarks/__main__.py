@@ -1,4 +1,7 @@
-"""Measure, print tables, and write a JSON file and a chart: ``python -m tests.benchmarks DIRECTORY [--quick]``."""
+"""Run all benchmarks, print tables, and write a JSON file and a chart.
+
+``python -m tests.benchmarks DIRECTORY [--quick]``
+"""
 
 from __future__ import annotations
 
@@ -63,7 +66,7 @@ def _compared(rows: list[listing.Measured]) -> Table:
 
 
 def _figures(figures: list[Figure]) -> Table:
-    table = Table(title="besides", title_justify="left")
+    table = Table(title="other figures", title_justify="left")
     table.add_column("figure")
     table.add_column("measured", justify="right")
     table.add_column("target", justify="right")

@@ -1,8 +1,8 @@
-"""Does nothing, all the time, at a priority below all others: ``python -m tests.benchmarks.awake``.
+"""A busy loop at the lowest priority, which keeps a CPU awake: ``python -m tests.benchmarks.awake``.
 
-A processor that has nothing to do sleeps, and to wake it up can cost a virtual machine more than a small request. That
-would be counted as the time of whoever waits most, more of it or less by chance. With this on each processor, none
-sleeps, and whoever has something to do is served at once. It ends with its standard input.
+An idle CPU sleeps, and waking it up can cost a virtual machine more than a small request does. That would be counted,
+with much variance, as time of the contender that waits most. With a busy loop on each CPU, none sleeps, and any other
+process still gets the CPU at once. The loop ends with its standard input.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tests.benchmarks.processes import Worker
 
 @contextmanager
 def processors_awake() -> Iterator[None]:
-    """Keep the processors awake; on Linux, which has such a priority."""
+    """Keep all CPUs awake; on Linux only, which has a priority that never takes time from others."""
     with ExitStack() as stack:
         if sys.platform == "linux":
             for _ in range(os.cpu_count() or 1):
@@ -26,13 +26,13 @@ def processors_awake() -> Iterator[None]:
         yield
 
 
-def _end_with_input() -> None:
+def _exit_with_stdin() -> None:
     sys.stdin.read()
     os._exit(0)
 
 
 if __name__ == "__main__":
     os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-    threading.Thread(target=_end_with_input).start()
+    threading.Thread(target=_exit_with_stdin).start()
     while True:
         pass

@@ -1,4 +1,4 @@
-"""The chart of the README: CPU time for each recording, by contender and size of the page."""
+"""The chart of the README: CPU time per recording, by contender and page size."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _COLORS = {"roomrec_async": "#0b7285", "twilio 9.13.0": "#e8590c", "by hand": "#
 
 
 def draw(measured: Sequence[Measured], path: Path) -> None:
-    """Write the chart as an SVG that reads on light and on dark pages, with its text as text."""
+    """Write the chart as an SVG for light and dark pages, with selectable text."""
     cases = list(dict.fromkeys(row.case for row in measured))
     with plt.rc_context({"svg.fonttype": "none", "svg.hashsalt": "roomrec_async", "font.size": 9}):
         figure, axes = plt.subplots(1, len(cases), figsize=(10, 2.6))

@@ -1,12 +1,11 @@
 """One worker process of a cluster against two, by wall time: ``python -m tests.benchmarks.cluster``.
 
-What is measured is bound by the workers' processors: pages of 1,000 recordings, answered from memory, with no quota in
-the way. The server and the caller need processors of their own: on a machine with two, they take from the two workers
-what one worker leaves idle, as does everything else that runs there, and the ratio of the wall times is less than it
-would be elsewhere. So that of the CPU time is told beside it: what one worker needs for all, over what the busier one
-of two needs for its part. It is 2 if the work is divided evenly and nothing is added to it.
+The job is bound by the CPU time of the workers: pages of 1,000 recordings, served from memory, without a quota. The
+server and the caller need CPUs of their own. On a machine with two CPUs they compete with the two workers, and the
+ratio of the wall times is lower than it would be elsewhere. So the ratio of the CPU times is printed, too: that of a
+single worker over that of the busier one of two. It is 2 if the work is divided evenly and has no overhead.
 
-Each shard ends with the second in which its slot cools down. It is part of the time, with one worker as with two.
+Each shard ends with the second in which its slot cools down. That second is included, with one worker as with two.
 """
 
 from __future__ import annotations
@@ -41,12 +40,12 @@ Job = Callable[[Client, list[str], ClusterSettings], Awaitable[int]]
 
 @attrs.frozen
 class Round:
-    """One run.
+    """The times of one run, in seconds.
 
     Attributes:
-        seconds: of wall time.
-        worker: seconds of CPU time of the busiest worker.
-        caller: seconds of CPU time of this process, which has the scheduler in it.
+        seconds: wall time.
+        worker: CPU time of the busiest worker.
+        caller: CPU time of this process, which includes the scheduler.
     """
 
     seconds: float
@@ -63,7 +62,7 @@ async def listing(cluster: Client, rooms: list[str], settings: ClusterSettings) 
     return sum([len(result.recordings) async for result in as_completed_on(cluster, rooms, settings=settings)])
 
 
-async def measured(job: Job, workers: int, base_url: str) -> Round:
+async def measure(job: Job, workers: int, base_url: str) -> Round:
     settings = ClusterSettings(
         credentials=Credentials(ACCOUNT_SID, AUTH_TOKEN),
         base_url=base_url,
@@ -75,11 +74,14 @@ async def measured(job: Job, workers: int, base_url: str) -> Round:
     )
     rooms = [room_sid(1, RECORDINGS, number) for number in range(SHARDS * ROOMS)]
     async with local_cluster(workers) as cluster:
-        # What is imported at first use is not what is measured.
+        # Warm up: imports at first use are not measured.
         await job(cluster, rooms[:1], settings)
-        before, own, began = await cluster.run(time.process_time), time.process_time(), time.perf_counter()
+        before = await cluster.run(time.process_time)
+        caller_before = time.process_time()
+        began = time.perf_counter()
         assert await job(cluster, rooms, settings) == len(rooms) * RECORDINGS
-        seconds, caller = time.perf_counter() - began, time.process_time() - own
+        seconds = time.perf_counter() - began
+        caller = time.process_time() - caller_before
         used = await cluster.run(time.process_time)
         return Round(seconds, max(used[worker] - before[worker] for worker in used), caller)
 
@@ -90,8 +92,8 @@ async def main() -> None:
         table.add_column(heading)
     with Server() as server:
         for job in (export, listing):
-            rounds = [[await measured(job, workers, server.base_url) for workers in (1, 2)] for _ in range(ROUNDS)]
-            one, two = (statistics.median(row[place].seconds for row in rounds) for place in (0, 1))
+            rounds = [[await measure(job, workers, server.base_url) for workers in (1, 2)] for _ in range(ROUNDS)]
+            one, two = (statistics.median(row[index].seconds for row in rounds) for index in (0, 1))
             cpu = statistics.median(row[0].worker / row[1].worker for row in rounds)
             ratios = sorted(row[0].seconds / row[1].seconds for row in rounds)
             caller = statistics.median(row[1].caller for row in rounds)

@@ -1,8 +1,8 @@
-"""The ways to list a room that are compared, each in a process of its own.
+"""The clients that are compared by listing a room, each in a process of its own.
 
-``python -m tests.benchmarks.contenders NAME BASE_URL`` reads commands from standard input, one a line, and answers
-each with a line of JSON. A command is the room's shape, whether to ask with the contender's default page size, and
-how many times to list the room: ``PAGES SIZE DEFAULTS LISTS``.
+``python -m tests.benchmarks.contenders NAME BASE_URL`` reads commands from standard input, one per line, and prints a
+line of JSON for each. A command has the number of pages, the recordings per page, 1 for the contender's default page
+size or else 0, and how many times to list the room: ``PAGES SIZE DEFAULTS LISTS``.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ ACCOUNT_SID: Final = "AC" + "0" * 32
 AUTH_TOKEN: Final = "benchmark-token"
 
 ListRoom = Callable[[str, int | None], Awaitable[int]]
-"""Lists a room with a page size, or with the contender's own, and returns how many recordings there were."""
+"""Lists a room with a page size, or with the contender's default, and returns the number of recordings."""
 
 
 async def ours(base_url: str, stack: AsyncExitStack) -> ListRoom:
-    """This library, with its defaults but for the quota of 80 requests a second."""
+    """Return this library, with its defaults except for the quota of 80 requests per second."""
     from roomrec_async import Credentials, RateLimiter, RecordingsClient
 
     credentials = Credentials(ACCOUNT_SID, AUTH_TOKEN)
@@ -45,7 +45,7 @@ async def ours(base_url: str, stack: AsyncExitStack) -> ListRoom:
 
 
 async def official(base_url: str, stack: AsyncExitStack) -> ListRoom:
-    """The provider's own client."""
+    """Return the provider's own client."""
     from twilio.http.async_http_client import AsyncTwilioHttpClient
     from twilio.rest import Client
 
@@ -65,7 +65,7 @@ async def official(base_url: str, stack: AsyncExitStack) -> ListRoom:
 
 
 async def by_hand(base_url: str, stack: AsyncExitStack) -> ListRoom:
-    """The loop that a good engineer writes: no types, no limits, no retries."""
+    """Return the loop that a good engineer writes by hand: no types, no limits, no retries."""
     import orjson
 
     session = await stack.enter_async_context(_session())
@@ -87,7 +87,7 @@ async def by_hand(base_url: str, stack: AsyncExitStack) -> ListRoom:
 
 
 async def bytes_only(base_url: str, stack: AsyncExitStack) -> ListRoom:
-    """The floor: reads the bytes, and looks in them for nothing but the next URL."""
+    """Return the lower bound: it reads the bytes, and searches them for nothing but the next URL."""
     session = await stack.enter_async_context(_session())
 
     async def list_room(sid: str, page_size: int | None) -> int:
@@ -120,12 +120,12 @@ async def main(name: str, base_url: str) -> None:
         list_room = await CONTENDERS[name](base_url, stack)
         while line := await asyncio.to_thread(sys.stdin.readline):
             pages, size, defaults, lists = (int(word) for word in line.split())
-            measured = await _measured(list_room, room_sid(pages, size), None if defaults else size, lists)
+            measured = await _measure(list_room, room_sid(pages, size), None if defaults else size, lists)
             assert measured["recordings"] == pages * size * lists
             print(json.dumps(measured), flush=True)
 
 
-async def _measured(list_room: ListRoom, sid: str, page_size: int | None, lists: int) -> dict[str, float]:
+async def _measure(list_room: ListRoom, sid: str, page_size: int | None, lists: int) -> dict[str, float]:
     recordings = 0
     cpu, wall = time.process_time(), time.perf_counter()
     for _ in range(lists):

@@ -1,4 +1,4 @@
-"""A measured figure, and what it should be."""
+"""A measured figure and its target."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import attrs
 
 @attrs.frozen
 class Figure:
-    """One figure, and what it should be."""
+    """One measured figure, with its unit and its target as they are printed."""
 
     name: str
     value: float

@@ -1,4 +1,4 @@
-"""How long many rooms take when each answer does: two pages a room, 100 ms an answer, 100 in flight."""
+"""The makespan of many rooms at high latency: two pages per room, 100 ms per response, 100 requests in flight."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.benchmarks.figures import Figure
 from tests.benchmarks.processes import Server
 from tests.benchmarks.server import room_sid
 
-_AT_ONCE: Final = 100
+_MAX_IN_FLIGHT: Final = 100
 _LATENCY: Final = 0.1
 _SIZE: Final = 20
 
@@ -24,28 +24,31 @@ ListRooms = Callable[[Iterable[str]], Awaitable[None]]
 
 
 async def measure(rooms: int, rounds: int) -> Iterator[Figure]:
-    """The makespan of each way to do it over the ideal one, median of the rounds."""
-    ideal = rooms * 2 * _LATENCY / _AT_ONCE
-    ratios: dict[str, list[float]] = {name: [] for name in _WAYS}
+    """Return the makespan of each contender over the ideal one, median of the rounds."""
+    ideal = rooms * 2 * _LATENCY / _MAX_IN_FLIGHT
+    ratios: dict[str, list[float]] = {name: [] for name in _CONTENDERS}
     for _ in range(rounds):
-        for name, way in _WAYS.items():
+        for name, contender in _CONTENDERS.items():
             with Server(_LATENCY) as server:
-                ratios[name].append(await _makespan(way, server.base_url, rooms) / ideal)
-    figures = [Figure(name, statistics.median(ratios[name]), "x", _TARGETS.get(name, "")) for name in _WAYS]
+                ratios[name].append(await _makespan(contender, server.base_url, rooms) / ideal)
+    figures = [Figure(name, statistics.median(ratios[name]), "x", _TARGETS.get(name, "")) for name in _CONTENDERS]
     return iter(figures)
 
 
-async def _makespan(way: Callable[[str, AsyncExitStack], Awaitable[ListRooms]], base_url: str, rooms: int) -> float:
+async def _makespan(
+    contender: Callable[[str, AsyncExitStack], Awaitable[ListRooms]], base_url: str, rooms: int
+) -> float:
     async with AsyncExitStack() as stack:
-        list_rooms = await way(base_url, stack)
-        await list_rooms(room_sid(2, _SIZE, number) for number in range(_AT_ONCE))  # connections
+        list_rooms = await contender(base_url, stack)
+        await list_rooms(room_sid(2, _SIZE, number) for number in range(_MAX_IN_FLIGHT))  # opens the connections
         begin = time.perf_counter()
         await list_rooms(room_sid(2, _SIZE, number) for number in range(rooms))
         return time.perf_counter() - begin
 
 
 async def _ours(base_url: str, stack: AsyncExitStack) -> ListRooms:
-    credentials, limiter = Credentials(ACCOUNT_SID, AUTH_TOKEN), RateLimiter(_AT_ONCE, None, None)
+    credentials = Credentials(ACCOUNT_SID, AUTH_TOKEN)
+    limiter = RateLimiter(_MAX_IN_FLIGHT, None, None)
     client = await stack.enter_async_context(RecordingsClient(credentials, base_url=base_url, limiter=limiter))
 
     async def list_rooms(sids: Iterable[str]) -> None:
@@ -57,7 +60,7 @@ async def _ours(base_url: str, stack: AsyncExitStack) -> ListRooms:
 
 async def _by_hand(base_url: str, stack: AsyncExitStack) -> ListRooms:
     list_room = await CONTENDERS["by hand"](base_url, stack)
-    permits = asyncio.Semaphore(_AT_ONCE)
+    permits = asyncio.Semaphore(_MAX_IN_FLIGHT)
 
     async def one(sid: str) -> None:
         async with permits:
@@ -70,13 +73,13 @@ async def _by_hand(base_url: str, stack: AsyncExitStack) -> ListRooms:
 
 
 async def _bare_sockets(base_url: str, stack: AsyncExitStack) -> ListRooms:
-    """What the server and the machine take: requests are written as they are, and their answers not looked at."""
+    """Return the overhead of the server and the machine: raw requests, with responses that are not decoded."""
     host, port = base_url.removeprefix("http://").split(":")
-    connections = [await asyncio.open_connection(host, int(port)) for _ in range(_AT_ONCE)]
+    connections = [await asyncio.open_connection(host, int(port)) for _ in range(_MAX_IN_FLIGHT)]
     for _, writer in connections:
         stack.callback(writer.close)
 
-    async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, path: str) -> None:
+    async def send(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, path: str) -> None:
         writer.write(f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n".encode())
         head = await reader.readuntil(b"\r\n\r\n")
         await reader.readexactly(int(head.partition(b"Content-Length: ")[2].split(b"\r\n")[0]))
@@ -87,13 +90,17 @@ async def _bare_sockets(base_url: str, stack: AsyncExitStack) -> ListRooms:
         async def work(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             for sid in each:
                 for _ in range(2):
-                    await ask(reader, writer, f"/v1/Rooms/{sid}/Recordings?PageSize={_SIZE}")
+                    await send(reader, writer, f"/v1/Rooms/{sid}/Recordings?PageSize={_SIZE}")
 
         await asyncio.gather(*(work(*connection) for connection in connections))
 
     return list_rooms
 
 
-_OURS: Final = "makespan over the ideal, 100 ms an answer, 100 in flight"
-_WAYS: Final = {_OURS: _ours, "the same by hand": _by_hand, "the same by bare sockets, nothing decoded": _bare_sockets}
-_TARGETS: Final = {_OURS: "1.05 at the most"}
+_OURS: Final = "makespan over the ideal, 100 ms per response, 100 in flight"
+_CONTENDERS: Final = {
+    _OURS: _ours,
+    "the same by hand": _by_hand,
+    "the same by bare sockets, nothing decoded": _bare_sockets,
+}
+_TARGETS: Final = {_OURS: "at most 1.05"}

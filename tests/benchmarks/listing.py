@@ -1,8 +1,8 @@
-"""CPU and wall time for each recording, side by side: interleaved rounds, medians, and ratios within the run.
+"""CPU and wall time per recording of all contenders: interleaved rounds, medians, and ratios within a round.
 
-One process of a contender can be a quarter faster than the next one, by the luck of its memory layout. So each has
-several processes, one after another, and the median is that of all their rounds. Machines are slower in one minute than
-in the next. So ratios are taken within a round, where the contenders come right after one another.
+One process of a contender can be a quarter faster than the next one, by the luck of its memory layout. So each
+contender has several processes, one after another, and the median is over all of their rounds. The speed of a machine
+changes from minute to minute. So ratios are computed within a round, in which contenders run right after one another.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ROUNDS: Final = 5
 
 @attrs.frozen
 class Case:
-    """One thing to measure: a room's shape, and how many times it is listed in a round."""
+    """One case: the shape of a room, and how many times it is listed in a round."""
 
     name: str
     pages: int
@@ -42,13 +42,13 @@ CASES: Final = [
 
 @attrs.frozen
 class Measured:
-    """What a contender needed in a case.
+    """The times of a contender in a case.
 
     Attributes:
-        cpu: microseconds of CPU time for a recording, median of the rounds.
-        wall: microseconds of wall time for a recording, median of the rounds.
+        cpu: microseconds of CPU time per recording, median of the rounds.
+        wall: microseconds of wall time per recording, median of the rounds.
         over_ours: CPU time over that of this library in the same round, median of the rounds.
-        requests: HTTP requests for a list.
+        requests: HTTP requests per list.
     """
 
     case: str
@@ -60,21 +60,21 @@ class Measured:
 
 
 def measure(*, quick: bool) -> Iterator[list[Measured]]:
-    """All contenders in one case after the other."""
+    """Yield the results of all contenders, case by case."""
     processes, rounds = (1, 1) if quick else (PROCESSES, ROUNDS)
-    answers: dict[tuple[Case, str], list[dict[str, float]]] = {
+    results: dict[tuple[Case, str], list[dict[str, float]]] = {
         (case, name): [] for case in CASES for name in CONTENDERS
     }
     with Server() as server:
         for _ in range(processes):
-            _one_generation(server, rounds, answers)
+            _run_processes(server, rounds, results)
     for case in CASES:
-        ours = answers[case, OURS]
-        yield [_summed_up(case, name, answers[case, name], ours) for name in CONTENDERS]
+        ours = results[case, OURS]
+        yield [_summarize(case, name, results[case, name], ours) for name in CONTENDERS]
 
 
-def _one_generation(server: Server, rounds: int, answers: dict[tuple[Case, str], list[dict[str, float]]]) -> None:
-    """One process for each contender, which take turns."""
+def _run_processes(server: Server, rounds: int, results: dict[tuple[Case, str], list[dict[str, float]]]) -> None:
+    """Run one process of each contender; they take turns."""
     with ExitStack() as stack:
         workers = {
             name: stack.enter_context(Worker("tests.benchmarks.contenders", name, server.base_url))
@@ -84,13 +84,13 @@ def _one_generation(server: Server, rounds: int, answers: dict[tuple[Case, str],
             for number in range(rounds + 1):
                 for name, worker in workers.items():
                     server.requests()
-                    answer = worker.ask(f"{case.pages} {case.size} {int(case.defaults)} {case.lists}")
-                    answer["requests"] = server.requests()
+                    result = worker.call(f"{case.pages} {case.size} {int(case.defaults)} {case.lists}")
+                    result["requests"] = server.requests()
                     if number:  # the first round warms up
-                        answers[case, name].append(answer)
+                        results[case, name].append(result)
 
 
-def _summed_up(case: Case, name: str, rows: Sequence[dict[str, float]], ours: Sequence[dict[str, float]]) -> Measured:
+def _summarize(case: Case, name: str, rows: Sequence[dict[str, float]], ours: Sequence[dict[str, float]]) -> Measured:
     requests = statistics.median(row["requests"] for row in rows) / case.lists
     over_ours = statistics.median(row["cpu"] / other["cpu"] for row, other in zip(rows, ours, strict=True))
     return Measured(case.name, name, _median(rows, "cpu"), _median(rows, "wall"), over_ours, requests)

@@ -1,4 +1,4 @@
-"""Downloads against curl, side by side against one by one, and the account's list against room by room."""
+"""Downloads compared with curl, concurrent downloads with sequential ones, and the account's list with rooms' lists."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ _SID = "RT" + "1" * 32
 
 
 def measure(*, quick: bool) -> Iterator[Figure]:
-    """All of them; the quick ones are smaller, and prove only that they run."""
+    """Yield all figures; with ``quick``, of runs that are too small to mean anything but that they work."""
     yield from against_curl(size=2**26 if quick else 2**30, rounds=1 if quick else 5)
     yield asyncio.run(side_by_side(count=40 if quick else 200))
     yield from asyncio.run(account_scan(rooms=1000 if quick else 25_000))
 
 
 def against_curl(size: int, rounds: int) -> Iterator[Figure]:
-    """One large file from loopback to the disk, taking turns."""
+    """Download one large file from loopback to the disk, in turns."""
     times: dict[str, list[float]] = {"curl": [], "curl, sha256sum and sync": [], "ours": []}
-    grown = 0.0
+    memory_growth = 0.0
     with tempfile.TemporaryDirectory() as source, Worker("tests.benchmarks.media_server", source) as server:
-        base_url = f"http://127.0.0.1:{server.line()}"
+        base_url = f"http://127.0.0.1:{server.read_line()}"
         os.truncate(os.open(f"{source}/{_SID}", os.O_CREAT | os.O_WRONLY, 0o600), size)
         url = f"{base_url}/media/{_SID}"
         for _ in range(rounds):
@@ -46,18 +46,21 @@ def against_curl(size: int, rounds: int) -> Iterator[Figure]:
                     os.sync()
                     begin = time.perf_counter()
                     if name == "ours":
-                        grown = max(grown, asyncio.run(_download(base_url, size, target)))
+                        memory_growth = max(memory_growth, asyncio.run(_download(base_url, size, target)))
                     else:
                         _curl(url, f"{target}/media", checked=name != "curl")
                     seconds.append(time.perf_counter() - begin)
     medians = {name: statistics.median(seconds) for name, seconds in times.items()}
     megabytes = size / 2**20
     yield Figure(f"download of {megabytes:,.0f} MiB, hashed and synced", megabytes / medians["ours"], "MiB/s", "")
-    yield Figure("of the speed of curl, which does neither", medians["curl"] / medians["ours"], "x", "0.7 at the least")
+    yield Figure("speed over that of curl, which does neither", medians["curl"] / medians["ours"], "x", "at least 0.7")
     yield Figure(
-        "of the speed of curl with sha256sum and sync", medians["curl, sha256sum and sync"] / medians["ours"], "x", ""
+        "speed over that of curl with sha256sum and sync",
+        medians["curl, sha256sum and sync"] / medians["ours"],
+        "x",
+        "",
     )
-    yield Figure("peak memory growth meanwhile", grown, "MiB", "30 at the most")
+    yield Figure("peak memory growth meanwhile", memory_growth, "MiB", "at most 30")
 
 
 async def _download(base_url: str, size: int, target: str) -> float:
@@ -81,7 +84,7 @@ def _curl(url: str, target: str, *, checked: bool) -> None:
 
 
 async def side_by_side(count: int) -> Figure:
-    """Small media, 20 ms an answer: eight at a time against one by one."""
+    """Download small media at 20 ms per response: eight at a time, and one by one."""
     async with (
         Simulator(rooms=count, recordings_per_room=2, media_size=50_000, latency=0.02, reads_per_second=None) as sim,
         sim.client() as client,
@@ -92,13 +95,13 @@ async def side_by_side(count: int) -> Figure:
             async for recording in client.stream(sim.room_sids, status="completed")
             if recording.media_external_location is None and recording.encryption_key is None
         ][:count]
-        seconds = {at_once: await _fetch_all(client, recordings, at_once) for at_once in (1, 8)}
-    name = f"{len(recordings)} small media, 8 at a time, sooner than one by one"
-    return Figure(name, seconds[1] / seconds[8], "x", "3 at the least")
+        seconds = {concurrency: await _fetch_all(client, recordings, concurrency) for concurrency in (1, 8)}
+    name = f"speedup of {len(recordings)} small media, 8 at a time, over one by one"
+    return Figure(name, seconds[1] / seconds[8], "x", "at least 3")
 
 
-async def _fetch_all(client: RecordingsClient, recordings: list[Recording], at_once: int) -> float:
-    limit = asyncio.Semaphore(at_once)
+async def _fetch_all(client: RecordingsClient, recordings: list[Recording], concurrency: int) -> float:
+    limit = asyncio.Semaphore(concurrency)
 
     async def fetch(recording: Recording, target: str) -> None:
         async with limit:
@@ -111,7 +114,7 @@ async def _fetch_all(client: RecordingsClient, recordings: list[Recording], at_o
 
 
 async def account_scan(rooms: int) -> Iterator[Figure]:
-    """Four recordings a room, 80 reads a second. Room by room is taken at its best: a request each, at the quota."""
+    """List four recordings per room at 80 reads per second, compared with one request per room at the full quota."""
     async with Simulator(rooms, 4) as sim, sim.client() as client:
         begin = time.perf_counter()
         beginning = datetime(2025, 12, 1, tzinfo=UTC)
@@ -122,11 +125,11 @@ async def account_scan(rooms: int) -> Iterator[Figure]:
     return iter(
         [
             Figure(
-                f"requests for {4 * rooms:,} recordings of {rooms:,} rooms, fewer via the account",
+                f"requests room by room over those via the account, {4 * rooms:,} recordings of {rooms:,} rooms",
                 rooms / requests,
                 "x",
-                "15 at the least",
+                "at least 15",
             ),
-            Figure("the same, sooner", rooms / 80 / seconds, "x", "10 at the least"),
+            Figure("time room by room over that via the account", rooms / 80 / seconds, "x", "at least 10"),
         ]
     )

@@ -1,5 +1,6 @@
-"""A server of files, with the kernel's sendfile: a process of its own. ``python -m tests.benchmarks.media_server DIR``
-prints its port, and runs until its standard input ends.
+"""A file server that uses the kernel's sendfile, in a process of its own.
+
+``python -m tests.benchmarks.media_server DIR`` prints its port, and runs until its standard input ends.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from aiohttp import web
 
 
 def application(directory: Path) -> web.Application:
-    """The service, which says where media are, and the store that has them, on one origin."""
+    """Return the API, with the URLs of media, and the store with the media, on one origin."""
 
     async def locate(request: web.Request) -> web.Response:
         url = f"{request.url.origin()}/media/{request.match_info['sid']}?X-Amz-Signature=0"

@@ -1,4 +1,4 @@
-"""What is measured besides the comparison: latency, quota, memory, import time, compression."""
+"""Figures besides the comparison: latency, quota, memory, import time, compression."""
 
 from __future__ import annotations
 
@@ -26,11 +26,12 @@ from tests.benchmarks.figures import Figure
 from tests.benchmarks.processes import Server
 from tests.benchmarks.server import room_sid
 
-_BETWEEN_SAMPLES: Final = 0.02
+# Seconds between two samples of the number of requests in flight.
+_SAMPLE_INTERVAL: Final = 0.02
 
 
 def measure(*, quick: bool) -> Iterator[Figure]:
-    """All of them; the quick ones are smaller, and prove only that they run."""
+    """Yield all figures; with ``quick``, of runs that are too small to mean anything but that they work."""
     yield from asyncio.run(latency.measure(rooms=200 if quick else 1000, rounds=1 if quick else 5))
     yield from asyncio.run(quota_bound(rooms=160 if quick else 1600))
     yield from asyncio.run(moving_limit(settling=2 if quick else 25, measuring=1 if quick else 15))
@@ -40,7 +41,7 @@ def measure(*, quick: bool) -> Iterator[Figure]:
 
 
 async def quota_bound(rooms: int) -> Iterator[Figure]:
-    """80 reads a second, held by a server that counts them."""
+    """Use a quota of 80 reads per second, which the server enforces."""
     async with Simulator(rooms=rooms, recordings_per_room=3, latency=0.1) as sim, sim.client() as client:
         begin = time.perf_counter()
         async for _ in client.as_completed(sim.room_sids):
@@ -49,14 +50,14 @@ async def quota_bound(rooms: int) -> Iterator[Figure]:
         refused = sim.stats.refused
     return iter(
         [
-            Figure("of a quota of 80 reads a second used", rate / 80 * 100, "%", "97 at the least"),
+            Figure("used of a quota of 80 reads per second", rate / 80 * 100, "%", "at least 97"),
             Figure("requests refused meanwhile", refused, "", "0"),
         ]
     )
 
 
 async def moving_limit(settling: float, measuring: float) -> Iterator[Figure]:
-    """A concurrency limit that the service keeps to itself, and moves while the client runs: 100, 40, 160."""
+    """Follow a concurrency limit that the service does not publish, and changes while the client runs: 100, 40, 160."""
     figures = []
     async with (
         Simulator(rooms=100, recordings_per_room=3, latency=0.5, reads_per_second=None) as sim,
@@ -76,23 +77,23 @@ async def moving_limit(settling: float, measuring: float) -> Iterator[Figure]:
         for limit in (100, 40, 160):
             sim.concurrency_limit = limit
             await asyncio.sleep(settling)
-            samples = [await _in_flight(sim) for _ in range(int(measuring / _BETWEEN_SAMPLES))]
-            name = f"of a hidden concurrency limit of {limit} used, on real sockets"
-            figures.append(Figure(name, statistics.mean(samples) / limit * 100, "%", "95 at the least"))
+            samples = [await _in_flight(sim) for _ in range(int(measuring / _SAMPLE_INTERVAL))]
+            name = f"used of a hidden concurrency limit of {limit}, on real sockets"
+            figures.append(Figure(name, statistics.mean(samples) / limit * 100, "%", "at least 95"))
         refused = sim.stats.refused / sim.stats.requests * 100
-        figures.append(Figure("requests refused meanwhile", refused, "%", "2 at the most"))
+        figures.append(Figure("requests refused meanwhile", refused, "%", "at most 2"))
         running.cancel()
         await asyncio.wait([running])
     return iter(figures)
 
 
 async def _in_flight(sim: Simulator) -> int:
-    await asyncio.sleep(_BETWEEN_SAMPLES)
+    await asyncio.sleep(_SAMPLE_INTERVAL)
     return min(sim.stats.in_flight, sim.concurrency_limit or 0)
 
 
 async def memory(rooms: int) -> Iterator[Figure]:
-    """20 recordings a room, streamed; the SIDs are made as they are pulled."""
+    """Stream 20 recordings per room; the SIDs are generated on demand."""
     with Server() as server:
         async with _client(server.base_url, RateLimiter(reads_per_second=None)) as client:
             before = 0
@@ -100,7 +101,7 @@ async def memory(rooms: int) -> Iterator[Figure]:
             count = 0
             async for _ in client.stream((room_sid(1, 20, n) for n in range(rooms)), page_size=20):
                 count += 1
-                if count == rooms:  # a twentieth: connections and caches are there
+                if count == rooms:  # a twentieth of them: connections are open and caches filled
                     gc.collect()
                     before = _peak()
             seconds = time.perf_counter() - begin
@@ -108,13 +109,13 @@ async def memory(rooms: int) -> Iterator[Figure]:
     return iter(
         [
             Figure(f"peak memory growth while streaming {count:,} recordings", (_peak() - before) / 1024, "MiB", "30"),
-            Figure("recordings a second meanwhile, 20 a request", count / seconds, "", ""),
+            Figure("recordings per second meanwhile, 20 per request", count / seconds, "", ""),
         ]
     )
 
 
 def import_time(rounds: int) -> Iterator[Figure]:
-    """CPU time of fresh interpreters, taking turns, with the bytecode in its cache as the first import leaves it."""
+    """Compare the CPU time of fresh interpreters, in turns, with the bytecode cached by a first import."""
     times: dict[str, list[float]] = {"aiohttp": [], "roomrec_async": []}
     with tempfile.TemporaryDirectory() as cache:
         cached = {**os.environ, "PYTHONPYCACHEPREFIX": cache, "PYTHONDONTWRITEBYTECODE": ""}
@@ -126,11 +127,11 @@ def import_time(rounds: int) -> Iterator[Figure]:
                 seconds.append(_cpu_of_children() - before)
     medians = {module: statistics.median(seconds) for module, seconds in times.items()}
     ratio = medians["roomrec_async"] / medians["aiohttp"]
-    yield Figure("import roomrec_async over import aiohttp, CPU time", ratio, "x", "1.15 at the most")
+    yield Figure("import roomrec_async over import aiohttp, CPU time", ratio, "x", "at most 1.15")
 
 
 async def compression(lists: int) -> Iterator[Figure]:
-    """A page of 1000 records, plain, and with gzip by either of aiohttp's backends: CPU time of the client."""
+    """Compare the client's CPU time for pages of 1000 records: plain, and with gzip by either of aiohttp's backends."""
     figures = []
     with Server() as server:
         for name, headers, backend in (
@@ -147,7 +148,7 @@ async def compression(lists: int) -> Iterator[Figure]:
                 for _ in range(lists):
                     assert len(await client.recordings(room_sid(1, 1000)).to_list()) == 1000
                 used = (time.process_time() - begin) / lists
-            figures.append(Figure(f"CPU for a recording, 1000 a page, {name}", used * 1e3, "us", ""))
+            figures.append(Figure(f"CPU per recording, 1000 per page, {name}", used * 1e3, "us", ""))
     aiohttp.set_zlib_backend(zlib)
     return iter(figures)
 

@@ -1,4 +1,4 @@
-"""The server and the contenders as processes that are talked to line by line."""
+"""The server and the contenders as processes with a line-based protocol."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ class Worker:
             [sys.executable, "-m", module, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
 
-    def ask(self, line: str) -> dict[str, float]:
-        """Send a command, and read the answer."""
-        self._stdin.write(f"{line}\n")
+    def call(self, command: str) -> dict[str, float]:
+        """Send a command, and return the result."""
+        self._stdin.write(f"{command}\n")
         self._stdin.flush()
-        answer: dict[str, float] = json.loads(self.line())
-        return answer
+        result: dict[str, float] = json.loads(self.read_line())
+        return result
 
-    def line(self) -> str:
-        """The next line that it prints."""
+    def read_line(self) -> str:
+        """Return the next line that it prints."""
         line = self._stdout.readline()
         if not line:
             raise RuntimeError(f"{self._process.args!r} has died; its error is above")
@@ -46,7 +46,10 @@ class Worker:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None:
         self._stdin.close()
         self._stdout.close()
@@ -57,14 +60,14 @@ class Server(Worker):
     """The server of pre-rendered pages.
 
     Args:
-        latency: seconds that each answer takes.
+        latency: seconds that each response takes.
     """
 
     def __init__(self, latency: float = 0.0) -> None:
         super().__init__("tests.benchmarks.server", str(latency))
-        self.base_url = f"http://127.0.0.1:{self.line()}"
+        self.base_url = f"http://127.0.0.1:{self.read_line()}"
 
     def requests(self) -> int:
-        """How many requests there were since this was last asked."""
+        """Return the number of requests since the last call."""
         with urllib.request.urlopen(f"{self.base_url}/requests") as response:
             return int(response.read())

@@ -1,9 +1,9 @@
-"""A server that answers pre-rendered pages as fast as asyncio can: a process of its own, never the bottleneck.
+"""A server of pre-rendered pages, as fast as asyncio can be: a process of its own, never the bottleneck.
 
 ``python -m tests.benchmarks.server LATENCY`` prints its port, and runs until its standard input ends. A room's SID
-says how many pages of how many recordings it has (:func:`room_sid`), so that there are as many rooms as one likes.
-What it answers is what the simulator answers. ``GET /requests`` says how many requests there were since it was last
-asked; a request with the header ``X-Compressed`` is answered with gzip.
+contains the number of its pages and of recordings per page (:func:`room_sid`), so that there is any number of rooms.
+The pages are those of the simulator. ``GET /requests`` returns the number of requests since it was last called;
+a request with the header ``X-Compressed`` gets a response with gzip.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import aiohttp
 from roomrec_async.simulator import Simulator
 
 SHAPES: Final = [(4, 50), (1, 1000), (1, 5), (2, 20), (1, 20)]
-"""Pages and recordings a page."""
+"""Numbers of pages, and of recordings per page."""
 
 _ROOM: Final = re.compile(rb"RM([0-9a-f]{8})([0-9a-f]{8})[0-9a-f]{16}")
 _HEADERS: Final = (
@@ -30,12 +30,12 @@ _HEADERS: Final = (
 
 
 def room_sid(pages: int, size: int, number: int = 0) -> str:
-    """A room that has so many pages of so many recordings."""
+    """Return the SID of a room with this number of pages, and of recordings per page."""
     return f"RM{pages:08x}{size:08x}{number:016x}"
 
 
-class Answers:
-    """The answers, by shape of the room and query."""
+class Responses:
+    """The responses, by shape of the room and query."""
 
     def __init__(self, host: str) -> None:
         self._host = host
@@ -43,10 +43,10 @@ class Answers:
         self.requests = 0
 
     async def render(self) -> None:
-        """Ask the simulator for every page that will be asked for."""
+        """Render every page that will be requested, with the simulator."""
         for pages, size in SHAPES:
             await self._render(pages, size, f"?PageSize={size}")
-        # What a client with its defaults asks for: the API's 50 a page, or the largest page there is.
+        # Requests of clients with their defaults: the API's 50 per page, or the largest page.
         await self._render(1, 1000, "")
         await self._render(1, 1000, "?PageSize=50")
 
@@ -60,17 +60,18 @@ class Answers:
             while url:
                 async with session.get(url) as response:
                     body, page = await response.text(), await response.json()
-                asked = url.removeprefix(simulator.base_url).replace(simulator.room_sids[0], room)
+                target = url.removeprefix(simulator.base_url).replace(simulator.room_sids[0], room)
                 body = body.replace(simulator.room_sids[0], room).replace(simulator.base_url, self._host)
-                self._by_query[asked.encode()] = _plain_and_compressed(body.encode())
+                self._by_query[target.encode()] = _plain_and_compressed(body.encode())
                 url = page["meta"]["next_page_url"]
 
-    def to(self, head: bytes) -> bytes:
-        """The answer to a request."""
+    def response_to(self, head: bytes) -> bytes:
+        """Return the response to a request, given its headers."""
         path = head.split(b" ", 2)[1]
         if path == b"/requests":
-            body, self.requests = str(self.requests).encode(), 0
-            return _answer(body)
+            body = str(self.requests).encode()
+            self.requests = 0
+            return _http_response(body)
         self.requests += 1
         plain, compressed = self._by_query[_ROOM.sub(rb"RM\g<1>\g<2>0000000000000000", path)]
         return compressed if b"X-Compressed" in head else plain
@@ -79,8 +80,8 @@ class Answers:
 class Connection(asyncio.Protocol):
     """One connection of a client."""
 
-    def __init__(self, answers: Answers, latency: float) -> None:
-        self._answers = answers
+    def __init__(self, responses: Responses, latency: float) -> None:
+        self._responses = responses
         self._latency = latency
         self._received = b""
 
@@ -90,11 +91,11 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         for head in self._heads(data):
-            answer = self._answers.to(head)
+            response = self._responses.response_to(head)
             if self._latency:
-                asyncio.get_running_loop().call_later(self._latency, self._transport.write, answer)
+                asyncio.get_running_loop().call_later(self._latency, self._transport.write, response)
             else:
-                self._transport.write(answer)
+                self._transport.write(response)
 
     def _heads(self, data: bytes) -> Iterator[bytes]:
         self._received += data
@@ -104,20 +105,20 @@ class Connection(asyncio.Protocol):
 
 
 def _plain_and_compressed(body: bytes) -> tuple[bytes, bytes]:
-    return _answer(body), _answer(gzip.compress(body, 6), "Content-Encoding: gzip\r\n")
+    return _http_response(body), _http_response(gzip.compress(body, 6), "Content-Encoding: gzip\r\n")
 
 
-def _answer(body: bytes, headers: str = "") -> bytes:
+def _http_response(body: bytes, headers: str = "") -> bytes:
     return f"{_HEADERS}{headers}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
 
 async def main(latency: float) -> None:
     loop = asyncio.get_running_loop()
-    answers = Answers("")
-    server = await loop.create_server(lambda: Connection(answers, latency), "127.0.0.1", 0)
+    responses = Responses("")
+    server = await loop.create_server(lambda: Connection(responses, latency), "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    answers._host = f"http://127.0.0.1:{port}"
-    await answers.render()
+    responses._host = f"http://127.0.0.1:{port}"
+    await responses.render()
     print(port, flush=True)
     await asyncio.to_thread(sys.stdin.read)
 

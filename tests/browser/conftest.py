@@ -1,4 +1,4 @@
-"""A real Chromium without a window, and what it has asked of the network."""
+"""A real headless Chromium, with logs of its console and of its network requests."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ ARGUMENTS = (
 
 @attrs.frozen
 class Browser:
-    """What the tests do with it."""
+    """A browser that shows pages written by the tests."""
 
     driver: webdriver.Chrome
     directory: Path
 
     def open(self, text: str, ending: str = ".html") -> None:
-        """Show this file, and forget what was before."""
+        """Open a page with this text, and clear the logs."""
         path = self.directory / f"page{ending}"
         path.write_text(text, "utf-8")
         for kind in ("browser", "performance"):
@@ -59,16 +59,16 @@ class Browser:
         ActionChains(self.driver).move_to_element(element).perform()
 
     def prefer(self, **features: str) -> None:
-        """Such as ``prefers_color_scheme="dark"``."""
+        """Set media features, such as ``prefers_color_scheme="dark"``."""
         named = [{"name": name.replace("_", "-"), "value": value} for name, value in features.items()]
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": named})
 
     def problems(self) -> list[str]:
-        """What the console says: errors, and what the Content-Security-Policy has stopped."""
+        """Return the messages of the console: errors, and violations of the Content-Security-Policy."""
         return [entry["message"] for entry in self.driver.get_log("browser")]
 
     def requests(self) -> list[str]:
-        """The URLs that were asked for, the page's own included."""
+        """Return the requested URLs, including that of the page itself."""
         entries = [json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")]
         sent = [entry for entry in entries if entry["method"] == "Network.requestWillBeSent"]
         return [entry["params"]["request"]["url"] for entry in sent]

@@ -1,4 +1,4 @@
-"""The account's report as people meet it: with a pointer, with a keyboard, in the dark, on paper, and hostile."""
+"""Reports in a browser: with pointer and keyboard, in dark mode, printed, and with hostile names."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def overview_of(*given: Recording, covers: tuple[date, date] | None = None) -> O
 
 
 def year(days: int, count: int) -> Overview:
-    """So many recordings of all types and statuses in so many days."""
+    """Return an overview of recordings of all types and statuses over a number of days."""
     random = Random(days)
     overview = Overview((NEW_YEAR.date(), NEW_YEAR.date() + timedelta(days - 1)))
     for number in range(count):
@@ -91,7 +91,7 @@ def focused(browser: Browser) -> str:
 
 
 def assert_quiet(browser: Browser) -> None:
-    """No error, nothing that was stopped, and nothing asked of a network."""
+    """Check that there was no error, no blocked content and no network request."""
     assert browser.problems() == []
     assert {url.partition(":")[0] for url in browser.requests()} == {"file"}
 
@@ -109,11 +109,11 @@ class TestChart:
         browser.hover(columns(browser)[0])
         (tip,) = tips(browser)
         assert " ".join(tip.split()) == (
-            "2026-01-01 audio 2 5 MB 2 h 10 min video 1 1.5 GB 1 h 5 min together 3 1.5 GB 3 h 15 min"
+            "2026-01-01 audio 2 5 MB 2 h 10 min video 1 1.5 GB 1 h 5 min total 3 1.5 GB 3 h 15 min"
         )
         browser.hover(columns(browser)[2])
         (tip,) = tips(browser)
-        assert " ".join(tip.split()) == "2026-01-03 audio 2 2.5 MB 59 s together 2 2.5 MB 59 s"
+        assert " ".join(tip.split()) == "2026-01-03 audio 2 2.5 MB 59 s total 2 2.5 MB 59 s"
         browser.hover(browser.find("h1")[0])
         assert tips(browser) == []
         assert_quiet(browser)
@@ -142,7 +142,7 @@ class TestChart:
         browser.press(Keys.TAB, Keys.TAB)
         assert browser.run("return document.activeElement.tagName") == "SUMMARY"
         assert browser.find(".columns")[0].aria_role == "radiogroup"
-        assert browser.find(".columns")[0].accessible_name == "The numbers of each day"
+        assert browser.find(".columns")[0].accessible_name == "Numbers by day"
 
     def test_bars_are_as_high_as_their_numbers(self, browser: Browser) -> None:
         browser.open(report_html(year(30, 800), title=TITLE))
@@ -210,14 +210,14 @@ class TestTables:
         assert texts["Largest rooms"].endswith(f"{ROOM} 3 5 MB 2 h 10 min")
         assert texts["Failed recordings"].endswith(f"{failed.sid} {ROOM} audio 2026-01-02 00:00:00 camera")
         assert browser.find("#summary")[0].text == (
-            "3 recordings of 1 room, 2026-01-01 to 2026-01-02. Days are those of UTC."
+            "3 recordings of 1 room, 2026-01-01 to 2026-01-02. Days are in UTC."
         )
 
-    def test_more_failures_than_are_shown_are_told(self, browser: Browser) -> None:
+    def test_failures_that_are_not_listed_are_counted(self, browser: Browser) -> None:
         failures = [recording(number, sid=f"RT{number}", status=RecordingStatus.FAILED) for number in range(130)]
         browser.open(report_html(overview_of(*failures), title=TITLE))
         assert len(browser.find("#failed tbody tr")) == 100
-        assert browser.find(".note")[0].text == "These are the latest 100; 30 more failed before them."
+        assert browser.find(".note")[0].text == "Only the latest 100 are listed; 30 more failed before them."
 
     def test_nothing_at_all(self, browser: Browser) -> None:
         browser.open(report_html(Overview((date(2026, 1, 1), date(2026, 1, 5))), title=TITLE))
@@ -226,9 +226,11 @@ class TestTables:
 
     def test_what_has_neither_date_nor_room(self, browser: Browser) -> None:
         browser.open(report_html(overview_of(Recording(), Recording(status=RecordingStatus.FAILED)), title=TITLE))
-        assert "2 recordings without a date: in the totals, and in no day." in browser.find("main")[0].text
+        assert (
+            "2 recordings without a date: included in the totals, but not in any day." in browser.find("main")[0].text
+        )
         assert browser.find(".chart, #largest") == []
-        assert " ".join(browser.find("#failed tbody tr")[0].text.split()) == "not known not known unknown not known"
+        assert " ".join(browser.find("#failed tbody tr")[0].text.split()) == "unknown unknown unknown unknown"
 
 
 class TestLooks:
@@ -277,7 +279,7 @@ class TestHostile:
         assert len([problem for problem in browser.problems() if "Content Security Policy" in problem]) == 2
 
 
-# The contrast of every text with what is behind it, as WCAG counts it.
+# Contrast ratio of every text with its background, as WCAG defines it.
 CONTRASTS = """
 const canvas = document.createElement("canvas").getContext("2d", {willReadFrequently: true});
 const rgba = (color) => {

@@ -1,4 +1,4 @@
-"""The timeline as people meet it: with a pointer, with a keyboard, in the dark, and with hostile names in it."""
+"""Timelines in a browser: with pointer and keyboard, in dark mode, printed, and with hostile names."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def recording(number: int, start: int, duration: int | None = 60, **fields: Any)
 
 
 def room(count: int) -> list[Recording]:
-    """So many, of all types and statuses, by a participant for each eight."""
+    """Return recordings of all types and statuses, with one participant for every eight."""
     random = Random(count)
     recordings = []
     for number in range(count):
@@ -81,7 +81,7 @@ def room(count: int) -> list[Recording]:
 
 
 def details(browser: Browser) -> dict[str, str]:
-    """What the panel tells, by its headings."""
+    """Return the texts of the details panel by heading."""
     (heading,) = browser.find(".panel h2")
     assert heading.is_displayed()
     names, values = browser.find(".panel dt"), browser.find(".panel dd")
@@ -97,7 +97,7 @@ def focused(browser: Browser) -> int:
 
 
 def assert_quiet(browser: Browser) -> None:
-    """No error, nothing that was stopped, and nothing asked of a network."""
+    """Check that there was no error, no blocked content and no network request."""
     assert browser.problems() == []
     assert {url.partition(":")[0] for url in browser.requests()} == {"file"}
 
@@ -147,8 +147,8 @@ class TestDetails:
             timeline_html([recording(1, 0), recording(2, 5, None, status=RecordingStatus.PROCESSING)], title=TITLE)
         )
         browser.hover(tracks(browser)[1])
-        told = details(browser)
-        assert (told["Status"], told["Duration"], told["Size"]) == ("processing", "still being recorded", "not known")
+        shown = details(browser)
+        assert (shown["Status"], shown["Duration"], shown["Size"]) == ("processing", "still being recorded", "unknown")
 
     def test_a_screen_reader_hears_them(self, browser: Browser) -> None:
         browser.open(timeline_html([recording(1, 0), CAMERA], title=TITLE))
@@ -234,7 +234,7 @@ class TestKeyboard:
         assert left == pytest.approx(edge, abs=2)
 
 
-# Whether the middle of a track is where nothing hides it: neither the axis, nor the labels, nor the frame's edge.
+# True if nothing hides the middle of a track: neither the axis, nor the labels, nor the frame's edge.
 VISIBLE = """
 const track = document.querySelector(`[data-track="${arguments[0]}"]`);
 const box = track.getBoundingClientRect(), frame = document.querySelector(".frame").getBoundingClientRect();
@@ -244,7 +244,7 @@ const at = document.elementFromPoint((left + right) / 2, (box.top + box.bottom) 
 return right > left && at !== null && at.closest(".track") === track;
 """
 
-# The boxes of everything that is written, each cut to what its ancestors within the canvas let be seen.
+# Boxes of all texts, each clipped to the visible part of its ancestors within the canvas.
 LABELS = """
 const seen = (element) => {
   let {left, right, top, bottom} = element.getBoundingClientRect();
@@ -262,7 +262,7 @@ return [...texts].filter((text) => text.getClientRects().length).map(seen);
 
 
 def overlapping(boxes: list[dict[str, Any]]) -> list[tuple[str, str]]:
-    """Pairs of texts, more than half a pixel of which is at the same place."""
+    """Return pairs of texts that overlap by more than half a pixel."""
     found, ordered = [], sorted(boxes, key=lambda box: box["top"])
     for place, one in enumerate(ordered):
         for other in ordered[place + 1 :]:
@@ -279,7 +279,7 @@ class TestLayout:
     def test_no_label_is_over_another(self, browser: Browser, count: int, width: int) -> None:
         browser.driver.set_window_size(width, 900)
         browser.open(timeline_html(room(count), title=TITLE))
-        for selector in (".axis .scale b", ".row .track span", ".who, .kinds span", ".row .track"):
+        for selector in (".axis .scale b", ".row .track span", ".who, .types span", ".row .track"):
             boxes = browser.run(LABELS, selector)
             assert len(boxes) >= 2 or count == 2
             assert overlapping(boxes) == []
@@ -373,12 +373,12 @@ class TestHostileNames:
         title = browser.driver.title
         (track,) = browser.find(".row.other .track")
         browser.hover(track)
-        told = details(browser)
+        shown = details(browser)
         browser.press(Keys.TAB, Keys.TAB, Keys.TAB, Keys.ARROW_DOWN, Keys.ARROW_UP)
         browser.find("summary")[-1].click()
         plain = " ".join(name.split())
         assert " ".join(title.split()) == " ".join(browser.driver.title.split()) == plain
-        assert {told[what] for what in ("Track", "Type", "Status", "Codec", "Participant SID", "Recording SID")} == {
+        assert {shown[title] for title in ("Track", "Type", "Status", "Codec", "Participant SID", "Recording SID")} == {
             plain
         }
         assert browser.run("return document.scripts.length") == 1

@@ -1,4 +1,4 @@
-"""``roomrec list --output`` against a simulator on a real socket, mostly as a process of its own."""
+"""``roomrec list`` against a simulator on a real socket: on standard output, as a table, and into files."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -21,12 +21,28 @@ import attrs
 import pyarrow.parquet as pq
 import pytest
 
-from roomrec_async import Recording, from_dict, to_dict
-from roomrec_async.cli import app
+from roomrec_async import Recording
 from roomrec_async.simulator import Simulator, faults
 
-ROOMREC = (sys.executable, "-W", "error", "-m", "roomrec_async.cli")
-UNKNOWN_ROOM = "RM" + "0" * 32
+from .conftest import (
+    ROOMREC,
+    UNKNOWN_ROOM,
+    UNLIMITED,
+    Command,
+    Record,
+    assert_harmless,
+    by_sid,
+    expected_list,
+    interrupt,
+    names_in,
+    parse_lines,
+    read_terminal,
+    run_on_terminal,
+    run_process,
+    start_process,
+    wait_until,
+)
+
 FORMATS = ("jsonl", "csv", "parquet")
 INTEGERS = ("size", "duration", "offset")
 INSTANTS = ("date_created", "date_updated", "date_deleted")
@@ -34,91 +50,187 @@ MAPS = ("grouping_sids", "links")
 
 
 @pytest.fixture(scope="module")
-def simulator() -> Iterator[Simulator]:
-    with Simulator(rooms=6, seed=3, reads_per_second=None, writes_per_second=None, concurrency_limit=None) as simulator:
+def shared() -> Iterator[Simulator]:
+    with Simulator(rooms=6, seed=3, **UNLIMITED) as simulator:
         yield simulator
 
 
-@pytest.fixture(autouse=True)
-def environment(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The simulator's; processes inherit it."""
-    for name in ("TWILIO_API_KEY", "TWILIO_API_SECRET", "COLUMNS", "FORCE_COLOR", "NO_COLOR", "PYTHONWARNINGS"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("TWILIO_ACCOUNT_SID", simulator.credentials.account_sid)
-    monkeypatch.setenv("TWILIO_AUTH_TOKEN", simulator.credentials.password)
-    monkeypatch.setenv("ROOMREC_BASE_URL", simulator.base_url)
+class TestList:
+    def test_prints_each_recording_as_a_line_of_json(self, simulator: Simulator) -> None:
+        result = run_process("list", *simulator.room_sids)
+        assert (result.code, result.err) == (0, "")
+        assert parse_lines(result.out) == expected_list(simulator, *simulator.room_sids)
 
+    def test_reads_standard_input_and_files(self, simulator: Simulator, tmp_path: Path) -> None:
+        argument, of_file, *others = simulator.room_sids
+        (tmp_path / "rooms.txt").write_text(f"\ufeff# of today\n\n  {of_file}  # the second\n", encoding="utf-8")
+        result = run_process(
+            "list", argument, "-", "--from-file", str(tmp_path / "rooms.txt"), given="\r\n".join(others)
+        )
+        assert (result.code, result.err) == (0, "")
+        assert parse_lines(result.out) == expected_list(simulator, *simulator.room_sids)
 
-def run(arguments: list[str]) -> int:
-    """The command within this process. In a thread: the loops that plugins have set for this one stay theirs."""
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(app.run, arguments).result()
+    def test_rooms_that_fail_do_not_stop_the_others(self, simulator: Simulator) -> None:
+        first, second = simulator.room_sids[:2]
+        result = run_process("list", first, "-", given=f"{UNKNOWN_ROOM}\nnonsense\x1b[2J\n# {UNKNOWN_ROOM}\n{second}\n")
+        assert result.code == 1
+        assert parse_lines(result.out) == expected_list(simulator, first, second)
+        malformed, unknown = sorted(result.err.splitlines(), key=lambda line: line.startswith("RM"))
+        assert malformed.startswith("standard input:2: a room SID must be")
+        assert unknown.startswith(f"{UNKNOWN_ROOM}: HTTP 404, code 20404: ")
+        assert "\x1b" not in result.err
 
+    def test_filters_are_sent(self, simulator: Simulator, roomrec: Command) -> None:
+        room_sid = simulator.room_sids[0]
+        everything = expected_list(simulator, room_sid)
+        some = everything[len(everything) // 2]
+        options = ["--status", "COMPLETED", "--source-sid", str(some["source_sid"])]
+        options += ["--after", str(some["date_created"]), "--before", "2027-01-01T00:00:00+01:00", "--page-size", "1"]
+        outcome = roomrec("list", room_sid, *options)
+        assert outcome.code == 0
+        expected = [
+            record
+            for record in expected_list(simulator, room_sid, status="completed")
+            if record["source_sid"] == some["source_sid"] and str(record["date_created"]) >= str(some["date_created"])
+        ]
+        assert parse_lines(outcome.out) == expected
 
-def roomrec(*arguments: str, file_size: int | None = None) -> subprocess.CompletedProcess[str]:
-    """The command as a process, which cannot write files of more bytes than this."""
-    limit = resource.RLIM_INFINITY if file_size is None else file_size
-    # Whoever measures coverage could not write its own file there.
-    measured = {name for name in os.environ if name.startswith("COVERAGE_") and file_size is not None}
-    return subprocess.run(
-        [*ROOMREC, *arguments],
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-        env={name: value for name, value in os.environ.items() if name not in measured},
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+    def test_the_limit_is_per_room(self, simulator: Simulator, roomrec: Command) -> None:
+        outcome = roomrec("list", "--limit", 2, *simulator.room_sids)
+        assert outcome.code == 0
+        rooms = Counter(record["room_sid"] for record in parse_lines(outcome.out))
+        assert set(rooms.values()) <= {1, 2}
+        assert 2 in rooms.values()
+
+    def test_input_is_read_no_faster_than_rooms_are_listed(self, simulator: Simulator) -> None:
+        process = start_process("list", "-", "--limit", "1", stdin=subprocess.PIPE)
+        assert process.stdin
+        assert process.stdout
+        for room_sid in simulator.room_sids[:2]:
+            process.stdin.write(f"{room_sid}\n")
+            process.stdin.flush()
+            assert json.loads(process.stdout.readline())["room_sid"] == room_sid
+        assert process.communicate() == ("", "")
+        assert process.returncode == 0
+
+    def test_nothing_to_list_is_no_error(self) -> None:
+        result = run_process("list", "-", given="# nothing\n")
+        assert (result.code, result.out, result.err) == (0, "", "")
+
+    def test_a_table_survives_hostile_track_names(self, simulator: Simulator) -> None:
+        room_sid = simulator.room_sids[0]
+        hostile = json.dumps("\x1b]0;owned\x07[red]boo[/red]")
+        with_hostile = faults.Replace(
+            lambda body: (
+                json.dumps(
+                    {**json.loads(body), "recordings": [{**json.loads(body)["recordings"][0], "track_name": "?"}]}
+                )
+                .replace('"?"', hostile)
+                .encode()
+            )
+        )
+        simulator.inject(with_hostile)
+        result = run_process("list", "--table", room_sid, COLUMNS="160")
+        assert (result.code, result.err) == (0, "")
+        title, _, row = result.out.splitlines()
+        assert title == f"Room {room_sid}"
+        assert row.startswith("RT")
+        assert row.endswith("]0;owned\N{REPLACEMENT CHARACTER}[red]boo[/red]")
+        assert all(char.isprintable() for char in row)
+
+    def test_a_pager_that_waits_lets_nothing_time_out(self, simulator: Simulator) -> None:
+        process = start_process("list", "--page-size", "5", "--timeout", "2", *(5 * list(simulator.room_sids)))
+        time.sleep(3)
+        out, err = process.communicate(timeout=20)
+        assert (process.returncode, err) == (0, "")
+        assert len(parse_lines(out)) == 5 * len(expected_list(simulator, *simulator.room_sids))
+
+    def test_a_terminal_gets_a_table_and_its_sum(self, simulator: Simulator) -> None:
+        ours, theirs = pty.openpty()
+        process = start_process(
+            "list",
+            "--limit",
+            "1",
+            *simulator.room_sids[:2],
+            stdout=theirs,
+            stderr=theirs,
+            env={**os.environ, "COLUMNS": "80"},
+        )
+        os.close(theirs)
+        shown = read_terminal(ours)
+        assert process.wait(10) == 0
+        assert shown.count("Room") == 2
+        assert "2 recordings of 2 rooms" in shown.splitlines()[-1]
+
+    def test_progress_goes_to_the_terminal(self, simulator: Simulator, tmp_path: Path) -> None:
+        ours, theirs = pty.openpty()
+        with (tmp_path / "out.jsonl").open("w") as out:
+            process = start_process("list", *simulator.room_sids, stdout=out, stderr=theirs)
+        os.close(theirs)
+        assert "in flight" in read_terminal(ours)
+        assert process.wait(10) == 0
+        assert parse_lines((tmp_path / "out.jsonl").read_text()) == expected_list(simulator, *simulator.room_sids)
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            ([], "no rooms: give room SIDs, --from-file FILE, or - for standard input"),
+            (
+                ["RM123"],
+                "Invalid value for ROOM: a room SID must be 'RM' and 32 hexadecimal digits, not 'RM123'",
+            ),
+            (["-", "--after", "2026-03-01T09:30:00"], "has no time zone: for UTC write 2026-03-01T09:30:00Z"),
+            (["-", "--after", "2026-03-01"], "for UTC write 2026-03-01T00:00:00Z"),
+            (["-", "--before", "yesterday"], "'yesterday' is not an ISO 8601 date and time"),
+            (["-", "--after", "2026-03-02T00Z", "--before", "2026-03-01T00Z"], "is later than"),
+            (["-", "--page-size", "0"], "'--page-size': 0 is not in the range"),
+            (["-", "--page-size", "1001"], "'--page-size': 1001 is not in the range"),
+            (["-", "--limit", "-1"], "'--limit': -1 is not in the range"),
+            (["-", "--status", "done"], "'done' is not one of"),
+            (["-", "--source-sid", "x"], "source_sid must be"),
+            (["-", "--timeout", "0"], "must be a positive number of seconds"),
+            (["-", "--base-url", "http://["], "base_url must be 'https://host'"),
+            (
+                ["-", "--base-url", "http://example.com"],
+                "credentials go unencrypted only to a loopback address",
+            ),
+            (["--from-file", "/no/such/file"], "'/no/such/file' does not exist"),
+        ],
     )
+    def test_mistakes(self, simulator: Simulator, roomrec: Command, arguments: list[str], message: str) -> None:
+        sent = simulator.stats.requests
+        assert message in roomrec.fails("list", *arguments)
+        assert simulator.stats.requests == sent
 
 
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
-def truth(simulator: Simulator, *room_sids: str, **filters: str) -> list[dict[str, object]]:
-    records = [record for sid in room_sids for record in simulator.recordings(sid, **filters)]
-    return by_sid([to_dict(from_dict(Recording, record)) for record in records])
-
-
-def files_in(folder: Path) -> list[str]:
-    return [path.name for path in folder.iterdir()]
-
-
-def by_sid(records: list[dict[str, object]]) -> list[dict[str, object]]:
-    return sorted(records, key=lambda record: str(record["sid"]))
-
-
-def read(path: Path) -> list[dict[str, object]]:
-    """The recordings of a file of any format, as ``to_dict`` gives them."""
+def read_file(path: Path) -> list[Record]:
+    """Return the recordings in a file of any format, as ``to_dict`` gives them, sorted by SID."""
     if path.suffix == ".jsonl":
-        return by_sid([json.loads(line) for line in path.read_text().splitlines()])
+        return parse_lines(path.read_text("utf-8"))
     if path.suffix == ".csv":
         with path.open(encoding="utf-8", newline="") as file:
-            return by_sid([_of_csv(row) for row in csv.DictReader(file, strict=True)])
-    return by_sid([_of_parquet(row) for row in pq.read_table(path).to_pylist()])
+            return sorted((from_csv(row) for row in csv.DictReader(file, strict=True)), key=by_sid)
+    return sorted((from_parquet(row) for row in pq.read_table(path).to_pylist()), key=by_sid)
 
 
-def _of_csv(row: dict[str, str]) -> dict[str, object]:
-    values: dict[str, object] = {name: text or None for name, text in row.items()}
+def from_csv(row: dict[str, str]) -> Record:
+    values: Record = {name: text or None for name, text in row.items()}
     numbers_and_maps = {name: json.loads(row[name]) for name in (*INTEGERS, *MAPS) if row[name]}
     return {**values, **numbers_and_maps}
 
 
-def _of_parquet(row: dict[str, object]) -> dict[str, object]:
+def from_parquet(row: Record) -> Record:
     maps = {name: json.loads(str(row[name])) for name in MAPS if row[name] is not None}
-    instants = {name: _iso8601(row[name]) for name in INSTANTS}
+    instants = {name: iso8601(row[name]) for name in INSTANTS}
     return {**row, **maps, **instants}
 
 
-def _iso8601(value: object) -> str | None:
+def iso8601(value: object) -> str | None:
     return value.isoformat().replace("+00:00", "Z") if isinstance(value, datetime) else None
 
 
-def page(*records: dict[str, object]) -> faults.Replace:
-    """The next answer has these recordings, each like the first one of the page but for these fields."""
+def page(*records: Record) -> faults.Replace:
+    """Return a fault that makes a page of these recordings: the fields given, the others from its first recording."""
 
     def replaced(body: bytes) -> bytes:
         answer = json.loads(body)
@@ -132,27 +244,34 @@ def page(*records: dict[str, object]) -> faults.Replace:
 @pytest.mark.parametrize("format_", FORMATS)
 class TestEachFormat:
     def test_has_what_the_account_has(
-        self, simulator: Simulator, tmp_path: Path, capfd: pytest.CaptureFixture[str], format_: str
+        self, simulator: Simulator, roomrec: Command, tmp_path: Path, format_: str
     ) -> None:
         path = tmp_path / f"out.{format_}"
-        expected = truth(simulator, *simulator.room_sids)
-        assert run(["list", *simulator.room_sids, "-o", str(path)]) == 0
-        assert capfd.readouterr() == ("", f"{path}: {len(expected)} recordings of 6 rooms\n")
-        assert read(path) == expected
-        assert files_in(tmp_path) == [path.name]
+        expected = expected_list(simulator, *simulator.room_sids)
+        outcome = roomrec("list", *simulator.room_sids, "-o", path)
+        assert outcome == (0, "", f"{path}: {len(expected)} recordings of 6 rooms\n")
+        assert read_file(path) == expected
+        assert names_in(tmp_path) == [path.name]
 
-    def test_takes_files_filters_and_limits(self, simulator: Simulator, tmp_path: Path, format_: str) -> None:
+    def test_takes_files_filters_and_limits(
+        self, simulator: Simulator, roomrec: Command, tmp_path: Path, format_: str
+    ) -> None:
         path, rooms = tmp_path / f"out.{format_}", tmp_path / "rooms.txt"
         rooms.write_text("\n".join(simulator.room_sids))
-        everything = truth(simulator, *simulator.room_sids, status="completed")
-        arguments = ["list", "--from-file", str(rooms), "--status", "completed", "-o", str(path)]
-        assert run(arguments) == 0
-        assert read(path) == everything
-        assert run([*arguments, "--limit", "1"]) == 0
-        rooms_of_it = [record["room_sid"] for record in read(path)]
-        assert sorted(map(str, rooms_of_it)) == sorted({str(record["room_sid"]) for record in everything})
+        everything = expected_list(simulator, *simulator.room_sids, status="completed")
+        arguments = ["list", "--from-file", rooms, "--status", "completed", "-o", path]
+        assert roomrec(*arguments).code == 0
+        assert read_file(path) == everything
+        assert roomrec(*arguments, "--limit", "1").code == 0
+        one_per_room = read_file(path)
+        assert sorted(record["room_sid"] for record in one_per_room) == sorted(
+            {record["room_sid"] for record in everything}
+        )
+        assert {record["status"] for record in one_per_room} == {"completed"}
 
-    def test_keeps_what_the_service_invents(self, simulator: Simulator, tmp_path: Path, format_: str) -> None:
+    def test_keeps_what_the_service_invents(
+        self, simulator: Simulator, roomrec: Command, tmp_path: Path, format_: str
+    ) -> None:
         odd = [
             {"sid": f"RT{1:032x}", "status": "archiving", "type": "hologram", "codec": "AV1", "size": None},
             {"sid": f"RT{2:032x}", "links": {"media": None, "more": [1, {"é": True}]}, "grouping_sids": {}},
@@ -161,37 +280,38 @@ class TestEachFormat:
         ]
         simulator.inject(page(*odd))
         path = tmp_path / f"out.{format_}"
-        assert run(["list", simulator.room_sids[0], "-o", str(path)]) == 0
-        for given, found in zip(odd, read(path), strict=True):
+        assert roomrec("list", simulator.room_sids[0], "-o", path).code == 0
+        for given, found in zip(odd, read_file(path), strict=True):
             assert {**found, **given} == found
 
-    def test_survives_names_that_are_no_unicode(self, simulator: Simulator, tmp_path: Path, format_: str) -> None:
+    def test_survives_names_that_are_no_unicode(
+        self, simulator: Simulator, roomrec: Command, tmp_path: Path, format_: str
+    ) -> None:
         simulator.inject(page({"track_name": "half \ud83d of it"}, {"track_name": "whole"}))
         path = tmp_path / f"out.{format_}"
-        assert run(["list", simulator.room_sids[0], "-o", str(path)]) == 0
-        names = {record["track_name"] for record in read(path)}
+        assert roomrec("list", simulator.room_sids[0], "-o", path).code == 0
+        names = {record["track_name"] for record in read_file(path)}
         assert names == {"half \ud83d of it" if format_ == "jsonl" else "half \\ud83d of it", "whole"}
 
     def test_is_there_when_rooms_failed(
-        self, simulator: Simulator, tmp_path: Path, capfd: pytest.CaptureFixture[str], format_: str
+        self, simulator: Simulator, roomrec: Command, tmp_path: Path, format_: str
     ) -> None:
         path, rooms = tmp_path / f"out.{format_}", tmp_path / "rooms.txt"
         first, second = simulator.room_sids[:2]
         rooms.write_text(f"nonsense\n{UNKNOWN_ROOM}\n{second}\n")
-        assert run(["list", first, "--from-file", str(rooms), "-o", str(path)]) == 1
-        expected = truth(simulator, first, second)
-        assert read(path) == expected
-        *failures, last = capfd.readouterr().err.splitlines()
+        outcome = roomrec("list", first, "--from-file", rooms, "-o", path)
+        assert (outcome.code, outcome.out) == (1, "")
+        expected = expected_list(simulator, first, second)
+        assert read_file(path) == expected
+        *failures, last = outcome.errors
         assert last == f"{path}: {len(expected)} recordings of 4 rooms, 2 failed"
         assert sorted(line.split(":")[0] for line in failures) == sorted([UNKNOWN_ROOM, str(rooms)])
 
-    def test_of_nothing_is_a_file_all_the_same(
-        self, tmp_path: Path, capfd: pytest.CaptureFixture[str], format_: str
-    ) -> None:
+    def test_of_nothing_is_a_file_all_the_same(self, roomrec: Command, tmp_path: Path, format_: str) -> None:
         path = tmp_path / f"out.{format_}"
-        assert run(["list", "--from-file", os.devnull, "-o", str(path)]) == 0
-        assert capfd.readouterr() == ("", f"{path}: 0 recordings of 0 rooms\n")
-        assert read(path) == []
+        outcome = roomrec("list", "--from-file", os.devnull, "-o", path)
+        assert outcome == (0, "", f"{path}: 0 recordings of 0 rooms\n")
+        assert read_file(path) == []
         names = [field.name for field in attrs.fields(Recording)]
         if format_ == "csv":
             assert path.read_text() == ",".join(names) + "\n"
@@ -199,35 +319,36 @@ class TestEachFormat:
             assert pq.read_schema(path).names == names
 
     def test_is_replaced_only_by_success(
-        self, simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format_: str
+        self,
+        simulator: Simulator,
+        roomrec: Command,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        format_: str,
     ) -> None:
         path = tmp_path / f"out.{format_}"
         path.write_text("of yesterday")
         with monkeypatch.context() as patched:
             patched.setenv("TWILIO_AUTH_TOKEN", "wrong")
-            assert run(["list", *simulator.room_sids, "-o", str(path)]) == 3
-        assert (path.read_text(), files_in(tmp_path)) == ("of yesterday", [path.name])
-        assert run(["list", *simulator.room_sids, "-o", str(path)]) == 0
-        assert read(path) == truth(simulator, *simulator.room_sids)
+            line = roomrec.fails("list", *simulator.room_sids, "-o", path, code=3)
+        assert "HTTP 401, code 20003" in line
+        assert "wrong" not in line
+        assert (path.read_text(), names_in(tmp_path)) == ("of yesterday", [path.name])
+        assert roomrec("list", *simulator.room_sids, "-o", path).code == 0
+        assert read_file(path) == expected_list(simulator, *simulator.room_sids)
 
     def test_ctrl_c_leaves_nothing(self, simulator: Simulator, tmp_path: Path, format_: str) -> None:
         path = tmp_path / f"out.{format_}"
         path.write_text("of yesterday")
         # More than 10,000 recordings: so many are written at once, and then a part of them is on the disk.
         rooms = [*(110 * [simulator.room_sids[0]]), "-"]
-        process = subprocess.Popen(
-            [*ROOMREC, "list", *rooms, "-o", str(path)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        process = start_process("list", *rooms, "-o", path, stdin=subprocess.PIPE)
         part = tmp_path / f"out.{format_}.part"
-        until(lambda: part.exists() and part.stat().st_size > 0)
+        wait_until(lambda: part.exists() and part.stat().st_size > 0)
         process.send_signal(signal.SIGINT)
         assert process.wait(10) == 130
         assert process.communicate() == ("", "roomrec: interrupted\n")
-        assert (path.read_text(), files_in(tmp_path)) == ("of yesterday", [path.name])
+        assert (path.read_text(), names_in(tmp_path)) == ("of yesterday", [path.name])
 
     def test_a_disk_that_is_full_at_the_end(self, simulator: Simulator, tmp_path: Path, format_: str) -> None:
         assert_disk_full(tmp_path / f"out.{format_}", 1_000, simulator.room_sids[:1])
@@ -238,74 +359,103 @@ def test_a_disk_that_is_full_while_rooms_are_listed(simulator: Simulator, tmp_pa
 
 
 def assert_disk_full(path: Path, size: int, room_sids: Sequence[str]) -> None:
-    """One line and nothing left, if no file may have more bytes than this."""
-    result = roomrec("list", *room_sids, "-o", str(path), file_size=size)
-    told = f"roomrec: [Errno {errno.EFBIG}] {os.strerror(errno.EFBIG)}: '{path}'\n"
-    assert (result.returncode, result.stdout, result.stderr) == (2, "", told)
-    assert files_in(path.parent) == []
+    """Assert that nothing but one line is left where no file can have more bytes than this."""
+    # The measurement of coverage could not write its own file.
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
+    result = subprocess.run(
+        [*ROOMREC, "list", *room_sids, "-o", path],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+        env=environ,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)),
+    )
+    message = f"roomrec: [Errno {errno.EFBIG}] {os.strerror(errno.EFBIG)}: '{path}'\n"
+    assert (result.returncode, result.stdout, result.stderr) == (2, "", message)
+    assert names_in(path.parent) == []
 
 
-def test_json_lines_are_those_on_standard_output(simulator: Simulator, tmp_path: Path) -> None:
+def test_json_lines_are_those_on_standard_output(simulator: Simulator, roomrec: Command, tmp_path: Path) -> None:
     path = tmp_path / "out.JSONL"
-    printed = roomrec("list", *simulator.room_sids).stdout
-    assert run(["list", *simulator.room_sids, "-o", str(path)]) == 0
+    printed = roomrec("list", *simulator.room_sids).out
+    assert roomrec("list", *simulator.room_sids, "-o", path).code == 0
     assert sorted(path.read_text().splitlines()) == sorted(printed.splitlines())
 
 
-def test_only_csv_disarms_formulas(simulator: Simulator, tmp_path: Path) -> None:
+def test_only_csv_disarms_formulas(simulator: Simulator, roomrec: Command, tmp_path: Path) -> None:
     hostile = "=cmd|'/c calc'!A1"
     names = {}
     for format_ in FORMATS:
         simulator.inject(page({"track_name": hostile}))
-        assert run(["list", simulator.room_sids[0], "-o", str(tmp_path / f"out.{format_}")]) == 0
-        names[format_] = read(tmp_path / f"out.{format_}")[0]["track_name"]
+        assert roomrec("list", simulator.room_sids[0], "-o", tmp_path / f"out.{format_}").code == 0
+        names[format_] = read_file(tmp_path / f"out.{format_}")[0]["track_name"]
     assert names == {"jsonl": hostile, "csv": f"'{hostile}", "parquet": hostile}
 
 
-def test_a_terminal_sees_how_far_it_is(simulator: Simulator, tmp_path: Path) -> None:
-    ours, theirs = pty.openpty()
+def test_csv_has_the_text_of_each_value(simulator: Simulator, roomrec: Command, tmp_path: Path) -> None:
+    path = tmp_path / "out.CSV"
+    assert roomrec("list", *simulator.room_sids, "-o", path).code == 0
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = sorted(csv.DictReader(file), key=by_sid)
+    assert rows == [
+        {name: csv_text(value) for name, value in record.items()}
+        for record in expected_list(simulator, *simulator.room_sids)
+    ]
+
+
+def csv_text(value: object) -> str:
+    if value is None:
+        return ""
+    return json.dumps(value, separators=(",", ":")) if isinstance(value, dict) else str(value)
+
+
+def test_hostile_names_of_files_do_not_steer_the_terminal(
+    simulator: Simulator, roomrec: Command, tmp_path: Path
+) -> None:
+    outcome = roomrec("list", simulator.room_sids[0], "-o", tmp_path / "x\x1b[2J.csv")
+    assert outcome.code == 0
+    assert_harmless(outcome.err)
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+def test_ctrl_c_while_the_first_rooms_are_listed_leaves_nothing(
+    simulator: Simulator, tmp_path: Path, format_: str
+) -> None:
+    first, second = simulator.room_sids[:2]
+    simulator.inject(faults.StallHeaders(20), path_contains=second)
+    sent = simulator.stats.requests
+    process = start_process("list", first, second, "-o", tmp_path / f"out.{format_}")
+    assert interrupt(process, lambda: simulator.stats.requests >= sent + 2) == (130, "", "roomrec: interrupted\n")
+    assert names_in(tmp_path) == []
+
+
+def test_a_terminal_shows_progress_while_a_file_is_written(simulator: Simulator, tmp_path: Path) -> None:
     path = tmp_path / "out.csv"
-    process = subprocess.Popen(
-        [*ROOMREC, "list", *simulator.room_sids, "-o", str(path)],
-        stdout=theirs,
-        stderr=theirs,
-        env={**os.environ, "COLUMNS": "200", "TERM": "xterm"},
+    shown = run_on_terminal(
+        "list", *simulator.room_sids, "-o", path, env={**os.environ, "COLUMNS": "200", "TERM": "xterm"}
     )
-    os.close(theirs)
-    shown = everything_from(ours)
-    assert process.wait(10) == 0
     assert "in flight" in shown
-    expected = truth(simulator, *simulator.room_sids)
+    expected = expected_list(simulator, *simulator.room_sids)
     assert f"{path}: {len(expected)} recordings of 6 rooms" in shown.splitlines()[-1]
-    assert read(path) == expected
+    assert read_file(path) == expected
 
 
-def everything_from(terminal: int) -> str:
-    shown = b""
-    while True:
-        try:
-            more = os.read(terminal, 65_536)
-        except OSError:  # what Linux says when the other end is closed
-            more = b""
-        if not more:
-            os.close(terminal)
-            return shown.decode()
-        shown += more
-
-
-class TestMistakes:
+class TestMistakesWithFiles:
     """Each has its exit code and one clear line on stderr, and nothing is asked of the service."""
 
     @pytest.mark.parametrize(
-        ("arguments", "told"),
+        ("arguments", "message"),
         [
             (["-o", "out.txt"], "a table's file must end in one of .jsonl, .csv, .parquet, not 'out.txt'"),
             (["-o", "csv"], "a table's file must end in one of .jsonl, .csv, .parquet, not 'csv'"),
             (["-o", "-"], "a table's file must end in one of .jsonl, .csv, .parquet, not '-'"),
-            (["-o", "out.csv", "--table"], "--output goes with neither --json nor --table"),
-            (["-o", "out.csv", "--json"], "--output goes with neither --json nor --table"),
+            (["-o", "out.csv", "--table"], "--output cannot be used with --json or --table"),
+            (["-o", "out.csv", "--json"], "--output cannot be used with --json or --table"),
             (["-o", "out.\x1b[2Jx"], "a table's file must end in"),
             (["-o", "folder.csv"], "'folder.csv' is a directory"),
+            (["-o", "."], "is a directory"),
+            (["-o", "file/out.csv"], "file/out.csv.part"),
             (["-o", "no/such/folder/out.csv"], "No such file or directory: 'no/such/folder/out.csv.part'"),
             (["-o", "/proc/out.csv"], "/proc/out.csv.part"),
         ],
@@ -315,20 +465,19 @@ class TestMistakes:
         simulator: Simulator,
         tmp_path: Path,
         monkeypatch: pytest.MonkeyPatch,
-        capfd: pytest.CaptureFixture[str],
+        roomrec: Command,
         arguments: list[str],
-        told: str,
+        message: str,
     ) -> None:
         monkeypatch.chdir(tmp_path)
         (tmp_path / "folder.csv").mkdir()
+        (tmp_path / "file").touch()
         sent = simulator.stats.requests
-        assert run(["list", simulator.room_sids[0], *arguments]) == 2
-        out, err = capfd.readouterr()
-        assert (out, err.count("\n"), err[:9]) == ("", 1, "roomrec: ")
-        assert told in err
-        assert "\x1b" not in err
+        line = roomrec.fails("list", simulator.room_sids[0], *arguments)
+        assert message in line
+        assert "\x1b" not in line
         assert simulator.stats.requests == sent
-        assert files_in(tmp_path) == ["folder.csv"]
+        assert sorted(names_in(tmp_path)) == ["file", "folder.csv"]
 
     def test_parquet_without_its_extra(self, simulator: Simulator, tmp_path: Path) -> None:
         program = "import sys; sys.modules['pyarrow'] = None; from roomrec_async.cli import main; main()"
@@ -338,11 +487,11 @@ class TestMistakes:
         )
         assert (result.returncode, result.stdout) == (2, "")
         assert result.stderr == "roomrec: Parquet needs pyarrow: pip install 'roomrec-async[parquet]'\n"
-        assert files_in(tmp_path) == []
+        assert names_in(tmp_path) == []
 
     def test_other_formats_need_no_extra(self, simulator: Simulator, tmp_path: Path) -> None:
         program = "import sys; sys.modules['pyarrow'] = None; from roomrec_async.cli import main; main()"
         path = tmp_path / "out.csv"
         arguments = ("list", simulator.room_sids[0], "-o", str(path))
         subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, check=True)
-        assert read(path) == truth(simulator, simulator.room_sids[0])
+        assert read_file(path) == expected_list(simulator, simulator.room_sids[0])

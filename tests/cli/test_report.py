@@ -1,74 +1,37 @@
-"""``roomrec report`` against a simulator on real sockets: its numbers are those of the account."""
+"""``roomrec report`` against a simulator on a real socket: its numbers are those of the account."""
 
 from __future__ import annotations
 
 import json
 import os
-import pty
 import re
-import signal
-import subprocess
 import sys
-import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from roomrec_async.cli import app
 from roomrec_async.simulator import Simulator, faults
 
-ROOMREC = (sys.executable, "-W", "error", "-m", "roomrec_async.cli", "report")
+from .conftest import (
+    UNLIMITED,
+    Command,
+    Record,
+    interrupt,
+    point_to,
+    run_on_terminal,
+    start_process,
+)
+
 STATUSES = ("processing", "completed", "deleted", "failed")
 YEAR = ("--after", "2026-01-01T00:00:00Z", "--before", "2027-01-01T00:00:00Z")
 QUARTER = ("--after", "2026-02-10T12:30:00Z", "--before", "2026-05-10T06:00:00+02:00")
-UNLIMITED: dict[str, Any] = {"reads_per_second": None, "writes_per_second": None, "concurrency_limit": None}
 
-Record = dict[str, Any]
 Sums = dict[str, int]
-
-
-class Outcome(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-class Command:
-    """The command within this process, in a thread: it runs an event loop of its own."""
-
-    def __init__(self, capfd: pytest.CaptureFixture[str]) -> None:
-        self._capfd = capfd
-
-    def __call__(self, *arguments: object) -> Outcome:
-        self._capfd.readouterr()
-        with ThreadPoolExecutor(1) as pool:
-            code = pool.submit(app.run, list(map(str, arguments))).result()
-        return Outcome(code, *self._capfd.readouterr())
-
-    def numbers(self, *arguments: object) -> Record:
-        outcome = self("report", *arguments, "--json")
-        assert (outcome.code, outcome.err) == (0, "")
-        return json.loads(outcome.out)
-
-    def refuses(self, *arguments: object, code: int = 2) -> str:
-        """What it says, all of it one line, when it ends with this code and has printed nothing."""
-        outcome = self("report", *arguments)
-        assert (outcome.code, outcome.out) == (code, "")
-        (line,) = outcome.err.splitlines()
-        assert line.startswith("roomrec: ")
-        return line
-
-
-@pytest.fixture
-def roomrec(capfd: pytest.CaptureFixture[str]) -> Command:
-    return Command(capfd)
 
 
 @pytest.fixture(scope="module")
@@ -77,23 +40,15 @@ def shared() -> Iterator[Simulator]:
         yield simulator
 
 
-@pytest.fixture(autouse=True)
-def simulator(shared: Simulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulator]:
-    for name in ("TWILIO_API_KEY", "TWILIO_API_SECRET", "COLUMNS", "FORCE_COLOR", "NO_COLOR"):
-        monkeypatch.delenv(name, raising=False)
-    point_to(shared, monkeypatch)
-    yield shared
-    shared.clear_faults()
-
-
-def point_to(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TWILIO_ACCOUNT_SID", simulator.credentials.account_sid)
-    monkeypatch.setenv("TWILIO_AUTH_TOKEN", simulator.credentials.password)
-    monkeypatch.setenv("ROOMREC_BASE_URL", simulator.base_url)
+def printed_numbers(roomrec: Command, *arguments: object) -> Record:
+    """Return the numbers that the command prints."""
+    outcome = roomrec("report", *arguments, "--json")
+    assert (outcome.code, outcome.err) == (0, "")
+    return json.loads(outcome.out)
 
 
 def truth(simulator: Simulator, statuses: tuple[str, ...] = STATUSES) -> list[Record]:
-    """All that the account has, as it says itself, room by room."""
+    """Return all recordings of the account, room by room, as the simulator has them."""
     return [
         record
         for room_sid in simulator.room_sids
@@ -144,7 +99,7 @@ def assert_sums_up(numbers: Record, records: list[Record]) -> None:
 
 
 def table(page: str, name: str) -> list[list[str]]:
-    """The texts of the cells of a table's body."""
+    """Return the texts of the cells in the body of a table."""
     found = re.search(f'<table id="{name}".*?<tbody>(.*?)</tbody>', page, re.DOTALL)
     assert found is not None
     rows = re.findall(r"<tr.*?</tr>", found[1], re.DOTALL)
@@ -157,45 +112,45 @@ class TestNumbers:
     def test_of_a_whole_year_are_those_of_the_account(self, simulator: Simulator, roomrec: Command) -> None:
         records = truth(simulator)
         assert {record["status"] for record in records} == {*STATUSES}
-        assert_sums_up(roomrec.numbers(*YEAR), records)
+        assert_sums_up(printed_numbers(roomrec, *YEAR), records)
 
     def test_of_a_window_end_before_its_end(self, simulator: Simulator, roomrec: Command) -> None:
         records = within(truth(simulator), "2026-02-10T12:30:00Z", "2026-05-10T04:00:00Z")
         assert 100 < len(records) < len(truth(simulator)) / 2
-        assert_sums_up(roomrec.numbers(*QUARTER), records)
+        assert_sums_up(printed_numbers(roomrec, *QUARTER), records)
 
     def test_need_no_end(self, simulator: Simulator, roomrec: Command) -> None:
-        assert_sums_up(roomrec.numbers("--after", "2025-12-31T23:00:00-01:00"), truth(simulator))
+        assert_sums_up(printed_numbers(roomrec, "--after", "2025-12-31T23:00:00-01:00"), truth(simulator))
 
     @pytest.mark.parametrize("before", ["2026-02-10T12:30:00Z", "2026-02-10T12:30:01Z"])
     def test_of_nothing(self, roomrec: Command, before: str) -> None:
-        assert_sums_up(roomrec.numbers("--after", "2026-02-10T12:30:00Z", "--before", before), [])
+        assert_sums_up(printed_numbers(roomrec, "--after", "2026-02-10T12:30:00Z", "--before", before), [])
 
     def test_of_a_busy_day(self, monkeypatch: pytest.MonkeyPatch, roomrec: Command) -> None:
-        # Lists of so many pages are cut into others.
+        # Windows with so many pages are split.
         with Simulator(1, 3_000, 1, **UNLIMITED) as busy:
             point_to(busy, monkeypatch)
             records = truth(busy)
             assert len({record["date_created"][:10] for record in records}) <= 2
-            assert_sums_up(roomrec.numbers(*YEAR), records)
+            assert_sums_up(printed_numbers(roomrec, *YEAR), records)
             assert busy.stats.requests > 2 * 64
 
-    def test_what_is_deleted_meanwhile_is_counted_once(self, simulator: Simulator, roomrec: Command) -> None:
+    def test_what_is_deleted_meanwhile_is_counted_once_as_deleted(self, simulator: Simulator, roomrec: Command) -> None:
         records = truth(simulator)
         deleted = next(record for record in records if record["status"] == "deleted")
         day = date.fromisoformat(deleted["date_created"][:10])
         that_day = within(records, f"{day}", f"{day + timedelta(1)}")
         gone = next(record for record in that_day if record["status"] == "completed")
-        # The list of the deleted ones tells of one that the other list has had, too.
+        # The list of deleted recordings has one that the other list had, too.
         simulator.inject(
             faults.Replace(lambda body: body.replace(deleted["sid"].encode(), gone["sid"].encode())),
             path_contains="/v1/Recordings",
             times=2,
         )
         asked = simulator.stats.requests
-        numbers = roomrec.numbers("--after", f"{day}T00:00:00Z", "--before", f"{day + timedelta(1)}T00:00:00Z")
+        numbers = printed_numbers(roomrec, "--after", f"{day}T00:00:00Z", "--before", f"{day + timedelta(1)}T00:00:00Z")
         assert simulator.stats.requests == asked + 2
-        assert_sums_up(numbers, [record for record in that_day if record is not deleted])
+        assert_sums_up(numbers, [record for record in that_day if record is not gone])
 
 
 class TestFiles:
@@ -226,7 +181,7 @@ class TestFiles:
     def test_json_is_what_is_printed(self, roomrec: Command, tmp_path: Path) -> None:
         file = tmp_path / "out.JSON"
         assert roomrec("report", *QUARTER, "-o", file).code == 0
-        assert json.loads(file.read_text()) == roomrec.numbers(*QUARTER)
+        assert json.loads(file.read_text()) == printed_numbers(roomrec, *QUARTER)
 
     @pytest.mark.parametrize("ending", ["html", "json"])
     def test_is_replaced_only_by_success(
@@ -235,30 +190,21 @@ class TestFiles:
         file = tmp_path / f"out.{ending}"
         file.write_text("of yesterday")
         simulator.inject(faults.Respond(400), path_contains="/v1/Recordings", times=1)
-        assert "HTTP 400" in roomrec.refuses(*QUARTER, "-o", file, code=1)
+        assert "HTTP 400" in roomrec.fails("report", *QUARTER, "-o", file, code=1)
         assert (file.read_text(), len([*tmp_path.iterdir()])) == ("of yesterday", 1)
         assert roomrec("report", *QUARTER, "-o", file).code == 0
         assert file.read_text() != "of yesterday"
 
     def test_refused_credentials(self, monkeypatch: pytest.MonkeyPatch, roomrec: Command, tmp_path: Path) -> None:
         monkeypatch.setenv("TWILIO_AUTH_TOKEN", "wrong-token")
-        assert "wrong-token" not in roomrec.refuses(*QUARTER, "-o", tmp_path / "out.html", code=3)
+        assert "wrong-token" not in roomrec.fails("report", *QUARTER, "-o", tmp_path / "out.html", code=3)
         assert [*tmp_path.iterdir()] == []
 
 
 class TestProcesses:
     def test_a_terminal_sees_how_far_it_is(self, simulator: Simulator, tmp_path: Path) -> None:
-        ours, theirs = pty.openpty()
         file = tmp_path / "out.html"
-        process = subprocess.Popen(
-            [*ROOMREC, *YEAR, "-o", str(file)],
-            stdout=theirs,
-            stderr=theirs,
-            env={**os.environ, "COLUMNS": "200", "TERM": "xterm"},
-        )
-        os.close(theirs)
-        shown = everything_from(ours)
-        assert process.wait(10) == 0
+        shown = run_on_terminal("report", *YEAR, "-o", file, env={**os.environ, "COLUMNS": "200", "TERM": "xterm"})
         assert "in flight" in shown
         assert f"{file}: {len(truth(simulator)):,} recordings of" in shown.splitlines()[-1]
 
@@ -267,27 +213,10 @@ class TestProcesses:
         file.write_text("of yesterday")
         asked = simulator.stats.requests
         simulator.inject(faults.StallHeaders(60), path_contains="/v1/Recordings", times=1_000)
-        process = subprocess.Popen([*ROOMREC, *YEAR, "-o", str(file)], stderr=subprocess.PIPE, text=True)
-        while simulator.stats.requests == asked:
-            assert process.poll() is None
-            time.sleep(0.01)
-        process.send_signal(signal.SIGINT)
-        assert process.wait(10) == 130
-        assert process.communicate()[1] == "roomrec: interrupted\n"
+        process = start_process("report", *YEAR, "-o", file)
+        outcome = interrupt(process, lambda: simulator.stats.requests > asked)
+        assert outcome == (130, "", "roomrec: interrupted\n")
         assert (file.read_text(), len([*tmp_path.iterdir()])) == ("of yesterday", 1)
-
-
-def everything_from(terminal: int) -> str:
-    shown = b""
-    while True:
-        try:
-            more = os.read(terminal, 65_536)
-        except OSError:  # what Linux says when the other end is closed
-            more = b""
-        if not more:
-            os.close(terminal)
-            return shown.decode()
-        shown += more
 
 
 @pytest.mark.parametrize("format_", ["jsonl", "parquet"])
@@ -304,7 +233,7 @@ class TestManifests:
             records = truth(simulator, ("completed",))
         asked = simulator.stats.requests
         assert len(records) > 5
-        assert_sums_up(roomrec.numbers("--manifest", tmp_path / "archive" / f"manifest.{format_}"), records)
+        assert_sums_up(printed_numbers(roomrec, "--manifest", tmp_path / "archive" / f"manifest.{format_}"), records)
         assert simulator.stats.requests == asked
 
     def test_so_do_the_files_of_list(
@@ -314,7 +243,7 @@ class TestManifests:
         assert roomrec("list", *simulator.room_sids, "-o", file).code == 0
         for name in ("TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN"):
             monkeypatch.delenv(name)
-        numbers = roomrec.numbers("--manifest", file)
+        numbers = printed_numbers(roomrec, "--manifest", file)
         assert_sums_up(numbers, truth(simulator, ("processing", "completed", "failed")))
         outcome = roomrec("report", "--manifest", file, "-o", tmp_path / "out.html")
         assert outcome.code == 0
@@ -326,16 +255,16 @@ class TestManifests:
             file.write_text('{"sid": "RM1", "status": "completed"}\n')
         else:
             pq.write_table(pa.table({"sid": ["RM1"], "status": ["completed"]}), file)
-        told = roomrec.refuses("--manifest", file, "-o", tmp_path / "out.html")
-        assert str(file) in told
-        assert "room_sid" in told
+        line = roomrec.fails("report", "--manifest", file, "-o", tmp_path / "out.html")
+        assert str(file) in line
+        assert "room_sid" in line
         assert [path.name for path in tmp_path.iterdir()] == [file.name]
 
     def test_that_are_damaged(self, roomrec: Command, tmp_path: Path, format_: str) -> None:
         file = tmp_path / f"damaged.{format_}"
         file.write_bytes(b"PAR1\x00\x00")
-        told = roomrec.refuses("--manifest", file, "-o", tmp_path / "out.html")
-        assert str(file) in told
+        line = roomrec.fails("report", "--manifest", file, "-o", tmp_path / "out.html")
+        assert str(file) in line
         assert [path.name for path in tmp_path.iterdir()] == [file.name]
 
 
@@ -343,32 +272,19 @@ GOOD = {"sid": "RT1", "room_sid": "RM1", "type": "audio", "status": "completed",
         "duration": 1, "size": 1, "track_name": None}  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("line", "told"),
-    [
-        ("{", "it is no JSON"),
-        ("", "it is no JSON"),
-        ("[" * 100_000, "it is no JSON"),
-        ("[1]", "it is no JSON object"),
-        (json.dumps(GOOD | {"duration": "long"}), "duration"),
-        (json.dumps({name: value for name, value in GOOD.items() if name != "sid"}), "it has no sid, so"),
-    ],
-)  # fmt: skip
-def test_a_line_that_is_no_recording(roomrec: Command, tmp_path: Path, line: str, told: str) -> None:
+def test_a_line_of_a_manifest_that_is_not_a_recording(roomrec: Command, tmp_path: Path) -> None:
     file = tmp_path / "manifest.jsonl"
-    file.write_text(f"{json.dumps(GOOD)}\n{line}\n")
-    refusal = roomrec.refuses("--manifest", file, "--json")
-    assert f"{file}, line 2: " in refusal
-    assert told in refusal
+    file.write_text(f"{json.dumps(GOOD)}\n{{\n")
+    assert f"{file}, line 2: it is not JSON" in roomrec.fails("report", "--manifest", file, "--json")
 
 
 class TestMistakes:
     """Each has its exit code and one clear line on stderr, and nothing is asked of the service."""
 
     @pytest.mark.parametrize(
-        ("arguments", "told"),
+        ("arguments", "message"),
         [
-            (["-o", "out.html"], "give --after INSTANT for the whole account, or --manifest FILE"),
+            (["-o", "out.html"], "give --after TIME for the whole account, or --manifest FILE"),
             ([*QUARTER], "give either -o FILE or --json"),
             ([*QUARTER, "-o", "out.html", "--json"], "give either -o FILE or --json"),
             ([*QUARTER, "-o", "out.pdf"], "a report's file must end in .html or .json, not 'out.pdf'"),
@@ -377,7 +293,7 @@ class TestMistakes:
             (["--after", QUARTER[3], "--before", QUARTER[1], "--json"], "ends before that"),
             (["--manifest", "manifest.csv", "--json"], "a manifest's file must end in .jsonl or .parquet"),
             (["--manifest", "missing.jsonl", "--json"], "does not exist"),
-            (["--manifest", "manifest.jsonl", *QUARTER[:2], "--json"], "goes with neither --after nor --before"),
+            (["--manifest", "manifest.jsonl", *QUARTER[:2], "--json"], "cannot be used with --after or --before"),
         ],
     )
     def test_of_usage(
@@ -387,13 +303,13 @@ class TestMistakes:
         monkeypatch: pytest.MonkeyPatch,
         roomrec: Command,
         arguments: list[str],
-        told: str,
+        message: str,
     ) -> None:
         monkeypatch.chdir(tmp_path)
         for name in ("manifest.csv", "manifest.jsonl"):
             Path(name).touch()
         asked = simulator.stats.requests
-        assert told in roomrec.refuses(*arguments)
+        assert message in roomrec.fails("report", *arguments)
         assert simulator.stats.requests == asked
         assert sorted(path.name for path in tmp_path.iterdir()) == ["manifest.csv", "manifest.jsonl"]
 
@@ -414,5 +330,5 @@ class TestMistakes:
         for module in ("html", "report"):
             monkeypatch.delitem(sys.modules, f"roomrec_async.integrations.{module}", raising=False)
         source = ("--manifest", "manifest.parquet") if extra == "parquet" else QUARTER
-        assert f"pip install 'roomrec-async[{extra}]'" in roomrec.refuses(*source, *arguments)
+        assert f"pip install 'roomrec-async[{extra}]'" in roomrec.fails("report", *source, *arguments)
         assert [path.name for path in tmp_path.iterdir()] == ["manifest.parquet"]

@@ -1,64 +1,32 @@
-"""``roomrec timeline`` against a simulator on real sockets."""
+"""``roomrec timeline`` against a simulator on a real socket."""
 
 from __future__ import annotations
 
 import re
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
 
-from roomrec_async.cli import app
 from roomrec_async.simulator import Simulator, faults
 
-UNKNOWN_ROOM = "RM" + "0" * 32
+from .conftest import (
+    UNKNOWN_ROOM,
+    UNLIMITED,
+    Command,
+)
+
 STATUSES = ("processing", "completed", "deleted", "failed")
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-class Outcome(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-class Command:
-    """The command within this process, in a thread: it runs an event loop of its own."""
-
-    def __init__(self, capfd: pytest.CaptureFixture[str]) -> None:
-        self._capfd = capfd
-
-    def __call__(self, *arguments: object) -> Outcome:
-        self._capfd.readouterr()
-        with ThreadPoolExecutor(1) as pool:
-            code = pool.submit(app.run, ["timeline", *map(str, arguments)]).result()
-        return Outcome(code, *self._capfd.readouterr())
-
-
-@pytest.fixture
-def draw(capfd: pytest.CaptureFixture[str]) -> Command:
-    return Command(capfd)
-
-
 @pytest.fixture(scope="module")
 def shared() -> Iterator[Simulator]:
-    with Simulator(6, 40, 3, reads_per_second=None, writes_per_second=None, concurrency_limit=None) as simulator:
+    with Simulator(6, 40, 3, **UNLIMITED) as simulator:
         yield simulator
-
-
-@pytest.fixture(autouse=True)
-def simulator(shared: Simulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulator]:
-    for name in ("TWILIO_API_KEY", "TWILIO_API_SECRET", "COLUMNS", "FORCE_COLOR", "NO_COLOR"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("TWILIO_ACCOUNT_SID", shared.credentials.account_sid)
-    monkeypatch.setenv("TWILIO_AUTH_TOKEN", shared.credentials.password)
-    monkeypatch.setenv("ROOMREC_BASE_URL", shared.base_url)
-    yield shared
-    shared.clear_faults()
 
 
 def recorded(simulator: Simulator, room_sid: str) -> list[dict[str, Any]]:
@@ -83,21 +51,21 @@ def sids_in(page: str) -> list[str]:
 
 class TestFiles:
     def test_a_page_has_every_recording_once_the_deleted_ones_too(
-        self, simulator: Simulator, draw: Command, tmp_path: Path
+        self, simulator: Simulator, roomrec: Command, tmp_path: Path
     ) -> None:
         room_sid, file = room_of_all_statuses(simulator), tmp_path / "room.html"
         asked = simulator.stats.requests
-        outcome = draw(room_sid, "-o", file)
+        outcome = roomrec("timeline", room_sid, "-o", file)
         assert outcome == (0, "", f"{file}: {summary(simulator, room_sid)}\n")
         assert sorted(sids_in(file.read_text("utf-8"))) == sorted(each["sid"] for each in recorded(simulator, room_sid))
         assert simulator.stats.requests == asked + 2
         assert [path.name for path in tmp_path.iterdir()] == ["room.html"]
 
     def test_a_drawing_is_xml_with_a_title_for_each_recording(
-        self, simulator: Simulator, draw: Command, tmp_path: Path
+        self, simulator: Simulator, roomrec: Command, tmp_path: Path
     ) -> None:
         room_sid, file = room_of_all_statuses(simulator), tmp_path / "room.SVG"
-        assert draw(room_sid, "-o", file).code == 0
+        assert roomrec("timeline", room_sid, "-o", file).code == 0
         root = ET.fromstring(file.read_bytes())
         titles = [
             title.text or "" for each in root.iter(f"{SVG}svg") if "track" in each.get("class", "") for title in each
@@ -107,42 +75,44 @@ class TestFiles:
         assert {status for status in STATUSES for title in titles if f", {status}, " in title} == {*STATUSES}
 
     def test_what_is_deleted_between_the_two_lists_is_in_once(
-        self, simulator: Simulator, draw: Command, tmp_path: Path
+        self, simulator: Simulator, roomrec: Command, tmp_path: Path
     ) -> None:
         room_sid = room_of_all_statuses(simulator)
         first = recorded(simulator, room_sid)
         gone = next(each["sid"] for each in first if each["status"] == "completed")
         deleted = next(each["sid"] for each in first if each["status"] == "deleted")
-        # The list of the deleted ones tells of one that the other list has had, too.
+        # The list of deleted recordings has one that the other list had, too.
         simulator.inject(
             faults.Replace(lambda body: body.replace(deleted.encode(), gone.encode())),
             path_contains=room_sid,
             times=2,
         )
-        outcome = draw(room_sid, "-o", tmp_path / "room.html")
+        outcome = roomrec("timeline", room_sid, "-o", tmp_path / "room.html")
         page = (tmp_path / "room.html").read_text("utf-8")
         assert outcome.code == 0
         assert sids_in(page).count(gone) == 1
         (row,) = (row for row in page.split("<tr ") if gone in row)
         assert "<td>deleted</td>" in row
 
-    def test_an_empty_room(self, draw: Command, tmp_path: Path) -> None:
+    def test_an_empty_room(self, roomrec: Command, tmp_path: Path) -> None:
         with Simulator(1, 0, 3) as empty:
-            outcome = draw(empty.room_sids[0], "-o", tmp_path / "room.html", "--base-url", empty.base_url)
+            outcome = roomrec(
+                "timeline", empty.room_sids[0], "-o", tmp_path / "room.html", "--base-url", empty.base_url
+            )
         assert outcome.code == 0
         assert outcome.err.endswith(": 0 recordings of 0 participants\n")
         assert "Nothing was recorded in this room." in (tmp_path / "room.html").read_text("utf-8")
 
-    def test_a_file_that_is_there_is_replaced(self, simulator: Simulator, draw: Command, tmp_path: Path) -> None:
+    def test_a_file_that_is_there_is_replaced(self, simulator: Simulator, roomrec: Command, tmp_path: Path) -> None:
         file = tmp_path / "room.svg"
         file.write_text("of yesterday", "utf-8")
-        assert draw(room_of_all_statuses(simulator), "-o", file).code == 0
+        assert roomrec("timeline", room_of_all_statuses(simulator), "-o", file).code == 0
         assert file.read_text("utf-8").startswith("<svg")
 
 
 class TestFailures:
     @pytest.mark.parametrize(
-        ("arguments", "told"),
+        ("arguments", "message"),
         [
             (("-o", "room.pdf"), "a timeline's file must end in .html or .svg, not 'room.pdf'"),
             (("-o", "room"), "must end in .html or .svg"),
@@ -154,68 +124,66 @@ class TestFailures:
     def test_a_bad_file_is_refused_before_anything_is_sent(
         self,
         simulator: Simulator,
-        draw: Command,
+        roomrec: Command,
         tmp_path: Path,
         monkeypatch: pytest.MonkeyPatch,
         arguments: tuple[str, ...],
-        told: str,
+        message: str,
     ) -> None:
         monkeypatch.chdir(tmp_path)
         asked = simulator.stats.requests
-        outcome = draw(room_of_all_statuses(simulator), *arguments)
-        assert (outcome.code, outcome.out) == (2, "")
-        assert told in outcome.err
-        assert len(outcome.err.splitlines()) == 1
+        assert message in roomrec.fails("timeline", room_of_all_statuses(simulator), *arguments)
         assert (simulator.stats.requests, list(tmp_path.iterdir())) == (asked, [])
 
     @pytest.mark.parametrize("room", ["RM123", "-", "daily"])
     def test_a_bad_room_is_refused_before_anything_is_sent(
-        self, simulator: Simulator, draw: Command, tmp_path: Path, room: str
+        self, simulator: Simulator, roomrec: Command, tmp_path: Path, room: str
     ) -> None:
         asked = simulator.stats.requests
-        outcome = draw(room, "-o", tmp_path / "room.html")
-        assert outcome.code == 2
-        assert "must be 'RM' and 32 hexadecimal digits" in outcome.err
+        line = roomrec.fails("timeline", room, "-o", tmp_path / "room.html")
+        assert "a room SID must be 'RM' and 32 hexadecimal digits" in line
         assert (simulator.stats.requests, list(tmp_path.iterdir())) == (asked, [])
 
-    def test_a_room_that_is_not_there_leaves_what_was(self, draw: Command, tmp_path: Path) -> None:
+    def test_a_room_that_is_not_there_leaves_what_was(self, roomrec: Command, tmp_path: Path) -> None:
         (tmp_path / "room.html").write_text("of yesterday", "utf-8")
-        outcome = draw(UNKNOWN_ROOM, "-o", tmp_path / "room.html")
+        outcome = roomrec("timeline", UNKNOWN_ROOM, "-o", tmp_path / "room.html")
         assert outcome.code == 1
         assert outcome.err.startswith("roomrec: HTTP 404, code 20404: ")
         assert [(path.name, path.read_text("utf-8")) for path in tmp_path.iterdir()] == [("room.html", "of yesterday")]
 
-    def test_the_deleted_ones_cannot_be_had(self, simulator: Simulator, draw: Command, tmp_path: Path) -> None:
+    def test_the_list_of_deleted_recordings_is_refused(
+        self, simulator: Simulator, roomrec: Command, tmp_path: Path
+    ) -> None:
         refusal = faults.Respond(403, b'{"code": 20403, "message": "no", "status": 403}')
         simulator.inject(refusal, path_contains="Status=deleted", times=None)
         room_sid = room_of_all_statuses(simulator)
-        outcome = draw(room_sid, "-o", tmp_path / "room.html")
+        outcome = roomrec("timeline", room_sid, "-o", tmp_path / "room.html")
         assert (outcome.code, list(tmp_path.iterdir())) == (1, [])
 
     def test_without_the_extra_it_says_so_before_anything_is_sent(
-        self, simulator: Simulator, draw: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, simulator: Simulator, roomrec: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setitem(sys.modules, "jinja2", None)
         monkeypatch.delitem(sys.modules, "roomrec_async.integrations.html", raising=False)
         asked = simulator.stats.requests
-        outcome = draw(room_of_all_statuses(simulator), "-o", tmp_path / "room.html")
-        told = "roomrec: pages and drawings need jinja2: pip install 'roomrec-async[html]'\n"
-        assert outcome == (2, "", told)
+        outcome = roomrec("timeline", room_of_all_statuses(simulator), "-o", tmp_path / "room.html")
+        message = "roomrec: pages and drawings need jinja2: pip install 'roomrec-async[html]'\n"
+        assert outcome == (2, "", message)
         assert (simulator.stats.requests, list(tmp_path.iterdir())) == (asked, [])
 
-    def test_wrong_credentials(self, draw: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_wrong_credentials(self, roomrec: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("TWILIO_AUTH_TOKEN", "wrong-but-secret")
-        outcome = draw(UNKNOWN_ROOM, "-o", tmp_path / "room.html")
+        outcome = roomrec("timeline", UNKNOWN_ROOM, "-o", tmp_path / "room.html")
         assert (outcome.code, list(tmp_path.iterdir())) == (3, [])
         assert "wrong-but-secret" not in outcome.err
 
-    def test_hostile_names_are_escaped(self, simulator: Simulator, draw: Command, tmp_path: Path) -> None:
+    def test_hostile_names_are_escaped(self, simulator: Simulator, roomrec: Command, tmp_path: Path) -> None:
         typed = rb"\u0000\u202e\ud800]]></script><script>alert(1)</script>&amp;\" onmouseover=\"x"
         simulator.inject(
             faults.Replace(lambda body: body.replace(b'"track_name":"', b'"track_name":"' + typed)), times=None
         )
         for name in ("room.html", "room.svg"):
-            assert draw(room_of_all_statuses(simulator), "-o", tmp_path / name).code == 0
+            assert roomrec("timeline", room_of_all_statuses(simulator), "-o", tmp_path / name).code == 0
         shown = '\ufffd\ufffd\ufffd]]></script><script>alert(1)</script>&amp;" onmouseover="x'
         assert "<script>alert" not in (tmp_path / "room.html").read_text("utf-8")
         root = ET.fromstring((tmp_path / "room.svg").read_bytes())

@@ -1,4 +1,4 @@
-"""Time-outs that share one timer, on an event loop whose clock runs ahead."""
+"""Timeouts that share one timer, on an event loop whose clock runs ahead."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ def now() -> float:
 
 
 def timers() -> int:
-    """The timers of the event loop that are still to ring."""
+    """The timers of the event loop that are still to fire."""
     return sum(not handle.cancelled() for handle in asyncio.get_running_loop()._scheduled)  # type: ignore[attr-defined]
 
 
 @pytest.fixture(autouse=True)
 async def _nothing_goes_wrong_in_callbacks() -> AsyncIterator[None]:
-    told: list[dict[str, Any]] = []
-    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+    reported: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
     yield
-    assert told == []
+    assert reported == []
 
 
-async def test_a_block_ends_when_it_is_due() -> None:
+async def test_a_scope_expires_when_it_is_due() -> None:
     timer, begun = SharedTimer(), now()
     with pytest.raises(TimeoutError), timer.scope_for(3):
         await asyncio.sleep(10)
@@ -39,7 +39,7 @@ async def test_a_block_ends_when_it_is_due() -> None:
     assert now() - begun == pytest.approx(5)
 
 
-async def test_a_block_that_is_over_is_not_ended_and_what_comes_after_it_neither() -> None:
+async def test_a_scope_that_was_left_expires_nothing_that_comes_after_it() -> None:
     timer = SharedTimer()
     with timer.scope_for(3) as scope:
         await asyncio.sleep(2)
@@ -47,7 +47,7 @@ async def test_a_block_that_is_over_is_not_ended_and_what_comes_after_it_neither
     assert not scope.expired
 
 
-async def test_a_block_that_takes_its_time_to_end_is_not_ended_again() -> None:
+async def test_a_block_that_cleans_up_slowly_is_not_cancelled_again() -> None:
     timer, ended = SharedTimer(), False
     with pytest.raises(TimeoutError), timer.scope_for(3):
         try:
@@ -58,14 +58,14 @@ async def test_a_block_that_takes_its_time_to_end_is_not_ended_again() -> None:
     assert ended
 
 
-async def test_blocks_that_are_due_earlier_and_earlier_have_one_timer() -> None:
+async def test_scopes_that_are_due_earlier_and_earlier_share_one_timer() -> None:
     timer, before = SharedTimer(), timers()
     with timer.scope_for(9), timer.scope_for(6), timer.scope_for(3):
         assert timers() == before + 1
 
 
 @pytest.mark.parametrize("seconds", [1, 3, 30])
-async def test_each_of_many_ends_at_its_own_time_whatever_the_order(seconds: int) -> None:
+async def test_each_of_many_scopes_expires_at_its_own_time(seconds: int) -> None:
     timer, begun, ended = SharedTimer(), now(), {}
 
     async def block(after: float) -> None:
@@ -80,18 +80,18 @@ async def test_each_of_many_ends_at_its_own_time_whatever_the_order(seconds: int
     assert set(ended) == {seconds, 2, 20, 200}
 
 
-@pytest.mark.parametrize(("put_off_to", "ends_at"), [(5, 7), (1, 3), (0.5, 2.5)])
-async def test_it_can_be_put_off_to_later_and_to_earlier(put_off_to: float, ends_at: float) -> None:
+@pytest.mark.parametrize(("seconds", "ends_at"), [(5, 7), (1, 3), (0.5, 2.5)])
+async def test_a_scope_can_be_rescheduled_to_later_and_to_earlier(seconds: float, ends_at: float) -> None:
     timer, begun = SharedTimer(), now()
     with pytest.raises(TimeoutError), timer.scope_for(4) as scope:
         await asyncio.sleep(2)
-        scope.reschedule(put_off_to)
+        scope.reschedule(seconds)
         await asyncio.sleep(100)
     assert now() - begun == pytest.approx(ends_at)
-    assert scope.seconds == put_off_to
+    assert scope.seconds == seconds
 
 
-async def test_what_is_held_begins_anew_and_what_is_due_at_a_time_is_not_held() -> None:
+async def test_a_pause_restarts_timeouts_and_leaves_deadlines_alone() -> None:
     timer, begun = SharedTimer(), now()
     with pytest.raises(TimeoutError), timer.scope_until(begun + 8), timer.scope_for(1) as scope:
         with timer.paused():
@@ -104,7 +104,7 @@ async def test_what_is_held_begins_anew_and_what_is_due_at_a_time_is_not_held() 
     assert not scope.expired
 
 
-async def test_what_was_held_rings_after_its_seconds() -> None:
+async def test_a_paused_timeout_expires_in_full_after_the_pause() -> None:
     timer, begun = SharedTimer(), now()
     with pytest.raises(TimeoutError), timer.scope_for(1):
         with timer.paused():
@@ -113,7 +113,7 @@ async def test_what_was_held_rings_after_its_seconds() -> None:
     assert now() - begun == pytest.approx(6)
 
 
-async def test_another_task_is_not_held() -> None:
+async def test_a_pause_is_for_one_task_only() -> None:
     timer = SharedTimer()
 
     async def other() -> None:
@@ -126,14 +126,14 @@ async def test_another_task_is_not_held() -> None:
         await asyncio.sleep(5)
 
 
-async def test_infinity_never_rings_and_needs_no_timer() -> None:
+async def test_infinity_never_expires_and_needs_no_timer() -> None:
     timer, before = SharedTimer(), timers()
     with timer.scope_until(math.inf), timer.scope_for(math.inf):
         assert timers() == before
         await asyncio.sleep(10_000)
 
 
-async def test_who_is_cancelled_from_outside_sees_it() -> None:
+async def test_a_cancellation_from_outside_stays_a_cancellation() -> None:
     timer = SharedTimer()
 
     async def block() -> None:
@@ -147,7 +147,7 @@ async def test_who_is_cancelled_from_outside_sees_it() -> None:
         await task
 
 
-async def test_who_is_cancelled_at_the_same_moment_sees_it() -> None:
+async def test_a_cancellation_at_the_same_moment_stays_a_cancellation() -> None:
     timer = SharedTimer()
 
     async def block() -> None:
@@ -160,7 +160,7 @@ async def test_who_is_cancelled_at_the_same_moment_sees_it() -> None:
         await task
 
 
-async def test_two_that_are_due_at_once_end_both_blocks_once() -> None:
+async def test_two_scopes_that_expire_at_once_end_both_blocks_once() -> None:
     timer, task = SharedTimer(), asyncio.current_task()
     assert task is not None
     with pytest.raises(TimeoutError), timer.scope_for(5) as outer, timer.scope_for(5) as inner:
@@ -170,7 +170,7 @@ async def test_two_that_are_due_at_once_end_both_blocks_once() -> None:
     assert task.cancelling() == 0
 
 
-async def test_a_thousand_blocks_are_one_timer_and_closing_leaves_none() -> None:
+async def test_a_thousand_scopes_share_one_timer_and_closing_leaves_none() -> None:
     timer, before = SharedTimer(), timers()
 
     async def block() -> None:
@@ -185,7 +185,7 @@ async def test_a_thousand_blocks_are_one_timer_and_closing_leaves_none() -> None
     assert timers() == before
 
 
-async def test_an_error_in_the_block_passes() -> None:
+async def test_an_error_in_the_block_passes_through() -> None:
     timer = SharedTimer()
     with pytest.raises(KeyError), timer.scope_for(5):
         raise KeyError

@@ -1,1 +1,1 @@
-"""What of the public API would break programs that were written for another version."""
+"""Check of the public API against earlier versions."""

@@ -1,7 +1,8 @@
-"""``python -m tests.compatibility [REF]``: compare the work tree with a Git reference, by default the latest release.
+"""Find breaking changes of the public API: ``python -m tests.compatibility [REF]``.
 
-Exits with 1 if something public was removed or changed so that programs may break. Public is what ``roomrec_async``
-lists in ``__all__``, and what the modules that users import themselves define without a leading underscore.
+Compares the work tree with a Git revision, by default the latest release, and exits with 1 if something public was
+removed, or changed so that programs may break. Public is what ``roomrec_async`` lists in ``__all__``, and what the
+modules that users import directly define without a leading underscore.
 """
 
 from __future__ import annotations
@@ -14,39 +15,46 @@ from typing import Final
 import griffe
 
 _PACKAGE: Final = "roomrec_async"
-_IMPORTED_BY_USERS: Final = tuple(f"{_PACKAGE}.{name}." for name in ("integrations", "simulator", "webhooks"))
+# Prefixes of the modules that users import directly.
+_PUBLIC_MODULES: Final = tuple(
+    f"{_PACKAGE}.{name}." for name in ("events", "integrations", "protocols", "simulator", "webhooks")
+)
 
 
 def latest_release() -> str | None:
-    """The newest tag of a version that the work tree comes from."""
+    """Return the latest version tag among the ancestors of the work tree, or None if there is none."""
     described = subprocess.run(
         ["git", "describe", "--tags", "--abbrev=0", "--match", "v*"], capture_output=True, text=True, check=False
     )
     return described.stdout.strip() or None
 
 
-def broken(ref: str) -> Iterator[griffe.Breakage]:
-    """What is public and no longer as it was."""
+def breaking_changes(ref: str) -> Iterator[griffe.Breakage]:
+    """Yield the breaking changes of the public API since a revision."""
     old = griffe.load_git(_PACKAGE, ref=ref)
     new = griffe.load(_PACKAGE, search_paths=["."])
     assert isinstance(old, griffe.Module)
     assert isinstance(new, griffe.Module)
-    listed = [f"{member.canonical_path}." for name, member in old.members.items() if name in (old.exports or ())]
-    public = (*listed, *_IMPORTED_BY_USERS)
+
+    # Canonical paths, because names in __all__ are defined in private modules.
+    exported = [f"{member.canonical_path}." for name, member in old.members.items() if name in (old.exports or ())]
+    public = (*exported, *_PUBLIC_MODULES)
     for breakage in griffe.find_breaking_changes(old, new):
+        # The dot keeps "Room" from matching "RoomResult".
         path = f"{breakage.obj.canonical_path}."
         if path.startswith(public):
             yield breakage
 
 
 def main(arguments: list[str]) -> int:
-    """Print what is broken, one line each."""
+    """Print the breaking changes, one per line; return the exit code."""
     ref = arguments[0] if arguments else latest_release()
     if ref is None:
-        print("There is no release yet: nothing that anybody relies on can break.")
+        print("There is no release yet, so there is nothing to break.")
         return 0
+
     count = 0
-    for breakage in broken(ref):
+    for breakage in breaking_changes(ref):
         count += 1
         print(breakage.explain(griffe.ExplanationStyle.ONE_LINE))
     print(f"{count} breaking changes since {ref}")

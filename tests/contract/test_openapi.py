@@ -1,6 +1,6 @@
-"""Requests and the simulator's answers, held against the provider's published OpenAPI description.
+"""Requests, and the simulator's responses, validated against the provider's published OpenAPI description.
 
-The description is not part of this project: ``ROOMREC_OPENAPI`` says where it is.
+The description is not part of this project: ``ROOMREC_OPENAPI`` holds its path.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ REFERENCE = DESCRIPTION.with_name("list-room-recordings.txt")
 
 @attrs.define
 class Request:
-    """A request as openapi-core reads it, at the host that the description names."""
+    """Request in the form that openapi-core reads, at the host of the description."""
 
     method: str
     path: str
@@ -54,14 +54,14 @@ class Request:
     def made(
         cls, path: str, query: Query = (), headers: Mapping[str, str] | None = None, *, method: str = "get"
     ) -> Request:
-        # As pairs: a parameter may come several times.
+        # As pairs, because a parameter may be repeated.
         pairs = ImmutableMultiDict(list(MultiDict(query).items()))
         return cls(method, path, RequestParameters(query=pairs, header=Headers(headers or {})))
 
 
 @attrs.define
 class Response:
-    """A response as openapi-core reads it."""
+    """Response in the form that openapi-core reads."""
 
     data: bytes
     status_code: int = 200
@@ -75,12 +75,14 @@ class Response:
         )
 
     def as_published(self) -> Response:
-        """Without the deviation of the reference's own example: a codec in lower case, which the description's
-        enumeration does not have."""
-        answer = json.loads(self.data)
-        for record in answer.get("recordings", [answer]):
+        """Return the response with its codecs in upper case.
+
+        The reference's own example, like the simulator, has one in lower case, which the description does not list.
+        """
+        page = json.loads(self.data)
+        for record in page.get("recordings", [page]):
             record["codec"] = record["codec"].upper()
-        return attrs.evolve(self, data=json.dumps(answer).encode())
+        return attrs.evolve(self, data=json.dumps(page).encode())
 
     @property
     def recordings(self) -> list[dict[str, Any]]:
@@ -101,8 +103,8 @@ async def sim() -> AsyncIterator[Simulator]:
         yield simulator
 
 
-async def answers(sim: Simulator, url: str) -> AsyncIterator[tuple[Request, Response]]:
-    """All pages of a list, with the requests for them."""
+async def responses(sim: Simulator, url: str) -> AsyncIterator[tuple[Request, Response]]:
+    """Yield all pages of a list, with their requests."""
     following: str | None = f"{sim.base_url}{url}"
     async with aiohttp.ClientSession(headers={"Authorization": sim.credentials.authorization}) as session:
         while following:
@@ -145,7 +147,7 @@ class TestRequests:
         room = sim.room_sids[0]
         async with sim.client() as client:
             (one, *_) = await client.recordings(room, limit=1).to_list()
-            with pytest.raises(BadRequestError):  # the token is none of the simulator's: what is sent is what matters
+            with pytest.raises(BadRequestError):  # the token is not the simulator's; only the request matters here
                 await client.recordings(
                     room,
                     status="COMPLETED",
@@ -246,7 +248,7 @@ class TestRequests:
             {"DateCreatedBefore": "2017-06-01T00:00:00"},
         ],
     )
-    def test_what_we_refuse_is_refused_there(self, description: OpenAPI, query: dict[str, str]) -> None:
+    def test_the_description_refuses_what_we_refuse(self, description: OpenAPI, query: dict[str, str]) -> None:
         path = f"/v1/Rooms/RM{'0' * 32}/Recordings"
         basic = {"Authorization": Credentials("AC" + "0" * 32, "token").authorization}
         with pytest.raises(OpenAPIError):
@@ -261,7 +263,7 @@ class TestRequests:
             *[("Status", "done"), ("SourceSid", "MT1"), ("Page", "-1"), ("DateCreatedAfter", "2017-06-01")],
         ],
     )
-    async def test_what_the_accounts_list_refuses_is_refused_there(
+    async def test_the_description_and_the_simulator_refuse_what_the_accounts_list_refuses(
         self, description: OpenAPI, sim: Simulator, name: str, value: str
     ) -> None:
         basic = {"Authorization": sim.credentials.authorization}
@@ -272,12 +274,12 @@ class TestRequests:
                 assert received.status == 400
 
 
-class TestAnswers:
+class TestResponses:
     @pytest.mark.parametrize("query", ["", "?PageSize=1000", "?PageSize=3", "?Status=deleted", "?Status=processing"])
     async def test_pages_are_as_described(self, description: OpenAPI, sim: Simulator, query: str) -> None:
         count = 0
         for room in sim.room_sids:
-            async for request, response in answers(sim, f"/v1/Rooms/{room}/Recordings{query}"):
+            async for request, response in responses(sim, f"/v1/Rooms/{room}/Recordings{query}"):
                 description.validate_response(request, response.as_published())
                 count += len(response.recordings)
         assert count
@@ -286,7 +288,7 @@ class TestAnswers:
         self, description: OpenAPI, sim: Simulator
     ) -> None:
         url = f"/v1/Rooms/{sim.room_sids[0]}/Recordings"
-        everything = [record async for _, response in answers(sim, url) for record in response.recordings]
+        everything = [record async for _, response in responses(sim, url) for record in response.recordings]
         dates = sorted({record["date_created"] for record in everything})
         assert len(dates) > 2
         source = everything[0]["source_sid"]
@@ -297,7 +299,7 @@ class TestAnswers:
             (f"DateCreatedBefore={dates[0]}", lambda record: False),
         ):
             found = []
-            async for request, response in answers(sim, f"{url}?{query.replace(':', '%3A')}&PageSize=3"):
+            async for request, response in responses(sim, f"{url}?{query.replace(':', '%3A')}&PageSize=3"):
                 description.validate_response(request, response.as_published())
                 found += response.recordings
             assert sorted(record["sid"] for record in found) == sorted(
@@ -308,7 +310,7 @@ class TestAnswers:
     async def test_the_examples_are_the_references_byte_for_byte(
         self, description: OpenAPI, sim: Simulator, room: str
     ) -> None:
-        ((request, response),) = [answer async for answer in answers(sim, f"/v1/Rooms/{room}/Recordings")]
+        ((request, response),) = [pair async for pair in responses(sim, f"/v1/Rooms/{room}/Recordings")]
         assert response.data in REFERENCE.read_bytes()
         assert len(response.recordings) == (room == EXAMPLE_ROOM_SID)
         description.validate_response(request, response.as_published())
@@ -320,7 +322,7 @@ class TestAnswers:
         self, description: OpenAPI, sim: Simulator, query: str
     ) -> None:
         count = 0
-        async for request, response in answers(sim, f"/v1/Recordings{query}"):
+        async for request, response in responses(sim, f"/v1/Recordings{query}"):
             description.validate_response(request, response.as_published())
             count += len(response.recordings)
         assert count
@@ -332,14 +334,14 @@ class TestAnswers:
         counts = []
         for query in (room, f"{room}&{participant}"):
             found = []
-            async for request, response in answers(sim, f"/v1/Recordings?{query}&PageSize=3"):
+            async for request, response in responses(sim, f"/v1/Recordings?{query}&PageSize=3"):
                 description.validate_response(request, response.as_published())
                 found += response.recordings
             counts.append(len(found))
         assert 0 < counts[1] < counts[0] == 20
 
     @pytest.mark.parametrize("status", ["completed", "processing", "failed", "deleted"])
-    async def test_single_recordings_and_deletions_are_answered_as_described(
+    async def test_responses_to_single_recordings_and_deletions_are_as_described(
         self, description: OpenAPI, sim: Simulator, status: str
     ) -> None:
         sim.second_delete = 204
@@ -364,15 +366,17 @@ class TestAnswers:
         ("field", "value"),
         [("size", "23"), ("sid", "RT" + "a" * 31), ("status", "done"), ("date_created", "today"), ("links", [])],
     )
-    async def test_a_wrong_record_is_found(self, description: OpenAPI, sim: Simulator, field: str, value: Any) -> None:
-        ((request, response),) = [a async for a in answers(sim, f"/v1/Rooms/{EXAMPLE_ROOM_SID}/Recordings")]
+    async def test_a_wrong_record_is_refused(
+        self, description: OpenAPI, sim: Simulator, field: str, value: Any
+    ) -> None:
+        ((request, response),) = [pair async for pair in responses(sim, f"/v1/Rooms/{EXAMPLE_ROOM_SID}/Recordings")]
         page = json.loads(response.as_published().data)
         page["recordings"][0][field] = value
         with pytest.raises(OpenAPIError):
             description.validate_response(request, attrs.evolve(response, data=json.dumps(page).encode()))
 
     @pytest.mark.parametrize("wrong", [{"status_code": 200}, {"status_code": 404}], ids=repr)
-    def test_a_wrong_answer_to_a_deletion_is_found(self, description: OpenAPI, wrong: dict[str, Any]) -> None:
+    def test_a_wrong_response_to_a_deletion_is_refused(self, description: OpenAPI, wrong: dict[str, Any]) -> None:
         request = Request.made(f"/v1/Recordings/RT{'0' * 32}", method="delete")
         described = Response(b"", 204, "")
         description.validate_response(request, described)
@@ -380,7 +384,9 @@ class TestAnswers:
             description.validate_response(request, attrs.evolve(described, **wrong))
 
     @pytest.mark.parametrize("wrong", [{"status_code": 299}, {"content_type": "text/html"}, {"data": b"{"}], ids=repr)
-    async def test_a_wrong_answer_is_found(self, description: OpenAPI, sim: Simulator, wrong: dict[str, Any]) -> None:
-        ((request, response),) = [a async for a in answers(sim, f"/v1/Rooms/{EXAMPLE_ROOM_SID}/Recordings")]
+    async def test_a_wrong_response_is_refused(
+        self, description: OpenAPI, sim: Simulator, wrong: dict[str, Any]
+    ) -> None:
+        ((request, response),) = [pair async for pair in responses(sim, f"/v1/Rooms/{EXAMPLE_ROOM_SID}/Recordings")]
         with pytest.raises(OpenAPIError):
             description.validate_response(request, attrs.evolve(response.as_published(), **wrong))

@@ -1,6 +1,6 @@
-"""Full rate under random faults for a long time: memory, descriptors and tasks stay flat.
+"""Run at full rate under random faults for a long time: memory, descriptors and tasks must not grow.
 
-``python -m tests.endurance.soak [MINUTES]`` prints its figures, and fails if one has grown.
+``python -m tests.endurance.soak [MINUTES]`` prints the figures, and fails if one has grown.
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ from roomrec_async.simulator import Simulator, faults
 
 ROOMS = 400
 SAMPLES = 40
+WORKERS = 8
+# Requests without a fault for each one with a fault.
+HEALTHY_REQUESTS = 9
 FAULTS: list[faults.Fault] = [
     faults.Reset(),
     faults.ResetMidBody(after=100),
@@ -41,15 +44,15 @@ FAULTS: list[faults.Fault] = [
 
 @attrs.frozen
 class Sample:
-    """What the process has at one time."""
+    """Resources of the process at one time: MiB of memory, open file descriptors, and asyncio tasks."""
 
     memory: float
     descriptors: int
     tasks: int
 
 
-def sample() -> Sample:
-    """Now."""
+def take_sample() -> Sample:
+    """Return the resources that the process uses at present."""
     gc.collect()
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     memory = pages * os.sysconf("SC_PAGE_SIZE") / 2**20
@@ -57,52 +60,52 @@ def sample() -> Sample:
 
 
 async def serve() -> None:
-    """The simulator, with a fault for one request in ten, until its standard input ends."""
-    chance = random.Random(1)
+    """Run the simulator, with a fault for one request in ten, until standard input ends."""
+    rng = random.Random(1)
     async with Simulator(
         ROOMS, (0, 60), media_size=(0, 300_000), reads_per_second=None, writes_per_second=None, concurrency_limit=60
     ) as sim:
         print(sim.base_url, sim.credentials.username, sim.credentials.password, *sim.room_sids, flush=True)
-        ending = asyncio.create_task(asyncio.to_thread(sys.stdin.read))
-        while not ending.done():
+        stdin_closed = asyncio.create_task(asyncio.to_thread(sys.stdin.read))
+        while not stdin_closed.done():
             for origin in (sim, sim.store):
-                if not origin._injected:
-                    for _ in range(9):
+                if not origin._injected_faults:
+                    for _ in range(HEALTHY_REQUESTS):
                         origin.inject(faults.StallHeaders(0))
-                    origin.inject(chance.choice(FAULTS))
+                    origin.inject(rng.choice(FAULTS))
             await asyncio.sleep(0.005)
 
 
-async def work(client: RecordingsClient, room_sids: list[str], done: Counter[str], until: float) -> None:
-    """Lists and downloads, again and again; what fails is counted."""
-    chance = random.Random()
+async def work(client: RecordingsClient, room_sids: list[str], outcomes: Counter[str], until: float) -> None:
+    """List and download until the given time; count what succeeded, and errors by their class."""
+    rng = random.Random()
     while time.monotonic() < until:
-        rooms = chance.sample(room_sids, 20)
+        rooms = rng.sample(room_sids, 20)
         try:
-            if chance.random() < 0.3:
+            if rng.random() < 0.3:
                 await client.gather(rooms, return_exceptions=True, page_size=20)
             else:
-                await _download_some(client, rooms, done)
+                await download_some(client, rooms, outcomes)
         except RoomRecError as error:
-            done[type(error).__name__] += 1
+            outcomes[type(error).__name__] += 1
         else:
-            done["rounds"] += 1
+            outcomes["rounds"] += 1
 
 
-async def _download_some(client: RecordingsClient, rooms: list[str], done: Counter[str]) -> None:
+async def download_some(client: RecordingsClient, rooms: list[str], outcomes: Counter[str]) -> None:
     stream = client.stream(rooms, status="completed", limit=2)
     with tempfile.TemporaryDirectory() as directory:
         async with contextlib.aclosing(stream):
             async for recording in stream:
                 try:
                     await client.download(recording, directory)
-                    done["downloads"] += 1
+                    outcomes["downloads"] += 1
                 except RoomRecError as error:
-                    done[type(error).__name__] += 1
+                    outcomes[type(error).__name__] += 1
 
 
 async def soak(minutes: float) -> list[Sample]:
-    """Samples, evenly spread over the time after a tenth of it."""
+    """Run for some minutes; return samples that are evenly spread over the last nine tenths of the time."""
     with subprocess.Popen(  # noqa: ASYNC220  before anything else runs
         [sys.executable, "-m", "tests.endurance.soak", "serve"],
         stdin=subprocess.PIPE,
@@ -111,7 +114,7 @@ async def soak(minutes: float) -> list[Sample]:
     ) as server:
         assert server.stdout
         base_url, username, password, *room_sids = server.stdout.readline().split()
-        done: Counter[str] = Counter()
+        outcomes: Counter[str] = Counter()
         until = time.monotonic() + minutes * 60
         samples: list[Sample] = []
         async with RecordingsClient(
@@ -122,28 +125,28 @@ async def soak(minutes: float) -> list[Sample]:
             timeout=Timeout(total=20, read=0.5),
         ) as client:
             async with asyncio.TaskGroup() as group:
-                for _ in range(8):
-                    group.create_task(work(client, room_sids, done, until))
+                for _ in range(WORKERS):
+                    group.create_task(work(client, room_sids, outcomes, until))
                 await asyncio.sleep(minutes * 6)
                 while time.monotonic() < until:
-                    samples.append(sample())
+                    samples.append(take_sample())
                     await asyncio.sleep(minutes * 54 / SAMPLES)
             assert client.limiter.in_flight == client.limiter.waiting == 0
         server.communicate("")
-    print(", ".join(f"{count:,} {what}" for what, count in done.most_common()))
+    print(", ".join(f"{count:,} {outcome}" for outcome, count in outcomes.most_common()))
     return samples
 
 
 def main(minutes: float) -> None:
-    """Compare the first half with the second."""
+    """Run, and compare the samples of the first half with those of the second."""
     samples = asyncio.run(soak(minutes))
     half = len(samples) // 2
-    for name, most in (("memory", 8.0), ("descriptors", 20.0), ("tasks", 20.0)):
+    for name, max_growth in (("memory", 8.0), ("descriptors", 20.0), ("tasks", 20.0)):
         before, after = (
             statistics.median(getattr(each, name) for each in part) for part in (samples[:half], samples[half:])
         )
         print(f"{name}: median {before:,.1f} in the first half, {after:,.1f} in the second")
-        if after > before + most:
+        if after > before + max_growth:
             sys.exit(f"{name} has grown")
 
 

@@ -1,4 +1,4 @@
-"""The examples as processes of their own, against the simulator, and the bot against a stand-in of Telegram."""
+"""Tests that run the examples in separate processes, against the simulator, and the bot against a fake of Telegram."""
 
 from __future__ import annotations
 
@@ -53,14 +53,15 @@ async def sim() -> AsyncIterator[Simulator]:
 
 
 def truth(sim: Simulator, room_sid: str, status: str | None = None) -> list[Recording]:
+    """Return the recordings that a complete list of a room must have."""
     return [from_dict(Recording, record) for record in sim.recordings(room_sid, status)]
 
 
-def parsed(lines: bytes) -> list[Recording]:
+def parse_lines(lines: bytes) -> list[Recording]:
     return [from_dict(Recording, json.loads(line)) for line in lines.splitlines()]
 
 
-def imported(example: str) -> ModuleType:
+def import_example(example: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(f"example_{example}", EXAMPLES / f"{example}.py")
     assert spec is not None
     assert spec.loader is not None
@@ -74,6 +75,7 @@ def spoil_an_offset(body: bytes) -> bytes:
 
 
 async def run(sim: Simulator, example: str, *arguments: str, **environment: str) -> Process:
+    """Start an example whose environment leads to the simulator."""
     credentials = {
         "TWILIO_ACCOUNT_SID": sim.credentials.username,
         "TWILIO_AUTH_TOKEN": sim.credentials.password,
@@ -93,19 +95,20 @@ async def run(sim: Simulator, example: str, *arguments: str, **environment: str)
 
 
 async def stop(process: Process) -> None:
-    """End a process in good order."""
+    """Stop a process gracefully."""
     process.send_signal(signal.SIGTERM)
-    await ended(process)
+    await wait_for_clean_exit(process)
 
 
-async def ended(process: Process) -> None:
-    """Wait for the end of a process, which may leave nothing behind."""
-    _, said = await process.communicate()
+async def wait_for_clean_exit(process: Process) -> None:
+    """Wait for the end of a process; fail if it leaked something or printed a traceback."""
+    _, stderr = await process.communicate()
     for complaint in (b"Traceback", b"Warning", b"Unclosed", b"never retrieved"):
-        assert complaint not in said, said.decode()
+        assert complaint not in stderr, stderr.decode()
 
 
 def errors() -> list[tuple[RoomRecError, int]]:
+    """Return errors, each with the HTTP status that the web app must answer."""
     api: Any = {"message": "no", "method": "GET", "url": "https://video.twilio.com/v1/Rooms"}
     transport: Any = {"method": "GET", "url": "https://video.twilio.com/v1/Rooms"}
     return [
@@ -120,7 +123,7 @@ def errors() -> list[tuple[RoomRecError, int]]:
 
 
 async def until(condition: Callable[[], object]) -> None:
-    """Wait for something that other processes do."""
+    """Wait until a condition holds, which another process brings about."""
     async with asyncio.timeout(20):
         while not condition():
             await asyncio.sleep(0.002)
@@ -131,31 +134,34 @@ def lines_in(path: Path) -> int:
 
 
 class Held:
-    """A fault: the answer comes when the test says so."""
+    """A fault that holds a response back until the test releases it."""
 
     def __init__(self) -> None:
-        self.met, self.over = asyncio.Event(), asyncio.Event()
+        # Set when a request has arrived.
+        self.arrived = asyncio.Event()
+        # Set by the test, to let the response go.
+        self.released = asyncio.Event()
 
-    async def answer(self, exchange: faults.Exchange, /) -> web.Response:
-        self.met.set()
-        await self.over.wait()
-        return await exchange.produce()
+    async def handle(self, exchange: faults.Exchange, /) -> web.Response:
+        self.arrived.set()
+        await self.released.wait()
+        return await exchange.get_response()
 
 
-def accepts(port: int) -> bool:
-    """Whether somebody listens there."""
+def is_listening(port: int) -> bool:
+    """Return True if a local server accepts connections on the port."""
     with socket.socket() as connection:
         return connection.connect_ex(("127.0.0.1", port)) == 0
 
 
-async def listening(process: Process) -> str:
-    """Where a web app listens, as uvicorn says."""
+async def server_url(process: Process) -> str:
+    """Wait until uvicorn reports the URL of a web app, and return it."""
     assert process.stderr is not None
-    said = ""
-    while (running := re.search(r"running on (http://\S+)", said)) is None:
+    log = ""
+    while (running := re.search(r"running on (http://\S+)", log)) is None:
         line = await process.stderr.readline()
-        assert line, said
-        said += line.decode()
+        assert line, log
+        log += line.decode()
     return running.group(1)
 
 
@@ -163,17 +169,19 @@ class TestWebhooks:
     PUBLIC_URL = "https://app.example/recordings"
 
     def signed(self, sim: Simulator, **fields: str) -> dict[str, Any]:
-        key, text = sim.credentials.password, self.PUBLIC_URL + "".join(name + fields[name] for name in sorted(fields))
+        """Return the arguments of a POST request with the fields and the service's signature."""
+        key = sim.credentials.password
+        text = self.PUBLIC_URL + "".join(name + fields[name] for name in sorted(fields))
         signature = base64.b64encode(hmac.digest(key.encode(), text.encode(), "sha1")).decode()
         return {"data": fields, "headers": {"X-Twilio-Signature": signature}}
 
-    async def test_a_completed_recording_is_fetched_and_a_forged_one_is_not(self, tmp_path: Path) -> None:
+    async def test_a_completed_recording_is_downloaded_and_a_forged_callback_is_rejected(self, tmp_path: Path) -> None:
         async with Simulator(rooms=3, recordings_per_room=4, seed=3, media_size=20_000) as sim:
             recording = next(record for sid in sim.room_sids for record in sim.recordings(sid, "completed"))
             truth = b"".join(sim.media(str(recording["sid"])))
             process = await run(sim, "webhooks.py", PUBLIC_URL=self.PUBLIC_URL, MEDIA_DIRECTORY=str(tmp_path), PORT="0")
             try:
-                url = f"{await listening(process)}/recordings"
+                url = f"{await server_url(process)}/recordings"
                 event = {
                     "StatusCallbackEvent": "recording-completed",
                     "RecordingSid": str(recording["sid"]),
@@ -201,16 +209,16 @@ class TestWebhooks:
 
     async def test_without_its_public_url_it_says_so(self, sim: Simulator) -> None:
         process = await run(sim, "webhooks.py")
-        _, said = await process.communicate()
+        _, stderr = await process.communicate()
         assert process.returncode == 1
-        assert said.decode().startswith("PUBLIC_URL is not set")
+        assert stderr.decode().startswith("PUBLIC_URL is not set")
 
 
 class TestWebApp:
     @asynccontextmanager
     async def serving(self, sim: Simulator) -> AsyncIterator[aiohttp.ClientSession]:
         process = await run(sim, "web_app.py", "--port", "0")
-        url = await listening(process)
+        url = await server_url(process)
         try:
             async with aiohttp.ClientSession(url) as session:
                 yield session
@@ -223,13 +231,13 @@ class TestWebApp:
                 async with session.get(f"/rooms/{room_sid}/recordings") as response:
                     assert response.status == 200
                     assert response.content_type == "application/x-ndjson"
-                    assert parsed(await response.read()) == truth(sim, room_sid)
+                    assert parse_lines(await response.read()) == truth(sim, room_sid)
             async with session.get(f"/rooms/{room_sid}/recordings?status=completed") as response:
-                assert parsed(await response.read()) == truth(sim, room_sid, "completed")
+                assert parse_lines(await response.read()) == truth(sim, room_sid, "completed")
 
-    async def test_what_is_wrong_with_the_question_is_a_status(self, sim: Simulator) -> None:
+    async def test_a_bad_request_has_its_status(self, sim: Simulator) -> None:
         async with self.serving(sim) as session:
-            for path, status, told in (
+            for path, status, message in (
                 (f"/rooms/{UNKNOWN}/recordings", 404, "20404"),
                 ("/rooms/nonsense/recordings", 400, "room_sid must be"),
                 (f"/rooms/{UNKNOWN}/recordings?status=strange", 400, "status must be"),
@@ -237,10 +245,10 @@ class TestWebApp:
             ):
                 async with session.get(path) as response:
                     assert response.status == status
-                    assert told in (await response.json())["error"]
+                    assert message in (await response.json())["error"]
             assert sim.stats.requests == 1
 
-    async def test_a_service_that_refuses_is_a_bad_gateway(self, sim: Simulator) -> None:
+    async def test_an_error_of_the_service_is_a_bad_gateway(self, sim: Simulator) -> None:
         sim.inject(faults.Respond(403, b'{"code": 20403, "message": "suspended"}', content_type="application/json"))
         async with self.serving(sim) as session:
             path = f"/rooms/{sim.room_sids[0]}/recordings"
@@ -252,11 +260,11 @@ class TestWebApp:
 
     @pytest.mark.parametrize(("error", "status"), errors(), ids=lambda value: type(value).__name__)
     async def test_each_error_has_its_status(self, error: RoomRecError, status: int) -> None:
-        response = await imported("web_app").told(None, error)
+        response = await import_example("web_app").error_response(None, error)
         assert response.status_code == status
         assert json.loads(response.body) == {"error": str(error)}
 
-    async def test_an_error_in_mid_stream_says_how_to_go_on(self) -> None:
+    async def test_an_error_in_mid_stream_has_a_token_to_resume_from(self) -> None:
         async with Simulator(rooms=1, recordings_per_room=2500, reads_per_second=None) as large:
             room = large.room_sids[0]
             large.inject(faults.Replace(spoil_an_offset), path_contains="Page=1")
@@ -268,12 +276,12 @@ class TestWebApp:
                 async with session.get(f"/rooms/{room}/recordings", params={"resume": error["resume"]}) as response:
                     rest = await response.read()
             assert len(before) == 1000
-            assert parsed(b"".join(before) + rest) == truth(large, room)
+            assert parse_lines(b"".join(before) + rest) == truth(large, room)
 
     @pytest.mark.parametrize("lines_read", [0, 1, 1500])
-    async def test_whoever_hangs_up_ends_the_fetching(self, lines_read: int) -> None:
+    async def test_a_browser_that_disconnects_ends_the_fetching(self, lines_read: int) -> None:
         async with Simulator(rooms=1, recordings_per_room=100_000, reads_per_second=None) as endless:
-            # The answer is under way, not there yet, when a client hangs up that has read nothing.
+            # With 0 lines read, the first response must still be under way when the browser disconnects.
             endless.latency = 0.05
             async with self.serving(endless) as session:
                 asking = asyncio.create_task(session.get(f"/rooms/{endless.room_sids[0]}/recordings"))
@@ -285,31 +293,31 @@ class TestWebApp:
                     response.close()
                 else:
                     asking.cancel()
-                await self.idle(session, endless)
-                asked = self.pages_asked(endless)
-                await self.idle(session, endless)
-                assert self.pages_asked(endless) == asked
+                await self.wait_until_idle(session, endless)
+                requested = self.pages_requested(endless)
+                await self.wait_until_idle(session, endless)
+                assert self.pages_requested(endless) == requested
                 # Of 100 pages: those that were read, and what fits into the buffers on the way.
-                assert asked < 50
+                assert requested < 50
 
-    async def idle(self, session: aiohttp.ClientSession, sim: Simulator) -> None:
-        """Let the app answer others for longer than a page takes, and the service come to rest."""
+    async def wait_until_idle(self, session: aiohttp.ClientSession, sim: Simulator) -> None:
+        """Send other requests to the app for longer than a page takes, and wait until the service is idle."""
         for _ in range(5):
             async with session.get(f"/rooms/{UNKNOWN}/recordings") as response:
                 assert response.status == 404
         await until(lambda: not sim.stats.in_flight)
 
-    def pages_asked(self, sim: Simulator) -> int:
+    def pages_requested(self, sim: Simulator) -> int:
         return sum(sim.room_sids[0] in request.path for request in sim.requests)
 
 
 class TestAiohttpApp:
-    async def test_it_tells_what_is_in_a_room_and_what_is_wrong(self, sim: Simulator) -> None:
+    async def test_it_reports_rooms_and_errors_and_stops_when_a_browser_disconnects(self, sim: Simulator) -> None:
         port = unused_port()
         process = await run(sim, "aiohttp_app.py", "--port", str(port))
         try:
             async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
-                await until(lambda: accepts(port))
+                await until(lambda: is_listening(port))
                 recordings = truth(sim, sim.room_sids[0], "completed")
                 async with session.get(f"/rooms/{sim.room_sids[0]}") as response:
                     assert await response.json() == {
@@ -342,43 +350,47 @@ class TestSynchronous:
         lines = [f"{sid} {len(truth(sim, sid, 'completed'))} recordings, " for sid in sim.room_sids]
         assert all(got.startswith(line) for got, line in zip(out.decode().splitlines(), lines, strict=True))
 
-    async def test_what_goes_wrong_is_one_line(self, sim: Simulator, tmp_path: Path) -> None:
+    async def test_an_error_is_one_line(self, sim: Simulator, tmp_path: Path) -> None:
         (tmp_path / "rooms.txt").write_text(UNKNOWN)
-        for rooms, told in ((tmp_path / "rooms.txt", UNKNOWN), (tmp_path / "missing.txt", "missing.txt")):
+        for rooms, message in ((tmp_path / "rooms.txt", UNKNOWN), (tmp_path / "missing.txt", "missing.txt")):
             script = await run(sim, "synchronous.py", str(rooms))
             out, err = await script.communicate()
             assert (script.returncode, out) == (1, b"")
             (line,) = err.decode().splitlines()
             assert line.startswith("synchronous.py: ")
-            assert told in line
+            assert message in line
 
 
 class TestBatchJob:
     def exported(self, output: Path) -> dict[str | None, list[Recording]]:
+        """Return the recordings in an output file, by room."""
         by_room: dict[str | None, list[Recording]] = {}
-        for recording in parsed(output.read_bytes()):
+        for recording in parse_lines(output.read_bytes()):
             by_room.setdefault(recording.room_sid, []).append(recording)
         return by_room
 
     def expected(self, sim: Simulator) -> dict[str | None, list[Recording]]:
         return {room: recordings for room in sim.room_sids if (recordings := truth(sim, room))}
 
-    async def test_everything_once(self, sim: Simulator, tmp_path: Path) -> None:
-        rooms, output = tmp_path / "rooms.txt", tmp_path / "recordings.jsonl"
+    async def test_it_exports_every_room_once(self, sim: Simulator, tmp_path: Path) -> None:
+        rooms = tmp_path / "rooms.txt"
+        output = tmp_path / "recordings.jsonl"
         rooms.write_text("\n".join([*sim.room_sids, "", sim.room_sids[0]]))
         job = await run(sim, "batch_job.py", str(rooms), str(output))
         assert await job.communicate() == (b"", b"")
         assert job.returncode == 0
         assert self.exported(output) == self.expected(sim)
 
-    async def test_killed_and_started_again_until_it_is_done(self, tmp_path: Path) -> None:
-        rooms, output = tmp_path / "rooms.txt", tmp_path / "recordings.jsonl"
+    async def test_it_resumes_after_being_killed_again_and_again(self, tmp_path: Path) -> None:
+        rooms = tmp_path / "rooms.txt"
+        output = tmp_path / "recordings.jsonl"
         journal = Path(f"{output}.journal")
         instants = random.Random(1)
         async with Simulator(rooms=40, recordings_per_room=(0, 400), reads_per_second=None) as sim:
             rooms.write_text("\n".join(sim.room_sids))
             sim.latency = (0.05, 0.6)
             done = 0
+            # Kill each run once it has completed a few more rooms.
             for _ in range(5):
                 enough = done + instants.randint(1, 6)
                 job = await run(sim, "batch_job.py", str(rooms), str(output))
@@ -388,22 +400,28 @@ class TestBatchJob:
                 await job.communicate()
                 done = lines_in(journal)
             assert 5 <= done < 40
+
+            # Let the last run finish.
             sim.latency = 0
             requests = sim.stats.requests
             job = await run(sim, "batch_job.py", str(rooms), str(output))
             assert await job.communicate() == (b"", b"")
             assert job.returncode == 0
-            # The rooms that were done are not asked for again.
+            # Rooms that were complete are not requested again.
             assert sim.stats.requests == requests + 40 - done
             assert self.exported(output) == self.expected(sim)
 
-    def test_killed_in_the_middle_of_a_write(self, sim: Simulator, tmp_path: Path) -> None:
-        """Every torn journal, and the output torn in many places: what a write that was cut short leaves on disk."""
-        written, output = imported("batch_job").Output, tmp_path / "recordings.jsonl"
+    def test_it_resumes_after_a_write_that_was_cut_short(self, sim: Simulator, tmp_path: Path) -> None:
+        """Cut the journal at every byte and the output at many, as a job does that is killed while it writes."""
+        output_class = import_example("batch_job").Output
+        output = tmp_path / "recordings.jsonl"
         journal = Path(f"{output}.journal")
         full = [room for room in sim.room_sids if truth(sim, room)]
         by_room = {full[0]: truth(sim, full[0])[:1], full[1]: [], full[2]: truth(sim, full[2])[:2]}
-        on_disk, journalled, states = b"", b"", [(b"", b"", 0)]
+        on_disk = b""
+        journalled = b""
+        # Content of the output, content of the journal, and the number of rooms that are complete.
+        states = [(b"", b"", 0)]
         for done, (room, recordings) in enumerate(by_room.items()):
             added = b"".join(json.dumps(to_dict(recording)).encode() + b"\n" for recording in recordings)
             states += [(on_disk + added[:cut], journalled, done) for cut in (*range(0, len(added), 97), len(added))]
@@ -412,20 +430,22 @@ class TestBatchJob:
             states += [(on_disk, journalled + line[:cut], done) for cut in range(len(line))]
             journalled += line
             states.append((on_disk, journalled, done + 1))
+
         for state_of_output, state_of_journal, done in states:
             output.write_bytes(state_of_output)
             journal.write_bytes(state_of_journal)
-            with written(output) as again:
-                assert again.done == set(list(by_room)[:done])
+            with output_class(output) as resumed:
+                assert resumed.done == set(list(by_room)[:done])
                 for room in list(by_room)[done:]:
-                    again.add(room, by_room[room])
-                    # Not in a buffer: a room is safe as soon as it is added.
+                    resumed.add(room, by_room[room])
+                    # Nothing may stay in a buffer: a room is safe as soon as it is added.
                     assert journal.read_bytes().endswith(f"{room} {output.stat().st_size}\n".encode())
             assert output.read_bytes() == on_disk
             assert journal.read_bytes() == journalled
 
-    async def test_without_its_output_it_begins_anew(self, sim: Simulator, tmp_path: Path) -> None:
-        rooms, output = tmp_path / "rooms.txt", tmp_path / "recordings.jsonl"
+    async def test_without_its_output_it_starts_again(self, sim: Simulator, tmp_path: Path) -> None:
+        rooms = tmp_path / "rooms.txt"
+        output = tmp_path / "recordings.jsonl"
         rooms.write_text("\n".join(sim.room_sids))
         for _ in range(2):
             job = await run(sim, "batch_job.py", str(rooms), str(output))
@@ -433,44 +453,49 @@ class TestBatchJob:
             assert self.exported(output) == self.expected(sim)
             output.unlink()
 
-    async def test_it_cuts_nobody_elses_file(self, sim: Simulator, tmp_path: Path) -> None:
-        rooms, other = tmp_path / "rooms.txt", tmp_path / "other.txt"
+    async def test_it_does_not_touch_a_file_that_it_did_not_write(self, sim: Simulator, tmp_path: Path) -> None:
+        rooms = tmp_path / "rooms.txt"
+        other = tmp_path / "other.txt"
         rooms.write_text("\n".join(sim.room_sids))
         other.write_text("precious")
         job = await run(sim, "batch_job.py", str(rooms), str(other))
-        _, said = await job.communicate()
+        _, stderr = await job.communicate()
         assert job.returncode == 1
-        assert said.decode().count("\n") == 1
-        assert "other.txt is not empty" in said.decode()
+        assert stderr.decode().count("\n") == 1
+        assert "other.txt is not empty" in stderr.decode()
         assert other.read_text() == "precious"
         assert sim.stats.requests == 0
 
-    async def test_a_failed_room_is_told_and_tried_again_by_the_next_run(self, sim: Simulator, tmp_path: Path) -> None:
-        rooms, output = tmp_path / "rooms.txt", tmp_path / "recordings.jsonl"
+    async def test_a_failed_room_is_reported_and_retried_by_the_next_run(self, sim: Simulator, tmp_path: Path) -> None:
+        rooms = tmp_path / "rooms.txt"
+        output = tmp_path / "recordings.jsonl"
         rooms.write_text("\n".join([UNKNOWN, *sim.room_sids]))
         for _ in range(2):
             requests = sim.stats.requests
             job = await run(sim, "batch_job.py", str(rooms), str(output))
-            _, said = await job.communicate()
+            _, stderr = await job.communicate()
             assert job.returncode == 1
-            assert said.decode().startswith(f"{UNKNOWN}: ")
+            assert stderr.decode().startswith(f"{UNKNOWN}: ")
             assert self.exported(output) == self.expected(sim)
         assert sim.stats.requests == requests + 1
 
 
 class Telegram:
-    """As much of Telegram's Bot API as a polling bot needs."""
+    """Fake of Telegram's Bot API, with the methods that a polling bot needs."""
 
     TOKEN = "1:token"
 
     def __init__(self) -> None:
+        # Updates that the bot has not polled yet.
         self._updates: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        # Number of messages sent to the bot; also the identifier of the last one.
         self._count = 0
+        # Messages from the bot.
         self.replies: asyncio.Queue[dict[str, str]] = asyncio.Queue()
 
     def app(self) -> web.Application:
         app = web.Application()
-        app.router.add_post("/bot{token}/{method}", self._called)
+        app.router.add_post("/bot{token}/{method}", self._call)
         return app
 
     def write(self, text: str, *, kind: str = "message") -> None:
@@ -482,7 +507,7 @@ class Telegram:
         self._updates.put_nowait({"update_id": self._count, kind: message})
 
     async def reply(self) -> str:
-        """Wait for the bot's next answer."""
+        """Wait for the bot's next message, which must be plain text for the same chat; return its text."""
         async with asyncio.timeout(10):
             reply = await self.replies.get()
         assert reply["chat_id"] == "7"
@@ -494,7 +519,8 @@ class Telegram:
         self.write(text)
         return await self.reply()
 
-    async def _called(self, request: web.Request) -> web.Response:
+    async def _call(self, request: web.Request) -> web.Response:
+        """Answer a call of a method."""
         form = {name: str(value) for name, value in (await request.post()).items()}
         method = request.match_info["method"]
         if request.match_info["token"] != self.TOKEN:
@@ -511,6 +537,7 @@ class Telegram:
         return web.json_response({"ok": True, "result": result})
 
     async def _next_updates(self, seconds: float) -> list[dict[str, Any]]:
+        """Wait for an update, as long as the bot asks for but at most half a second, so that tests end soon."""
         try:
             async with asyncio.timeout(min(seconds, 0.5)):
                 return [await self._updates.get()]
@@ -527,8 +554,8 @@ class TestBot:
     async def started(self, sim: Simulator, telegram: Telegram, **environment: str) -> AsyncIterator[Process]:
         async with TestServer(telegram.app()) as server:
             base_url = str(server.make_url("")).rstrip("/")
-            told = {"TELEGRAM_BOT_TOKEN": Telegram.TOKEN, "TELEGRAM_BASE_URL": base_url, **environment}
-            bot = await run(sim, "bot.py", **told)
+            variables = {"TELEGRAM_BOT_TOKEN": Telegram.TOKEN, "TELEGRAM_BASE_URL": base_url, **environment}
+            bot = await run(sim, "bot.py", **variables)
             try:
                 yield bot
             finally:
@@ -553,40 +580,40 @@ class TestBot:
             sim.inject(faults.Respond(403))
             assert "PermissionDeniedError" in await telegram.ask(f"/recordings {room}")
 
-    async def test_a_slow_answer_holds_up_nobody(self, sim: Simulator, telegram: Telegram) -> None:
+    async def test_a_slow_answer_does_not_delay_others(self, sim: Simulator, telegram: Telegram) -> None:
         room = sim.room_sids[0]
         held = Held()
         sim.inject(held, path_contains=room)
         async with self.started(sim, telegram):
             telegram.write(f"/recordings {room}")
-            await held.met.wait()
+            await held.arrived.wait()
             assert await telegram.ask(f"/recordings {UNKNOWN}") == f"There is no room {UNKNOWN}."
-            held.over.set()
+            held.released.set()
             assert "ecordings" in await telegram.reply()
 
-    async def test_it_ends_with_the_answers_that_are_under_way(self, sim: Simulator, telegram: Telegram) -> None:
+    async def test_it_finishes_answers_under_way_before_it_stops(self, sim: Simulator, telegram: Telegram) -> None:
         held = Held()
         sim.inject(held)
         async with self.started(sim, telegram) as bot:
             telegram.write(f"/recordings {sim.room_sids[0]}")
-            await held.met.wait()
+            await held.arrived.wait()
             bot.terminate()
-            held.over.set()
+            held.released.set()
             assert "ecordings" in await telegram.reply()
-            await ended(bot)
+            await wait_for_clean_exit(bot)
             assert bot.returncode == 0
 
     @pytest.mark.parametrize(
-        ("environment", "last_words"),
+        ("environment", "last_line"),
         [
             ({"TELEGRAM_BOT_TOKEN": "1:wrong"}, "InvalidToken"),
             ({"TWILIO_ACCOUNT_SID": ""}, "ConfigurationError"),
         ],
     )
     async def test_a_bot_that_cannot_start_says_why(
-        self, sim: Simulator, telegram: Telegram, environment: dict[str, str], last_words: str
+        self, sim: Simulator, telegram: Telegram, environment: dict[str, str], last_line: str
     ) -> None:
         async with self.started(sim, telegram, **environment) as bot:
-            _, said = await bot.communicate()
+            _, stderr = await bot.communicate()
             assert bot.returncode == 1
-            assert last_words in said.decode().splitlines()[-1]
+            assert last_line in stderr.decode().splitlines()[-1]

@@ -1,4 +1,4 @@
-"""The matrix of what each cell gave, printed at the end if it is asked for."""
+"""The matrix of outcomes, printed at the end of a verbose run."""
 
 from __future__ import annotations
 
@@ -6,35 +6,32 @@ from collections.abc import Iterator
 
 import pytest
 
-Cells = dict[tuple[str, str, str], str]
+# The outcome of each cell by the name of the fault, how often it happened, and the name of the operation.
+Outcomes = dict[tuple[str, str, str], str]
 
-CELLS = pytest.StashKey[Cells]()
+OUTCOMES = pytest.StashKey[Outcomes]()
 
 
 @pytest.fixture
-def record_cell(request: pytest.FixtureRequest) -> Cells:
-    """Where a cell's outcome goes: fault, how often, operation."""
-    return request.config.stash.setdefault(CELLS, {})
+def outcomes(request: pytest.FixtureRequest) -> Outcomes:
+    """The outcomes of this run, for a test to add its own to."""
+    return request.config.stash.setdefault(OUTCOMES, {})
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    cells = terminalreporter.config.stash.get(CELLS, {})
-    if not cells or terminalreporter.config.getoption("verbose") < 1:
+    outcomes = terminalreporter.config.stash.get(OUTCOMES, {})
+    if not outcomes or terminalreporter.config.getoption("verbose") < 1:
         return
-    operations = list(dict.fromkeys(operation for _, _, operation in cells))
-    terminalreporter.section("faults and what they gave")
-    for line in _lines(cells, operations):
+    terminalreporter.section("outcomes by fault")
+    for line in format_matrix(outcomes):
         terminalreporter.write_line(line)
 
 
-def _lines(cells: Cells, operations: list[str]) -> Iterator[str]:
-    rows = list(dict.fromkeys((fault, times) for fault, times, _ in cells))
+def format_matrix(outcomes: Outcomes) -> Iterator[str]:
+    operations = list(dict.fromkeys(operation for _, _, operation in outcomes))
+    rows = list(dict.fromkeys((fault, times) for fault, times, _ in outcomes))
     yield "columns: " + ", ".join(operations)
     for fault, times in rows:
-        outcomes = [cells.get((fault, times, operation), "-") for operation in operations]
-        yield f"{fault} ({times}): " + ", ".join(_counted(outcomes))
-
-
-def _counted(outcomes: list[str]) -> Iterator[str]:
-    for outcome in dict.fromkeys(outcomes):
-        yield f"{outcome} x{outcomes.count(outcome)}"
+        row = [outcomes.get((fault, times, operation), "-") for operation in operations]
+        counted = [f"{outcome} x{row.count(outcome)}" for outcome in dict.fromkeys(row)]
+        yield f"{fault} ({times}): " + ", ".join(counted)

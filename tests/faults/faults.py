@@ -1,4 +1,4 @@
-"""What can go wrong on the way, as faults of the simulator: one name each, as the matrix prints it."""
+"""The faults of the matrix, under the names that it prints."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ JSON = "application/json"
 
 @attrs.frozen
 class WrongLength:
-    """A Content-Length that is not that of the body, and an end of the connection."""
+    """Send a wrong Content-Length, then close the connection."""
 
     difference: int
 
-    async def answer(self, exchange: Exchange, /) -> web.StreamResponse | None:
-        response = await exchange.produce()
+    async def handle(self, exchange: Exchange, /) -> web.StreamResponse | None:
+        response = await exchange.get_response()
         body = response.body if isinstance(response.body, bytes) else b""
         transport = exchange.request.transport
         assert transport is not None
@@ -55,10 +55,10 @@ class WrongLength:
 
 @attrs.frozen
 class ChunkedCutShort:
-    """A chunked body without its last chunk."""
+    """Close the connection before the last chunk of a chunked body."""
 
-    async def answer(self, exchange: Exchange, /) -> web.StreamResponse | None:
-        response = await exchange.produce()
+    async def handle(self, exchange: Exchange, /) -> web.StreamResponse | None:
+        response = await exchange.get_response()
         body = response.body if isinstance(response.body, bytes) else b"x"
         transport = exchange.request.transport
         assert transport is not None
@@ -70,12 +70,12 @@ class ChunkedCutShort:
 
 
 @attrs.frozen
-class Endless:
-    """A body of several gigabytes, in a length that is announced or not."""
+class HugeBody:
+    """Send a body of 5 GiB, with a Content-Length or without one."""
 
     announced: bool
 
-    async def answer(self, exchange: Exchange, /) -> web.StreamResponse:
+    async def handle(self, exchange: Exchange, /) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": JSON})
         if self.announced:
             response.content_length = 5 * 2**30
@@ -87,26 +87,26 @@ class Endless:
 
 @attrs.frozen
 class GzipBomb:
-    """A gigabyte that is a megabyte on the wire."""
+    """Send a gigabyte that is a megabyte on the wire."""
 
-    async def answer(self, exchange: Exchange, /) -> web.StreamResponse:
+    async def handle(self, exchange: Exchange, /) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": JSON, "Content-Encoding": "gzip"})
         await response.prepare(exchange.request)
-        async for piece in _bomb():
+        async for piece in gzip_bomb():
             await response.write(piece)
         return response
 
 
-async def _bomb() -> AsyncGenerator[bytes, None]:
-    deflating = zlib.compressobj(wbits=31)
+async def gzip_bomb() -> AsyncGenerator[bytes, None]:
+    compressor = zlib.compressobj(wbits=31)
     for _ in range(2**10):
-        if piece := deflating.compress(b" " * 2**20):
+        if piece := compressor.compress(b" " * 2**20):
             yield piece
             await asyncio.sleep(0)
 
 
-def replaced(change: Callable[[dict[str, Any]], object]) -> Replace:
-    """Another JSON body."""
+def change_json(change: Callable[[dict[str, Any]], object]) -> Replace:
+    """Return a fault that changes the JSON of a body: in place, or into what the function returns."""
 
     def function(body: bytes) -> bytes:
         try:
@@ -119,73 +119,75 @@ def replaced(change: Callable[[dict[str, Any]], object]) -> Replace:
     return Replace(function)
 
 
-def next_page(url: str) -> Replace:
-    """A next page that is somewhere else, with the query that it should have."""
+def move_next_page(url: str) -> Replace:
+    """Return a fault that moves the next page to another URL, with the query that it should have."""
 
     def change(fields: dict[str, Any]) -> None:
         meta = fields.get("meta")
         if isinstance(meta, dict) and meta.get("next_page_url"):
             meta["next_page_url"] = f"{url}?{meta['next_page_url'].partition('?')[2]}"
 
-    return replaced(change)
+    return change_json(change)
 
 
-def repeat(fields: dict[str, Any]) -> None:
+def repeat_page(fields: dict[str, Any]) -> None:
     if "meta" in fields:
         fields["meta"]["next_page_url"] = fields["meta"]["url"]
 
 
 @attrs.define
 class NeverEnding:
-    """A next page after each page, always with another token."""
+    """Announce a next page on every page, each with another query."""
 
     pages: int = 0
 
-    async def answer(self, exchange: Exchange, /) -> web.Response:
+    async def handle(self, exchange: Exchange, /) -> web.Response:
         self.pages += 1
 
         def change(fields: dict[str, Any]) -> None:
             if "meta" in fields:
                 fields["meta"]["next_page_url"] = f"{fields['meta']['url']}&Never={self.pages}"
 
-        return await replaced(change).answer(exchange)
+        return await change_json(change).handle(exchange)
 
 
-def _huge_numbers(body: bytes) -> bytes:
+def add_huge_numbers(body: bytes) -> bytes:
     return body.replace(b'"size":', b'"size":' + b"9" * 5000 + b',"x":', 1)
 
 
-def _nan(body: bytes) -> bytes:
+def add_nan(body: bytes) -> bytes:
     return body.replace(b'"offset":', b'"offset":NaN,"x":', 1)
 
 
 @attrs.frozen
 class RedirectElsewhere:
-    """A redirect; but not of media, which are elsewhere in good order."""
+    """Redirect all requests but those for media, which are redirected without a fault."""
 
-    async def answer(self, exchange: Exchange, /) -> web.Response:
+    async def handle(self, exchange: Exchange, /) -> web.Response:
         if exchange.request.path.endswith("/Media"):
-            return await exchange.produce()
+            return await exchange.get_response()
         return web.Response(status=301, headers={"Location": ELSEWHERE})
 
 
 @attrs.define
 class DoubledRecords:
-    """Each page begins with the last records of the one before, as if the list had grown meanwhile."""
+    """Start each page with the last records of the one before, as if the list had grown meanwhile."""
 
-    last: dict[str, list[object]] = attrs.field(factory=dict)
+    # The last records of the latest page of each list, by the URL of its first page.
+    last_records: dict[str, list[object]] = attrs.field(factory=dict)
 
-    async def answer(self, exchange: Exchange, /) -> web.Response:
+    async def handle(self, exchange: Exchange, /) -> web.Response:
         def change(fields: dict[str, Any]) -> None:
             key = fields.get("meta", {}).get("key")
             if key is not None:
                 records = fields[key]
-                # One list of many that are read side by side: its first page has the same URL on each of its pages.
-                listed = fields["meta"]["first_page_url"]
-                moved = self.last.get(listed, []) if fields["meta"]["page"] else []
-                fields[key], self.last[listed] = moved + records, records[-2:]
+                # Several lists are read at once: the URL of the first page is the same on all pages of a list.
+                list_url = fields["meta"]["first_page_url"]
+                repeated = self.last_records.get(list_url, []) if fields["meta"]["page"] else []
+                fields[key] = repeated + records
+                self.last_records[list_url] = records[-2:]
 
-        return await replaced(change).answer(exchange)
+        return await change_json(change).handle(exchange)
 
 
 FAULTS: dict[str, Fault] = {
@@ -212,24 +214,24 @@ FAULTS: dict[str, Fault] = {
     "200, empty": Respond(200, b"", content_type=JSON),
     "invalid JSON": Replace(lambda body: body[:-1]),
     "JSON of another shape": Respond(200, b'[{"recordings": 7}]', content_type=JSON),
-    "records of another shape": replaced(lambda fields: {**fields, "recordings": {}, "rooms": {}, "sid": []}),
-    "NaN": Replace(_nan),
-    "huge numbers": Replace(_huge_numbers),
+    "records of another shape": change_json(lambda fields: {**fields, "recordings": {}, "rooms": {}, "sid": []}),
+    "NaN": Replace(add_nan),
+    "huge numbers": Replace(add_huge_numbers),
     "deep nesting": Respond(200, b'{"recordings":' + b"[" * 100_000 + b"]" * 100_000 + b"}", content_type=JSON),
-    "5 GiB, announced": Endless(announced=True),
-    "5 GiB, chunked": Endless(announced=False),
+    "5 GiB, announced": HugeBody(announced=True),
+    "5 GiB, chunked": HugeBody(announced=False),
     "gzip bomb": GzipBomb(),
     "broken gzip": Respond(200, gzip.compress(b"{}")[:-4], {"Content-Encoding": "gzip"}, JSON),
     "byte order mark": Replace(lambda body: b"\xef\xbb\xbf" + body),
     "redirect to another host": RedirectElsewhere(),
     "records that come twice": DoubledRecords(),
-    "next page on another host": next_page(ELSEWHERE),
-    "next page on another scheme": next_page("ftp://127.0.0.1/v1"),
-    "next page on another path": next_page("/v1/Accounts"),
-    "a next page that repeats": replaced(repeat),
+    "next page on another host": move_next_page(ELSEWHERE),
+    "next page on another scheme": move_next_page("ftp://127.0.0.1/v1"),
+    "next page on another path": move_next_page("/v1/Accounts"),
+    "a next page that repeats": change_json(repeat_page),
     "a next page that never ends": NeverEnding(),
     "connection closed after each answer": CloseConnection(),
 }
 
-# Media have no deadline: however slowly they come, they come to their end. This is soon enough for a test.
+# Downloads have no total timeout: they finish however slow they are. This is fast enough for a test.
 FAULTS_OF_THE_STORE: dict[str, Fault] = {**FAULTS, "slow drip": SlowDrip(bytes_per_second=1500)}

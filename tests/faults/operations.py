@@ -1,4 +1,4 @@
-"""Every operation of the client, and what it must give: the exact truth, or one documented error."""
+"""Every operation of the client, with a result that can be compared."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from roomrec_async.simulator import Simulator
 BEGINNING = datetime(2025, 12, 1, tzinfo=UTC)
 
 Operation: TypeAlias = Callable[[RecordingsClient, Simulator, Path], Awaitable[object]]
-"""Does it, and gives what can be compared with the same without faults."""
+"""Runs an operation; returns a value to compare with that of a run without faults."""
 
 
 def sids(recordings: list[Recording]) -> list[str]:
@@ -70,35 +70,34 @@ async def rooms(client: RecordingsClient, sim: Simulator, directory: Path) -> ob
 
 
 async def recording(client: RecordingsClient, sim: Simulator, directory: Path) -> object:
-    return await client.recording(sim.room_sids[0], a_recording(sim).sid or "")
+    return await client.recording(sim.room_sids[0], stored_recording(sim).sid or "")
 
 
 async def delete(client: RecordingsClient, sim: Simulator, directory: Path) -> object:
-    sid = a_recording(sim).sid or ""
-    sim.world.deletions.clear()
+    sid = stored_recording(sim).sid or ""
+    sim.account.deletions.clear()
     await client.delete(sim.room_sids[0], sid)
-    return [sim.world.recording_sids.sid(number) for number in sim.world.deletions]
+    return [sim.account.recording_sids.sid(number) for number in sim.account.deletions]
 
 
 async def signed_media_url(client: RecordingsClient, sim: Simulator, directory: Path) -> object:
-    return (await client.signed_media_url(a_recording(sim))).partition("?")[0]
+    return (await client.signed_media_url(stored_recording(sim))).partition("?")[0]
 
 
 async def download(client: RecordingsClient, sim: Simulator, directory: Path) -> object:
-    done = await client.download(a_recording(sim), directory / "media")
+    done = await client.download(stored_recording(sim), directory / "media")
     return (directory / "media").read_bytes(), done.size, done.sha256
 
 
 async def archive(client: RecordingsClient, sim: Simulator, directory: Path) -> object:
     report = await client.archive(sim.room_sids[:1], directory, manifest=("jsonl",))
     if report.failures:
-        # Each of them is one of a recording; what is there is whole.
         raise ArchiveFailedError(report.failures)
     return sorted((path.name, path.read_bytes()) for path in (directory / sim.room_sids[0]).iterdir())
 
 
 class ArchiveFailedError(Exception):
-    """Recordings that an archive tells of as failed."""
+    """An archive reported failed recordings."""
 
 
 OPERATIONS: list[Operation] = [
@@ -107,7 +106,7 @@ OPERATIONS: list[Operation] = [
 ]  # fmt: skip
 
 
-def a_recording(sim: Simulator) -> Recording:
-    """A recording with media, as a list gives it."""
+def stored_recording(sim: Simulator) -> Recording:
+    """Return a recording with media, as a list has it."""
     record = next(sim.recordings(sim.room_sids[0], "completed"))
     return Recording(sid=str(record["sid"]), room_sid=sim.room_sids[0], size=int(str(record["size"])))

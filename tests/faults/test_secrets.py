@@ -1,4 +1,4 @@
-"""A canary in every secret, every path run, and everything that is emitted searched for it."""
+"""Secrets are never shown: each is searched for in all that is logged, printed, warned of or raised."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from roomrec_async.integrations.decryption import PrivateKey
 from roomrec_async.simulator import Simulator, faults
 
 from .faults import FAULTS
-from .operations import OPERATIONS, ArchiveFailedError, a_recording
+from .operations import OPERATIONS, ArchiveFailedError, stored_recording
 
-# What waits for time-outs says nothing that the others do not.
+# Faults that make a client wait for its timeouts show nothing that the others do not.
 SLOW = ("stalled", "slow", "5 GiB", "gzip bomb", "429, Retry-After 1e300", "a next page that never ends")
 QUICK = [name for name in FAULTS if not name.startswith(SLOW)]
 
 
-def canaries(sim: Simulator, signatures: set[str]) -> list[str]:
-    """What must never be seen: tokens, the header that is made of them, and the signatures of URLs."""
+def secrets_of(sim: Simulator, signatures: set[str]) -> list[str]:
+    """Return what must never be shown: tokens, the header that is made of them, signatures of URLs, and the key."""
     secrets: list[str] = []
     for credentials in (sim.credentials, sim.api_key_credentials):
         plain = f"{credentials.username}:{credentials.password}"
@@ -44,9 +44,9 @@ def canaries(sim: Simulator, signatures: set[str]) -> list[str]:
 
 @pytest.fixture
 def emitted(caplog: pytest.LogCaptureFixture) -> Iterator[list[str]]:
-    """All that is logged, warned of, printed or raised."""
+    """All that is logged, warned of or printed; tests add what is raised."""
     caplog.set_level(logging.DEBUG)
-    said: list[str] = []
+    emitted: list[str] = []
     printed = io.StringIO()
     with (
         warnings.catch_warnings(record=True) as warned,
@@ -54,22 +54,22 @@ def emitted(caplog: pytest.LogCaptureFixture) -> Iterator[list[str]]:
         contextlib.redirect_stderr(printed),
     ):
         warnings.simplefilter("always")
-        yield said
+        yield emitted
         gc.collect()
-    said += [printed.getvalue(), caplog.text, *(str(warning.message) for warning in warned)]
-    said += [str(record.__dict__) for record in caplog.records]
+    emitted += [printed.getvalue(), caplog.text, *(str(warning.message) for warning in warned)]
+    emitted += [str(record.__dict__) for record in caplog.records]
 
 
-def told_by(error: BaseException) -> list[str]:
-    """All that an error shows or holds, with everything that hangs on it."""
-    told: list[str] = []
+def texts_of(error: BaseException) -> list[str]:
+    """Return all that an error shows or holds, with its cause and its context."""
+    texts: list[str] = []
     for each in (error, error.__cause__, error.__context__):
         if each is not None:
-            told += [str(each), repr(each), repr(vars(each)), repr(each.args)]
-            told += traceback.format_exception(each)
+            texts += [str(each), repr(each), repr(vars(each)), repr(each.args)]
+            texts += traceback.format_exception(each)
     with contextlib.suppress(pickle.PicklingError, TypeError, AttributeError):
-        told.append(repr(pickle.dumps(error)))
-    return told
+        texts.append(repr(pickle.dumps(error)))
+    return texts
 
 
 @pytest.fixture
@@ -106,19 +106,19 @@ async def test_nothing_shows_a_secret(name: str, sim: Simulator, tmp_path: Path,
                 try:
                     await operation(client, sim, directory)
                 except (RoomRecError, ArchiveFailedError) as error:
-                    emitted += told_by(error)
+                    emitted += texts_of(error)
     signatures = {parse_qs(request.query_string)["X-Amz-Signature"][0] for request in sim.store.requests}
     text = "\n".join(emitted)
-    assert not [secret for secret in canaries(sim, signatures) if secret in text]
+    assert not [secret for secret in secrets_of(sim, signatures) if secret in text]
 
 
-async def test_the_places_where_secrets_are_given(sim: Simulator, tmp_path: Path, emitted: list[str]) -> None:
+async def test_no_argument_that_takes_a_secret_shows_it(sim: Simulator, tmp_path: Path, emitted: list[str]) -> None:
     pem, token = sim.private_key_pem, sim.credentials.password
     key = PrivateKey.from_pem(pem)
     emitted += [repr(key), str(key)]
     with pytest.raises(TypeError) as pickled:
         pickle.dumps(key)
-    emitted += told_by(pickled.value)
+    emitted += texts_of(pickled.value)
     for attempt in (
         lambda: PrivateKey.from_pem(pem[:-40]),
         lambda: PrivateKey.from_pem(pem, password=token),
@@ -129,12 +129,12 @@ async def test_the_places_where_secrets_are_given(sim: Simulator, tmp_path: Path
     ):
         with pytest.raises(RoomRecError) as refused:
             attempt()
-        emitted += told_by(refused.value)
-    assert not [secret for secret in canaries(sim, set()) if secret in "\n".join(emitted)]
+        emitted += texts_of(refused.value)
+    assert not [secret for secret in secrets_of(sim, set()) if secret in "\n".join(emitted)]
 
 
 async def test_credentials_reach_no_other_origin(sim: Simulator, tmp_path: Path) -> None:
-    """A second server, which everything leads to, and which writes down what it receives."""
+    """All URLs lead to a second server, which keeps the requests that it receives."""
     received: list[tuple[str, dict[str, str]]] = []
 
     async def receive(request: web.BaseRequest) -> web.Response:
@@ -146,11 +146,11 @@ async def test_credentials_reach_no_other_origin(sim: Simulator, tmp_path: Path)
     async with TestServer(app) as elsewhere, client_of(sim, sim.credentials) as client:
         url = str(elsewhere.make_url("/other/path"))
 
-        def lead_away(body: bytes) -> bytes:
+        def redirect_all(body: bytes) -> bytes:
             return body.replace(sim.base_url.encode(), url.encode()).replace(sim.store.base_url.encode(), url.encode())
 
         for fault in (
-            faults.Replace(lead_away),
+            faults.Replace(redirect_all),
             faults.Respond(302, b'{"redirect_to": "%s?X-Amz-Signature=1"}' % url.encode(), {"Location": url}),
             faults.Respond(
                 200, b'{"redirect_to": "%s?X-Amz-Signature=1"}' % url.encode(), content_type="application/json"
@@ -167,9 +167,9 @@ async def test_credentials_reach_no_other_origin(sim: Simulator, tmp_path: Path)
         async with aiohttp.ClientSession(headers={"Authorization": "Basic canary"}) as session:
             lent = RecordingsClient(sim.credentials, base_url=sim.base_url, session=session)
             with contextlib.suppress(RoomRecError):
-                await lent.download(a_recording(sim), tmp_path / "lent")
+                await lent.download(stored_recording(sim), tmp_path / "lent")
             await lent.aclose()
-    assert received, "nothing led there, so that nothing was shown"
+    assert received, "no request was led there, so nothing was tested"
     assert all(urlsplit(path).path == "/other/path" for path, _ in received)
     for _, headers in received:
         assert not {name for name in headers if name.lower() in {"authorization", "cookie", "proxy-authorization"}}

@@ -1,4 +1,4 @@
-"""A real Redis on loopback for the tests of this folder, and processes that share a limit through it."""
+"""A real Redis on loopback for the tests of this folder, and processes that share a rate limit through it."""
 
 from __future__ import annotations
 
@@ -67,24 +67,24 @@ class RedisServer:
         return Redis.from_url(self.url)
 
     def calls(self, command: str) -> int:
-        """How often a command was called."""
+        """Return how many times a command was called."""
         with self.client() as client:
             return client.info("commandstats").get(f"cmdstat_{command}", {}).get("calls", 0)
 
     def leases(self, name: str) -> int:
-        """How many permits are out in the fleet."""
+        """Return the number of leases in Redis."""
         with self.client() as client:
             return client.zcard(f"roomrec:{{{name}}}:leases")
 
     def waiters(self, name: str) -> int:
-        """How many processes wait for a read."""
+        """Return the number of processes that wait for a read."""
         with self.client() as client:
             return client.zcard(f"roomrec:{{{name}}}:reads")
 
 
 @pytest.fixture(scope="session")
 def redis() -> Iterator[RedisServer]:
-    """One for all tests that do not stop it."""
+    """Redis server for all tests that do not stop it."""
     server = RedisServer()
     server.start()
     yield server
@@ -93,7 +93,7 @@ def redis() -> Iterator[RedisServer]:
 
 @pytest.fixture
 def own_redis() -> Iterator[RedisServer]:
-    """One that the test may stop, and start again; it does not run yet."""
+    """Redis server that the test starts and stops."""
     server = RedisServer()
     yield server
     server.stop()
@@ -101,7 +101,7 @@ def own_redis() -> Iterator[RedisServer]:
 
 @pytest.fixture(scope="session")
 def known(redis: RedisServer) -> str:
-    """The name of a limit that Redis knows, as it does OTHER_NAME: starts need not wait for the time of a lease."""
+    """Name that Redis knows already, as it does OTHER_NAME: requests start without waiting for the time of a lease."""
 
     async def first_use(name: str) -> None:
         async with RedisRateLimiter(redis.url, name=name, lease_seconds=LEASE) as limiter, limiter.read():
@@ -126,7 +126,7 @@ class Worker:
         await self.process.stdin.drain()
 
     async def done(self) -> int:
-        """How many requests it made, once it has ended well."""
+        """Wait until it has ended well, and return the number of its requests."""
         output, _ = await self.process.communicate()
         assert self.process.returncode == 0
         return int(output)
@@ -140,7 +140,7 @@ class Worker:
 async def fleet(
     count: int, simulator: Simulator, url: str, *, seconds: float, at_once: int, **limiter: object
 ) -> AsyncIterator[list[Worker]]:
-    """So many processes, which have started to work."""
+    """Start worker processes, and yield them once they work."""
     orders = {
         "redis": url,
         "limiter": {"lease_seconds": LEASE, **limiter},
@@ -165,7 +165,7 @@ async def fleet(
 
 
 def most_in_a_second(times: list[float]) -> int:
-    """The largest number of them that lie within one second."""
+    """Return the largest number of times that lie within one second."""
     times = sorted(times)
     first = most = 0
     for last, at in enumerate(times):

@@ -1,4 +1,4 @@
-"""The example of an app in several processes: a started server, a real Redis, real clients."""
+"""examples/fleet_app.py: a real server with several processes, a real Redis, real clients."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ README = ROOT / "README.md"
 EXAMPLE = ROOT / "examples" / "fleet_app.py"
 WORKERS = 3
 REQUESTS = 320
-REFUSED_AT_MOST = 0.01
+MAX_REFUSED_FRACTION = 0.01
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ async def sim() -> AsyncIterator[Simulator]:
 
 
 def account(sim: Simulator) -> dict[str, str]:
-    """The simulator's account, as environment variables."""
+    """Return the simulator's account as environment variables."""
     return {
         "ROOMREC_BASE_URL": sim.base_url,
         "TWILIO_ACCOUNT_SID": sim.credentials.username,
@@ -44,14 +44,14 @@ def account(sim: Simulator) -> dict[str, str]:
     }
 
 
-async def started(process: Process) -> None:
+async def wait_started(process: Process) -> None:
     """Wait until all workers serve."""
     assert process.stderr is not None
-    said = ""
-    while len(re.findall("Application startup complete", said)) < WORKERS:
+    output = ""
+    while len(re.findall("Application startup complete", output)) < WORKERS:
         line = await process.stderr.readline()
-        assert line, said
-        said += line.decode()
+        assert line, output
+        output += line.decode()
 
 
 async def test_the_readme(sim: Simulator, redis: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,12 +80,12 @@ async def test_workers_share_the_limits(sim: Simulator, redis: RedisServer) -> N
         stderr=PIPE,
     )
     try:
-        await started(process)
+        await wait_started(process)
         asked = [sim.room_sids[number % len(sim.room_sids)] for number in range(REQUESTS)]
         async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
 
             async def ask(room_sid: str) -> list[Recording]:
-                # A connection of its own: so it may be any of the workers that answers.
+                # A new connection each time, so that any of the workers may answer.
                 async with session.get(f"/rooms/{room_sid}/recordings", headers={"Connection": "close"}) as response:
                     assert response.status == 200
                     return [from_dict(Recording, record) for record in await response.json()]
@@ -93,9 +93,9 @@ async def test_workers_share_the_limits(sim: Simulator, redis: RedisServer) -> N
             answers = await asyncio.gather(*map(ask, asked))
     finally:
         process.send_signal(signal.SIGTERM)
-        _, said = await process.communicate()
+        _, output = await process.communicate()
     for room_sid, answer in zip(asked, answers, strict=True):
         assert answer == [from_dict(Recording, record) for record in sim.recordings(room_sid)]
-    # What starts in time may arrive late from a process that has to wait for a processor: it is tried again.
-    assert sim.stats.refused <= REQUESTS * REFUSED_AT_MOST
-    assert b"Traceback" not in said, said.decode()
+    # A request that started in time can arrive late from a process that waits for a CPU: it is refused, and retried.
+    assert sim.stats.refused <= REQUESTS * MAX_REFUSED_FRACTION
+    assert b"Traceback" not in output, output.decode()

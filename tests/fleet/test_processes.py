@@ -1,4 +1,4 @@
-"""Several processes against one account, which refuses whatever is over its quota."""
+"""Several processes that share one account, which refuses requests over its quota."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from roomrec_async.simulator import Simulator
 
 from .conftest import LEASE, RedisServer, fleet, most_in_a_second
 
-ARRIVE_LATE_AT_MOST = 0.01
+MAX_LATE_FRACTION = 0.01
 
 
 def report(figures: str) -> None:
-    """For people: pytest shows it with -s or -rP."""
+    """Print figures for people; pytest shows them with -s or -rP."""
     sys.stdout.write(f"\n{figures}\n")
 
 
@@ -25,12 +25,13 @@ def arrivals(simulator: Simulator) -> list[float]:
 
 
 def assert_within_the_quota(simulator: Simulator) -> None:
-    """What starts in time can arrive late from a process that waits for a processor: then it is refused, and tried
-    again. On a machine with nothing else to do there is none of that.
+    """Allow for a few refusals: a request that started in time can arrive late from a process that waits for a CPU.
+
+    It is refused and retried. On an idle machine there are none.
     """
     stats = simulator.stats
     report(f"{stats.refused} of {stats.requests} refused, {most_in_a_second(arrivals(simulator))} in one second")
-    assert stats.refused <= stats.requests * ARRIVE_LATE_AT_MOST
+    assert stats.refused <= stats.requests * MAX_LATE_FRACTION
     assert stats.peak_in_flight <= simulator.concurrency_limit
 
 
@@ -103,5 +104,5 @@ async def test_redis_is_lost_and_comes_back_empty_in_mid_run(own_redis: RedisSer
     )
     assert with_redis > 0
     assert without_redis > 0
-    # It counts from its own start on: the limit went back to it, and each request costs two.
+    # The new server counts from its start: the processes returned to it, and each request needs two commands.
     assert own_redis.calls("evalsha") >= 320

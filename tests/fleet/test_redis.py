@@ -1,14 +1,15 @@
-"""The shared limit, seen from one process, at a real Redis."""
+"""RedisRateLimiter in one process, with a real Redis."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from contextlib import suppress
 
 import pytest
 
-from roomrec_async import ClientClosedError, ConfigurationError, ConnectionFailedError
+from roomrec_async import ClientClosedError, ConfigurationError, ConnectionFailedError, InvalidArgumentError
 from roomrec_async.integrations.redis import RedisRateLimiter
 
 from .conftest import LEASE, OTHER_NAME, RedisServer, most_in_a_second
@@ -24,7 +25,7 @@ def now() -> float:
     return asyncio.get_running_loop().time()
 
 
-async def test_two_limiters_of_one_name_share_the_bound(redis: RedisServer, known: str) -> None:
+async def test_two_limiters_of_one_name_share_the_limit(redis: RedisServer, known: str) -> None:
     async with limiter_at(redis, known) as one, limiter_at(redis, known) as other:
         in_flight = []
 
@@ -63,7 +64,7 @@ async def test_waiters_do_not_poll_while_everything_is_taken(redis: RedisServer,
             waiters = [asyncio.create_task(other.read().__aenter__()) for _ in range(100)]
             before = redis.calls("evalsha")
             await asyncio.sleep(1)
-            # One of the hundred asks, about four times a second; the holder renews its lease.
+            # Only the first waiter asks, about four times per second; the holder renews its lease.
             assert redis.calls("evalsha") - before <= 8
             assert (other.waiting, redis.waiters(known)) == (100, 1)
             for waiter in waiters:
@@ -104,7 +105,7 @@ async def test_first_come_first_served_within_a_process(redis: RedisServer, know
 
 
 @pytest.mark.parametrize("turns", range(0, 60, 3))
-async def test_whoever_is_cancelled_at_any_moment_leaves_nothing(redis: RedisServer, known: str, turns: int) -> None:
+async def test_a_request_cancelled_at_any_moment_leaves_no_lease(redis: RedisServer, known: str, turns: int) -> None:
     async with limiter_at(redis, known) as limiter:
         tasks = asyncio.all_tasks()
 
@@ -123,7 +124,7 @@ async def test_whoever_is_cancelled_at_any_moment_leaves_nothing(redis: RedisSer
         assert (redis.leases(known), redis.waiters(known)) == (0, 0)
 
 
-async def test_many_waiters_that_are_cancelled_leave_nothing(redis: RedisServer, known: str) -> None:
+async def test_many_cancelled_waiters_leave_no_lease(redis: RedisServer, known: str) -> None:
     async with limiter_at(redis, known) as limiter:
         tasks = asyncio.all_tasks()
 
@@ -175,7 +176,7 @@ async def test_a_long_request_keeps_its_permit(redis: RedisServer, known: str) -
             pass
 
 
-async def test_a_pause_holds_for_all(redis: RedisServer, known: str) -> None:
+async def test_a_pause_holds_for_all_processes(redis: RedisServer, known: str) -> None:
     async with limiter_at(redis, known) as one, limiter_at(redis, known) as other:
         begun = now()
         one.pause(1.0)
@@ -189,7 +190,7 @@ async def test_a_pause_holds_for_all(redis: RedisServer, known: str) -> None:
     assert min(waited) >= 1.0
 
 
-async def test_a_script_that_redis_has_forgotten_is_sent_again(redis: RedisServer, known: str) -> None:
+async def test_a_flushed_script_is_sent_again(redis: RedisServer, known: str) -> None:
     async with limiter_at(redis, known) as limiter:
         with redis.client() as client:
             client.script_flush()
@@ -197,7 +198,7 @@ async def test_a_script_that_redis_has_forgotten_is_sent_again(redis: RedisServe
             assert redis.leases(known) == 1
 
 
-async def test_an_empty_redis_admits_nothing_before_all_have_told_what_they_hold(own_redis: RedisServer) -> None:
+async def test_an_empty_redis_grants_nothing_until_leases_were_renewed(own_redis: RedisServer) -> None:
     own_redis.start()
     bounds = {"max_concurrency": 2, "processes": 2}
     async with limiter_at(own_redis, "AC", **bounds) as one, limiter_at(own_redis, "AC", **bounds) as other:
@@ -211,7 +212,7 @@ async def test_an_empty_redis_admits_nothing_before_all_have_told_what_they_hold
             pass
 
 
-async def test_while_redis_is_away_there_is_a_part_for_each_and_one_warning(
+async def test_the_fallback_uses_a_share_of_the_quota_and_logs_one_warning(
     own_redis: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "roomrec_async")
@@ -229,17 +230,62 @@ async def test_while_redis_is_away_there_is_a_part_for_each_and_one_warning(
         assert [record.levelname for record in caplog.records] == ["WARNING"]
         assert f"127.0.0.1:{own_redis.port}" in caplog.text
         own_redis.start()
-        async with asyncio.timeout(LEASE):
-            while limiter.max_concurrency != 4:
-                await asyncio.sleep(0.01)
+        await wait_for_limit(limiter, 4)
         async with asyncio.timeout(LEASE + 1), limiter.read():
             assert own_redis.leases("AC") == 1
         assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
 
 
-async def test_redis_is_away_and_requests_fail(own_redis: RedisServer) -> None:
-    async with limiter_at(own_redis, "AC", when_away="fail") as limiter:
-        with pytest.raises(ConnectionFailedError, match=r"'AC'.*when_away='share'") as failed:
+async def test_requests_in_flight_count_in_the_fallback(own_redis: RedisServer) -> None:
+    own_redis.start()
+    async with limiter_at(own_redis, "AC", max_concurrency=4, processes=2) as limiter:
+        async with limiter.read():
+            async with limiter.read(), limiter.write():
+                own_redis.stop()
+                await wait_for_limit(limiter, 2)
+                permit = limiter.read()
+                waiting = asyncio.create_task(permit.__aenter__())
+                await asyncio.sleep(LEASE + 0.5)
+                assert (limiter.in_flight, limiter.waiting) == (3, 1)
+            # Two of three were returned, and one of two permits is free.
+            async with asyncio.timeout(1):
+                await waiting
+            assert (limiter.in_flight, limiter.waiting) == (2, 0)
+        await permit.__aexit__(None, None, None)
+        assert (limiter.in_flight, limiter.waiting) == (0, 0)
+
+
+async def test_a_permit_held_through_two_outages_is_returned_once(own_redis: RedisServer) -> None:
+    own_redis.start()
+    async with limiter_at(own_redis, "AC", max_concurrency=2, processes=2) as limiter:
+        async with limiter.read():
+            own_redis.stop()
+            await wait_for_limit(limiter, 1)
+            own_redis.start()
+            await wait_for_limit(limiter, 2)
+            assert own_redis.leases("AC") == 1
+            own_redis.stop()
+            await wait_for_limit(limiter, 1)
+        permits = [limiter.read(), limiter.read()]
+        waiting = [asyncio.create_task(permit.__aenter__()) for permit in permits]
+        await asyncio.sleep(LEASE + 0.5)
+        assert [task.done() for task in waiting] == [True, False]
+        await permits[0].__aexit__(None, None, None)
+        async with asyncio.timeout(1):
+            await waiting[1]
+        await permits[1].__aexit__(None, None, None)
+
+
+async def wait_for_limit(limiter: RedisRateLimiter, max_concurrency: int) -> None:
+    """Wait until the limiter has noticed that Redis was lost, or is back."""
+    async with asyncio.timeout(LEASE):
+        while limiter.max_concurrency != max_concurrency:
+            await asyncio.sleep(0.01)
+
+
+async def test_requests_fail_while_redis_is_unavailable(own_redis: RedisServer) -> None:
+    async with limiter_at(own_redis, "AC", on_unavailable="fail") as limiter:
+        with pytest.raises(ConnectionFailedError, match=r"'AC'.*on_unavailable='degrade'") as failed:
             await limiter.write().__aenter__()
         assert failed.value.url == f"redis://127.0.0.1:{own_redis.port}"
         assert (limiter.in_flight, limiter.waiting) == (0, 0)
@@ -248,7 +294,7 @@ async def test_redis_is_away_and_requests_fail(own_redis: RedisServer) -> None:
             pass
 
 
-async def test_a_redis_that_hangs_is_away() -> None:
+async def test_a_redis_that_hangs_is_unavailable() -> None:
     async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
         writer.close()
@@ -256,7 +302,7 @@ async def test_a_redis_that_hangs_is_away() -> None:
     server = await asyncio.start_server(hang, "127.0.0.1", 0)
     async with server:
         port = server.sockets[0].getsockname()[1]
-        async with RedisRateLimiter(f"redis://127.0.0.1:{port}", name="AC", when_away="fail") as limiter:
+        async with RedisRateLimiter(f"redis://127.0.0.1:{port}", name="AC", on_unavailable="fail") as limiter:
             with pytest.raises(ConnectionFailedError, match="no answer within 1 s"):
                 await limiter.read().__aenter__()
 
@@ -265,8 +311,8 @@ async def test_the_password_is_never_shown(own_redis: RedisServer, caplog: pytes
     caplog.set_level(logging.DEBUG)
     url = f"redis://somebody:{PASSWORD}@127.0.0.1:{own_redis.port}/0?password={PASSWORD}"
     shown = []
-    for when_away in ("fail", "share"):
-        limiter = RedisRateLimiter(url, name="AC", when_away=when_away)
+    for on_unavailable in ("fail", "degrade"):
+        limiter = RedisRateLimiter(url, name="AC", on_unavailable=on_unavailable)
         async with limiter:
             with pytest.raises((ConnectionFailedError, TimeoutError)) as failed:
                 async with asyncio.timeout(0.5):
@@ -276,25 +322,25 @@ async def test_the_password_is_never_shown(own_redis: RedisServer, caplog: pytes
                 shown += [repr(error), str(error), repr(vars(error))]
                 error = error.__cause__ or error.__context__
         shown += [repr(limiter), repr(vars(limiter))]
-    with pytest.raises(ConfigurationError) as refused:
+    with pytest.raises(InvalidArgumentError) as refused:
         RedisRateLimiter(f"redis://:canary/{PASSWORD}@host", name="AC")
     shown += [str(refused.value), caplog.text]
     assert "AC" in caplog.text
     assert "canary" not in "".join(shown)
 
 
-async def test_a_wrong_password_is_told(own_redis: RedisServer) -> None:
+async def test_a_wrong_password_is_reported(own_redis: RedisServer) -> None:
     own_redis.password = "right"
     own_redis.url = own_redis.url.replace("redis://", "redis://:right@")
     own_redis.start()
     wrong = own_redis.url.replace("right", "canary")
-    async with RedisRateLimiter(wrong, name="AC", when_away="fail") as limiter:
+    async with RedisRateLimiter(wrong, name="AC", on_unavailable="fail") as limiter:
         with pytest.raises(ConnectionFailedError, match=r"(?i)password") as failed:
             await limiter.read().__aenter__()
     assert "canary" not in str(failed.value)
 
 
-async def test_a_closed_limiter_is_told_and_waits_for_nobody(redis: RedisServer, known: str) -> None:
+async def test_a_closed_limiter_refuses_and_waits_for_nobody(redis: RedisServer, known: str) -> None:
     bounds = {"max_concurrency": 1, "processes": 1}
     limiter = limiter_at(redis, known, **bounds)
     async with limiter.read():
@@ -323,33 +369,48 @@ async def test_another_event_loop_is_refused(redis: RedisServer, known: str) -> 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"max_concurrency": 0}, "max_concurrency must be at least 1"),
-        ({"max_concurrency": "auto"}, "max_concurrency must be at least 1"),
-        ({"max_concurrency": True}, "max_concurrency must be at least 1"),
-        ({"reads_per_second": 0}, "reads_per_second must be positive"),
-        ({"writes_per_second": float("nan")}, "writes_per_second must be positive"),
-        ({"lease_seconds": 2.9}, "lease_seconds must be at least 3"),
-        ({"lease_seconds": float("inf")}, "lease_seconds must be at least 3"),
-        ({"lease_seconds": "5"}, "lease_seconds must be at least 3"),
-        ({"when_away": "wait"}, "when_away must be 'share' or 'fail'"),
-        ({"processes": 0}, "processes must be at least 1"),
-        ({"processes": 2.0}, "processes must be at least 1"),
-        ({"processes": 21}, "cannot be divided among 21 processes"),
-        ({"max_concurrency": 5}, r"max_concurrency \(5\) cannot be divided among 10 processes"),
-        ({"name": ""}, "name must be"),
-        ({"name": "AC{1}"}, "name must be"),
-        ({"name": None}, "name must be"),
-        ({"url": "http://localhost"}, "url must be one of Redis"),
-        ({"url": "redis://localhost:port"}, "url must be one of Redis"),
-        ({"url": 6379}, "url must be one of Redis"),
+        ({"max_concurrency": 0}, "max_concurrency must be an integer from 1, or None, not 0"),
+        ({"max_concurrency": "auto"}, "max_concurrency must be an integer from 1, or None, not 'auto'"),
+        ({"max_concurrency": True}, "max_concurrency must be an integer from 1, or None, not True"),
+        ({"reads_per_second": 0}, "reads_per_second must be positive and at most 1,000,000, or None, not 0"),
+        (
+            {"writes_per_second": float("nan")},
+            "writes_per_second must be positive and at most 1,000,000, or None, not nan",
+        ),
+        ({"lease_seconds": 2.9}, "lease_seconds must be a number of seconds from 3, not 2.9"),
+        ({"lease_seconds": float("inf")}, "lease_seconds must be a number of seconds from 3, not inf"),
+        ({"lease_seconds": "5"}, "lease_seconds must be a number of seconds from 3, not '5'"),
+        ({"on_unavailable": "wait"}, "on_unavailable must be 'degrade' or 'fail', not 'wait'"),
+        ({"processes": 0}, "processes must be an integer from 1, not 0"),
+        ({"processes": 2.0}, "processes must be an integer from 1, not 2.0"),
+        ({"name": ""}, "name must be letters, digits and _.:@-"),
+        ({"name": "AC{1}"}, "name must be letters, digits and _.:@-"),
+        ({"name": None}, "name must be letters, digits and _.:@-"),
+        ({"url": "http://localhost"}, "url must be a Redis URL"),
+        ({"url": "redis://localhost:port"}, "url must be a Redis URL"),
+        ({"url": 6379}, "url must be a Redis URL"),
     ],
 )
-def test_arguments_that_cannot_work_are_refused(settings: dict[str, object], message: str) -> None:
-    with pytest.raises(ConfigurationError, match=message):
+def test_arguments_out_of_bounds_are_refused(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=f"^{re.escape(message)}"):
         RedisRateLimiter(**{"url": "redis://localhost", "name": "AC", **settings})
 
 
-def test_a_quota_that_is_not_divided_may_be_small() -> None:
-    limiter = RedisRateLimiter("redis://localhost", name="AC", max_concurrency=1, when_away="fail")
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"processes": 21}, "max_concurrency (20) cannot be divided among 21 processes"),
+        ({"max_concurrency": 5}, "max_concurrency (5) cannot be divided among 10 processes"),
+        ({"reads_per_second": 9.5}, "reads_per_second (9.5) cannot be divided among 10 processes"),
+        ({"writes_per_second": 3, "processes": 4}, "writes_per_second (3) cannot be divided among 4 processes"),
+    ],
+)
+def test_a_limit_smaller_than_the_number_of_processes_is_refused(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"^{re.escape(message)}"):
+        RedisRateLimiter("redis://localhost", name="AC", **settings)
+
+
+def test_without_fallback_a_limit_may_be_smaller_than_the_number_of_processes() -> None:
+    limiter = RedisRateLimiter("redis://localhost", name="AC", max_concurrency=1, on_unavailable="fail")
     assert (limiter.max_concurrency, limiter.in_flight, limiter.waiting) == (1, 0, 0)
     assert repr(limiter) == "<RedisRateLimiter of 'AC' at redis://localhost:6379>"

@@ -1,4 +1,4 @@
-"""One process of a fleet: its own client, and the limit that it shares. Run with its orders, as JSON, as argument."""
+"""One process of a fleet, with a client of its own and the shared limiter. Its argument is its orders, as JSON."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from roomrec_async.integrations.redis import RedisRateLimiter
 
 
 async def work(orders: dict[str, Any]) -> int:
-    """List rooms, one request each, for so many seconds: how many."""
+    """List a room again and again, with one request each time, for some seconds; return how many times."""
     done = 0
     async with (
         RedisRateLimiter(orders["redis"], **orders["limiter"]) as limiter,

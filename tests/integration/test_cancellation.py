@@ -78,7 +78,7 @@ async def fetch_and_delete(client: RecordingsClient, sim: Simulator) -> object:
     recording = a_recording(sim)
     await client.recording(sim.room_sids[0], str(recording.sid))
     await client.delete(sim.room_sids[0], str(recording.sid))
-    return sim.world.deletions.clear()
+    return sim.account.deletions.clear()
 
 
 async def download(client: RecordingsClient, sim: Simulator) -> object:
@@ -90,7 +90,7 @@ async def download(client: RecordingsClient, sim: Simulator) -> object:
 async def archive(client: RecordingsClient, sim: Simulator) -> object:
     with tempfile.TemporaryDirectory() as directory:
         report = await client.archive(sim.room_sids[:1], directory, delete=True, manifest=("jsonl",))
-    sim.world.deletions.clear()
+    sim.account.deletions.clear()
     return report
 
 
@@ -141,7 +141,7 @@ async def test_cancelled_at_every_await(operation: Operation, sim: Simulator) ->
         for number in range(1, 1000):
             sim.clear_faults()
             sim.store.clear_faults()
-            sim.world.deletions.clear()
+            sim.account.deletions.clear()
             task = asyncio.create_task(ended(cancelled_at(operation(client, sim), number)))
             await asyncio.wait([task])
             if not task.cancelled():

@@ -1,4 +1,4 @@
-"""Rooms, single recordings, deletion, and the account's recordings, on real sockets."""
+"""The methods of the client: rooms, recordings, deletion, media URLs and lists, on real sockets."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from aiohttp import web
 
 from roomrec_async import (
     AuthenticationError,
-    BadRequestError,
     Credentials,
     DecodeError,
     InvalidArgumentError,
@@ -25,10 +24,9 @@ from roomrec_async import (
     RoomStatus,
     ServerError,
 )
-from roomrec_async.simulator import Simulator, faults
+from roomrec_async.simulator import EMPTY_EXAMPLE_ROOM_SID, EXAMPLE_ROOM_SID, Simulator, faults
 from roomrec_async.simulator.http_exchange import Exchange
 
-BEGINNING = datetime(2025, 12, 1, tzinfo=UTC)
 UNKNOWN_ROOM = "RM" + "0" * 32
 UNKNOWN = "RT" + "0" * 32
 
@@ -154,8 +152,8 @@ class TestDelete:
 
     async def test_a_lost_answer_is_asked_for_again(self, sim: Simulator, client: RecordingsClient) -> None:
         class LoseTheAnswer:
-            async def answer(self, exchange: Exchange, /) -> None:
-                await exchange.produce()
+            async def handle(self, exchange: Exchange, /) -> None:
+                await exchange.get_response()
                 exchange.reset()
 
         first = await client.recordings(sim.room_sids[3], status="completed").first()
@@ -163,7 +161,7 @@ class TestDelete:
         sim.inject(LoseTheAnswer())
         assert await client.delete(sim.room_sids[3], str(first.sid)) is False
         assert [request.method for request in sim.requests][-1] == "DELETE"
-        assert len(sim.world.deletions) == 1
+        assert len(sim.account.deletions) == 1
 
     async def test_errors_are_the_usual_ones(self, sim: Simulator, client: RecordingsClient) -> None:
         sim.inject(faults.Respond(503), times=None)
@@ -186,7 +184,7 @@ class TestDelete:
             await asyncio.gather(*(client.delete(r["room_sid"], r["sid"]) for r in recordings))
             assert asyncio.get_running_loop().time() - begin >= 1.0
         assert sim.stats.refused == 0
-        assert len(sim.world.deletions) == 15
+        assert len(sim.account.deletions) == 15
 
 
 class TestAccount:
@@ -256,15 +254,15 @@ class TestMediaUrl:
             with pytest.raises(InvalidArgumentError, match=next(iter(wrong))):
                 await client.signed_media_url(recording, **wrong)
 
-    async def test_expired_urls_are_asked_for_anew_in_mid_download(
+    async def test_expired_urls_are_requested_again_in_mid_download(
         self, sim: Simulator, client: RecordingsClient, tmp_path
     ) -> None:
-        sim.world.media_size = (500_000, 500_000)
+        sim.account.media_size = (500_000, 500_000)
         recording = await downloadable(sim, client)
 
         class ExpireInTheMiddle(faults.ResetMidBody):
-            async def answer(self, exchange: Exchange, /) -> web.StreamResponse:
-                answered = await super().answer(exchange)
+            async def handle(self, exchange: Exchange, /) -> web.StreamResponse:
+                answered = await super().handle(exchange)
                 sim.store.expire_urls()
                 return answered
 
@@ -283,105 +281,55 @@ async def downloadable(sim: Simulator, client: RecordingsClient) -> Recording:
     raise AssertionError("no recording with media")
 
 
-def sids(by_room: dict[str, list[Recording]]) -> dict[str, list[str]]:
-    return {room_sid: sorted(str(recording.sid) for recording in found) for room_sid, found in by_room.items()}
+@pytest.fixture
+async def plain_sim() -> AsyncIterator[Simulator]:
+    async with Simulator(rooms=3, recordings_per_room=25, reads_per_second=None, concurrency_limit=None) as simulator:
+        yield simulator
 
 
-class TestViaAccount:
-    @pytest.mark.parametrize(
-        "options",
-        [
-            {},
-            {"status": "completed"},
-            {"status": "deleted"},
-            {"date_created_before": datetime(2026, 6, 1, tzinfo=UTC)},
-            {
-                "date_created_after": datetime(2026, 3, 1, tzinfo=UTC),
-                "date_created_before": datetime(2026, 9, 1, tzinfo=UTC),
-            },
-        ],
-        ids=str,
-    )
-    async def test_it_equals_room_by_room(self, sim: Simulator, client: RecordingsClient, options: Any) -> None:
-        options = {"date_created_after": BEGINNING, **options}
-        rooms = list(reversed(sim.room_sids))[::2]
-        by_room = await client.gather(rooms, **options)
-        by_account = await client.gather(rooms, via="account", **options)
-        assert list(by_account) == rooms
-        assert sids(by_account) == sids(by_room)
-        for found in by_account.values():
-            assert [r.date_created for r in found] == sorted(r.date_created for r in found if r.date_created)
-        streamed = [r.sid async for r in client.stream(rooms, via="account", **options)]
-        assert sorted(map(str, streamed)) == sorted(sid for found in sids(by_room).values() for sid in found)
-        results = [result async for result in client.as_completed(rooms, via="account", **options)]
-        assert {result.room_sid: result.recordings for result in results} == by_account
-        assert not any(result.error for result in results)
+def truth(plain_sim: Simulator, room_sid: str, status: str | None = None) -> list[object]:
+    return [record["sid"] for record in plain_sim.recordings(room_sid, status)]
 
-    async def test_one_track_and_a_limit(self, sim: Simulator, client: RecordingsClient) -> None:
-        record = everything(sim)[0]
-        found = await client.gather(
-            [record["room_sid"]], via="account", date_created_after=BEGINNING, source_sid=record["source_sid"]
-        )
-        assert record["sid"] in [recording.sid for recording in found[record["room_sid"]]]
-        limited = await client.gather(sim.room_sids, via="account", date_created_after=BEGINNING, limit=2)
-        by_room = await client.gather(sim.room_sids, limit=2)
-        assert {sid: [r.date_created for r in found] for sid, found in limited.items()} == {
-            sid: [r.date_created for r in found] for sid, found in by_room.items()
-        }
-        streamed = [r async for r in client.stream(sim.room_sids, via="account", date_created_after=BEGINNING, limit=2)]
-        assert len(streamed) == sum(map(len, limited.values()))
 
-    async def test_a_room_named_twice_an_unknown_one_and_an_async_iterable(
-        self, sim: Simulator, client: RecordingsClient
-    ) -> None:
-        async def rooms() -> AsyncIterator[str]:
-            for sid in (sim.room_sids[1], UNKNOWN_ROOM, sim.room_sids[1]):
-                yield sid
+async def listed(client: RecordingsClient, room_sid: str, **options: Any) -> list[object]:
+    return [recording.sid async for recording in client.recordings(room_sid, **options)]
 
-        found = await client.gather(rooms(), via="account", date_created_after=BEGINNING)
-        assert list(found) == [sim.room_sids[1], UNKNOWN_ROOM]
-        assert found[UNKNOWN_ROOM] == []
 
-    async def test_what_is_refused(self, sim: Simulator, client: RecordingsClient) -> None:
-        with pytest.raises(InvalidArgumentError, match="date_created_after"):
-            await client.gather(sim.room_sids, via="account")
-        with pytest.raises(InvalidArgumentError, match="via"):
-            client.stream(sim.room_sids, via="courier")  # type: ignore[arg-type]
-        with pytest.raises(InvalidArgumentError, match="page_size"):
-            client.as_completed(sim.room_sids, via="account", date_created_after=BEGINNING, page_size=101)
-        with pytest.raises(InvalidArgumentError, match="time zone"):
-            client.stream(sim.room_sids, via="account", date_created_after=datetime(2026, 1, 1))  # noqa: DTZ001
-        with pytest.raises(InvalidArgumentError, match="room_sid"):
-            await client.gather(["RM1"], via="account", date_created_after=BEGINNING)
-        assert sim.stats.requests == 0
+class TestLists:
+    async def test_the_references_examples(self, plain_sim: Simulator) -> None:
+        async with plain_sim.client() as client:
+            (recording,) = await client.recordings(EXAMPLE_ROOM_SID).to_list()
+            assert recording.track_name == "A name"
+            assert await client.recordings(EMPTY_EXAMPLE_ROOM_SID).to_list() == []
 
-    async def test_an_error_ends_it_and_leaves_nothing(self, sim: Simulator, client: RecordingsClient) -> None:
-        before = asyncio.all_tasks()
-        for nth in (1, 3):
-            sim.inject(faults.Respond(200, b"{}", content_type="application/json"), times=1)
-            for _ in range(nth - 1):
-                sim.inject(faults.StallHeaders(0), times=1)
-            with pytest.raises(DecodeError):
-                await client.gather(sim.room_sids, via="account", date_created_after=BEGINNING, return_exceptions=True)
-        sim.inject(faults.Respond(400), times=None)
-        with pytest.raises(BadRequestError):
-            await client.gather(sim.room_sids, via="account", date_created_after=BEGINNING)
-        sim.clear_faults()
-        stream = client.stream(sim.room_sids, via="account", date_created_after=BEGINNING)
-        async for _ in stream:
-            break
-        await stream.aclose()
-        left = {task for task in asyncio.all_tasks() - before if "RequestHandler" not in repr(task)}
-        assert not left
-        assert client.limiter.in_flight == client.limiter.waiting == 0
+    @pytest.mark.parametrize("page_size", [1, 7, 24, 25, 26, 1000])
+    @pytest.mark.parametrize("prefetch", [True, False])
+    async def test_every_page_size_gives_the_same(self, plain_sim: Simulator, page_size: int, prefetch: bool) -> None:
+        async with plain_sim.client() as client:
+            got = await listed(client, plain_sim.room_sids[0], page_size=page_size, prefetch=prefetch)
+        assert got == truth(plain_sim, plain_sim.room_sids[0])
+        assert plain_sim.stats.requests == -(-25 // page_size)
 
-    async def test_a_twentieth_of_the_requests(self) -> None:
-        async with (
-            Simulator(5000, 4, reads_per_second=None, concurrency_limit=None) as sim,
-            sim.client(limiter=RateLimiter(40, None, None)) as client,
-        ):
-            count = 0
-            async for _ in client.stream(sim.room_sids, via="account", date_created_after=BEGINNING):
-                count += 1
-            assert count == 20_000
-            assert sim.stats.requests <= 5000 / 20
+    @pytest.mark.parametrize("status", ["completed", "Processing", "DELETED", "failed"])
+    async def test_the_status_filter(self, plain_sim: Simulator, status: str) -> None:
+        async with plain_sim.client() as client:
+            assert await listed(client, plain_sim.room_sids[0], status=status) == truth(
+                plain_sim, plain_sim.room_sids[0], status.lower()
+            )
+
+    async def test_the_date_filters_are_inclusive_and_exclusive(self, plain_sim: Simulator) -> None:
+        async with plain_sim.client() as client:
+            everything = await client.recordings(plain_sim.room_sids[0]).to_list()
+            dates = sorted({r.date_created for r in everything if r.date_created})
+            after, before = dates[3], dates[-3]
+            window = await client.recordings(
+                plain_sim.room_sids[0], date_created_after=after, date_created_before=before
+            ).to_list()
+        assert window == [r for r in everything if r.date_created and after <= r.date_created < before]
+        assert {after} <= {r.date_created for r in window}
+
+    async def test_two_clients_do_not_mix_their_answers(self, plain_sim: Simulator) -> None:
+        async with plain_sim.client() as client:
+            rooms = list(plain_sim.room_sids) * 20
+            answers = await asyncio.gather(*(listed(client, room, page_size=9) for room in rooms))
+        assert answers == [truth(plain_sim, room) for room in rooms]

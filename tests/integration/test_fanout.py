@@ -219,7 +219,7 @@ class TestAsCompleted:
             assert all(result.error is None for result in first + rest)
             assert sim.stats.peak_in_flight == permits
 
-    async def test_rooms_that_were_given_up_between_two_tries_leave_their_place_to_no_one(self) -> None:
+    async def test_rooms_that_were_given_up_while_backing_off_hold_no_slot(self) -> None:
         pulled = 0
 
         def rooms() -> Iterator[str]:
@@ -288,7 +288,7 @@ class TestStream:
         assert len(got) == len(expected)
         assert set(got) == set(expected)
 
-    async def test_failures_are_told_after_everything_else_was_delivered(
+    async def test_failures_are_reported_after_everything_else_was_delivered(
         self, sim: Simulator, client: RecordingsClient
     ) -> None:
         got = []

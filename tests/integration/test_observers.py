@@ -1,4 +1,4 @@
-"""What observers and logs are told of what a client does."""
+"""What observers and logs receive of what a client does."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from roomrec_async.simulator import Simulator, faults
 UNKNOWN_ROOM = "RM" + 32 * "f"
 
 
-class Told:
+class Recorder:
     """Everything that began and ended, in order."""
 
     def __init__(self) -> None:
@@ -51,52 +51,54 @@ async def sim() -> AsyncIterator[Simulator]:
 
 
 @pytest.fixture
-def told() -> Told:
-    return Told()
+def recorder() -> Recorder:
+    return Recorder()
 
 
 @pytest.fixture
-async def client(sim: Simulator, told: Told) -> AsyncIterator[RecordingsClient]:
+async def client(sim: Simulator, recorder: Recorder) -> AsyncIterator[RecordingsClient]:
     async with RecordingsClient(
-        sim.credentials, base_url=sim.base_url, retry=RetryPolicy(base_delay=0.001), observers=[told]
+        sim.credentials, base_url=sim.base_url, retry=RetryPolicy(base_delay=0.001), observers=[recorder]
     ) as client:
         yield client
 
 
 class TestObservers:
     async def test_a_list_is_an_operation_with_a_request_for_each_page(
-        self, client: RecordingsClient, sim: Simulator, told: Told
+        self, client: RecordingsClient, sim: Simulator, recorder: Recorder
     ) -> None:
         room_sid = sim.room_sids[0]
         recordings = await client.recordings(room_sid, page_size=3).to_list()
-        (operation,) = told.operations
+        (operation,) = recorder.operations
         assert (operation.name, operation.room_sid, operation.error) == ("recordings", room_sid, None)
         assert operation.records == len(recordings) > 3
         pages = -(-len(recordings) // 3)
-        assert len(told.of(Request)) == len(told.attempts) == pages
-        assert {attempt.status for attempt in told.attempts} == {200}
-        assert told.events[0] == ("started", operation)
-        assert told.events[-1] == ("ended", operation)
+        assert len(recorder.of(Request)) == len(recorder.attempts) == pages
+        assert {attempt.status for attempt in recorder.attempts} == {200}
+        assert recorder.events[0] == ("started", operation)
+        assert recorder.events[-1] == ("ended", operation)
 
-    async def test_a_try_that_failed_is_told_with_its_error(
-        self, client: RecordingsClient, sim: Simulator, told: Told
+    async def test_a_try_that_failed_is_reported_with_its_error(
+        self, client: RecordingsClient, sim: Simulator, recorder: Recorder
     ) -> None:
         sim.inject(faults.Respond(503))
         sim.inject(faults.ResetMidBody(after=100))
         await client.recordings(sim.room_sids[0]).to_list()
-        (request,) = told.of(Request)
-        assert [(attempt.number, attempt.status) for attempt in told.attempts] == [(1, 503), (2, None), (3, 200)]
-        assert isinstance(told.attempts[0].error, ServerError)
+        (request,) = recorder.of(Request)
+        assert [(attempt.number, attempt.status) for attempt in recorder.attempts] == [(1, 503), (2, None), (3, 200)]
+        assert isinstance(recorder.attempts[0].error, ServerError)
         assert request.error is None
-        assert all(attempt.request is request for attempt in told.attempts)
+        assert all(attempt.request is request for attempt in recorder.attempts)
 
-    async def test_what_ends_in_an_error_is_told_with_it(self, client: RecordingsClient, told: Told) -> None:
+    async def test_what_ends_in_an_error_is_reported_with_it(
+        self, client: RecordingsClient, recorder: Recorder
+    ) -> None:
         with pytest.raises(NotFoundError) as caught:
             await client.recordings(UNKNOWN_ROOM).to_list()
-        assert [activity.error for _, activity in told.events[-3:]] == 3 * [caught.value]
+        assert [activity.error for _, activity in recorder.events[-3:]] == 3 * [caught.value]
 
     async def test_each_method_is_an_operation(
-        self, client: RecordingsClient, sim: Simulator, told: Told, tmp_path: Path
+        self, client: RecordingsClient, sim: Simulator, recorder: Recorder, tmp_path: Path
     ) -> None:
         record = next(sim.recordings(sim.room_sids[0], "completed"))
         recording = Recording(sid=str(record["sid"]), room_sid=sim.room_sids[0])
@@ -116,21 +118,21 @@ class TestObservers:
             "delete",
             *3 * ["recordings"],
         ]
-        assert [operation.name for operation in told.operations] == names
-        assert {operation.recording_sid for operation in told.operations[2:6]} == {record["sid"]}
-        assert told.operations[4].bytes == record["size"]
+        assert [operation.name for operation in recorder.operations] == names
+        assert {operation.recording_sid for operation in recorder.operations[2:6]} == {record["sid"]}
+        assert recorder.operations[4].bytes == record["size"]
 
-    async def test_urls_are_told_without_their_queries(
-        self, client: RecordingsClient, sim: Simulator, told: Told, tmp_path: Path
+    async def test_urls_are_reported_without_their_queries(
+        self, client: RecordingsClient, sim: Simulator, recorder: Recorder, tmp_path: Path
     ) -> None:
         record = next(sim.recordings(sim.room_sids[0], "completed"))
         await client.download(Recording(sid=str(record["sid"]), room_sid=sim.room_sids[0]), tmp_path)
         await client.recordings(sim.room_sids[0], page_size=2).to_list()
-        assert all(not attempt.request.url.query_string for attempt in told.attempts)
-        of_the_store = [attempt for attempt in told.attempts if attempt.waited is None]
+        assert all(not attempt.request.url.query_string for attempt in recorder.attempts)
+        of_the_store = [attempt for attempt in recorder.attempts if attempt.waited is None]
         assert [str(attempt.request.url.origin()) for attempt in of_the_store] == [sim.store.base_url]
 
-    async def test_whatever_begins_ends(self, client: RecordingsClient, sim: Simulator, told: Told) -> None:
+    async def test_whatever_begins_ends(self, client: RecordingsClient, sim: Simulator, recorder: Recorder) -> None:
         async for _ in client.recordings(sim.room_sids[0], page_size=1):
             break
         task = asyncio.create_task(client.gather(sim.room_sids, page_size=1))
@@ -139,24 +141,26 @@ class TestObservers:
         await asyncio.wait([task])
         for _ in range(5):
             await asyncio.sleep(0)
-        started = [activity for event, activity in told.events if event == "started"]
-        assert len(started) == len(told.events) / 2
-        assert {id(activity) for activity in started} == {id(activity) for activity in told.of(object)}
-        assert told.operations[0].error is None
-        assert {type(operation.error) for operation in told.operations[1:]} <= {asyncio.CancelledError, type(None)}
+        started = [activity for event, activity in recorder.events if event == "started"]
+        assert len(started) == len(recorder.events) / 2
+        assert {id(activity) for activity in started} == {id(activity) for activity in recorder.of(object)}
+        assert recorder.operations[0].error is None
+        assert {type(operation.error) for operation in recorder.operations[1:]} <= {asyncio.CancelledError, type(None)}
 
-    async def test_waiting_for_the_limiter_is_told(self, sim: Simulator, told: Told) -> None:
+    async def test_waiting_for_the_limiter_is_reported(self, sim: Simulator, recorder: Recorder) -> None:
         async with (
             sim.client(limiter=None) as other,
-            RecordingsClient(sim.credentials, base_url=sim.base_url, limiter=other.limiter, observers=[told]) as client,
+            RecordingsClient(
+                sim.credentials, base_url=sim.base_url, limiter=other.limiter, observers=[recorder]
+            ) as client,
         ):
             async with asyncio.TaskGroup() as group:
                 for room_sid in 8 * [sim.room_sids[0]]:
                     group.create_task(client.recordings(room_sid).to_list())
-        assert 0 < (told.attempts[-1].waited or 0) < (told.attempts[-1].request.seconds or 0)
+        assert 0 < (recorder.attempts[-1].waited or 0) < (recorder.attempts[-1].request.seconds or 0)
 
     async def test_an_observer_that_fails_is_logged_and_harms_nobody(
-        self, sim: Simulator, told: Told, caplog: pytest.LogCaptureFixture
+        self, sim: Simulator, recorder: Recorder, caplog: pytest.LogCaptureFixture
     ) -> None:
         class Broken:
             def started(self, activity: Activity) -> None:
@@ -165,11 +169,11 @@ class TestObservers:
             def ended(self, activity: Activity) -> None:
                 raise ValueError("broken")
 
-        async with RecordingsClient(sim.credentials, base_url=sim.base_url, observers=[Broken(), told]) as client:
+        async with RecordingsClient(sim.credentials, base_url=sim.base_url, observers=[Broken(), recorder]) as client:
             assert await client.recordings(sim.room_sids[0]).to_list()
-        assert len(told.operations) == 1
+        assert len(recorder.operations) == 1
         assert {record.name for record in caplog.records} == {"roomrec_async"}
-        assert len(caplog.records) == len(told.events)
+        assert len(caplog.records) == len(recorder.events)
 
 
 class TestLogs:

@@ -1,4 +1,4 @@
-"""Spans and metrics, as OpenTelemetry's own SDK receives them."""
+"""Spans and metrics, as received by OpenTelemetry's SDK."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ UNKNOWN_ROOM = "RM" + 32 * "f"
 
 
 class Received:
-    """What the SDK has received."""
+    """Spans and metrics that the SDK has received."""
 
     def __init__(self) -> None:
         self._exporter = InMemorySpanExporter()
@@ -34,11 +34,11 @@ class Received:
 
     @property
     def spans(self) -> list[ReadableSpan]:
-        """The finished ones, in the order in which they ended."""
+        """Finished spans, in the order in which they ended."""
         return list(self._exporter.get_finished_spans())
 
     def metrics(self) -> dict[str, dict[tuple[tuple[str, object], ...], float]]:
-        """The value of each metric (of a histogram, its sum) by its attributes."""
+        """Return the value of each metric (of a histogram, its sum) by its attributes."""
         data = self._reader.get_metrics_data()
         if data is None:
             return {}
@@ -55,8 +55,8 @@ class Received:
         }
 
 
-class Looking:
-    """Looks at how many permits are in use when a try is over."""
+class PermitSampler:
+    """Observer that samples the number of permits in use whenever an attempt ends."""
 
     def __init__(self, received: Received) -> None:
         self.permits: list[float] = []
@@ -103,7 +103,7 @@ def attributes(span: ReadableSpan) -> dict[str, object]:
 
 
 class TestSpans:
-    async def test_an_operation_holds_its_pages_and_a_page_its_tries(
+    async def test_an_operation_contains_its_pages_and_a_page_its_attempts(
         self, client: RecordingsClient, sim: Simulator, received: Received
     ) -> None:
         sim.inject(faults.Respond(503))
@@ -129,7 +129,7 @@ class TestSpans:
             "roomrec.media.bytes": 0,
         }
 
-    async def test_tries_are_told_by_the_conventions_for_http_clients(
+    async def test_attempts_have_the_attributes_of_the_conventions_for_http_clients(
         self, client: RecordingsClient, sim: Simulator, received: Received
     ) -> None:
         sim.inject(faults.Respond(503))
@@ -147,22 +147,24 @@ class TestSpans:
         assert (failed.kind, failed.status.status_code) == (SpanKind.CLIENT, StatusCode.ERROR)
         assert (again.kind, again.status.status_code) == (SpanKind.CLIENT, StatusCode.UNSET)
 
-    async def test_what_ends_in_an_error_says_which(self, client: RecordingsClient, received: Received) -> None:
+    async def test_a_failed_operation_has_the_type_and_the_message_of_its_error(
+        self, client: RecordingsClient, received: Received
+    ) -> None:
         with pytest.raises(NotFoundError) as caught:
             await client.recordings(UNKNOWN_ROOM).to_list()
         operation = received.spans[-1]
         assert attributes(operation)["error.type"] == "NotFoundError"
         assert (operation.status.status_code, operation.status.description) == (StatusCode.ERROR, str(caught.value))
 
-    async def test_neither_tokens_nor_signatures_are_in_them(
+    async def test_spans_contain_no_page_tokens_and_no_signatures(
         self, client: RecordingsClient, sim: Simulator, received: Received, tmp_path: Path
     ) -> None:
         record = next(sim.recordings(sim.room_sids[0], "completed"))
         await client.download(Recording(sid=str(record["sid"]), room_sid=sim.room_sids[0]), tmp_path)
         await client.recordings(sim.room_sids[0], page_size=2).to_list()
-        said = "".join(span.to_json() for span in received.spans)
-        assert f"{sim.store.base_url}/" in said
-        assert all(secret not in said for secret in ("?", "PageToken", "Signature", sim.credentials.password))
+        spans = "".join(span.to_json() for span in received.spans)
+        assert f"{sim.store.base_url}/" in spans
+        assert all(secret not in spans for secret in ("?", "PageToken", "Signature", sim.credentials.password))
 
     async def test_rooms_that_run_side_by_side_do_not_mix(
         self, client: RecordingsClient, sim: Simulator, received: Received
@@ -195,19 +197,19 @@ class TestMetrics:
         assert metrics["roomrec.records"] == {(("roomrec.operation", "recordings"),): len(recordings)}
         assert 0 < total(metrics["http.client.request.duration"]) < 10
 
-    async def test_permits_in_use_and_waits_for_them_are_told(self, sim: Simulator, received: Received) -> None:
+    async def test_permits_in_use_and_waits_for_them_are_measured(self, sim: Simulator, received: Received) -> None:
         sim.inject(faults.StallBody(after=0, seconds=0.05))
         telemetry = Telemetry(received.tracers, received.meters)
-        looking = Looking(received)
+        sampler = PermitSampler(received)
         async with RecordingsClient(
             sim.credentials,
             base_url=sim.base_url,
             limiter=RateLimiter(max_concurrency=1),
-            observers=[looking, telemetry],
+            observers=[sampler, telemetry],
         ) as client:
             await asyncio.gather(*(client.recordings(room_sid).to_list() for room_sid in sim.room_sids[:2]))
         metrics = received.metrics()
-        assert looking.permits == [1, 1]
+        assert sampler.permits == [1, 1]
         assert total(metrics["roomrec.limiter.permits"]) == 0
         assert 0.04 < total(metrics["roomrec.limiter.wait"]) < 10
 
@@ -218,7 +220,7 @@ class TestMetrics:
         await client.download(Recording(sid=str(record["sid"]), room_sid=sim.room_sids[0]), tmp_path)
         metrics = received.metrics()
         assert metrics["roomrec.media.bytes"] == {(("roomrec.operation", "download"),): record["size"]}
-        # The object store is no part of the API's quota.
+        # Requests to the object store do not count against the API's quota.
         assert sum(1 for about in metrics["roomrec.limiter.wait"] if about) == 1
         assert total(metrics["roomrec.requests"]) == 2
 

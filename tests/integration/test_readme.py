@@ -1,4 +1,4 @@
-"""The README's code, run as it stands there."""
+"""Tests that run the code blocks of the README exactly as they are."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ README = Path(__file__).parents[2] / "README.md"
 
 @pytest.fixture
 def readme() -> dict[str, Any]:
-    """What all Python blocks of the README define, one after the other."""
+    """Run the README's Python blocks one after the other; return the names that they define."""
     names: dict[str, Any] = {}
     for block in re.findall(r"^```python\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL):
-        # That one is run with the cluster: distributed changes for the whole process how exceptions are copied.
+        # tests/cluster runs that block: importing distributed changes how exceptions are copied in the whole process.
         if "distributed" not in block:
             exec(compile(block, README.name, "exec"), names)
     return names
@@ -32,7 +32,7 @@ def readme() -> dict[str, Any]:
 
 @pytest.fixture
 async def account(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Simulator]:
-    """An account whose credentials are in the environment."""
+    """Run a simulator, and put its credentials into the environment."""
     async with Simulator(rooms=3, recordings_per_room=30) as simulator:
         monkeypatch.setenv("TWILIO_ACCOUNT_SID", simulator.credentials.username)
         monkeypatch.setenv("TWILIO_AUTH_TOKEN", simulator.credentials.password)
@@ -53,7 +53,7 @@ async def test_one_room(readme: dict[str, Any], account: Simulator) -> None:
     assert await readme["minutes"](account.room_sids[0]) == pytest.approx(seconds / 60)
 
 
-async def test_an_interrupted_list_goes_on(readme: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+async def test_an_interrupted_list_resumes(readme: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
     async with Simulator(rooms=1, recordings_per_room=2500) as sim, sim.client() as client:
         sim.inject(faults.Respond(403), path_contains="Page=2")
         sids = await readme["all_of_it"](client, sim.room_sids[0])
@@ -67,7 +67,7 @@ async def test_many_rooms(readme: dict[str, Any], capsys: pytest.CaptureFixture[
     assert len(capsys.readouterr().out.splitlines()) == 1 + 3 + 12
 
 
-async def test_the_account_gives_the_same(readme: dict[str, Any]) -> None:
+async def test_the_lists_of_the_account_give_the_same(readme: dict[str, Any]) -> None:
     async with Simulator(rooms=60, recordings_per_room=3) as sim, sim.client() as client:
         found = await readme["of_march"](client, sim.room_sids)
         listed = [record for sid in sim.room_sids for record in sim.recordings(sid)]
@@ -76,7 +76,7 @@ async def test_the_account_gives_the_same(readme: dict[str, Any]) -> None:
         assert sorted(recording.sid for each in found.values() for recording in each) == sorted(of_march)
 
 
-async def test_media_are_kept_and_deleted(
+async def test_media_are_downloaded_and_deleted(
     readme: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -132,8 +132,8 @@ async def test_a_batch_job(readme: dict[str, Any], account: Simulator, tmp_path:
 async def test_a_bot(readme: dict[str, Any], account: Simulator) -> None:
     durations = [int(str(record["duration"])) for record in account.recordings(account.room_sids[0], "completed")]
     async with account.client() as client:
-        told = await readme["answer"](client, f" {account.room_sids[0]}\n")
-        assert told == f"{len(durations)} recordings, {sum(durations) // 60} minutes"
+        reply = await readme["answer"](client, f" {account.room_sids[0]}\n")
+        assert reply == f"{len(durations)} recordings, {sum(durations) // 60} minutes"
         assert (await readme["answer"](client, "hello")).startswith("No answer: room_sid must be")
 
 

@@ -1,4 +1,4 @@
-"""Object stores as destinations, with a real S3-speaking server."""
+"""Object stores as destinations, with a server that speaks the S3 protocol."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def pattern(size: int) -> bytes:
     [[], [0], [1], [1] * 50, [PART - 1], [PART], [PART, 1], [PART - 1, 2], [20 * 2**20], [2**18] * 50],
     ids=["none", "empty", "a byte", "bytes", "nearly a part", "a part", "more", "across", "large", "chunks"],
 )
-async def test_what_is_written_is_there(s3: S3Server, sizes: list[int]) -> None:
+async def test_written_objects_are_in_the_store(s3: S3Server, sizes: list[int]) -> None:
     bucket = f"written-{abs(hash(tuple(sizes))) % 10**8}"
     store = ObjectStore(s3.bucket(bucket), "some/where/")
     data = pattern(sum(sizes))
@@ -118,10 +118,10 @@ async def test_a_cancellation_at_any_moment_leaves_nothing(
     assert s3.objects(bucket) == []
     assert s3.unfinished_uploads(bucket) == 0
     gc.collect()
-    assert caplog.records == [], "nothing is told of exceptions that nobody retrieved"
+    assert caplog.records == [], "no exception was left unretrieved"
 
 
-async def test_an_impatient_cancellation_leaves_nothing(s3: S3Server) -> None:
+async def test_repeated_cancellation_leaves_nothing(s3: S3Server) -> None:
     store = ObjectStore(s3.bucket("impatient"))
     waiting = asyncio.Event()
     task = asyncio.create_task(store.write("name.mka", then_silent(4 * PART, waiting)))
@@ -167,7 +167,7 @@ async def test_many_uploads_at_once(s3: S3Server) -> None:
 
 
 @pytest.mark.parametrize("refused", ["uploads", "partNumber=1", "partNumber=2", "partNumber=4", "completion"])
-async def test_whatever_the_store_refuses_leaves_nothing(s3: S3Server, refused: str) -> None:
+async def test_a_refused_request_leaves_nothing(s3: S3Server, refused: str) -> None:
     bucket = f"refused-{refused.lower().replace('=', '-')}"
     s3.bucket(bucket)
 
@@ -208,7 +208,7 @@ PASSED_ON = {"authorization", "content-type", "x-amz-content-sha256", "x-amz-dat
 
 @asynccontextmanager
 async def refusing(s3: S3Server, is_refused: Callable[[web.Request], bool]) -> AsyncIterator[str]:
-    """The server, except that some requests are refused: its endpoint."""
+    """Yield the endpoint of a proxy of the server that refuses some requests."""
     async with ClientSession() as session:
 
         async def handle(request: web.Request) -> web.Response:
@@ -246,7 +246,7 @@ async def test_an_object_is_replaced_only_as_a_whole(s3: S3Server) -> None:
     assert s3.content("replaced", "name") == b"of old"
 
 
-async def test_a_store_that_refuses_or_is_gone(s3: S3Server) -> None:
+async def test_a_missing_bucket_and_an_unreachable_store(s3: S3Server) -> None:
     missing = ObjectStore(s3.store("no-such-bucket"))
     for size in (10, 3 * PART):
         with pytest.raises(MediaError, match="s3://no-such-bucket/name") as caught:
@@ -345,7 +345,7 @@ class TestUrls:
         "url",
         ["https://example.com/x", "nonsense://bucket", "s3://id:canary@bucket", "s3://bucket?secret=canary", "s3:"],
     )
-    def test_what_is_none(self, url: str) -> None:
+    def test_urls_that_are_refused(self, url: str) -> None:
         with pytest.raises(ConfigurationError) as caught:
             ObjectStore.from_url(url)
         assert "canary" not in str(caught.value)
@@ -361,7 +361,7 @@ def test_a_prefix_that_no_store_can_use(prefix: str) -> None:
         ObjectStore(MemoryStore(), prefix)
 
 
-def test_what_to_install_is_said() -> None:
+def test_a_missing_extra_names_the_command_that_installs_it() -> None:
     script = "import sys; sys.modules['obstore'] = None; import roomrec_async.integrations.stores"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert "ConfigurationError: object stores need obstore: pip install 'roomrec-async[stores]'" in done.stderr

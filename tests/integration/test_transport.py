@@ -1,13 +1,11 @@
-"""The session wrapper, on real sockets."""
+"""Sending a request until there is a response or an error, on real sockets."""
 
 from __future__ import annotations
 
 import asyncio
-import gc
 import socket
 import ssl
 import time
-import warnings
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -19,8 +17,6 @@ from aiohttp.test_utils import TestServer
 
 from roomrec_async import (
     AuthenticationError,
-    ClientClosedError,
-    ConfigurationError,
     ConnectionFailedError,
     Credentials,
     InvalidArgumentError,
@@ -33,9 +29,8 @@ from roomrec_async import (
     RoomRecError,
     ServerError,
     Timeout,
-    __version__,
 )
-from roomrec_async.simulator import EMPTY_EXAMPLE_ROOM_SID, EXAMPLE_ROOM_SID, Simulator, faults
+from roomrec_async.simulator import Simulator, faults
 from roomrec_async.simulator.http_exchange import Exchange
 
 from ..conftest import ACCOUNT_SID, AUTH_TOKEN, ROOM_SID
@@ -55,200 +50,6 @@ def truth(sim: Simulator, room_sid: str, status: str | None = None) -> list[obje
 
 async def listed(client: RecordingsClient, room_sid: str, **options: Any) -> list[object]:
     return [recording.sid async for recording in client.recordings(room_sid, **options)]
-
-
-class TestSession:
-    async def test_a_client_made_outside_a_loop_works_inside(self, sim: Simulator) -> None:
-        made_outside = await asyncio.to_thread(sim.client)
-        async with made_outside as client:
-            assert await listed(client, sim.room_sids[0]) == truth(sim, sim.room_sids[0])
-
-    async def test_its_own_session_is_closed_with_it(self, sim: Simulator) -> None:
-        client = sim.client()
-        await client.recordings(sim.room_sids[0]).first()
-        await client.aclose()
-        await client.aclose()
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            del client
-            gc.collect()
-
-    async def test_a_lent_session_is_neither_closed_nor_changed(self, sim: Simulator) -> None:
-        async with aiohttp.ClientSession(headers={"X-Mine": "1"}, raise_for_status=True) as session:
-            before = dict(session.headers)
-            async with sim.client(session=session) as client:
-                assert await listed(client, sim.room_sids[0]) == truth(sim, sim.room_sids[0])
-                with pytest.raises(NotFoundError):
-                    await listed(client, ROOM_SID)
-            assert not session.closed
-            assert dict(session.headers) == before
-        assert all(request.headers["X-Mine"] == "1" for request in sim.requests)
-
-    async def test_a_lent_session_that_does_not_decompress_is_read_all_the_same(self, sim: Simulator) -> None:
-        async with aiohttp.ClientSession(auto_decompress=False) as session, sim.client(session=session) as client:
-            assert await listed(client, sim.room_sids[0]) == truth(sim, sim.room_sids[0])
-
-    async def test_use_after_closing_is_a_clear_error(self, sim: Simulator) -> None:
-        client = sim.client()
-        await client.aclose()
-        with pytest.raises(ClientClosedError, match="the client is closed"):
-            await client.recordings(sim.room_sids[0]).first()
-        assert sim.stats.requests == 0
-
-    async def test_use_of_a_closed_lent_session_is_a_clear_error(self, sim: Simulator) -> None:
-        session = aiohttp.ClientSession()
-        await session.close()
-        with pytest.raises(ClientClosedError, match="session that was given"):
-            await sim.client(session=session).recordings(sim.room_sids[0]).first()
-
-    async def test_closing_while_a_request_is_under_way_ends_it_with_a_clear_error(self, sim: Simulator) -> None:
-        sim.latency = 30
-        client = sim.client()
-        request = asyncio.create_task(client.recordings(sim.room_sids[0]).first())
-        while not sim.stats.requests:
-            await asyncio.sleep(0.01)
-        await client.aclose()
-        with pytest.raises(ClientClosedError, match="was closed while"):
-            await request
-
-    async def test_a_client_that_is_left_open_warns(self, sim: Simulator) -> None:
-        client = sim.client()
-        await client.recordings(sim.room_sids[0]).first()
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            del client
-            gc.collect()
-            messages = [str(warning.message) for warning in caught if warning.category is ResourceWarning]
-            # aiohttp's own warnings keep its session alive, which would warn of its connector later on.
-            caught.clear()
-            gc.collect()
-        assert any("RecordingsClient was not closed" in message for message in messages)
-
-    async def test_a_client_that_was_never_used_needs_no_closing(self, sim: Simulator) -> None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            sim.client()
-            gc.collect()
-
-    def test_a_client_of_another_loop_is_a_clear_error(self) -> None:
-        with Simulator(rooms=1) as sim:
-            client = sim.client()
-
-            async def use() -> None:
-                await client.recordings(sim.room_sids[0]).first()
-
-            with asyncio.Runner() as first:
-                first.run(use())
-                with asyncio.Runner() as second, pytest.raises(ConfigurationError, match="another event loop"):
-                    second.run(use())
-                first.run(client.aclose())
-
-    async def test_trace_configs_reach_aiohttp(self, sim: Simulator) -> None:
-        seen = []
-
-        async def note(_: object, __: object, params: aiohttp.TraceRequestStartParams) -> None:
-            seen.append(params.url.path)
-
-        trace = aiohttp.TraceConfig()
-        trace.on_request_start.append(note)
-        async with RecordingsClient(sim.credentials, base_url=sim.base_url, trace_configs=[trace]) as client:
-            await client.recordings(sim.room_sids[0]).first()
-        assert seen == [f"/v1/Rooms/{sim.room_sids[0]}/Recordings"]
-
-    async def test_trace_configs_do_not_go_with_a_lent_session(self) -> None:
-        async with aiohttp.ClientSession() as session:
-            with pytest.raises(ConfigurationError, match="trace_configs"):
-                RecordingsClient(
-                    Credentials(ACCOUNT_SID, AUTH_TOKEN), session=session, trace_configs=[aiohttp.TraceConfig()]
-                )
-
-    async def test_requests_go_through_the_proxy(self, sim: Simulator) -> None:
-        proxied = []
-
-        async def proxy(request: web.Request) -> web.Response:
-            proxied.append(str(request.url))
-            return web.json_response({"recordings": [], "meta": {"next_page_url": None}})
-
-        app = web.Application()
-        app.router.add_route("*", "/{tail:.*}", proxy)
-        async with (
-            TestServer(app) as server,
-            RecordingsClient(sim.credentials, base_url=sim.base_url, proxy=str(server.make_url("/"))) as client,
-        ):
-            assert await listed(client, sim.room_sids[0]) == []
-        assert proxied == [f"{sim.base_url}/v1/Rooms/{sim.room_sids[0]}/Recordings?PageSize=1000"]
-        assert sim.stats.requests == 0
-
-    async def test_who_is_calling(self, sim: Simulator) -> None:
-        async with sim.client() as client:
-            await client.recordings(sim.room_sids[0]).first()
-        (request,) = sim.requests
-        assert request.headers["User-Agent"].startswith(f"roomrec_async/{__version__} aiohttp/")
-        assert request.headers["Authorization"] == sim.credentials.authorization
-        assert request.headers["Accept"] == "application/json"
-
-    async def test_an_api_key_works_like_the_token(self, sim: Simulator) -> None:
-        async with RecordingsClient(sim.api_key_credentials, base_url=sim.base_url) as client:
-            assert await listed(client, sim.room_sids[0]) == truth(sim, sim.room_sids[0])
-
-    async def test_from_env(self, sim: Simulator) -> None:
-        environ = {
-            "TWILIO_ACCOUNT_SID": sim.credentials.username,
-            "TWILIO_AUTH_TOKEN": sim.credentials.password,
-            "ROOMREC_BASE_URL": sim.base_url,
-        }
-        async with RecordingsClient.from_env(environ) as client:
-            assert await listed(client, sim.room_sids[0]) == truth(sim, sim.room_sids[0])
-
-
-@pytest.mark.parametrize(
-    ("base_url", "message"),
-    [
-        ("http://video.twilio.com", "not https"),
-        ("http://localhost.evil.example", "not https"),
-        ("http://128.0.0.1", "not https"),
-        ("ftp://video.twilio.com", "https://host"),
-        ("video.twilio.com", "https://host"),
-        ("https://user:password@video.twilio.com", "https://host"),
-        ("https://video.twilio.com?x=1", "https://host"),
-        ("", "https://host"),
-        ("http://[", "https://host"),
-        ("https://host:port", "https://host"),
-    ],
-)
-def test_base_urls_that_credentials_must_not_go_to_are_refused(base_url: str, message: str) -> None:
-    expected = ConfigurationError if message == "not https" else InvalidArgumentError
-    with pytest.raises(expected, match=message) as caught:
-        RecordingsClient(Credentials(ACCOUNT_SID, AUTH_TOKEN), base_url=base_url)
-    assert "password" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    "base_url",
-    [
-        "https://gateway.example/twilio/",
-        "http://127.0.0.1:8080",
-        "http://127.9.9.9",
-        "http://[::1]:1",
-        "http://localhost",
-    ],
-)
-def test_base_urls_over_tls_or_to_loopback_are_accepted(base_url: str) -> None:
-    RecordingsClient(Credentials(ACCOUNT_SID, AUTH_TOKEN), base_url=base_url)
-
-
-@pytest.mark.parametrize("proxy", ["", "proxy.example:3128", "socks5://user:password@proxy.example", "http://["])
-def test_proxies_that_cannot_work_are_refused(proxy: str) -> None:
-    with pytest.raises(InvalidArgumentError, match="proxy must be") as caught:
-        RecordingsClient(Credentials(ACCOUNT_SID, AUTH_TOKEN), proxy=proxy)
-    assert "password" not in str(caught.value)
-
-
-def test_credentials_do_not_go_to_a_proxy_unencrypted() -> None:
-    with pytest.raises(ConfigurationError, match="proxy"):
-        RecordingsClient(
-            Credentials(ACCOUNT_SID, AUTH_TOKEN), base_url="http://127.0.0.1:1", proxy="http://proxy.example:3128"
-        )
 
 
 def lent(session: aiohttp.ClientSession, sim: Simulator, timeout: Timeout) -> RecordingsClient:
@@ -333,9 +134,9 @@ class TestTimeouts:
 
     async def test_the_time_until_the_headers_is_not_taken_from_that_of_the_body(self, sim: Simulator) -> None:
         class LateTwice:
-            async def answer(self, exchange: Exchange, /) -> web.StreamResponse:
+            async def handle(self, exchange: Exchange, /) -> web.StreamResponse:
                 await asyncio.sleep(0.3)
-                response, body = await exchange.begin()
+                response, body = await exchange.start_response()
                 await asyncio.sleep(0.3)
                 await response.write(body)
                 return response
@@ -383,7 +184,7 @@ class TestTimeouts:
                 filler.close()
 
     @pytest.mark.parametrize("bad", [0, -1, float("nan"), float("inf"), True, "5"])
-    async def test_time_outs_that_cannot_work_are_refused(self, bad: Any) -> None:
+    async def test_timeouts_that_cannot_work_are_refused(self, bad: Any) -> None:
         with pytest.raises(InvalidArgumentError, match="timeout"):
             RecordingsClient(Credentials(ACCOUNT_SID, AUTH_TOKEN), timeout=bad)
 
@@ -411,7 +212,7 @@ class TestRetries:
         async with sim.client(retry=QUICK) as client:
             assert await listed(client, sim.room_sids[0], page_size=page_size) == truth(sim, sim.room_sids[0])
 
-    async def test_connections_refused_are_tried_again_and_then_told(self, unused_tcp_port: int) -> None:
+    async def test_connections_refused_are_tried_again_and_then_reported(self, unused_tcp_port: int) -> None:
         credentials = Credentials(ACCOUNT_SID, AUTH_TOKEN)
         url = f"http://127.0.0.1:{unused_tcp_port}"
         async with RecordingsClient(credentials, base_url=url, retry=QUICK) as client:
@@ -484,7 +285,7 @@ class TestRetries:
             assert await refused == truth(sim, sim.room_sids[0])
         assert sim.stats.requests == 3
 
-    async def test_no_permit_and_no_connection_is_held_while_waiting_to_try_again(self, sim: Simulator) -> None:
+    async def test_no_permit_and_no_connection_is_held_while_waiting_for_a_retry(self, sim: Simulator) -> None:
         limiter = RateLimiter(1, None, None)
         sim.inject(faults.Respond(503, headers={"Retry-After": "30"}), path_contains=sim.room_sids[0])
         async with sim.client(limiter=limiter) as client:
@@ -506,7 +307,7 @@ class TestRetries:
                     await client.recordings(sim.room_sids[0]).first()
         assert sim.stats.requests == 110
 
-    async def test_refusals_are_told_when_nothing_helps(self, sim: Simulator) -> None:
+    async def test_a_refusal_is_reported_when_nothing_helps(self, sim: Simulator) -> None:
         sim.concurrency_limit = 0
         async with sim.client(retry=QUICK) as client:
             with pytest.raises(RateLimitError, match=r"429, code 20429.*after 5 attempts"):
@@ -527,44 +328,6 @@ class TestErrorsOfTheService:
         assert caught.value.code == 20404
         assert caught.value.request_id is not None
         assert caught.value.request_id.startswith("RQ")
-
-
-class TestLists:
-    async def test_the_references_examples(self, sim: Simulator) -> None:
-        async with sim.client() as client:
-            (recording,) = await client.recordings(EXAMPLE_ROOM_SID).to_list()
-            assert recording.track_name == "A name"
-            assert await client.recordings(EMPTY_EXAMPLE_ROOM_SID).to_list() == []
-
-    @pytest.mark.parametrize("page_size", [1, 7, 24, 25, 26, 1000])
-    @pytest.mark.parametrize("prefetch", [True, False])
-    async def test_every_page_size_gives_the_same(self, sim: Simulator, page_size: int, prefetch: bool) -> None:
-        async with sim.client() as client:
-            got = await listed(client, sim.room_sids[0], page_size=page_size, prefetch=prefetch)
-        assert got == truth(sim, sim.room_sids[0])
-        assert sim.stats.requests == -(-25 // page_size)
-
-    @pytest.mark.parametrize("status", ["completed", "Processing", "DELETED", "failed"])
-    async def test_the_status_filter(self, sim: Simulator, status: str) -> None:
-        async with sim.client() as client:
-            assert await listed(client, sim.room_sids[0], status=status) == truth(sim, sim.room_sids[0], status.lower())
-
-    async def test_the_date_filters_are_inclusive_and_exclusive(self, sim: Simulator) -> None:
-        async with sim.client() as client:
-            everything = await client.recordings(sim.room_sids[0]).to_list()
-            dates = sorted({r.date_created for r in everything if r.date_created})
-            after, before = dates[3], dates[-3]
-            window = await client.recordings(
-                sim.room_sids[0], date_created_after=after, date_created_before=before
-            ).to_list()
-        assert window == [r for r in everything if r.date_created and after <= r.date_created < before]
-        assert {after} <= {r.date_created for r in window}
-
-    async def test_two_clients_do_not_mix_their_answers(self, sim: Simulator) -> None:
-        async with sim.client() as client:
-            rooms = list(sim.room_sids) * 20
-            answers = await asyncio.gather(*(listed(client, room, page_size=9) for room in rooms))
-        assert answers == [truth(sim, room) for room in rooms]
 
 
 class TestTls:

@@ -1,4 +1,4 @@
-"""Rooms whose recordings are real Matroska files, made by ffmpeg: tones with a beep, colours with a flash."""
+"""Rooms whose recordings are real Matroska files, made by ffmpeg: tones with a beep, colors with a flash."""
 
 from __future__ import annotations
 
@@ -19,11 +19,13 @@ from ..conftest import ACCOUNT_SID, AUTH_TOKEN, ROOM_SID, body, record
 RATE = 48_000
 FRAMES = 30
 BLIP = 0.2
-"""How long a beep and a flash are, in seconds."""
+"""Length of a beep and of a flash, in seconds."""
+WITHIN = 0.05
+"""Maximum difference between the expected time of a beep or flash and its time in the film, in seconds."""
 
 
 def ffmpeg(*arguments: object) -> bytes:
-    """What ffmpeg writes to its standard output."""
+    """Run ffmpeg and return its standard output."""
     if shutil.which("ffmpeg") is None:
         pytest.fail("these tests need ffmpeg: apt-get install ffmpeg")
     command = ["ffmpeg", "-nostdin", "-y", "-v", "error", *map(str, arguments)]
@@ -31,30 +33,30 @@ def ffmpeg(*arguments: object) -> bytes:
 
 
 def make_video(path: Path, *, seconds: float, color: str, flash: float | None = None, size: str = "320x240") -> None:
-    """A picture of one colour, which is white for a moment."""
-    drawn = f"color=c={color}:s={size}:r=25:d={seconds}"
+    """Write a video of one color that flashes white for a moment."""
+    source = f"color=c={color}:s={size}:r=25:d={seconds}"
     if flash is not None:
-        drawn += f",drawbox=t=fill:c=white:enable='between(t,{flash},{flash + BLIP})'"
+        source += f",drawbox=t=fill:c=white:enable='between(t,{flash},{flash + BLIP})'"
     codec = ("-c:v", "libvpx", "-deadline", "realtime", "-cpu-used", "8", "-b:v", "400k")
-    ffmpeg("-f", "lavfi", "-i", drawn, *codec, "-f", "matroska", path)
+    ffmpeg("-f", "lavfi", "-i", source, *codec, "-f", "matroska", path)
 
 
 def make_audio(path: Path, *, seconds: float, beep: float, gap: tuple[float, float] | None = None) -> None:
-    """Silence with a tone for a moment. In a gap there is not even silence: packets are missing, as when muted."""
-    heard = f"sine=f=1000:r={RATE}:d={seconds},volume=0:enable='not(between(t,{beep},{beep + BLIP}))'"
+    """Write silence with a short tone. A gap has no packets at all, not even silent ones, as when muted."""
+    source = f"sine=f=1000:r={RATE}:d={seconds},volume=0:enable='not(between(t,{beep},{beep + BLIP}))'"
     if gap is not None:
-        heard += f",aselect='not(between(t,{gap[0]},{gap[1]}))'"
-    ffmpeg("-f", "lavfi", "-i", heard, "-c:a", "libopus", "-f", "matroska", path)
+        source += f",aselect='not(between(t,{gap[0]},{gap[1]}))'"
+    ffmpeg("-f", "lavfi", "-i", source, "-c:a", "libopus", "-f", "matroska", path)
 
 
 @attrs.define
 class Room:
-    """A room of the API, and the store that has its files.
+    """A room of the API, and the store that holds its files.
 
     Attributes:
-        directory: where the files are made.
+        directory: directory of the files.
         records: its recordings, as the API lists them.
-        fetched: the SIDs of the media that were fetched.
+        fetched: SIDs of the media that were downloaded.
     """
 
     directory: Path
@@ -62,23 +64,23 @@ class Room:
     fetched: list[str] = attrs.field(factory=list)
 
     def add_video(self, offset: int, seconds: float, *, who: int, color: str, **made: object) -> str:
-        """A participant's video; the offset is in milliseconds, as the API has it."""
+        """Add a participant's video; the offset is in milliseconds, as in the API."""
         sid = self._add(offset, seconds, who, type="video", container_format="mkv", codec="VP8")
         make_video(self.file(sid), seconds=seconds, color=color, **made)  # type: ignore[arg-type]
-        return self._measured(sid)
+        return self._set_size(sid)
 
     def add_audio(self, offset: int, seconds: float, *, who: int, beep: float, **made: object) -> str:
-        """A participant's audio."""
+        """Add a participant's audio."""
         sid = self._add(offset, seconds, who)
         make_audio(self.file(sid), seconds=seconds, beep=beep, **made)  # type: ignore[arg-type]
-        return self._measured(sid)
+        return self._set_size(sid)
 
     def add(self, offset: int | None, **fields: object) -> None:
-        """A recording without a file."""
+        """Add a recording without a file."""
         self.records.append(record(len(self.records) + 1, offset=offset, **fields))
 
     def file(self, sid: str) -> Path:
-        """The file of a recording."""
+        """Return the file of a recording."""
         return self.directory / sid
 
     def _add(self, offset: int, seconds: float, who: int, **fields: object) -> str:
@@ -87,17 +89,17 @@ class Room:
         self.add(offset, duration=round(seconds), grouping_sids=participant, track_name=hostile, **fields)
         return str(self.records[-1]["sid"])
 
-    def _measured(self, sid: str) -> str:
+    def _set_size(self, sid: str) -> str:
         self.records[-1]["size"] = self.file(sid).stat().st_size
         return sid
 
     async def listed(self, _: web.Request) -> web.Response:
-        """``GET /v1/Rooms/{RoomSid}/Recordings``."""
+        """Answer ``GET /v1/Rooms/{RoomSid}/Recordings``."""
         completed = [each for each in self.records if each["status"] == "completed"]
         return web.Response(body=body(completed), content_type="application/json")
 
     async def stored(self, request: web.Request) -> web.FileResponse:
-        """The store's answer."""
+        """Answer as the store does."""
         self.fetched.append(request.match_info["sid"])
         return web.FileResponse(self.file(request.match_info["sid"]))
 
@@ -132,34 +134,34 @@ async def client(base_url: str) -> AsyncIterator[RecordingsClient]:
 
 
 def seconds_of(path: Path) -> float:
-    """How long a film is."""
+    """Return the duration of a film."""
     asked = ["-show_entries", "format=duration", "-of", "csv=p=0"]
     return float(subprocess.run(["ffprobe", "-v", "error", *asked, path], check=True, capture_output=True).stdout)
 
 
 def beeps(path: Path) -> list[float]:
-    """When tones begin, in seconds."""
+    """Return when tones start, in seconds."""
     sound = memoryview(ffmpeg("-i", path, "-map", "0:a", "-ac", "1", "-ar", RATE, "-f", "s16le", "-")).cast("h")
     window = RATE // 200
     loud = [max(map(abs, sound[at : at + window])) > 1_000 for at in range(0, len(sound), window)]
-    return _beginnings(loud, 200)
+    return _starts(loud, 200)
 
 
 def loudest(path: Path, first: float, last: float) -> int:
-    """The loudest sample of a time, of 32767."""
+    """Return the loudest sample between two times, of at most 32767."""
     arguments = ("-ss", first, "-t", last - first, "-i", path, "-map", "0:a", "-ac", "1", "-f", "s16le", "-")
     return max(map(abs, memoryview(ffmpeg(*arguments)).cast("h")))
 
 
 def flashes(path: Path) -> list[float]:
-    """When the whole picture turns white, in seconds."""
+    """Return when the whole picture turns white, in seconds."""
     pictures = ffmpeg("-i", path, "-map", "0:v", "-vf", "scale=16:16", "-pix_fmt", "gray", "-f", "rawvideo", "-")
     white = [max(pictures[at : at + 256]) > 200 for at in range(0, len(pictures), 256)]
-    return _beginnings(white, FRAMES)
+    return _starts(white, FRAMES)
 
 
 def colors(path: Path, at: float, *points: tuple[int, int]) -> list[str]:
-    """The colours at these points of the picture, at a moment in seconds."""
+    """Return the colors of points of the picture at a time in seconds."""
     width = int(
         subprocess.run(
             ["ffprobe", "-v", "error", "-select_streams", "v", "-show_entries", "stream=width", "-of", "csv=p=0", path],
@@ -178,5 +180,10 @@ def _color(rgb: Sequence[int]) -> str:
     return min(known, key=lambda name: sum((a - b) ** 2 for a, b in zip(known[name], rgb, strict=True)))
 
 
-def _beginnings(on: Sequence[bool], per_second: int) -> list[float]:
+def _starts(on: Sequence[bool], per_second: int) -> list[float]:
     return [at / per_second for at in range(len(on)) if on[at] and (at == 0 or not on[at - 1])]
+
+
+def near(*times: float) -> object:
+    """Return a value equal to times that differ from these by the tolerance at most."""
+    return pytest.approx(list(times), abs=WITHIN)

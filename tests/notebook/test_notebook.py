@@ -1,4 +1,4 @@
-"""The example notebook, run by a real kernel."""
+"""Tests that run the example notebook in a real kernel."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ NOTEBOOK = Path(__file__).parents[2] / "examples" / "notebook.ipynb"
 
 @pytest.fixture(scope="module")
 def cells() -> list[nbformat.NotebookNode]:
-    """Its code cells, with what they put out."""
+    """Run the notebook; return its code cells with their outputs."""
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     NotebookClient(notebook, timeout=60, kernel_name="python3").execute()
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
-def test_it_runs_to_its_end_and_complains_of_nothing(cells: list[nbformat.NotebookNode]) -> None:
+def test_it_runs_to_its_end_without_errors_or_warnings(cells: list[nbformat.NotebookNode]) -> None:
     assert [output for cell in cells for output in cell.outputs if output.output_type in {"stream", "error"}] == []
 
 
 def test_a_list_is_shown_as_a_table(cells: list[nbformat.NotebookNode]) -> None:
     (output,) = cells[1].outputs
-    shown = output.data["text/html"]
-    assert shown.startswith("<table>")
-    assert "<td>completed</td>" in shown
+    html = output.data["text/html"]
+    assert html.startswith("<table>")
+    assert "<td>completed</td>" in html
 
 
 def test_recordings_are_a_data_frame(cells: list[nbformat.NotebookNode]) -> None:

@@ -1,4 +1,4 @@
-"""Records and bodies of any kind through the decoder and back."""
+"""Properties of the codec: any records and any bodies, decoded and encoded."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from roomrec_async import Codec, ContainerFormat, DecodeError, MediaType, Recording, RecordingStatus, from_dict, to_dict
-from roomrec_async._api.codec import DecodedPage, decode_recordings, pack, unpack
-from roomrec_async._api.params import query_parameters, query_string
+from roomrec_async._api.codec import DecodedPage, decode_recordings, deserialize_recordings, serialize_recordings
+from roomrec_async._api.params import parse_query, query_string
 
 from ..conftest import body, record
 
@@ -41,7 +41,7 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
     max_leaves=5,
 )
-# What only the lenient decoder lets through.
+# Only the lenient decoder makes these.
 ODD_RECORDINGS = st.builds(
     Recording, size=st.integers(), track_name=st.text(), links=st.dictionaries(st.text(), JSON, max_size=3)
 )
@@ -57,9 +57,10 @@ def test_a_recording_comes_back_from_its_dictionary(recording: Recording) -> Non
 
 @EXAMPLES
 @given(st.lists(RECORDINGS | ODD_RECORDINGS, max_size=4))
-def test_what_another_process_unpacks_is_what_was_packed(recordings: list[Recording]) -> None:
-    # Of a NaN and of the offset of a date, only the representation tells whether they are the same.
-    assert repr(unpack(pickle.loads(pickle.dumps(pack(recordings))))) == repr(recordings)
+def test_recordings_are_the_same_after_serializing_them_for_another_process(recordings: list[Recording]) -> None:
+    # Compared by their representations: a NaN is not equal to itself, and dates with different offsets can be equal.
+    received = pickle.loads(pickle.dumps(serialize_recordings(recordings)))
+    assert repr(deserialize_recordings(received)) == repr(recordings)
 
 
 @EXAMPLES
@@ -79,8 +80,8 @@ def test_a_page_gives_the_records_that_are_in_it(recordings: list[Recording], le
 def test_a_damaged_body_gives_a_page_or_a_decode_error(data: st.DataObject) -> None:
     damaged = bytearray(PAGE)
     for _ in range(data.draw(st.integers(1, 4))):
-        place = data.draw(st.integers(0, len(damaged) - 1))
-        damaged[place : place + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=3))
+        start = data.draw(st.integers(0, len(damaged) - 1))
+        damaged[start : start + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=3))
     only_documented_outcomes(bytes(damaged))
 
 
@@ -97,7 +98,7 @@ def test_parameters_come_back_from_their_query(parameters: dict[str, str]) -> No
     query = query_string(parameters)
     assert query.isascii()
     assert not set(query) & set(" \t\r\n#?")
-    assert query_parameters(query) == {name: (value,) for name, value in parameters.items()}
+    assert parse_query(query) == {name: (value,) for name, value in parameters.items()}
 
 
 def only_documented_outcomes(whole: bytes) -> None:

@@ -1,4 +1,4 @@
-"""Any list, in any pages, with any interruption: exactly its records, in order."""
+"""Properties of lists: with any pages and any interruptions, exactly their records in order."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from ..conftest import LIST_URL, body, record
 EXAMPLES = settings(deadline=None, max_examples=150)
 
 PAGES = st.lists(st.integers(0, 4), min_size=1, max_size=7)
-"""How many records each page has."""
+"""Number of records of each page."""
 
 
 class Service:
-    """Pages in memory, some of which cannot be had the first time."""
+    """Pages in memory, some of which fail the first time."""
 
     def __init__(self, sizes: list[int], failing: set[int]) -> None:
         self.records = [record(number) for number in range(sum(sizes))]
@@ -74,10 +74,10 @@ def test_any_pages_give_the_records_up_to_the_limit(
 
 @EXAMPLES
 @given(PAGES, st.sets(st.integers(0, 6)), st.none() | st.integers(1, 5), st.booleans())
-def test_a_list_that_is_resumed_after_each_error_is_whole(
+def test_a_list_that_is_resumed_after_each_error_is_complete(
     sizes: list[int], failing: set[int], step: int | None, prefetch: bool
 ) -> None:
-    """With a step, the list is also given up and resumed after every so many records."""
+    """With a step, the list is also stopped and resumed after that number of records."""
     service = Service(sizes, failing)
 
     async def listed() -> list[object]:

@@ -1,4 +1,4 @@
-"""Scans of windows of time: nothing lost or doubled, whatever a service lists in whatever order."""
+"""Properties of scans of time windows: nothing is lost or repeated, in whatever order the service lists it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ zones = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(mi
 
 @attrs.define
 class Service:
-    """Lists what began in a window, in an order of its own, a few at a time."""
+    """Lists the recordings of a window in any order, a few on each page."""
 
     recordings: list[Recording]
     requests: int = 0
@@ -71,7 +71,7 @@ def made(instants: list[datetime], order: str, shuffled: list[int]) -> list[Reco
 
 @EXAMPLES
 @given(recorded, st.sampled_from(["oldest first", "newest first", "shuffled"]), st.integers(1, 8), st.data())
-async def test_nothing_is_lost_or_doubled(
+async def test_nothing_is_lost_or_repeated(
     instants: list[datetime], order: str, at_once: int, data: st.DataObject
 ) -> None:
     service = Service(made(instants, order, data.draw(st.permutations(range(len(instants))))))

@@ -1,4 +1,4 @@
-"""The public API as its users' type checkers see it. Checked with mypy, never run."""
+"""Public API as a type checker of its users sees it. Checked with mypy, never run."""
 
 from __future__ import annotations
 

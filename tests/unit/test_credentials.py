@@ -1,4 +1,4 @@
-"""Credentials: where they come from, what they send, and that they are shown nowhere."""
+"""Credentials: their sources, the header that they send, and that their secrets are shown nowhere."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def test_a_whole_token_without_account_asks_for_the_account() -> None:
         Credentials.from_env(TOKEN_ENV)
 
 
-# What is refused
+# Refusals
 
 
 def malformed(prefix: str) -> list[object]:
@@ -155,9 +155,9 @@ def malformed(prefix: str) -> list[object]:
 
 def assert_hidden(caught: pytest.ExceptionInfo[InvalidArgumentError], value: str) -> None:
     error = caught.value
-    told = str(error) + repr(error) + "".join(traceback.format_exception_only(error))
-    assert value.strip() == "" or value not in told
-    assert TOKEN not in told
+    shown = str(error) + repr(error) + "".join(traceback.format_exception_only(error))
+    assert value.strip() == "" or value not in shown
+    assert TOKEN not in shown
 
 
 @pytest.mark.parametrize("sid", malformed("AC"))
@@ -192,7 +192,7 @@ def test_a_secret_that_cannot_be_one_is_refused_and_not_shown(secret: str) -> No
     assert_hidden(caught, secret)
 
 
-# What is shown
+# Secrets are not shown
 
 
 @attrs.frozen
@@ -248,13 +248,13 @@ def test_credentials_are_equal_by_what_they_send() -> None:
     assert Credentials.api_key(ACCOUNT_SID, KEY_SID, TOKEN) != BY_TOKEN
 
 
-@pytest.mark.parametrize("made", [lambda: Credentials(None, "x"), lambda: Credentials("AC" + "0" * 32, None)])
-def test_what_the_environment_did_not_have_is_a_configuration_error(made: Any) -> None:
+@pytest.mark.parametrize("make", [lambda: Credentials(None, "x"), lambda: Credentials("AC" + "0" * 32, None)])
+def test_an_argument_that_is_none_is_a_configuration_error(make: Any) -> None:
     with pytest.raises(ConfigurationError):
-        made()
+        make()
 
 
-def test_bytes_are_not_text() -> None:
+def test_a_sid_in_bytes_is_refused() -> None:
     sid: Any = b"AC" + b"0" * 32
     with pytest.raises(InvalidArgumentError):
         Credentials(sid, "token")
@@ -278,7 +278,7 @@ def test_nothing_secret_is_shown_by_rich(credentials: Credentials) -> None:
         pytest.param({"status": 403}, id="403"),
         pytest.param({"status": 503}, id="503"),
         pytest.param({"exception": aiohttp.ServerDisconnectedError()}, id="cut off"),
-        pytest.param({"exception": TimeoutError()}, id="time-out"),
+        pytest.param({"exception": TimeoutError()}, id="timeout"),
         pytest.param({"body": b"<html>"}, id="no JSON"),
         pytest.param({"body": body([record(1, size="many")])}, id="a record that cannot be read"),
     ],
@@ -293,13 +293,13 @@ async def test_errors_and_their_pickles_hold_nothing_secret(
             await client.recordings(ROOM_SID).to_list()
     error = caught.value
     restored = pickle.loads(pickle.dumps(error))
-    told = [pickle.dumps(error, 0).decode("latin-1"), *traceback.format_exception(error)]
+    texts = [pickle.dumps(error, 0).decode("latin-1"), *traceback.format_exception(error)]
     for each in (error, restored):
-        told += [str(each), repr(each), repr(vars(each)), repr(each.args)]
+        texts += [str(each), repr(each), repr(vars(each)), repr(each.args)]
     assert error.resume_token is not None
     secrets = (credentials.password, credentials.authorization.removeprefix("Basic "))
-    assert not [text for text in told for secret in secrets if secret in text]
-    behind: BaseException | None = error
-    while behind is not None:
-        assert not isinstance(behind, aiohttp.ClientError), "aiohttp's exceptions hold the request's headers"
-        behind = behind.__cause__ or behind.__context__
+    assert not [text for text in texts for secret in secrets if secret in text]
+    cause: BaseException | None = error
+    while cause is not None:
+        assert not isinstance(cause, aiohttp.ClientError), "aiohttp's exceptions hold the request's headers"
+        cause = cause.__cause__ or cause.__context__

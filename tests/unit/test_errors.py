@@ -1,4 +1,4 @@
-"""What each error is, says, and keeps on its way between processes."""
+"""Errors: their classes, their messages, and what they keep when they are pickled or copied."""
 
 from __future__ import annotations
 
@@ -33,11 +33,10 @@ from roomrec_async import (
     TransportError,
     VerificationError,
 )
-from roomrec_async._text import safe_repr
 from roomrec_async.errors import api_error_class
 
 URL = "https://video.twilio.com/v1/Rooms/RM1/Recordings"
-ANSWER = {
+API_FIELDS = {
     "status": 418,
     "message": "short and stout",
     "method": "GET",
@@ -48,7 +47,7 @@ ANSWER = {
     "retry_after": 1.5,
     "attempts": 3,
 }
-NO_ANSWER = {"method": "GET", "url": URL, "attempts": 4, "transient": False}
+TRANSPORT_FIELDS = {"method": "GET", "url": URL, "attempts": 4, "transient": False}
 API_ERRORS = [
     APIError,
     BadRequestError,
@@ -74,20 +73,20 @@ PLAIN_ERRORS = [
 
 
 def each_error() -> list[RoomRecError]:
-    """One of every class, with everything that it can hold."""
-    inner = NotFoundError(**{**ANSWER, "status": 404})
+    """Return an error of every class, with everything that it can hold."""
+    inner = NotFoundError(**{**API_FIELDS, "status": 404})
     inner.resume_token = "inner-token"
     return [
-        *(cls(**ANSWER) for cls in API_ERRORS),
-        *(cls("reset by peer", **NO_ANSWER) for cls in TRANSPORT_ERRORS),
+        *(cls(**API_FIELDS) for cls in API_ERRORS),
+        *(cls("reset by peer", **TRANSPORT_FIELDS) for cls in TRANSPORT_ERRORS),
         DecodeError("3 where a string should be", url=URL, index=7, field="sid"),
-        RoomsFailedError({"RM1": inner, "RM2": RequestTimeoutError("too slow", **NO_ANSWER)}),
+        RoomsFailedError({"RM1": inner, "RM2": RequestTimeoutError("too slow", **TRANSPORT_FIELDS)}),
         *(cls("a message") for cls in PLAIN_ERRORS),
     ]
 
 
 def state(error: BaseException) -> object:
-    """All that an error holds, in values that can be compared."""
+    """Return all that an error holds, in values that can be compared."""
     attributes = {
         name: {key: state(one) for key, one in value.items()} if name == "errors" else value
         for name, value in vars(error).items()
@@ -98,7 +97,7 @@ def state(error: BaseException) -> object:
 each = pytest.mark.parametrize("error", each_error(), ids=lambda error: type(error).__name__)
 
 
-def test_each_error_that_is_public_is_examined_here() -> None:
+def test_every_public_error_is_tested_here() -> None:
     public = {getattr(roomrec_async, name) for name in roomrec_async.__all__}
     errors = {value for value in public if isinstance(value, type) and issubclass(value, Exception)}
     assert {type(error) for error in each_error()} == errors
@@ -175,7 +174,7 @@ def test_an_error_is_not_caught_as_another(cls: type[Exception], other: type[Exc
     assert not issubclass(cls, other)
 
 
-# What they keep
+# Pickling and copying
 
 
 @each
@@ -204,16 +203,16 @@ def test_an_error_is_the_same_after_copying(error: RoomRecError, copied_by) -> N
 
 @pytest.mark.parametrize("cls", API_ERRORS)
 @pytest.mark.parametrize("restore", [copy.copy, lambda error: pickle.loads(pickle.dumps(error))])
-def test_an_answer_keeps_all_that_was_told(cls: type[APIError], restore) -> None:
-    error = restore(cls(**ANSWER))
-    assert {name: getattr(error, name) for name in ANSWER} == ANSWER
+def test_an_api_error_keeps_all_its_attributes(cls: type[APIError], restore) -> None:
+    error = restore(cls(**API_FIELDS))
+    assert {name: getattr(error, name) for name in API_FIELDS} == API_FIELDS
 
 
 @pytest.mark.parametrize("cls", TRANSPORT_ERRORS)
 @pytest.mark.parametrize("restore", [copy.copy, lambda error: pickle.loads(pickle.dumps(error))])
-def test_a_missing_answer_keeps_all_that_was_told(cls: type[TransportError], restore) -> None:
-    error = restore(cls("reset", **NO_ANSWER))
-    assert {name: getattr(error, name) for name in NO_ANSWER} == NO_ANSWER
+def test_a_transport_error_keeps_all_its_attributes(cls: type[TransportError], restore) -> None:
+    error = restore(cls("reset", **TRANSPORT_FIELDS))
+    assert {name: getattr(error, name) for name in TRANSPORT_FIELDS} == TRANSPORT_FIELDS
     assert error.message == "reset"
 
 
@@ -227,7 +226,7 @@ def test_the_errors_of_rooms_keep_their_order_and_their_tokens() -> None:
     ]
 
 
-def test_what_was_not_told_is_none() -> None:
+def test_attributes_that_are_not_given_have_their_defaults() -> None:
     error = APIError(status=404, message="no", method="GET", url=URL)
     assert (error.code, error.more_info, error.request_id, error.retry_after, error.resume_token) == (None,) * 5
     assert error.attempts == 1
@@ -235,11 +234,11 @@ def test_what_was_not_told_is_none() -> None:
     assert (unanswered.attempts, unanswered.transient, unanswered.resume_token) == (1, True, None)
 
 
-# What they say
+# Messages
 
 
 @pytest.mark.parametrize(
-    ("told", "message"),
+    ("given", "message"),
     [
         pytest.param({}, f"GET {URL} answered HTTP 418: no", id="least"),
         pytest.param({"code": 20418}, f"GET {URL} answered HTTP 418, code 20418: no", id="code"),
@@ -254,26 +253,26 @@ def test_what_was_not_told_is_none() -> None:
         ),
     ],
 )
-def test_an_answer_says_what_was_told(told: dict[str, object], message: str) -> None:
-    assert str(APIError(status=418, message="no", method="GET", url=URL, **told)) == message
+def test_the_message_of_an_api_error(given: dict[str, object], message: str) -> None:
+    assert str(APIError(status=418, message="no", method="GET", url=URL, **given)) == message
 
 
 @pytest.mark.parametrize(
     ("cls", "hint"), [(AuthenticationError, "account SID.*region of the base URL"), (RateLimitError, "share its quota")]
 )
-def test_an_answer_ends_with_what_to_try_next(cls: type[APIError], hint: str) -> None:
+def test_the_message_of_an_api_error_ends_with_a_hint(cls: type[APIError], hint: str) -> None:
     with pytest.raises(cls, match=rf"^GET {URL} answered HTTP 418, code 20418: short.*request id RQ123.*; .*{hint}$"):
-        raise cls(**ANSWER)
+        raise cls(**API_FIELDS)
 
 
 @pytest.mark.parametrize("cls", TRANSPORT_ERRORS)
-def test_a_missing_answer_says_what_was_asked_and_how_often(cls: type[TransportError]) -> None:
+def test_the_message_of_a_transport_error(cls: type[TransportError]) -> None:
     assert str(cls("reset", method="GET", url=URL)) == f"GET {URL}: reset"
     assert str(cls("reset", method="GET", url=URL, attempts=2)) == f"GET {URL}: reset (after 2 attempts)"
 
 
 @pytest.mark.parametrize(
-    ("told", "message"),
+    ("given", "message"),
     [
         ({}, "odd"),
         ({"url": URL}, f"{URL}: odd"),
@@ -283,8 +282,8 @@ def test_a_missing_answer_says_what_was_asked_and_how_often(cls: type[TransportE
     ],
     ids=lambda value: "+".join(value) if isinstance(value, dict) else None,
 )
-def test_an_odd_body_says_where(told: dict[str, object], message: str) -> None:
-    assert str(DecodeError("odd", **told)) == message
+def test_the_message_of_a_decode_error(given: dict[str, object], message: str) -> None:
+    assert str(DecodeError("odd", **given)) == message
 
 
 @pytest.mark.parametrize(
@@ -296,7 +295,7 @@ def test_an_odd_body_says_where(told: dict[str, object], message: str) -> None:
         (5, "5 rooms could not be listed: RM1: no 1 | RM2: no 2 | RM3: no 3 | and 2 more"),
     ],
 )
-def test_rooms_that_failed_are_counted_and_the_first_are_named(count: int, message: str) -> None:
+def test_the_message_counts_the_rooms_that_failed_and_names_the_first_three(count: int, message: str) -> None:
     errors = {f"RM{number}": DecodeError(f"no {number}") for number in range(1, count + 1)}
     assert str(RoomsFailedError(errors)) == message
 
@@ -312,18 +311,3 @@ def test_the_errors_of_rooms_may_come_in_any_mapping() -> None:
     error = RoomsFailedError(MappingProxyType({"RM1": DecodeError("no")}))
     restored = pickle.loads(pickle.dumps(error))
     assert str(restored) == str(error) == "1 room could not be listed: RM1: no"
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        ("a\n", r"'a\n'"),
-        (None, "None"),
-        ("x" * 78, "'" + "x" * 78 + "'"),
-        ("x" * 79, "'" + "x" * 79 + "..."),
-        (b"\xff" * 1000, "b'" + r"\xff" * 19 + r"\x..."),
-    ],
-    ids=["control character", "none", "as long as may be", "one longer", "bytes"],
-)
-def test_a_value_is_shown_on_one_line_and_cut(value: object, text: str) -> None:
-    assert safe_repr(value) == text

@@ -1,4 +1,4 @@
-"""What the package offers, and what importing it costs."""
+"""The public names of the package, and what importing it loads."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ PUBLIC = [
     "from_dict",
     "to_dict",
 ]
-# Aliases of types: they have no name and no documentation at run time.
+# Aliases of types have no name and no documentation at run time.
 ALIASES = {"OnBytes", "OnError", "RoomSids", "TableFormat", "Via"}
 NOT_LOADED = [
     "click",
@@ -102,8 +102,8 @@ PEP_440 = re.compile(
 
 
 def python(code: str) -> str:
-    """What a fresh interpreter prints."""
-    # Whoever measures coverage would load modules there, too.
+    """Return the output of a fresh interpreter."""
+    # Measuring coverage would load modules there, too.
     environ = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
     command = [sys.executable, "-W", "error", "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environ)
@@ -137,18 +137,18 @@ def test_the_package_is_documented() -> None:
     assert "recordings" in roomrec_async.__doc__.lower()
 
 
-def test_importing_the_package_loads_nothing_that_few_need() -> None:
+def test_importing_the_package_loads_no_optional_module() -> None:
     loaded = set(python("import sys, roomrec_async\nprint(*sys.modules)").split())
     assert "roomrec_async.client" in loaded
     assert not loaded.intersection(NOT_LOADED)
 
 
-def test_the_version_is_one() -> None:
+def test_the_version_is_valid() -> None:
     assert PEP_440.fullmatch(roomrec_async.__version__)
 
 
 @pytest.mark.parametrize("version", ["", "1.", "v1.0", "1.0-beta", "unknown", "01.0"])
-def test_a_version_that_is_none_would_be_seen(version: str) -> None:
+def test_an_invalid_version_would_be_noticed(version: str) -> None:
     assert not PEP_440.fullmatch(version)
 
 

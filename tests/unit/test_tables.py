@@ -1,4 +1,4 @@
-"""Recordings as files of rows: what is written is what is read, whole or not at all."""
+"""Tables of recordings in each format: complete or not at all, and read back as they were written."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from roomrec_async import ConfigurationError, InvalidArgumentError, Recording, from_dict, to_dict
-from roomrec_async._tables import Column, Row, TableFormat, check_formats, format_of, open_table, recording_columns
+from roomrec_async._tables import Column, Row, TableFormat, check_formats, open_table, recording_columns, table_format
 from roomrec_async.models import Codec, MediaType, RecordingStatus
 
 FORMATS: tuple[TableFormat, ...] = get_args(TableFormat)
@@ -45,12 +45,12 @@ EMPTY: Row = dict.fromkeys(FULL)
 
 
 def write(path: Path, rows: Iterable[Row], columns: Iterable[Column] = COLUMNS) -> None:
-    with open_table(path, list(columns), format_of(path)) as table:
+    with open_table(path, list(columns), table_format(path)) as table:
         table.write(rows)
 
 
 def read(path: Path, columns: Iterable[Column] = COLUMNS) -> list[dict[str, object]]:
-    """What is in the file, with its dates as aware datetimes and its maps as maps."""
+    """The rows of a file, with dates as aware datetimes and maps as maps."""
     kinds = {column.name: column.kind for column in columns}
     return [{name: _value(kinds[name], value) for name, value in row.items()} for row in _rows(path)]
 
@@ -116,14 +116,14 @@ class TestEachFormat:
                 table.write({"size": number} for number in range(start, min(start + 1_001, 25_000)))
         assert [row["size"] for row in _as_numbers(path)] == list(range(25_000))
 
-    def test_no_unicode_is_no_reason_to_fail(self, tmp_path: Path, format_: str) -> None:
+    def test_text_that_is_not_unicode_is_written_escaped(self, tmp_path: Path, format_: str) -> None:
         path = tmp_path / f"x.{format_}"
         write(path, [{"track_name": "\ud83d\0", "links": {"\ud83d": "\ud83d"}}])
         (row,) = read(path)
         assert row["track_name"] == ("\ud83d\0" if format_ == "jsonl" else "\\ud83d\0")
         assert row["links"] == {"\ud83d": "\ud83d"}
 
-    def test_takes_its_place_only_when_it_is_whole(self, tmp_path: Path, format_: TableFormat) -> None:
+    def test_appears_only_when_it_is_complete(self, tmp_path: Path, format_: TableFormat) -> None:
         path = tmp_path / f"x.{format_}"
         path.write_text("of yesterday")
         with open_table(path, COLUMNS, format_) as table:
@@ -169,7 +169,7 @@ class TestEachFormat:
     def test_a_hundred_thousand_rows_need_no_more_memory_than_ten_thousand(
         self, tmp_path: Path, format_: TableFormat
     ) -> None:
-        # What Arrow has is not in the sight of tracemalloc.
+        # tracemalloc does not see Arrow's memory.
         peaks, pools = [], []
         for count in (15_000, 100_000):
             tracemalloc.start()
@@ -191,14 +191,14 @@ def _as_numbers(path: Path) -> Iterator[dict[str, object]]:
 _FULL_DISK = """
 import gc, os, resource, sys
 from pathlib import Path
-from roomrec_async._tables import Column, format_of, open_table
+from roomrec_async._tables import Column, table_format, open_table
 
 path, size = Path(sys.argv[1]), int(sys.argv[2])
-format_of(path)
+table_format(path)
 unlimited, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
 resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
 try:
-    with open_table(path, [Column("name", "text")], format_of(path)) as table:
+    with open_table(path, [Column("name", "text")], table_format(path)) as table:
         table.write({"name": os.urandom(50).hex()} for _ in range(5_000 if size < 100_000 else 50_000))
 except OSError as error:
     print(error)
@@ -298,13 +298,13 @@ class TestFormats:
     @pytest.mark.parametrize(
         ("name", "expected"), [("a.jsonl", "jsonl"), ("a.b.CSV", "csv"), ("/x.csv/out.Parquet", "parquet")]
     )
-    def test_the_ending_says_it(self, name: str, expected: str) -> None:
-        assert format_of(Path(name)) == expected
+    def test_the_ending_decides(self, name: str, expected: str) -> None:
+        assert table_format(Path(name)) == expected
 
     @pytest.mark.parametrize("name", ["a", "a.json", "a.csv.gz", "csv", ".csv", "-", "a.\x1b[2J"])
     def test_other_endings_are_refused(self, name: str) -> None:
         with pytest.raises(InvalidArgumentError, match=r"must end in one of \.jsonl, \.csv, \.parquet, not") as caught:
-            format_of(Path(name))
+            table_format(Path(name))
         assert "\x1b" not in str(caught.value)
 
     def test_unknown_ones_are_refused(self) -> None:
@@ -313,7 +313,7 @@ class TestFormats:
 
     def test_parquet_needs_its_extra(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "pyarrow", None)
-        for check in (lambda: format_of(Path("a.parquet")), lambda: check_formats(["csv", "parquet"])):
+        for check in (lambda: table_format(Path("a.parquet")), lambda: check_formats(["csv", "parquet"])):
             with pytest.raises(ConfigurationError, match=r"pip install 'roomrec-async\[parquet\]'"):
                 check()
-        assert format_of(Path("a.csv")) == "csv"
+        assert table_format(Path("a.csv")) == "csv"

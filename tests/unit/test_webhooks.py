@@ -1,4 +1,4 @@
-"""Callbacks: what is signed by the service is read, and nothing else; judged by the official validator."""
+"""Callbacks: only those that the service has signed are read, as judged by the official validator."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_a_completed_recording() -> None:
     assert (recording.size, recording.participant_sid) == (240000, "PA" + "4" * 32)
 
 
-def test_other_events_and_values_that_are_not_known() -> None:
+def test_other_events_and_unknown_values() -> None:
     started = parse(b"StatusCallbackEvent=recording-started&Codec=AV2&Type=&Size=")
     assert started.recording().status is RecordingStatus.PROCESSING
     assert (started.codec, started.type, started.size) == ("AV2", None, None)
@@ -118,8 +118,8 @@ def test_a_field_that_cannot_be_read_is_named(name: str, value: str) -> None:
         receive(*signed(fields={**COMPLETED, name: value}), TOKEN)
 
 
-class TestRefused:
-    def test_everything_that_was_altered(self) -> None:
+class TestRefusals:
+    def test_altered_requests_are_refused(self) -> None:
         url, body, headers = signed()
         other = {**headers, "X-Twilio-Signature": "AAAA" + headers["X-Twilio-Signature"][4:]}
         for request in (
@@ -140,7 +140,7 @@ class TestRefused:
             assert TOKEN not in str(caught.value)
             assert headers["X-Twilio-Signature"] not in str(caught.value)
 
-    def test_a_json_body_that_was_altered_or_is_not_covered(self) -> None:
+    def test_a_json_body_that_was_altered_or_is_not_covered_is_refused(self) -> None:
         url, body, headers = signed_json({"RecordingSid": "RT1"})
         with pytest.raises(SignatureError, match="bodySHA256"):
             validate(url, body + b" ", headers, TOKEN)
@@ -150,13 +150,13 @@ class TestRefused:
         with pytest.raises(SignatureError):
             validate(url.replace("tenant=7", "tenant=8"), body, headers, TOKEN)
 
-    def test_a_form_is_not_let_in_as_json(self) -> None:
+    def test_the_signature_of_a_json_body_does_not_cover_a_form(self) -> None:
         """A signature of a URL alone, as it comes with JSON, must not vouch for a form."""
         url, _, headers = signed_json({"RecordingSid": "RT1"})
         with pytest.raises(SignatureError):
             validate(url, b"RecordingSid=RT2", {**headers, "content-type": FORM}, TOKEN)
 
-    def test_another_token(self) -> None:
+    def test_the_signature_of_another_token_is_refused(self) -> None:
         with pytest.raises(SignatureError):
             validate(*signed(token="another"), TOKEN)
         validate(*signed(token="another"), [TOKEN, "another"])
@@ -168,7 +168,7 @@ class TestRefused:
 @pytest.mark.parametrize(
     "url", ["https://a.example/x", "http://a.example/x?y=1", "https://a.example", "https://[::1]/x"]
 )
-def test_both_forms_of_the_port(url: str) -> None:
+def test_a_url_matches_with_and_without_the_standard_port(url: str) -> None:
     scheme, rest = url.split("://")
     authority = rest.split("/")[0]
     port = 443 if scheme == "https" else 80

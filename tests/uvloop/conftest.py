@@ -9,5 +9,5 @@ import uvloop
 
 
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """What pytest-asyncio makes event loops with, for the tests of this folder."""
+    """Make pytest-asyncio run the tests of this folder on uvloop."""
     return {"uvloop": uvloop.new_event_loop}

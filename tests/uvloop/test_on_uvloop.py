@@ -1,4 +1,4 @@
-"""What depends on the event loop most, on uvloop: cancellation, time-outs, sockets that break, threads beside it."""
+"""Tests of what depends most on the event loop, run on uvloop: cancellation, timeouts, broken connections, threads."""
 
 from __future__ import annotations
 
@@ -6,22 +6,19 @@ import asyncio
 
 import uvloop
 
-from ..integration._media.test_download import (
-    TestBrokenConnections,
-    TestExpiry,
-    TestFilesThatAreThere,
-    TestTime,
-    client,
-    recording,
-    store,
-)
+from ..integration._media.conftest import client, recording, store
+from ..integration._media.test_download import TestCancellation, TestDeadline, TestExistingFiles, TestResume
+from ..integration._media.test_locate import TestBrokenConnections, TestExpiry, TestTimeouts
 from ..integration.test_cancellation import sim, test_cancelled_at_every_await
 
 __all__ = [
     "TestBrokenConnections",
+    "TestCancellation",
+    "TestDeadline",
+    "TestExistingFiles",
     "TestExpiry",
-    "TestFilesThatAreThere",
-    "TestTime",
+    "TestResume",
+    "TestTimeouts",
     "client",
     "recording",
     "sim",

@@ -1,1 +1,1 @@
-"""The commands of ``roomrec``, one module each."""
+"""The commands of ``roomrec``, one per module."""

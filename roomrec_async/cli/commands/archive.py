@@ -1,4 +1,4 @@
-"""``roomrec archive``: copy, verify, list, and delete at the source if asked."""
+"""``roomrec archive``: copy recordings, verify the copies, and delete the originals if asked."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from datetime import datetime
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -13,27 +15,30 @@ import attrs
 import click
 
 from roomrec_async._archive.report import ArchiveProgress, ArchiveReport
+from roomrec_async._format import format_count, format_size
 from roomrec_async._listing.scan import DateWindow
 from roomrec_async._tables import TableFormat
 from roomrec_async._text import safe_text
-from roomrec_async.cli.support.cluster import archive_on_cluster, cluster_asked_for
+from roomrec_async.cli.support.cluster import cluster_address, connect_cluster
+from roomrec_async.cli.support.errors import ExitCode
 from roomrec_async.cli.support.failures import Failures
 from roomrec_async.cli.support.input import RoomSources
 from roomrec_async.cli.support.options import (
     base_url_option,
-    client_from,
-    decryption_from,
-    destination_from,
+    destination_option,
     downloads_option,
     files_option,
     private_key_option,
     rooms_argument,
     window_options,
 )
-from roomrec_async.cli.support.tables import counted, size_told, transfers_shown
+from roomrec_async.cli.support.progress import show_transfers
+from roomrec_async.cli.support.resources import make_client, make_decryption, parse_destination
+from roomrec_async.credentials import Credentials
 from roomrec_async.protocols import Destination
 
-_FAILURES_SHOWN: Final = 20
+_MAX_FAILURES_SHOWN: Final = 20
+
 _EXAMPLES: Final = """\b
 Examples:
   roomrec archive --after 2026-03-01T00:00:00Z --before 2026-04-01T00:00:00Z -o archive/
@@ -42,24 +47,18 @@ Examples:
 """
 
 
-@click.command("archive", epilog=_EXAMPLES, short_help="Copy recordings, verified, and delete them at the source.")
+@click.command("archive", epilog=_EXAMPLES, short_help="Copy recordings, verify the copies, and delete the originals.")
 @rooms_argument
 @files_option
 @window_options("recordings of the whole account that started")
-@click.option(
-    "-o",
-    "--output",
-    required=True,
-    metavar="DIR|URL",
-    help="A directory, or an object store such as s3://bucket/prefix (its credentials are in the environment).",
-)
-@click.option("--delete", is_flag=True, help="Delete each recording at the source, once its copy is verified.")
+@destination_option
+@click.option("--delete", is_flag=True, help="Delete each recording at the service once its copy is verified.")
 @click.option(
     "--ledger",
     metavar="FILE",
     type=click.Path(path_type=Path),
-    help="The SQLite file that says what is done; needed with an object store. By default it is in the directory. With "
-    "'roomrec --dask', a directory, for one of each shard.",
+    help="SQLite file that records what is done. Required with an object store; by default it is in the directory. "
+    "With 'roomrec --dask', a directory for the ledgers of all shards.",
 )
 @click.option(
     "--manifest",
@@ -67,7 +66,7 @@ Examples:
     multiple=True,
     default=["jsonl"],
     show_default=True,
-    help="A format for the list of what is there; may be repeated. Parquet needs the extra 'parquet'.",
+    help="Format of the list of all archived recordings; may be repeated. Parquet needs the extra 'parquet'.",
 )
 @downloads_option
 @private_key_option
@@ -85,24 +84,27 @@ def archive(
     private_key: Path | None,
     base_url: str,
 ) -> int:
-    """Archive the completed recordings of rooms, or all those of the account that started after an instant.
+    """Archive the completed recordings of rooms, or of the whole account since a given time.
 
-    Each recording is copied and verified, and only then, with --delete, deleted at the source. It may be interrupted
-    at any time: run the same command again, and it goes on where it was. At the end, a manifest lists all of it.
+    Each recording is copied and the copy verified; then, with --delete, the recording is deleted at the service. If
+    this is interrupted, run the same command again: it resumes. At the end, a manifest lists all archived recordings.
 
-    ROOM is a room SID; - stands for room SIDs on standard input, one a line. The credentials are those of the
+    ROOM is a room SID; - reads room SIDs from standard input, one per line. The credentials come from the
     environment, as for 'roomrec list'.
     """
     by_room = bool(rooms or files)
     if by_room and (after or before):
         raise click.UsageError("give either rooms, or --after and --before for the whole account")
     if not by_room and after is None:
-        raise click.UsageError("nothing to archive: give rooms, or --after INSTANT for the whole account")
-    address = cluster_asked_for()
-    _check_place(ledger, after, on_cluster=address is not None)
-    archiving = _Archiving(
+        raise click.UsageError("nothing to archive: give rooms, or --after TIME for the whole account")
+    address = cluster_address()
+    if address is not None and after is not None:
+        raise click.UsageError("--dask needs rooms instead of --after and --before: list the rooms first")
+    check_ledger(ledger, on_cluster=address is not None)
+
+    job = ArchiveRun(
         source=RoomSources(rooms, files) if after is None else DateWindow(after, before),
-        destination=destination_from(output),
+        destination=parse_destination(output),
         delete=delete,
         private_key=private_key,
         ledger=ledger,
@@ -110,20 +112,30 @@ def archive(
         downloads=downloads,
         base_url=base_url,
     )
-    return asyncio.run(archiving.run(address))
+    return asyncio.run(job.run(address))
 
 
-def _check_place(ledger: Path | None, after: datetime | None, *, on_cluster: bool) -> None:
-    if on_cluster and after is not None:
-        raise click.UsageError("--dask goes with rooms, not with --after and --before: list the rooms first")
-    if ledger is not None and ledger.exists() and ledger.is_dir() is not on_cluster:
-        what = "a file, and with --dask it must be a directory" if on_cluster else "a directory, and it must be a file"
-        raise click.UsageError(f"--ledger {str(ledger)!r} is {what}")
+def check_ledger(ledger: Path | None, *, on_cluster: bool) -> None:
+    """Check that the ledger, if it exists, is a file, or a directory where a cluster does the work.
+
+    Raises:
+        UsageError: it is not.
+    """
+    if ledger is None or not ledger.exists():
+        return
+    if on_cluster and not ledger.is_dir():
+        raise click.UsageError(f"--ledger {str(ledger)!r} is a file, and with --dask it must be a directory")
+    if not on_cluster and ledger.is_dir():
+        raise click.UsageError(f"--ledger {str(ledger)!r} is a directory, and it must be a file")
 
 
 @attrs.frozen
-class _Archiving:
-    """One run of the command."""
+class ArchiveRun:
+    """One run of the command. Its fields are the values of the options.
+
+    Attributes:
+        progress: counts what is done so far.
+    """
 
     source: RoomSources | DateWindow
     destination: Path | Destination
@@ -137,16 +149,24 @@ class _Archiving:
     failures: Failures = attrs.field(factory=Failures)
 
     async def run(self, cluster: str | None) -> int:
-        """Archive everything, here or on the cluster at this address. The result is the exit code."""
-        with transfers_shown(self.failures.console, self._amounts, self._told):
+        """Archive all recordings and return the exit code.
+
+        Args:
+            cluster: the address of the cluster that does it, or None for this process.
+        """
+        with show_transfers(self.failures.console, self._byte_counts, self._format_progress):
             async with aclosing(self._room_sids()) as room_sids:
-                report = await (self._archive(room_sids) if cluster is None else self._archive_on(cluster, room_sids))
-        self._tell(report)
-        return 1 if report.failed else self.failures.exit_code
+                if cluster is None:
+                    report = await self._archive(room_sids)
+                else:
+                    report = await self._archive_on(cluster, room_sids)
+
+        self._print_summary(report)
+        return ExitCode.FAILURE if report.failed else self.failures.exit_code
 
     async def _archive(self, room_sids: AsyncGenerator[str, None]) -> ArchiveReport:
-        decryption = decryption_from(self.private_key)
-        async with client_from(self.base_url) as client:
+        decryption = make_decryption(self.private_key)
+        async with make_client(self.base_url) as client:
             return await client.archive(
                 self.source if isinstance(self.source, DateWindow) else room_sids,
                 self.destination,
@@ -158,46 +178,66 @@ class _Archiving:
                 progress=self.progress,
             )
 
-    async def _archive_on(self, cluster: str, room_sids: AsyncGenerator[str, None]) -> ArchiveReport:
-        return await archive_on_cluster(
-            cluster,
-            self.base_url,
-            room_sids,
-            self.destination,
-            delete=self.delete,
-            private_key=self.private_key,
-            ledgers=self.ledger,
-            manifest=self.manifest,
-            downloads=self.downloads,
-            progress=self.progress,
-        )
+    async def _archive_on(self, address: str, room_sids: AsyncGenerator[str, None]) -> ArchiveReport:
+        from roomrec_async.integrations.dask import ClusterSettings, archive_on  # noqa: PLC0415  an extra of its own
+
+        settings = ClusterSettings(credentials=Credentials.from_env(), base_url=self.base_url)
+        decryption = None
+        if self.private_key is not None:
+            from roomrec_async.integrations.decryption import PrivateKey  # noqa: PLC0415  an extra of its own
+
+            # Keys are not sent to the workers, which read the file themselves. Reading it here reports a bad key first.
+            decryption = partial(PrivateKey.from_file, self.private_key.absolute())
+            decryption()
+
+        async with connect_cluster(address) as cluster:
+            return await archive_on(
+                cluster,
+                room_sids,
+                self.destination,
+                settings=settings,
+                delete=self.delete,
+                decryption=decryption,
+                ledgers=self.ledger,
+                manifest=self.manifest,
+                downloads=self.downloads,
+                progress=self.progress,
+            )
 
     async def _room_sids(self) -> AsyncGenerator[str, None]:
+        # A window has no rooms: there is nothing to yield.
         if isinstance(self.source, RoomSources):
-            async with aclosing(self.source.sids(self.failures.of_line)) as sids:
+            async with aclosing(self.source.sids(self.failures.add_line)) as sids:
                 async for sid in sids:
                     yield sid
 
-    def _amounts(self) -> tuple[int, int]:
+    def _byte_counts(self) -> tuple[int, int]:
         return self.progress.bytes, self.progress.expected_bytes
 
-    def _told(self, _: float) -> str:
+    def _format_progress(self) -> str:
         progress = self.progress
-        more = "+" if progress.listing else ""
-        deleted = f" · {progress.deleted:,} deleted" if self.delete else ""
-        failed = f" · {progress.failed:,} failed" if progress.failed else ""
-        return f"{progress.archived:,} of {progress.found:,}{more} copied{deleted}{failed}"
+        # More are to be found while the rooms are still listed.
+        found = f"{progress.found:,}+" if progress.listing else f"{progress.found:,}"
+        parts = [f"{progress.archived:,} of {found} copied"]
+        if self.delete:
+            parts.append(f"{progress.deleted:,} deleted")
+        if progress.failed:
+            parts.append(f"{progress.failed:,} failed")
+        return " · ".join(parts)
 
-    def _tell(self, report: ArchiveReport) -> None:
-        for sid, reason in list(report.failures.items())[:_FAILURES_SHOWN]:
-            self.failures.say(f"{safe_text(sid)}: {safe_text(reason)}")
-        if report.failed > _FAILURES_SHOWN:
-            self.failures.say(f"and {report.failed - _FAILURES_SHOWN:,} more")
-        parts = [
-            f"{counted(report.archived, 'recording')} in the archive, {size_told(report.bytes)}",
-            f"{report.deleted:,} of them deleted at the source" if report.deleted else "",
-            f"{report.external:,} more are in a bucket of your own" if report.external else "",
-            f"{report.failed:,} failed: run it again to try them again" if report.failed else "",
-            f"listed in {' and '.join(report.manifest)}",
-        ]
-        self.failures.say("; ".join(part for part in parts if part))
+    def _print_summary(self, report: ArchiveReport) -> None:
+        # A report has up to 1,000 failures: too many for a terminal.
+        for sid, reason in islice(report.failures.items(), _MAX_FAILURES_SHOWN):
+            self.failures.print(f"{safe_text(sid)}: {safe_text(reason)}")
+        if report.failed > _MAX_FAILURES_SHOWN:
+            self.failures.print(f"and {report.failed - _MAX_FAILURES_SHOWN:,} more")
+
+        parts = [f"{format_count(report.archived, 'recording')} in the archive, {format_size(report.bytes)}"]
+        if report.deleted:
+            parts.append(f"{report.deleted:,} of them deleted at the service")
+        if report.external:
+            parts.append(f"{report.external:,} more in a bucket of your own")
+        if report.failed:
+            parts.append(f"{report.failed:,} failed: run the command again to retry them")
+        parts.append(f"listed in {' and '.join(report.manifest)}")
+        self.failures.print("; ".join(parts))

@@ -1,4 +1,4 @@
-"""``roomrec delete``: recordings that are to be gone for good. Without ``--yes`` it only says which."""
+"""``roomrec delete``: delete recordings for good; without ``--yes``, only show which."""
 
 from __future__ import annotations
 
@@ -13,17 +13,24 @@ import click
 from rich.console import Console
 
 from roomrec_async._asyncio import map_concurrently
+from roomrec_async._format import format_count, format_size
 from roomrec_async._text import safe_text
 from roomrec_async.cli.support.failures import Failures
 from roomrec_async.cli.support.input import RoomSources
-from roomrec_async.cli.support.options import base_url_option, client_from, files_option, rooms_argument, window_options
-from roomrec_async.cli.support.output import Lines
-from roomrec_async.cli.support.tables import Table, counted, progress_shown, size_told
+from roomrec_async.cli.support.options import base_url_option, files_option, rooms_argument, window_options
+from roomrec_async.cli.support.output import LineWriter
+from roomrec_async.cli.support.progress import show_progress
+from roomrec_async.cli.support.resources import make_client, make_sources
+from roomrec_async.cli.support.tables import Table
 from roomrec_async.client import RecordingsClient, RoomOptions
 from roomrec_async.errors import RoomRecError
 from roomrec_async.models import Recording, RecordingStatus
 
-_AT_ONCE: Final = 40
+# Twice the published quota of 20 writes per second: enough to use it up even if each takes two seconds.
+_MAX_CONCURRENT: Final = 40
+
+_STATUSES: Final = [status.value for status in RecordingStatus if status is not RecordingStatus.DELETED]
+
 _EXAMPLES: Final = """\b
 Examples:
   roomrec delete RM0123456789abcdef0123456789abcdef
@@ -36,16 +43,14 @@ Examples:
 @files_option
 @click.option(
     "--status",
-    type=click.Choice(
-        [status.value for status in RecordingStatus if status is not RecordingStatus.DELETED], case_sensitive=False
-    ),
+    type=click.Choice(_STATUSES, case_sensitive=False),
     default=RecordingStatus.COMPLETED.value,
     show_default=True,
     help="Only recordings with this status.",
 )
 @window_options("recordings that started")
 @base_url_option
-@click.option("--yes", is_flag=True, help="Do it. Without this, nothing is deleted.")
+@click.option("--yes", is_flag=True, help="Really delete. Without this, nothing is deleted.")
 def delete(
     rooms: tuple[str, ...],
     files: tuple[str, ...],
@@ -55,65 +60,76 @@ def delete(
     base_url: str,
     yes: bool,
 ) -> int:
-    """Delete the recordings of rooms. Their media are gone for good; the service keeps the metadata for 30 days.
+    """Delete the recordings of rooms. Their media are lost for good; the service keeps the metadata for 30 days.
 
-    Without --yes, it only shows what it would delete. With it, one line is printed for each: its SID. To run it again
-    is safe: what is gone already is passed over. See 'roomrec archive' for copying first.
+    Without --yes, only show what would be deleted. With it, print the SID of each deleted recording. It is safe to
+    run this again: recordings that are already gone are skipped. To keep a copy, see 'roomrec archive'.
 
-    ROOM is a room SID; - stands for room SIDs on standard input, one a line. The credentials are those of the
+    ROOM is a room SID; - reads room SIDs from standard input, one per line. The credentials come from the
     environment, as for 'roomrec list'.
     """
-    if not rooms and not files:
-        raise click.UsageError("no room: give room SIDs, --from-file FILE, or - for standard input")
+    sources = make_sources(rooms, files)
     options = RoomOptions(status=status, date_created_after=after, date_created_before=before)
-    return asyncio.run(_Deleting(RoomSources(rooms, files), yes).run(client_from(base_url), options))
+    return asyncio.run(DeleteRun(sources, dry_run=not yes).run(make_client(base_url), options))
 
 
 @attrs.define
-class _Deleting:
-    """One run of the command, and what has been counted."""
+class DeleteRun:
+    """One run of the command.
+
+    Attributes:
+        sources: the rooms.
+        dry_run: True to only show the recordings.
+        recordings: number of recordings shown or deleted.
+        bytes: their total size.
+        already_gone: how many of them something else had deleted in the meantime.
+    """
 
     sources: RoomSources
-    in_earnest: bool
+    dry_run: bool
     failures: Failures = attrs.field(factory=Failures)
     recordings: int = 0
     bytes: int = 0
-    gone: int = 0
+    already_gone: int = 0
 
     async def run(self, client: RecordingsClient, options: RoomOptions) -> int:
-        """Show or delete everything. The result is the exit code."""
+        """Show or delete all recordings, and return the exit code."""
         async with (
             client,
-            aclosing(self.sources.sids(self.failures.of_line)) as room_sids,
-            aclosing(client.stream(room_sids, on_error=self.failures.of_room, **options)) as recordings,
-            Lines(self.failures.console) as output,
+            aclosing(self.sources.sids(self.failures.add_line)) as room_sids,
+            aclosing(client.stream(room_sids, on_error=self.failures.add_room, **options)) as recordings,
+            LineWriter(self.failures.console) as output,
         ):
-            await (self._delete(client, recordings, output) if self.in_earnest else self._show(recordings, output))
-        self.failures.say(self._told(0.0))
+            if self.dry_run:
+                await self._show_all(recordings, output)
+            else:
+                await self._delete_all(client, recordings, output)
+
+        self.failures.print(self._format_summary())
         return self.failures.exit_code
 
-    async def _show(self, recordings: AsyncGenerator[Recording, None], output: Lines) -> None:
+    async def _show_all(self, recordings: AsyncGenerator[Recording, None], output: LineWriter) -> None:
         console = Console(highlight=False)
-        table = Table.of_recordings(console.width)
+        table = Table.for_recordings(console.width)
         async for recording in recordings:
             self._count(recording)
             await output.write(table.row(recording).plain)
 
-    async def _delete(
-        self, client: RecordingsClient, recordings: AsyncGenerator[Recording, None], output: Lines
+    async def _delete_all(
+        self, client: RecordingsClient, recordings: AsyncGenerator[Recording, None], output: LineWriter
     ) -> None:
         async def delete_one(recording: Recording) -> AsyncGenerator[Recording, None]:
             try:
-                was_there = await client.delete(recording.room_sid or "", recording.sid or "")
+                existed = await client.delete(recording.room_sid or "", recording.sid or "")
             except RoomRecError as error:
-                self.failures.of(recording.sid, error)
+                # It is not yielded, so it is neither counted nor printed.
+                self.failures.add(recording.sid, error)
             else:
-                self.gone += not was_there
+                self.already_gone += not existed
                 yield recording
 
-        deleted = map_concurrently(recordings, delete_one, lambda: _AT_ONCE)
-        with progress_shown(self.failures.console, self._told):
-            async with aclosing(deleted):
+        with show_progress(self.failures.console, lambda _: self._format_summary()):
+            async with aclosing(map_concurrently(recordings, delete_one, lambda: _MAX_CONCURRENT)) as deleted:
                 async for recording in deleted:
                     self._count(recording)
                     await output.write(safe_text(recording.sid or ""))
@@ -122,9 +138,10 @@ class _Deleting:
         self.recordings += 1
         self.bytes += recording.size or 0
 
-    def _told(self, _: float) -> str:
-        told = f"{counted(self.recordings, 'recording')}, {size_told(self.bytes)}"
-        if not self.in_earnest:
-            return f"nothing was deleted: --yes would delete {told}{self.failures.told}"
-        gone = f" ({self.gone:,} gone already)" if self.gone else ""
-        return f"{told} deleted{gone}{self.failures.told}"
+    def _format_summary(self) -> str:
+        amount = f"{format_count(self.recordings, 'recording')}, {format_size(self.bytes)}"
+        failed = self.failures.format_suffix()
+        if self.dry_run:
+            return f"nothing was deleted: --yes would delete {amount}{failed}"
+        gone = f" ({self.already_gone:,} already gone)" if self.already_gone else ""
+        return f"{amount} deleted{gone}{failed}"

@@ -1,4 +1,4 @@
-"""``roomrec download``: the media of rooms' recordings, as files or in an object store."""
+"""``roomrec download``: download the media of rooms to files or into an object store."""
 
 from __future__ import annotations
 
@@ -14,24 +14,29 @@ import attrs
 import click
 
 from roomrec_async._asyncio import map_concurrently
+from roomrec_async._format import format_count, format_size
 from roomrec_async._media.download import Download
 from roomrec_async._text import safe_text
 from roomrec_async.cli.support.failures import Failures
 from roomrec_async.cli.support.input import RoomSources
 from roomrec_async.cli.support.options import (
     base_url_option,
-    client_from,
-    decryption_from,
-    destination_from,
+    destination_option,
     downloads_option,
     files_option,
-    prepared,
     private_key_option,
     rooms_argument,
     window_options,
 )
-from roomrec_async.cli.support.output import Lines
-from roomrec_async.cli.support.tables import counted, size_told, transfers_shown
+from roomrec_async.cli.support.output import LineWriter
+from roomrec_async.cli.support.progress import show_transfers
+from roomrec_async.cli.support.resources import (
+    make_client,
+    make_decryption,
+    make_sources,
+    parse_destination,
+    prepare_destination,
+)
 from roomrec_async.client import RecordingsClient, RoomOptions
 from roomrec_async.errors import RoomRecError
 from roomrec_async.models import MediaType, Recording, RecordingStatus
@@ -47,13 +52,7 @@ Examples:
 @click.command("download", epilog=_EXAMPLES, short_help="Download the media of rooms.")
 @rooms_argument
 @files_option
-@click.option(
-    "-o",
-    "--output",
-    required=True,
-    metavar="DIR|URL",
-    help="A directory, or an object store such as s3://bucket/prefix (its credentials are in the environment).",
-)
+@destination_option
 @click.option(
     "--type",
     "media_type",
@@ -67,11 +66,11 @@ Examples:
     type=click.FloatRange(0),
     default=0,
     metavar="SECONDS",
-    help="How long to wait for media that are not there yet: they can come some seconds after a room has ended.",
+    help="Maximum time to wait for media that are not ready yet: they can take some seconds after a room has ended.",
 )
 @private_key_option
 @base_url_option
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each recording.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object for each recording instead of its location.")
 def download(
     rooms: tuple[str, ...],
     files: tuple[str, ...],
@@ -87,98 +86,126 @@ def download(
 ) -> int:
     """Download the media of all completed recordings of rooms, several at a time.
 
-    Files are named after their recordings, RT....mka or RT....mkv. What is interrupted goes on where it stopped when
-    the command is run again, and what is there already is passed over. One line is printed for each: where it is.
+    Files are named after their recordings, RT....mka or RT....mkv, and the location of each is printed. If this is
+    interrupted, run the same command again: it resumes, and skips the files that are complete.
 
-    ROOM is a room SID; - stands for room SIDs on standard input, one a line. The credentials are those of the
+    ROOM is a room SID; - reads room SIDs from standard input, one per line. The credentials come from the
     environment, as for 'roomrec list'.
     """
-    if not rooms and not files:
-        raise click.UsageError("no room: give room SIDs, --from-file FILE, or - for standard input")
-    downloading = _Downloading(
-        sources=RoomSources(rooms, files),
-        destination=destination_from(output),
-        decryption=decryption_from(private_key),
+    job = DownloadRun(
+        sources=make_sources(rooms, files),
+        destination=parse_destination(output),
+        decryption=make_decryption(private_key),
         media_type=None if media_type is None else MediaType(media_type),
-        at_once=downloads,
+        max_concurrent=downloads,
         wait=wait,
         as_json=as_json,
     )
     options = RoomOptions(status=RecordingStatus.COMPLETED, date_created_after=after, date_created_before=before)
-    return asyncio.run(downloading.run(client_from(base_url), options))
+    return asyncio.run(job.run(make_client(base_url), options))
 
 
 @attrs.define
-class _Downloading:
-    """One run of the command, and what has been counted."""
+class DownloadRun:
+    """One run of the command.
+
+    Attributes:
+        sources: the rooms.
+        destination: where the media are stored.
+        decryption: decrypts encrypted media, or None.
+        media_type: the only type to download, or None for all.
+        max_concurrent: maximum number of downloads at a time.
+        wait: seconds to wait for media that are not ready.
+        as_json: True to print JSON instead of locations.
+        found: number of recordings listed so far that are to be downloaded.
+        complete: number of those whose media are stored.
+        already_there: number of those whose media were stored before.
+        received_bytes: bytes received so far.
+        expected_bytes: bytes received so far, and those still to be received for the recordings found.
+    """
 
     sources: RoomSources
     destination: Path | Destination
     decryption: Decryption | None
     media_type: MediaType | None
-    at_once: int
+    max_concurrent: int
     wait: float
     as_json: bool
     failures: Failures = attrs.field(factory=Failures)
     found: int = 0
-    done: int = 0
-    already: int = 0
-    arrived: int = 0
-    expected: int = 0
+    complete: int = 0
+    already_there: int = 0
+    received_bytes: int = 0
+    expected_bytes: int = 0
 
     async def run(self, client: RecordingsClient, options: RoomOptions) -> int:
-        """Download everything. The result is the exit code."""
-        await prepared(self.destination)
+        """Download all media, and return the exit code."""
+        # A mistake in the destination is found before anything is listed.
+        await prepare_destination(self.destination)
 
-        async def fetch(recording: Recording) -> AsyncGenerator[Download, None]:
-            if (fetched := await self._fetch(client, recording)) is not None:
-                yield fetched
+        async def download_one(recording: Recording) -> AsyncGenerator[Download, None]:
+            finished = await self._download(client, recording)
+            if finished is not None:
+                yield finished
 
-        with transfers_shown(self.failures.console, lambda: (self.arrived, self.expected), self._told):
+        with show_transfers(self.failures.console, self._byte_counts, self._format_counts):
             async with (
                 client,
-                aclosing(self.sources.sids(self.failures.of_line)) as room_sids,
-                aclosing(client.stream(room_sids, on_error=self.failures.of_room, **options)) as recordings,
-                aclosing(map_concurrently(self._wanted(recordings), fetch, lambda: self.at_once)) as downloads,
-                Lines(self.failures.console) as output,
+                aclosing(self.sources.sids(self.failures.add_line)) as room_sids,
+                aclosing(client.stream(room_sids, on_error=self.failures.add_room, **options)) as recordings,
+                aclosing(
+                    map_concurrently(self._select(recordings), download_one, lambda: self.max_concurrent)
+                ) as downloads,
+                LineWriter(self.failures.console) as output,
             ):
-                async for download in downloads:
-                    await output.write(self._line(download))
-        self.failures.say(f"{self._told(0.0)}, {size_told(self.arrived)}")
+                async for finished in downloads:
+                    await output.write(self._format_line(finished))
+
+        self.failures.print(f"{self._format_counts()}, {format_size(self.received_bytes)}")
         return self.failures.exit_code
 
-    async def _wanted(self, recordings: AsyncGenerator[Recording, None]) -> AsyncGenerator[Recording, None]:
+    async def _select(self, recordings: AsyncGenerator[Recording, None]) -> AsyncGenerator[Recording, None]:
+        """Yield the recordings of the type that was asked for, and count what is to be downloaded."""
         async for recording in recordings:
             if self.media_type in (None, recording.type):
                 self.found += 1
-                self.expected += recording.size or 0
+                self.expected_bytes += recording.size or 0
                 yield recording
 
-    async def _fetch(self, client: RecordingsClient, recording: Recording) -> Download | None:
-        expected, arrived = recording.size or 0, 0
+    async def _download(self, client: RecordingsClient, recording: Recording) -> Download | None:
+        """Download a recording's media; return None if that failed."""
+        expected = recording.size or 0
+        received = 0
 
         def on_bytes(size: int) -> None:
-            nonlocal arrived
-            arrived += size
-            self.arrived += size
+            nonlocal received
+            received += size
+            self.received_bytes += size
 
         try:
-            download = await client.download(
+            finished = await client.download(
                 recording, self.destination, decryption=self.decryption, wait=self.wait, on_bytes=on_bytes
             )
         except RoomRecError as error:
-            self.failures.of(recording.sid, error)
+            self.failures.add(recording.sid, error)
             return None
         finally:
-            # What has not arrived by now need not be waited for.
-            self.expected -= expected - arrived
-        self.done += 1
-        self.already += download.already_there
-        return download
+            # What has not been received by now will not be: it was there before, or the download failed.
+            self.expected_bytes -= expected - received
 
-    def _line(self, download: Download) -> str:
-        return json.dumps(attrs.asdict(download)) if self.as_json else safe_text(download.location)
+        self.complete += 1
+        self.already_there += finished.already_there
+        return finished
 
-    def _told(self, _: float) -> str:
-        already = f" ({self.already:,} were there)" if self.already else ""
-        return f"{self.done:,} of {counted(self.found, 'recording')}{already}{self.failures.told}"
+    def _byte_counts(self) -> tuple[int, int]:
+        return self.received_bytes, self.expected_bytes
+
+    def _format_line(self, finished: Download) -> str:
+        if self.as_json:
+            return json.dumps(attrs.asdict(finished))
+        return safe_text(finished.location)
+
+    def _format_counts(self) -> str:
+        already_there = f" ({self.already_there:,} already there)" if self.already_there else ""
+        failed = self.failures.format_suffix()
+        return f"{self.complete:,} of {format_count(self.found, 'recording')}{already_there}{failed}"

@@ -1,4 +1,4 @@
-"""``roomrec list``: the recordings of rooms, as a table or as JSON lines."""
+"""``roomrec list``: list the recordings of rooms, on standard output or into a file."""
 
 from __future__ import annotations
 
@@ -21,29 +21,26 @@ from rich.console import Console
 from roomrec_async._api.codec import to_dict
 from roomrec_async._api.params import MAX_PAGE_SIZE
 from roomrec_async._asyncio import run_in_thread
-from roomrec_async._tables import format_of, open_table, recording_columns
+from roomrec_async._format import format_count, format_duration, format_pace
+from roomrec_async._tables import open_table, recording_columns, table_format
 from roomrec_async._text import safe_text
-from roomrec_async.cli.support.cluster import Exporting, cluster_asked_for
+from roomrec_async.cli.support.cluster import ClusterExport, cluster_address
 from roomrec_async.cli.support.failures import Failures
 from roomrec_async.cli.support.input import RoomSources
-from roomrec_async.cli.support.options import base_url_option, client_from, files_option, rooms_argument, window_options
-from roomrec_async.cli.support.stdio import LineWriter
-from roomrec_async.cli.support.tables import (
-    Table,
-    counted,
-    length_told,
-    pace_told,
-    progress_shown,
-    rendered,
-    room_heading,
-)
+from roomrec_async.cli.support.options import base_url_option, files_option, rooms_argument, window_options
+from roomrec_async.cli.support.output import StdoutWriter
+from roomrec_async.cli.support.progress import show_progress
+from roomrec_async.cli.support.resources import make_client, make_sources
+from roomrec_async.cli.support.tables import Table, render_lines, room_heading
 from roomrec_async.client import RecordingsClient, RoomOptions
 from roomrec_async.models import Recording, RecordingStatus
 
 Recordings: TypeAlias = AsyncGenerator[Recording, None]
 
-_ROWS_AT_ONCE: Final = 1_000
-_ENDINGS: Final = (".jsonl", ".csv", ".parquet")
+# Rows that are written to a file at once, in a thread.
+_BATCH_SIZE: Final = 1_000
+
+_FILE_EXTENSIONS: Final = (".jsonl", ".csv", ".parquet")
 
 _EXAMPLES: Final = """\b
 Examples:
@@ -61,7 +58,7 @@ Examples:
 @click.option(
     "--status",
     type=click.Choice([status.value for status in RecordingStatus], case_sensitive=False),
-    help="Only recordings with this status. Deleted ones are listed only when asked for.",
+    help="Only recordings with this status. Without it, deleted recordings are not listed.",
 )
 @click.option("--source-sid", metavar="SID", help="Only recordings of this track (MT...).")
 @window_options("recordings that started")
@@ -69,31 +66,31 @@ Examples:
     "--page-size",
     type=click.IntRange(1, MAX_PAGE_SIZE),
     metavar="N",
-    help="Recordings per request. By default as many as allowed and needed.",
+    help="Recordings per request. By default as many as are allowed and needed.",
 )
-@click.option("--limit", type=click.IntRange(0), metavar="N", help="At most so many recordings of each room.")
+@click.option("--limit", type=click.IntRange(0), metavar="N", help="Maximum number of recordings per room.")
 @base_url_option
 @click.option(
-    "--timeout", type=float, metavar="SECONDS", help="How long a page may take, with all its retries. By default 300."
+    "--timeout", type=float, metavar="SECONDS", help="Maximum time for a page, including its retries. By default 300."
 )
 @click.option(
     "--json/--table",
     "as_json",
     default=None,
-    help="JSON, one recording a line, or a table. By default a table on a terminal, JSON elsewhere.",
+    help="JSON, one recording per line, or a table. By default a table on a terminal, and JSON elsewhere.",
 )
 @click.option(
     "-o",
     "--output",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Write a file instead: .jsonl, .csv or .parquet. It takes its place at the end, even if rooms failed. With "
-    "'roomrec --dask', a directory, for Parquet files that the cluster writes.",
+    help="Write to a file instead: .jsonl, .csv or .parquet. It appears when it is complete, even if some rooms "
+    "failed. With 'roomrec --dask', a directory for the Parquet files that the cluster writes.",
 )
 @click.option(
     "--progress/--no-progress",
     default=None,
-    help="Progress on stderr, if that is a terminal. By default while the recordings go to a file.",
+    help="Show progress on stderr, if that is a terminal. By default only while the recordings go to a file.",
 )
 def list_recordings(
     rooms: tuple[str, ...],
@@ -110,18 +107,17 @@ def list_recordings(
     output: Path | None,
     progress: bool | None,
 ) -> int:
-    """List the recordings of rooms, many rooms at once.
+    """List the recordings of rooms, many rooms at a time.
 
-    ROOM is a room SID, RM and 32 hexadecimal digits; - stands for room SIDs on standard input, one a line. Rooms are
-    read as they are needed and recordings printed as they come, so that a million rooms need no more memory than one.
+    ROOM is a room SID: RM and 32 hexadecimal digits; - reads room SIDs from standard input, one per line. Rooms are
+    read as needed and recordings are printed as they arrive: a million rooms need no more memory than one.
 
-    In a CSV file, a track name that a spreadsheet would take for a formula has an apostrophe before it.
+    In a CSV file, track names that a spreadsheet would evaluate as formulas are prefixed with an apostrophe.
 
-    The credentials are those of the environment: TWILIO_ACCOUNT_SID with TWILIO_AUTH_TOKEN, or with TWILIO_API_KEY
-    and TWILIO_API_SECRET.
+    The credentials come from the environment: TWILIO_ACCOUNT_SID with TWILIO_AUTH_TOKEN, or with TWILIO_API_KEY and
+    TWILIO_API_SECRET.
     """
-    if not rooms and not files:
-        raise click.UsageError("no room: give room SIDs, --from-file FILE, or - for standard input")
+    sources = make_sources(rooms, files)
     options = RoomOptions(
         status=status,
         source_sid=source_sid,
@@ -131,23 +127,23 @@ def list_recordings(
         limit=limit,
     )
     if output is not None and as_json is not None:
-        raise click.UsageError("--output goes with neither --json nor --table: the file's ending says what it is")
-    if (address := cluster_asked_for()) is not None:
-        return _exported(address, base_url, RoomSources(rooms, files), options, timeout, output, progress)
+        raise click.UsageError("--output cannot be used with --json or --table: its file extension sets the format")
+    if (address := cluster_address()) is not None:
+        return export_on_cluster(address, base_url, sources, options, timeout, output, progress)
+
     if output is not None:
-        _check_file(output)
-    tabular = output is None and (sys.stdout.isatty() if as_json is None else not as_json)
-    goes_to_file = output is not None or _stdout_goes_to_file()
-    listing = _Listing(
-        RoomSources(rooms, files),
-        output=output,
-        tabular=tabular,
-        with_progress=not tabular and (goes_to_file if progress is None else progress),
-    )
-    return asyncio.run(listing.run(client_from(base_url, timeout), options))
+        check_file(output)
+    if as_json is None:
+        as_json = not sys.stdout.isatty()
+    as_table = output is None and not as_json
+    # Progress would be drawn over a table, and over what the reader of a pipe prints.
+    if progress is None:
+        progress = output is not None or not stdout_is_pipe()
+    job = ListRun(sources, output=output, as_table=as_table, with_progress=progress and not as_table)
+    return asyncio.run(job.run(make_client(base_url, timeout), options))
 
 
-def _exported(
+def export_on_cluster(
     address: str,
     base_url: str,
     sources: RoomSources,
@@ -156,116 +152,151 @@ def _exported(
     output: Path | None,
     progress: bool | None,
 ) -> int:
-    """List on a cluster. The result is the exit code."""
+    """List the recordings on a cluster, and return the exit code.
+
+    Raises:
+        UsageError: the output is not a directory.
+    """
     if output is None:
         raise click.UsageError("--dask needs --output DIRECTORY, which the workers write Parquet files to")
-    if output.suffix.lower() in _ENDINGS:
+    if output.suffix.lower() in _FILE_EXTENSIONS:
         raise click.UsageError(f"with --dask, --output is a directory, not a file such as {output.name!r}")
-    exporting = Exporting(
+    export = ClusterExport(
         address=address,
         base_url=base_url,
         sources=sources,
+        # The workers make their clients themselves: the timeout goes with each call.
         options=RoomOptions(**options, timeout=timeout),
         directory=output,
+        # Nothing is printed that it could be drawn over.
         with_progress=progress is not False,
     )
-    return asyncio.run(exporting.run())
+    return asyncio.run(export.run())
 
 
-def _check_file(output: Path) -> None:
+def check_file(output: Path) -> None:
+    """Check that a file can be written in the format of its extension.
+
+    Raises:
+        UsageError: it is a directory.
+        InvalidArgumentError: there is no such format.
+        ConfigurationError: the format needs an extra that is not installed.
+    """
     if output.is_dir():
         raise click.UsageError(f"--output must be a file, and {str(output)!r} is a directory")
-    format_of(output)
+    table_format(output)
 
 
-def _stdout_goes_to_file() -> bool:
-    # What reads a pipe may write to the same terminal, and progress would be drawn over it.
-    return not stat.S_ISFIFO(os.fstat(sys.stdout.fileno()).st_mode)
+def stdout_is_pipe() -> bool:
+    """Return True if another program reads the output: it may write to the terminal that would show the progress."""
+    return stat.S_ISFIFO(os.fstat(sys.stdout.fileno()).st_mode)
 
 
 @attrs.define
-class _Listing:
-    """One run of the command: where the rooms come from, where recordings go, and what has been counted."""
+class ListRun:
+    """One run of the command.
+
+    Attributes:
+        sources: the rooms.
+        output: the file to write, or None for standard output.
+        as_table: True to print a table, False to print JSON lines.
+        with_progress: True to show progress, if stderr is a terminal.
+        rooms: number of rooms so far, malformed lines of the input included.
+        recordings: number of recordings so far.
+    """
 
     sources: RoomSources
     output: Path | None
-    tabular: bool
+    as_table: bool
     with_progress: bool
     failures: Failures = attrs.field(factory=Failures)
     rooms: int = 0
     recordings: int = 0
 
     async def run(self, client: RecordingsClient, options: RoomOptions) -> int:
-        """List everything. The result is the exit code."""
+        """List all recordings, and return the exit code."""
         async with client, aclosing(self._room_sids()) as room_sids:
-            recordings = self._counted(client.stream(room_sids, on_error=self.failures.of_room, **options))
-            with self._progress(client):
+            recordings = self._count(client.stream(room_sids, on_error=self.failures.add_room, **options))
+            with self._show_progress(client):
                 async with aclosing(recordings):
-                    await (self._print(recordings) if self.output is None else _write(self.output, recordings))
-        if self.output is not None or (self.tabular and self.failures.console.is_terminal):
-            file = f"{safe_text(str(self.output))}: " if self.output is not None else ""
-            self.failures.say(f"{file}{counted(self.recordings, 'recording')} of {self._rooms_told()}")
+                    if self.output is None:
+                        await self._print(recordings)
+                    else:
+                        await write_file(self.output, recordings)
+
+        if self.output is not None:
+            self.failures.print(f"{safe_text(str(self.output))}: {self._format_summary()}")
+        elif self.as_table and self.failures.console.is_terminal:
+            self.failures.print(self._format_summary())
         return self.failures.exit_code
 
-    async def _print(self, recordings: Recordings) -> None:
-        lines = _table_lines(recordings) if self.tabular else _json_lines(recordings)
-        async with LineWriter() as output, aclosing(lines):
-            async for line in lines:
-                await output.write(line)
-
     async def _room_sids(self) -> AsyncGenerator[str, None]:
-        async for room_sid in self.sources.sids(self._line_refused):
+        async for room_sid in self.sources.sids(self._on_invalid_line):
             self.rooms += 1
             yield room_sid
 
-    async def _counted(self, recordings: Recordings) -> Recordings:
+    def _on_invalid_line(self, position: str, reason: str) -> None:
+        self.rooms += 1
+        self.failures.add_line(position, reason)
+
+    async def _count(self, recordings: Recordings) -> Recordings:
         async with aclosing(recordings):
             async for recording in recordings:
                 self.recordings += 1
                 yield recording
 
-    def _line_refused(self, place: str, reason: str) -> None:
-        self.rooms += 1
-        self.failures.of_line(place, reason)
+    async def _print(self, recordings: Recordings) -> None:
+        lines = table_lines(recordings) if self.as_table else json_lines(recordings)
+        async with StdoutWriter() as output, aclosing(lines):
+            async for line in lines:
+                await output.write(line)
 
-    def _rooms_told(self) -> str:
-        return counted(self.rooms, "room") + self.failures.told
-
-    def _progress(self, client: RecordingsClient) -> AbstractContextManager[object]:
+    def _show_progress(self, client: RecordingsClient) -> AbstractContextManager[object]:
         if not self.with_progress:
             return nullcontext()
 
-        def tell(elapsed: float) -> str:
-            pace, in_flight = pace_told(self.recordings, elapsed), client.limiter.in_flight
-            return f"{self._rooms_told()} · {pace} · {in_flight} in flight · {length_told(elapsed)}"
+        def format_progress(elapsed: float) -> str:
+            pace = format_pace(self.recordings, elapsed)
+            return (
+                f"{self._format_rooms()} · {pace} · {client.limiter.in_flight} in flight · {format_duration(elapsed)}"
+            )
 
-        return progress_shown(self.failures.console, tell)
+        return show_progress(self.failures.console, format_progress)
+
+    def _format_summary(self) -> str:
+        return f"{format_count(self.recordings, 'recording')} of {self._format_rooms()}"
+
+    def _format_rooms(self) -> str:
+        return format_count(self.rooms, "room") + self.failures.format_suffix()
 
 
-async def _json_lines(recordings: Recordings) -> AsyncGenerator[str, None]:
+async def json_lines(recordings: Recordings) -> AsyncGenerator[str, None]:
+    """Yield each recording as a line of JSON."""
     async for recording in recordings:
         yield json.dumps(to_dict(recording), separators=(",", ":")) + "\n"
 
 
-async def _table_lines(recordings: Recordings) -> AsyncGenerator[str, None]:
+async def table_lines(recordings: Recordings) -> AsyncGenerator[str, None]:
+    """Yield each recording as a row of a table, with a heading above those of each room."""
     console = Console(highlight=False)
-    table, room_sid = Table.of_recordings(console.width), None
+    table = Table.for_recordings(console.width)
+    room_sid = None
     async for recording in recordings:
         if recording.room_sid != room_sid:
             if room_sid is not None:
                 yield "\n"
             room_sid = recording.room_sid
-            yield rendered(console, room_heading(room_sid or "?"), table.titles())
-        yield rendered(console, table.row(recording))
+            yield render_lines(console, room_heading(room_sid or "?"), table.header())
+        yield render_lines(console, table.row(recording))
 
 
-async def _write(path: Path, recordings: Recordings) -> None:
-    """Write a table's file, some rows at a time: disks are slow, and the event loop must not wait for them."""
-    with open_table(path, recording_columns(), format_of(path)) as table:
-        rows: list[Recording] = []
+async def write_file(path: Path, recordings: Recordings) -> None:
+    """Write recordings to a file, in batches: disks are slow, and the event loop must not wait for them."""
+    with open_table(path, recording_columns(), table_format(path)) as table:
+        batch: list[dict[str, object]] = []
         async for recording in recordings:
-            rows.append(recording)
-            if len(rows) >= _ROWS_AT_ONCE:
-                await run_in_thread(partial(table.write, [to_dict(row) for row in rows]))
-                rows.clear()
-        await run_in_thread(partial(table.write, [to_dict(row) for row in rows]))
+            batch.append(to_dict(recording))
+            if len(batch) >= _BATCH_SIZE:
+                await run_in_thread(partial(table.write, batch))
+                batch = []
+        await run_in_thread(partial(table.write, batch))

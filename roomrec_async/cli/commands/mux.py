@@ -1,4 +1,4 @@
-"""``roomrec mux``: a room's recordings as one film."""
+"""``roomrec mux``: combine a room's recordings into one video file."""
 
 from __future__ import annotations
 
@@ -11,17 +11,13 @@ from typing import Final
 import click
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeRemainingColumn
 
+from roomrec_async._format import format_count, format_duration
 from roomrec_async._text import safe_text
 from roomrec_async._views.film import Size
+from roomrec_async.cli.support.errors import ExitCode
 from roomrec_async.cli.support.failures import Failures
-from roomrec_async.cli.support.options import (
-    base_url_option,
-    client_from,
-    decryption_from,
-    private_key_option,
-    room_argument,
-)
-from roomrec_async.cli.support.tables import counted, length_told
+from roomrec_async.cli.support.options import base_url_option, private_key_option, room_argument
+from roomrec_async.cli.support.resources import make_client, make_decryption
 from roomrec_async.client import RecordingsClient
 from roomrec_async.protocols import Decryption
 
@@ -34,14 +30,20 @@ Examples:
 _SIZE: Final = re.compile(r"(\d{2,4})x(\d{2,4})")
 
 
-def _size(_: click.Context, __: click.Parameter, text: str) -> Size:
+def parse_size(_: click.Context, __: click.Parameter, text: str) -> Size:
+    """Return the size of the picture.
+
+    Raises:
+        BadParameter: the text is not two numbers with an x between them.
+        InvalidArgumentError: a number is odd, or out of bounds.
+    """
     match = _SIZE.fullmatch(text)
     if match is None:
         raise click.BadParameter("must be WIDTHxHEIGHT in pixels, such as 1280x720")
     return Size(int(match[1]), int(match[2]))
 
 
-@click.command("mux", epilog=_EXAMPLES, short_help="Put a room's recordings together.")
+@click.command("mux", epilog=_EXAMPLES, short_help="Combine a room's recordings into one video file.")
 @room_argument
 @click.option(
     "-o",
@@ -49,54 +51,54 @@ def _size(_: click.Context, __: click.Parameter, text: str) -> Size:
     required=True,
     metavar="FILE",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="The file: .mkv or .mp4. One that is there is replaced.",
+    help="File to write: .mkv or .mp4. An existing one is replaced.",
 )
 @click.option(
     "--media",
     metavar="DIR",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Where downloads are kept, and looked for; by default they are deleted at the end.",
+    help="Directory to keep downloads in, and to find earlier ones in. Without it, they are deleted at the end.",
 )
 @click.option(
     "--size",
     default="1280x720",
     show_default=True,
     metavar="WIDTHxHEIGHT",
-    callback=_size,
-    help="The size of the picture in pixels, both even.",
+    callback=parse_size,
+    help="Size of the picture in pixels; both must be even.",
 )
-@click.option(
-    "--print", "printed", is_flag=True, help="Print the command that would be run, and download and run nothing."
-)
+@click.option("--print", "print_only", is_flag=True, help="Only print the ffmpeg command; download and run nothing.")
 @private_key_option
 @base_url_option
 def mux(
-    room: str, output: Path, media: Path | None, size: Size, printed: bool, private_key: Path | None, base_url: str
+    room: str, output: Path, media: Path | None, size: Size, print_only: bool, private_key: Path | None, base_url: str
 ) -> int:
-    """Put the completed audio and video of a room together, by ffmpeg: everyone heard and seen, in sync.
+    """Combine the completed audio and video of a room into one file with ffmpeg: everyone seen and heard, in sync.
 
-    The picture is a grid that changes as participants come and go. What is missing is downloaded first.
+    The picture is a grid that changes as participants come and go. Missing media are downloaded first.
 
-    ROOM is a room SID, RM and 32 hexadecimal digits. The credentials are those of the environment, as for
+    ROOM is a room SID: RM and 32 hexadecimal digits. The credentials come from the environment, as for
     'roomrec list'.
     """
-    if printed:
-        return asyncio.run(_print(client_from(base_url), room, output, media or Path(), size))
-    return asyncio.run(_mux(client_from(base_url), room, output, media, size, decryption_from(private_key)))
+    if print_only:
+        return asyncio.run(print_command(make_client(base_url), room, output, media or Path(), size))
+    return asyncio.run(mux_room(make_client(base_url), room, output, media, size, make_decryption(private_key)))
 
 
-async def _print(client: RecordingsClient, room: str, output: Path, media: Path, size: Size) -> int:
-    from roomrec_async.integrations.ffmpeg import planned  # noqa: PLC0415  with nothing that is not needed
+async def print_command(client: RecordingsClient, room: str, output: Path, media: Path, size: Size) -> int:
+    """Print the ffmpeg command for a room, and return the exit code."""
+    from roomrec_async.integrations.ffmpeg import planned  # noqa: PLC0415  for this command only
 
     async with client:
         click.echo(shlex.join(await planned(client, room, output, media=media, size=size)))
-    return 0
+    return ExitCode.SUCCESS
 
 
-async def _mux(
+async def mux_room(
     client: RecordingsClient, room: str, output: Path, media: Path | None, size: Size, decryption: Decryption | None
 ) -> int:
-    from roomrec_async.integrations.ffmpeg import mux as put_together  # noqa: PLC0415
+    """Combine the recordings of a room, and return the exit code."""
+    from roomrec_async.integrations.ffmpeg import mux  # noqa: PLC0415  for this command only
 
     failures = Failures()
     console = failures.console
@@ -104,16 +106,17 @@ async def _mux(
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("", total=None)
         async with client:
-            film = await put_together(
+            film = await mux(
                 client,
                 room,
                 output,
                 media=media,
                 size=size,
                 decryption=decryption,
-                on_progress=lambda done, of: progress.update(task, completed=done, total=of),
+                on_progress=lambda done, total: progress.update(task, completed=done, total=total),
             )
-    left_out = f", {counted(film.left_out, 'recording')} left out" if film.left_out else ""
-    tracks = f"{counted(film.videos, 'video')} and {counted(film.audios, 'audio track')}"
-    failures.say(f"{safe_text(str(film.path))}: {length_told(film.seconds)} of {tracks}{left_out}")
-    return 0
+
+    tracks = f"{format_count(film.videos, 'video')} and {format_count(film.audios, 'audio track')}"
+    left_out = f", {format_count(film.left_out, 'recording')} left out" if film.left_out else ""
+    failures.print(f"{safe_text(str(film.path))}: {format_duration(film.seconds)} of {tracks}{left_out}")
+    return ExitCode.SUCCESS

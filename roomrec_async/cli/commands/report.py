@@ -1,4 +1,4 @@
-"""``roomrec report``: what the account has recorded, as a page or as numbers."""
+"""``roomrec report``: sum up the recordings of an account or an archive, as an HTML page or as JSON."""
 
 from __future__ import annotations
 
@@ -16,14 +16,18 @@ import attrs
 import click
 
 from roomrec_async._asyncio import map_concurrently
-from roomrec_async._files import whole_file
+from roomrec_async._files import atomic_write
+from roomrec_async._format import format_count, format_duration, format_pace, format_size
+from roomrec_async._listing.records import merge_listings
 from roomrec_async._listing.scan import DateWindow, split_window
 from roomrec_async._text import safe_repr, safe_text
 from roomrec_async._views.totals import Overview, utc_day
+from roomrec_async.cli.support.errors import ExitCode
 from roomrec_async.cli.support.failures import Failures
-from roomrec_async.cli.support.options import base_url_option, client_from, window_options
-from roomrec_async.cli.support.table_reader import reader_for
-from roomrec_async.cli.support.tables import counted, length_told, pace_told, progress_shown, size_told
+from roomrec_async.cli.support.options import base_url_option, window_options
+from roomrec_async.cli.support.progress import show_progress
+from roomrec_async.cli.support.resources import make_client
+from roomrec_async.cli.support.table_reader import make_reader
 from roomrec_async.client import RecordingsClient
 from roomrec_async.errors import InvalidArgumentError
 from roomrec_async.models import Recording, RecordingStatus
@@ -35,16 +39,20 @@ Examples:
   roomrec report --after 2026-03-01T00:00:00Z --json | jq .by_day
 """
 
-_ENDINGS: Final = (".html", ".json")
-# What an overview looks at.
+_FILE_EXTENSIONS: Final = (".html", ".json")
+
+# Fields that an overview reads.
 _FIELDS: Final = ("sid", "room_sid", "type", "status", "date_created", "duration", "size", "track_name")
-# Both lists of so many parts of the window are under way at once; and their SIDs in memory.
-_PARTS: Final = 64
-_PARTS_AT_ONCE: Final = 16
+
+# Maximum number of parts that a window is split into, one a day if these are enough.
+_MAX_PARTS: Final = 64
+# Parts of the window that are listed at once; their recordings are in memory meanwhile.
+_MAX_CONCURRENT_PARTS: Final = 16
+
 _DAY: Final = timedelta(days=1)
 
-_Told: TypeAlias = Callable[[Overview], str]
-"""Makes the text of an overview."""
+Renderer: TypeAlias = Callable[[Overview], str]
+"""Returns the text of a report."""
 
 
 @click.command("report", epilog=_EXAMPLES, short_help="Sum up what was recorded: by day, type, status and room.")
@@ -53,7 +61,7 @@ _Told: TypeAlias = Callable[[Overview], str]
     "--manifest",
     type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path),
     metavar="FILE",
-    help="Sum up this file instead and ask no service: an archive's manifest or the output of 'roomrec list -o', "
+    help="Sum up this file instead of the account: the manifest of an archive, or the output of 'roomrec list -o'; "
     ".jsonl or .parquet.",
 )
 @click.option(
@@ -61,7 +69,7 @@ _Told: TypeAlias = Callable[[Overview], str]
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="The file: .html for a page to look at, .json for the numbers. One that is there is replaced.",
+    help="File to write: .html for a page, .json for the numbers. An existing one is replaced.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the numbers as JSON instead.")
 @base_url_option
@@ -73,150 +81,172 @@ def report(
     as_json: bool,
     base_url: str,
 ) -> int:
-    """Sum up what the account has recorded, or what an archive holds: recordings, bytes and minutes by day, by type
-    and by status, the rooms with the most bytes, and which recordings failed.
+    """Sum up what the account has recorded, or what an archive contains: recordings, bytes and minutes by day, type
+    and status, the rooms with the most bytes, and the recordings that failed.
 
-    Recordings that are still being captured, that failed, and those that were deleted in the last 30 days are in it.
-    The page stands alone: whoever opens it needs no network and no credentials.
+    It includes recordings that are still in progress, that failed, or that were deleted in the last 30 days. The page
+    is self-contained: it opens without network or credentials.
 
-    The credentials are those of the environment, as for 'roomrec list'; --manifest needs none.
+    The credentials come from the environment, as for 'roomrec list'; --manifest needs none.
     """
     if (output is None) is not as_json:
         raise click.UsageError("give either -o FILE or --json")
     if manifest is not None:
         if after or before:
-            raise click.UsageError("--manifest goes with neither --after nor --before: all of the file is summed up")
-        told = _told_in(output, f"Recordings in {manifest}")
-        return _Reporting(output, told, Overview()).of_file(reader_for(manifest, _FIELDS))
+            raise click.UsageError("--manifest cannot be used with --after or --before: the whole file is summed up")
+        render = renderer_for(output, f"Recordings in {manifest}")
+        return ReportRun(output, render, Overview()).run_on_file(make_reader(manifest, _FIELDS))
+
     if after is None:
-        raise click.UsageError("nothing to sum up: give --after INSTANT for the whole account, or --manifest FILE")
+        raise click.UsageError("nothing to sum up: give --after TIME for the whole account, or --manifest FILE")
     window = DateWindow(after, before)
-    reporting = _Reporting(output, _told_in(output, _title(window)), Overview(_days(window)))
-    return asyncio.run(reporting.of_account(client_from(base_url), window))
+    job = ReportRun(output, renderer_for(output, format_title(window)), Overview(days_of(window)))
+    return asyncio.run(job.run_on_account(make_client(base_url), window))
 
 
-def _title(window: DateWindow) -> str:
-    after, before = (each and f"{each:%Y-%m-%d %H:%M} {each.tzname()}" for each in (window.after, window.before))
-    return f"Recordings from {after} to {before}" if before else f"Recordings since {after}"
+def format_title(window: DateWindow) -> str:
+    """Return the title of a report on a window."""
+    after = format_local(window.after)
+    if window.before is None:
+        return f"Recordings since {after}"
+    return f"Recordings from {after} to {format_local(window.before)}"
 
 
-def _days(window: DateWindow) -> tuple[date, date] | None:
-    """The days of a window that has an end."""
+def format_local(instant: datetime) -> str:
+    """Return a date and time in the time zone that it was given in."""
+    return f"{instant:%Y-%m-%d %H:%M} {instant.tzname()}"
+
+
+def days_of(window: DateWindow) -> tuple[date, date] | None:
+    """Return the first and the last UTC day of a window, or None if it has no end or is empty."""
     if window.before is None or window.before == window.after:
         return None
-    first, last = utc_day(window.after), utc_day(window.before - timedelta(microseconds=1))
-    return None if first is None or last is None else (first, last)
+    first = utc_day(window.after)
+    # The end itself does not belong to the window.
+    last = utc_day(window.before - timedelta(microseconds=1))
+    if first is None or last is None:
+        return None
+    return first, last
 
 
-def _page(title: str) -> _Told:
+def renderer_for(output: Path | None, title: str) -> Renderer:
+    """Return the renderer for the extension of a file, or for standard output.
+
+    Raises:
+        InvalidArgumentError: there is none.
+        ConfigurationError: it needs an extra that is not installed.
+    """
+    if output is None:
+        return render_json
+    extension = output.suffix.lower()
+    if extension not in _FILE_EXTENSIONS:
+        raise InvalidArgumentError(
+            f"a report's file must end in {' or '.join(_FILE_EXTENSIONS)}, not {safe_repr(output.name)}"
+        )
+    if extension == ".json":
+        return render_json
     from roomrec_async.integrations.report import report_html  # noqa: PLC0415  an extra of its own
 
     return partial(report_html, title=title)
 
 
-def _numbers(overview: Overview) -> str:
+def render_json(overview: Overview) -> str:
+    """Return the numbers as JSON."""
     return json.dumps(overview.to_dict(), indent=1) + "\n"
 
 
-def _told_in(output: Path | None, title: str) -> _Told:
-    """What makes the text for a file of this name.
-
-    Raises:
-        InvalidArgumentError: the name asks for nothing that can be made.
-        ConfigurationError: the extra is not installed.
-    """
-    ending = ".json" if output is None else output.suffix.lower()
-    if ending not in _ENDINGS:
-        name = "" if output is None else safe_repr(output.name)
-        raise InvalidArgumentError(f"a report's file must end in {' or '.join(_ENDINGS)}, not {name}")
-    return _numbers if ending == ".json" else _page(title)
-
-
 @attrs.frozen
-class _Reporting:
+class ReportRun:
     """One run of the command.
 
     Attributes:
-        output: the file; None for standard output.
-        told: what makes its text.
-        overview: what has been counted.
+        output: the file to write, or None for standard output.
+        render: makes its text.
+        overview: sums up the recordings.
     """
 
     output: Path | None
-    told: _Told
+    render: Renderer
     overview: Overview
     failures: Failures = attrs.field(factory=Failures)
 
-    def of_file(self, recordings: Callable[[], Iterator[Recording]]) -> int:
-        """Sum up the recordings in a file. The result is the exit code."""
-        with self._written(), self._progress(lambda: ""):
-            for recording in recordings():
+    def run_on_file(self, read: Callable[[], Iterator[Recording]]) -> int:
+        """Report on the recordings in a file, and return the exit code."""
+        with self._write_output(), self._show_progress(lambda: ""):
+            for recording in read():
                 self.overview.add(recording)
-        return self._end()
+        self._print_summary()
+        return ExitCode.SUCCESS
 
-    async def of_account(self, client: RecordingsClient, window: DateWindow) -> int:
-        """Sum up those of the account in a window. The result is the exit code."""
-        with self._written(), self._progress(lambda: f" · {client.limiter.in_flight} in flight"):
-            async with client, aclosing(_all_recordings(client, window)) as lists:
+    async def run_on_account(self, client: RecordingsClient, window: DateWindow) -> int:
+        """Report on the recordings of the account in a window, and return the exit code."""
+        with self._write_output(), self._show_progress(lambda: f" · {client.limiter.in_flight} in flight"):
+            async with client, aclosing(scan_all(client, window)) as lists:
                 async for recordings in lists:
                     for recording in recordings:
                         self.overview.add(recording)
-        return self._end()
+        self._print_summary()
+        return ExitCode.SUCCESS
 
     @contextmanager
-    def _written(self) -> Iterator[None]:
-        """What is counted meanwhile, in the file. The file first: what cannot be written is found out before anything
-        is sent.
-        """
+    def _write_output(self) -> Iterator[None]:
+        """Write the file at the end of the block. It is opened first: if that is impossible, nothing is sent."""
         if self.output is None:
             yield
             return
-        with whole_file(self.output) as file:
+        with atomic_write(self.output) as file:
             yield
-            file.write(self.told(self.overview).encode())
+            file.write(self.render(self.overview).encode())
 
-    def _progress(self, more: Callable[[], str]) -> AbstractContextManager[object]:
-        def tell(elapsed: float) -> str:
-            return f"{pace_told(self.overview.all.recordings, elapsed)}{more()} · {length_told(elapsed)}"
+    def _show_progress(self, format_details: Callable[[], str]) -> AbstractContextManager[object]:
+        def format_progress(elapsed: float) -> str:
+            pace = format_pace(self.overview.all.recordings, elapsed)
+            return f"{pace}{format_details()} · {format_duration(elapsed)}"
 
-        return progress_shown(self.failures.console, tell)
+        return show_progress(self.failures.console, format_progress)
 
-    def _end(self) -> int:
-        if self.output is None:
-            click.echo(self.told(self.overview), nl=False)
-            return 0
+    def _print_summary(self) -> None:
+        """Print what is in the file or, without one, the report itself."""
         overview = self.overview
-        told = f"{counted(overview.all.recordings, 'recording')} of {counted(overview.rooms, 'room')}"
+        if self.output is None:
+            click.echo(self.render(overview), nl=False)
+            return
+
+        counts = f"{format_count(overview.all.recordings, 'recording')} of {format_count(overview.rooms, 'room')}"
         failed = f", {overview.failed:,} failed" if overview.failed else ""
-        self.failures.say(f"{safe_text(str(self.output))}: {told}, {size_told(overview.all.size)}{failed}")
-        return 0
+        self.failures.print(f"{safe_text(str(self.output))}: {counts}, {format_size(overview.all.size)}{failed}")
 
 
-async def _all_recordings(client: RecordingsClient, window: DateWindow) -> AsyncGenerator[list[Recording], None]:
-    """All of the account in a window, each once, with those that were deleted: these are listed only when asked for.
+async def scan_all(client: RecordingsClient, window: DateWindow) -> AsyncGenerator[list[Recording], None]:
+    """Yield all recordings of the account in a window, each once; deleted ones are listed only on request.
 
-    The window is cut into parts, so that no more than the SIDs of some of them are in memory.
+    The window is split into parts, so that the recordings of only some of them are in memory.
     """
 
     async def list_part(part: DateWindow) -> AsyncGenerator[list[Recording], None]:
-        # In this order: what is deleted in between is then in both lists; the other way round it would be in none.
-        listed: set[str | None] = set()
-        async with aclosing(client.scan(part)) as lists:
-            async for recordings in lists:
-                listed.update(recording.sid for recording in recordings)
-                yield recordings
-        listed.discard(None)
-        async with aclosing(client.scan(part, status=RecordingStatus.DELETED)) as lists:
-            async for recordings in lists:
-                yield [recording for recording in recordings if recording.sid not in listed]
+        # In this order: a recording that is deleted in between is then in both listings, and not in neither.
+        listed = await collect_scan(client.scan(part))
+        deleted = await collect_scan(client.scan(part, status=RecordingStatus.DELETED))
+        yield merge_listings(listed, deleted)
 
-    async with aclosing(map_concurrently(_parts(window), list_part, lambda: _PARTS_AT_ONCE)) as lists:
+    async with aclosing(map_concurrently(split_by_day(window), list_part, lambda: _MAX_CONCURRENT_PARTS)) as lists:
         async for recordings in lists:
             yield recordings
 
 
-async def _parts(window: DateWindow) -> AsyncGenerator[DateWindow, None]:
-    """A day each, or longer ones if these were too many."""
+async def collect_scan(lists: AsyncGenerator[list[Recording], None]) -> list[Recording]:
+    """Return all recordings of a scan with only the fields that an overview reads: a third of the memory."""
+    async with aclosing(lists):
+        return [
+            Recording(**{name: getattr(recording, name) for name in _FIELDS})
+            async for recordings in lists
+            for recording in recordings
+        ]
+
+
+async def split_by_day(window: DateWindow) -> AsyncGenerator[DateWindow, None]:
+    """Yield the parts of a window: about a day each, or longer ones if those would be too many."""
     length = (window.before or datetime.now(UTC)) - window.after
-    for part in split_window(window, min(_PARTS, max(1, math.ceil(length / _DAY)))):
+    days = max(1, math.ceil(length / _DAY))
+    for part in split_window(window, min(_MAX_PARTS, days)):
         yield part

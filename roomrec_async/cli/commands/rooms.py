@@ -1,11 +1,11 @@
-"""``roomrec rooms``: the rooms of the account, as a table, as JSON lines, or as SIDs for another command."""
+"""``roomrec rooms``: list the rooms of the account, as a table, as JSON lines, or as SIDs for another command."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import sys
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable
 from contextlib import aclosing
 from datetime import datetime
 from typing import Final
@@ -15,9 +15,11 @@ from rich.console import Console
 
 from roomrec_async._api.codec import to_dict
 from roomrec_async._listing.pager import Pager
-from roomrec_async.cli.support.options import base_url_option, client_from, window_options
-from roomrec_async.cli.support.stdio import LineWriter
-from roomrec_async.cli.support.tables import Table, rendered
+from roomrec_async.cli.support.errors import ExitCode
+from roomrec_async.cli.support.options import base_url_option, window_options
+from roomrec_async.cli.support.output import StdoutWriter
+from roomrec_async.cli.support.resources import make_client
+from roomrec_async.cli.support.tables import Table, render_lines
 from roomrec_async.client import RecordingsClient
 from roomrec_async.models import Room, RoomStatus
 
@@ -36,17 +38,17 @@ Examples:
     show_default=True,
     help="Only rooms with this status.",
 )
-@click.option("--name", metavar="NAME", help="Only rooms of this unique name.")
+@click.option("--name", metavar="NAME", help="Only rooms with this unique name.")
 @window_options("rooms that were created")
-@click.option("--limit", type=click.IntRange(0), metavar="N", help="At most so many rooms.")
+@click.option("--limit", type=click.IntRange(0), metavar="N", help="Maximum number of rooms.")
 @base_url_option
 @click.option(
     "--json/--table",
     "as_json",
     default=None,
-    help="JSON, one room a line, or a table. By default a table on a terminal, JSON elsewhere.",
+    help="JSON, one room per line, or a table. By default a table on a terminal, and JSON elsewhere.",
 )
-@click.option("--sids", is_flag=True, help="Only the SIDs, one a line.")
+@click.option("--sids", is_flag=True, help="Only the SIDs, one per line.")
 def list_rooms(
     status: str,
     name: str | None,
@@ -57,51 +59,56 @@ def list_rooms(
     as_json: bool | None,
     sids: bool,
 ) -> int:
-    """List the rooms of the account, those that are over unless asked otherwise.
+    """List the rooms of the account: those that have ended, unless --status asks for others.
 
-    The credentials are those of the environment, as for 'roomrec list'.
+    The credentials come from the environment, as for 'roomrec list'.
     """
     if sids and as_json is not None:
-        raise click.UsageError("--sids goes with neither --json nor --table")
-    client = client_from(base_url)
+        raise click.UsageError("--sids cannot be used with --json or --table")
+    if as_json is None:
+        as_json = not sys.stdout.isatty()
+
+    client = make_client(base_url)
     rooms = client.rooms(
         status=status, unique_name=name, date_created_after=after, date_created_before=before, limit=limit
     )
+    format_room: Callable[[Room], str]
     if sids:
-        return asyncio.run(_print(client, rooms, _sid_line))
-    tabular = sys.stdout.isatty() if as_json is None else not as_json
-    return asyncio.run(_print(client, rooms, _table_line() if tabular else _json_line))
+        format_room = format_sid
+    elif as_json:
+        format_room = format_json
+    else:
+        format_room = table_formatter()
+    return asyncio.run(print_rooms(client, rooms, format_room))
 
 
-async def _print(client: RecordingsClient, rooms: Pager[Room], line_of: Callable[[Room], str]) -> int:
-    async with client, LineWriter() as output, aclosing(_each(rooms)) as each:
-        async for room in each:
-            await output.write(line_of(room))
-    return 0
+async def print_rooms(client: RecordingsClient, rooms: Pager[Room], format_room: Callable[[Room], str]) -> int:
+    """Print the rooms, and return the exit code."""
+    async with client, StdoutWriter() as output, aclosing(aiter(rooms)) as records:
+        async for room in records:
+            await output.write(format_room(room))
+    return ExitCode.SUCCESS
 
 
-async def _each(rooms: Pager[Room]) -> AsyncGenerator[Room, None]:
-    async with aclosing(aiter(rooms)) as each:
-        async for room in each:
-            yield room
-
-
-def _sid_line(room: Room) -> str:
+def format_sid(room: Room) -> str:
+    """Return the SID of a room, as a line."""
     return f"{room.sid}\n"
 
 
-def _json_line(room: Room) -> str:
+def format_json(room: Room) -> str:
+    """Return a room as a line of JSON."""
     return json.dumps(to_dict(room), separators=(",", ":")) + "\n"
 
 
-def _table_line() -> Callable[[Room], str]:
+def table_formatter() -> Callable[[Room], str]:
+    """Return a function that formats a room as a row of a table, the first one below the header."""
     console = Console(highlight=False)
-    table = Table.of_rooms(console.width)
-    heading = [table.titles()]
+    table = Table.for_rooms(console.width)
+    header = [table.header()]
 
-    def line_of(room: Room) -> str:
-        lines = [*heading, table.row(room)]
-        heading.clear()
-        return rendered(console, *lines)
+    def format_row(room: Room) -> str:
+        lines = [*header, table.row(room)]
+        header.clear()
+        return render_lines(console, *lines)
 
-    return line_of
+    return format_row

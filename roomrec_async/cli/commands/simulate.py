@@ -1,4 +1,4 @@
-"""``roomrec simulate``: the simulator as a server, by itself or around a command."""
+"""``roomrec simulate``: run the simulator as a server, by itself or for the time of a command."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from typing import Final
 
 import click
 
-from roomrec_async.cli.support.errors import Ended
-from roomrec_async.cli.support.input import recordings_option, seed_option
-from roomrec_async.cli.support.tables import counted
+from roomrec_async._format import format_count
+from roomrec_async.cli.support.errors import CommandExit, ExitCode
+from roomrec_async.cli.support.simulation import latency_option, latency_range, recordings_option, seed_option
 from roomrec_async.simulator import Simulator
 
-from .demo import spread
+_MAX_ROOMS_SHOWN: Final = 3
 
-_ROOMS_TOLD: Final = 3
-# The exit codes of shells: found but not executable, not found, and, plus its number, ended by a signal.
-_NOT_EXECUTABLE, _NOT_FOUND, _BY_SIGNAL = 126, 127, 128
-# The signals of Ctrl-C and Ctrl-\, which a terminal sends to all processes in its foreground.
-_KEYS: Final = (signal.SIGINT, signal.SIGQUIT)
+# Exit codes as shells give them.
+_NOT_EXECUTABLE: Final = 126
+_NOT_FOUND: Final = 127
+# Plus the number of the signal that ended the command.
+_SIGNAL_BASE: Final = 128
 
 _EXAMPLES: Final = """\b
 Examples:
@@ -40,36 +40,31 @@ Examples:
     short_help="Run a simulated service to try programs with.",
     context_settings={"allow_interspersed_args": False},
 )
-@click.option("--port", type=click.IntRange(0, 65535), default=0, metavar="N", help="By default a free one.")
-@click.option("--rooms", type=int, default=20, show_default=True, metavar="N", help="Rooms of the account.")
-@recordings_option
 @click.option(
-    "--latency",
-    type=click.FloatRange(0),
-    default=0,
-    show_default=True,
-    metavar="MS",
-    help="How long an answer takes on average, in milliseconds.",
+    "--port", type=click.IntRange(0, 65535), default=0, metavar="N", help="Port to listen on. By default a free one."
 )
+@click.option("--rooms", type=int, default=20, show_default=True, metavar="N", help="Number of rooms of the account.")
+@recordings_option
+@latency_option(0)
 @seed_option
 @click.option(
     "--concurrency",
     type=click.IntRange(1),
     metavar="N",
-    help="Requests in flight before more are refused. By default 100.",
+    help="Maximum number of requests in flight; more are refused. By default 100.",
 )
 @click.option(
     "--media-size",
     type=click.IntRange(0),
     metavar="BYTES",
-    help="The size of all media. By default what tracks of their length have, up to gigabytes.",
+    help="Size of all media. By default what real tracks of their duration have, up to gigabytes.",
 )
-@click.option("--unlimited", is_flag=True, help="No quotas: as many requests a second as this machine can take.")
+@click.option("--unlimited", is_flag=True, help="No quotas: as many requests per second as this machine can serve.")
 @click.option(
     "--write-rooms",
     type=click.Path(dir_okay=False, writable=True, path_type=Path),
     metavar="FILE",
-    help="Write the SIDs of the rooms to a file, one a line, before anything else.",
+    help="First write the SIDs of the rooms to a file, one per line.",
 )
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[-- COMMAND...]")
 def simulate(
@@ -86,89 +81,108 @@ def simulate(
 ) -> int:
     """Run a simulated service, with an account of made-up rooms, until Ctrl-C.
 
-    It prints the environment variables that lead this library, and 'roomrec list', to it. Its credentials are made
-    from the seed and open nothing else.
+    Print the environment variables that point this library, and 'roomrec list', to the service. Its credentials are
+    generated from the seed and are of no use elsewhere.
 
-    With a COMMAND, that is run with these variables set, and the service ends with it. The exit code is the command's.
+    With a COMMAND, run it with these variables set, and stop the service when it ends. The exit code is that of the
+    command.
     """
-    simulator = Simulator(rooms, (0, recordings), seed, port=port, latency=spread(latency), media_size=media_size)
+    simulator = Simulator(
+        rooms, (0, recordings), seed, port=port, latency=latency_range(latency), media_size=media_size
+    )
+    # --concurrency counts even with --unlimited.
     if unlimited:
         simulator.reads_per_second = simulator.writes_per_second = simulator.concurrency_limit = None
     if concurrency:
         simulator.concurrency_limit = concurrency
+    # Before the command starts: it may read them.
     if write_rooms:
         with write_rooms.open("w", encoding="ascii") as file:
             file.writelines(f"{room_sid}\n" for room_sid in simulator.room_sids)
-    return asyncio.run(_serve(simulator, command))
+    return asyncio.run(serve(simulator, command))
 
 
-async def _serve(simulator: Simulator, command: tuple[str, ...]) -> int:
+async def serve(simulator: Simulator, command: tuple[str, ...]) -> int:
+    """Run the service until the command ends or, without one, until Ctrl-C. Return the exit code."""
     async with simulator:
         if command:
-            return await _run(command, {**os.environ, **_variables(simulator)})
-        _tell(simulator)
+            return await run_command(command, {**os.environ, **environment_variables(simulator)})
+        print_instructions(simulator)
+        # Nothing sets it: Ctrl-C cancels the task.
         await asyncio.Event().wait()
-    return 0
+    return ExitCode.SUCCESS
 
 
-def _variables(simulator: Simulator) -> dict[str, str]:
-    """What leads a program to the simulator. Empty is the same as unset: a key would be preferred to the token."""
+def environment_variables(simulator: Simulator) -> dict[str, str]:
+    """Return the variables that point a program to the simulator."""
     return {
         "TWILIO_ACCOUNT_SID": simulator.credentials.account_sid,
         "TWILIO_AUTH_TOKEN": simulator.credentials.password,
+        # Empty is the same as unset. An API key of the user's would be preferred to the token.
         "TWILIO_API_KEY": "",
         "TWILIO_API_SECRET": "",
         "ROOMREC_BASE_URL": simulator.base_url,
     }
 
 
-def _tell(simulator: Simulator) -> None:
-    """What another terminal needs, in the form that its shell reads."""
+def print_instructions(simulator: Simulator) -> None:
+    """Print the variables and some commands to try, in a form to paste into a shell."""
+    for name, value in environment_variables(simulator).items():
+        click.echo(f"export {name}={value}")
+
     rooms = simulator.room_sids
-    click.echo("".join(f"export {name}={value}\n" for name, value in _variables(simulator).items()), nl=False)
-    click.echo(f"# {counted(len(rooms), 'room')}" + (", the first of them:" if rooms else ""))
-    for room_sid in islice(rooms, _ROOMS_TOLD):
+    click.echo(f"# {format_count(len(rooms), 'room')}" + (", the first of them:" if rooms else ""))
+    for room_sid in islice(rooms, _MAX_ROOMS_SHOWN):
         click.echo(f"#   roomrec list {room_sid}")
-    click.echo("Paste these lines into another terminal. Ctrl-C ends the service.", err=True)
+    click.echo("Paste these lines into another terminal. Ctrl-C stops the service.", err=True)
 
 
-async def _run(command: tuple[str, ...], environment: Mapping[str, str]) -> int:
-    """Run a command to its end. The result is the exit code that a shell would give it."""
+async def run_command(command: tuple[str, ...], environment: Mapping[str, str]) -> int:
+    """Run a command to its end, and return the exit code that a shell would give."""
     try:
         process = await asyncio.create_subprocess_exec(*command, env=environment)
     except FileNotFoundError:
-        raise Ended(f"{command[0]}: not found", _NOT_FOUND) from None
+        raise CommandExit(f"{command[0]}: not found", _NOT_FOUND) from None
     except PermissionError:
-        raise Ended(f"{command[0]}: not executable", _NOT_EXECUTABLE) from None
-    with _signals_forwarded(process):
+        raise CommandExit(f"{command[0]}: not executable", _NOT_EXECUTABLE) from None
+
+    with forward_signals(process):
         code = await process.wait()
-    return code if code >= 0 else _BY_SIGNAL - code
+    # asyncio has the number of a signal as a negative code.
+    return code if code >= 0 else _SIGNAL_BASE - code
 
 
 @contextmanager
-def _signals_forwarded(process: asyncio.subprocess.Process) -> Iterator[None]:
-    """Leave it to the command what a signal means."""
-    if sys.platform == "win32":  # Its consoles tell all processes.
+def forward_signals(process: asyncio.subprocess.Process) -> Iterator[None]:
+    """Pass signals on to the command while it runs, so that it decides what they mean."""
+    if sys.platform == "win32":
+        # Consoles there notify all their processes.
         yield
         return
 
+    # Ctrl-C and Ctrl-\, which a terminal sends to all processes in its foreground.
+    keys = (signal.SIGINT, signal.SIGQUIT)
+    signals = (*keys, signal.SIGTERM, signal.SIGHUP)
+
     def forward(number: signal.Signals) -> None:
+        # The command may have ended just now.
         with suppress(ProcessLookupError):
-            if number not in _KEYS or not _in_foreground():
+            # In the foreground, the terminal has already sent it the keys.
+            if number not in keys or not is_in_foreground():
                 process.send_signal(number)
 
     loop = asyncio.get_running_loop()
-    for number in (*_KEYS, signal.SIGTERM, signal.SIGHUP):
+    for number in signals:
         loop.add_signal_handler(number, forward, number)
     try:
         yield
     finally:
-        for number in (*_KEYS, signal.SIGTERM, signal.SIGHUP):
+        for number in signals:
             loop.remove_signal_handler(number)
 
 
-def _in_foreground() -> bool:
-    """Whether the keys of a terminal reach this process, and with it the command."""
+def is_in_foreground() -> bool:
+    """Return True if this process, and with it the command, gets the keys of its terminal as signals."""
     try:
         terminal = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY)
     except OSError:

@@ -1,4 +1,4 @@
-"""``roomrec timeline``: when each recording of a room was made, as a page or a drawing."""
+"""``roomrec timeline``: draw the recordings of a room on a time axis, as an HTML page or an SVG drawing."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from typing import Final, Protocol
 
 import click
 
-from roomrec_async._files import whole_file
+from roomrec_async._files import atomic_write
+from roomrec_async._format import format_count
+from roomrec_async._listing.records import merge_listings
 from roomrec_async._text import safe_repr, safe_text
+from roomrec_async.cli.support.errors import ExitCode
 from roomrec_async.cli.support.failures import Failures
-from roomrec_async.cli.support.options import base_url_option, client_from, room_argument
-from roomrec_async.cli.support.tables import counted
+from roomrec_async.cli.support.options import base_url_option, room_argument
+from roomrec_async.cli.support.resources import make_client
 from roomrec_async.client import RecordingsClient
 from roomrec_async.errors import InvalidArgumentError
 from roomrec_async.models import Recording, RecordingStatus
@@ -23,14 +26,17 @@ Examples:
   roomrec timeline RM0123456789abcdef0123456789abcdef -o room.svg
 """
 
-_ENDINGS: Final = (".html", ".svg")
+_FILE_EXTENSIONS: Final = (".html", ".svg")
 
 
-class _Drawing(Protocol):
-    def __call__(self, recordings: list[Recording], *, title: str) -> str: ...
+class Renderer(Protocol):
+    """Draws recordings, and returns the text of a file."""
+
+    def __call__(self, recordings: list[Recording], *, title: str) -> str:
+        """Draw recordings."""
 
 
-@click.command("timeline", epilog=_EXAMPLES, short_help="Draw when each recording of a room was made.")
+@click.command("timeline", epilog=_EXAMPLES, short_help="Draw the recordings of a room on a time axis.")
 @room_argument
 @click.option(
     "-o",
@@ -38,58 +44,56 @@ class _Drawing(Protocol):
     required=True,
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="The file: .html for a page to look around in, .svg for a drawing. One that is there is replaced.",
+    help="File to write: .html for an interactive page, .svg for a drawing. An existing one is replaced.",
 )
 @base_url_option
 def timeline(room: str, output: Path, base_url: str) -> int:
-    """Draw when each recording of a room was made: a lane for each participant, with audio, video and data apart.
+    """Draw the recordings of a room on a time axis, with a lane for each participant, and audio, video and data apart.
 
-    Recordings that are still being captured, that failed, and those that were deleted in the last 30 days are in it,
-    and look different. The file stands alone: whoever opens it needs no network and no credentials.
+    It includes recordings that are still in progress, that failed, or that were deleted in the last 30 days, and marks
+    them. The file is self-contained: it opens without network or credentials.
 
-    ROOM is a room SID, RM and 32 hexadecimal digits. The credentials are those of the environment, as for
+    ROOM is a room SID: RM and 32 hexadecimal digits. The credentials come from the environment, as for
     'roomrec list'.
     """
-    drawing = _drawing_for(output)
-    return asyncio.run(_draw(client_from(base_url), room, output, drawing))
+    render = renderer_for(output)
+    return asyncio.run(draw(make_client(base_url), room, output, render))
 
 
-def _drawing_for(output: Path) -> _Drawing:
-    """What draws into a file of this name.
+def renderer_for(output: Path) -> Renderer:
+    """Return the renderer for the extension of a file.
 
     Raises:
-        InvalidArgumentError: the name asks for nothing that can be drawn.
-        ConfigurationError: the extra is not installed.
+        InvalidArgumentError: there is none.
+        ConfigurationError: it needs an extra that is not installed.
     """
-    ending = output.suffix.lower()
-    if ending not in _ENDINGS:
+    extension = output.suffix.lower()
+    if extension not in _FILE_EXTENSIONS:
         raise InvalidArgumentError(
-            f"a timeline's file must end in {' or '.join(_ENDINGS)}, not {safe_repr(output.name)}"
+            f"a timeline's file must end in {' or '.join(_FILE_EXTENSIONS)}, not {safe_repr(output.name)}"
         )
     from roomrec_async.integrations.html import timeline_html, timeline_svg  # noqa: PLC0415  an extra of its own
 
-    return timeline_html if ending == ".html" else timeline_svg
+    return timeline_html if extension == ".html" else timeline_svg
 
 
-async def _draw(client: RecordingsClient, room: str, output: Path, drawing: _Drawing) -> int:
-    # The file first: a directory that is not there is found out before anything is sent.
-    with whole_file(output) as file:
+async def draw(client: RecordingsClient, room: str, output: Path, render: Renderer) -> int:
+    """Write the file for a room, and return the exit code."""
+    # The file is opened first: if that is impossible, nothing is sent.
+    with atomic_write(output) as file:
         async with client:
-            recordings = await _recordings(client, room)
-        file.write(drawing(recordings, title=f"Room {room}").encode())
-    participants = len({recording.participant_sid for recording in recordings} - {None})
-    told = f"{counted(len(recordings), 'recording')} of {counted(participants, 'participant')}"
-    Failures().say(f"{safe_text(str(output))}: {told}")
-    return 0
+            recordings = await list_all(client, room)
+        file.write(render(recordings, title=f"Room {room}").encode())
+
+    participants = {recording.participant_sid for recording in recordings} - {None}
+    counts = f"{format_count(len(recordings), 'recording')} of {format_count(len(participants), 'participant')}"
+    Failures().print(f"{safe_text(str(output))}: {counts}")
+    return ExitCode.SUCCESS
 
 
-async def _recordings(client: RecordingsClient, room: str) -> list[Recording]:
-    """All of a room, with those that were deleted: these are listed only when asked for.
-
-    In this order: what is deleted in between is then in both lists, the second of which knows better; the other way
-    round it would be in none.
-    """
+async def list_all(client: RecordingsClient, room: str) -> list[Recording]:
+    """Return all recordings of a room. Deleted ones take a request of their own."""
+    # In this order: a recording that is deleted in between is then in both listings, and not in neither.
     listed = await client.recordings(room).to_list()
     deleted = await client.recordings(room, status=RecordingStatus.DELETED).to_list()
-    gone = {recording.sid for recording in deleted if recording.sid is not None}
-    return [recording for recording in listed if recording.sid not in gone] + deleted
+    return merge_listings(listed, deleted)

@@ -1,1 +1,1 @@
-"""What the commands share: options, input, output."""
+"""Shared by the commands: options, input, output, progress and errors."""

@@ -1,9 +1,9 @@
-"""``roomrec --dask``: what a cluster does instead of this process."""
+"""``roomrec --dask``: run a command on a Dask cluster."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing, asynccontextmanager, nullcontext
+from collections.abc import AsyncGenerator
+from contextlib import AbstractContextManager, aclosing, asynccontextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -11,66 +11,66 @@ from typing import TYPE_CHECKING, Final
 import attrs
 import click
 
-from roomrec_async._archive.report import ArchiveProgress, ArchiveReport
-from roomrec_async._tables import TableFormat
+from roomrec_async._format import format_count, format_duration, format_pace, format_size
 from roomrec_async._text import safe_text
 from roomrec_async.client import RoomOptions
 from roomrec_async.credentials import Credentials
 from roomrec_async.errors import InvalidArgumentError
-from roomrec_async.protocols import Decryption, Destination
 
 from .failures import Failures
 from .input import RoomSources
-from .tables import counted, length_told, pace_told, progress_shown, size_told
+from .progress import show_progress
 
 if TYPE_CHECKING:
     from distributed import Client
 
     from roomrec_async.integrations.dask import ExportProgress, ExportReport
 
-COMMANDS: Final = ("list", "archive")
-"""The commands that can be done on a cluster."""
+# The commands that can run on a cluster.
+_COMMANDS: Final = ("list", "archive")
 
+# The address that stands for a cluster on this machine.
 _LOCAL: Final = "local"
 
 dask_option: Final = click.option(
     "--dask",
     metavar="ADDRESS",
-    help="Let a Dask cluster do it, such as tls://host:8786, or 'local' for one of processes here. For 'list' with "
-    "-o DIRECTORY, and 'archive'.",
+    help="Run 'list' with -o DIRECTORY, or 'archive', on the Dask cluster at this address, such as tls://host:8786; "
+    "'local' starts one on this machine.",
 )
 
 
 def check_command(command: str | None, address: str | None) -> None:
-    """Whether a command that is asked for on a cluster can be done there.
+    """Raise for a command that cannot run on a cluster, if a cluster was asked for.
 
     Raises:
         UsageError: it cannot.
     """
-    if address is not None and command is not None and command not in COMMANDS:
-        raise click.UsageError(f"--dask goes with {' and '.join(COMMANDS)} only, not with {command}")
+    if address is not None and command is not None and command not in _COMMANDS:
+        raise click.UsageError(f"--dask works with {' and '.join(_COMMANDS)} only, not with {command}")
 
 
-def cluster_asked_for() -> str | None:
-    """The address of the cluster that the present command is to be done on; None for none."""
+def cluster_address() -> str | None:
+    """Return the address that was given with ``--dask``, or None."""
     address: str | None = click.get_current_context().find_root().params["dask"]
     return address
 
 
 @asynccontextmanager
-async def _connected(address: str) -> AsyncGenerator[Client, None]:
-    """A client of the cluster at this address.
+async def connect_cluster(address: str) -> AsyncGenerator[Client, None]:
+    """Connect to the cluster at an address, or start one on this machine, for the time of a block.
 
     Raises:
-        InvalidArgumentError: this is no address.
-        OSError: nobody answers there.
+        InvalidArgumentError: the address is malformed.
+        OSError: there is no scheduler at the address.
     """
     from roomrec_async.integrations.dask import local_cluster  # noqa: PLC0415  an extra of its own
 
     if address == _LOCAL:
-        async with local_cluster() as cluster:
-            yield cluster
+        async with local_cluster() as client:
+            yield client
         return
+
     from distributed import Client  # noqa: PLC0415  an extra of its own
     from distributed.comm.addressing import get_address_host  # noqa: PLC0415
 
@@ -83,16 +83,17 @@ async def _connected(address: str) -> AsyncGenerator[Client, None]:
 
 
 @attrs.frozen(kw_only=True)
-class Exporting:
+class ClusterExport:
     """One run of ``roomrec --dask ADDRESS list``.
 
     Attributes:
-        address: where the cluster is.
-        base_url: the endpoint.
-        sources: where the rooms come from.
-        options: what of them is listed.
-        directory: where the files go.
-        with_progress: whether progress is shown, on a terminal.
+        address: the address of the cluster, or "local".
+        base_url: the endpoint of the API.
+        sources: the rooms.
+        options: filters and limits of each room's list.
+        directory: the directory that the workers write to.
+        with_progress: True to show progress, if stderr is a terminal.
+        failures: prints and counts failures.
     """
 
     address: str
@@ -104,84 +105,47 @@ class Exporting:
     failures: Failures = attrs.field(factory=Failures)
 
     async def run(self) -> int:
-        """Export everything. The result is the exit code."""
+        """Export all rooms, and return the exit code."""
         from roomrec_async.integrations.dask import ExportProgress  # noqa: PLC0415  an extra of its own
 
         progress = ExportProgress()
-        tell = partial(self._told, progress)
-        with progress_shown(self.failures.console, tell) if self.with_progress else nullcontext():
+        display: AbstractContextManager[object] = nullcontext()
+        if self.with_progress:
+            display = show_progress(self.failures.console, partial(self._format_progress, progress))
+        with display:
             report = await self._export(progress)
-        self._tell(report)
+        self._print_summary(report)
         return self.failures.exit_code
 
     async def _export(self, progress: ExportProgress) -> ExportReport:
         from roomrec_async.integrations.dask import ClusterSettings, export_on  # noqa: PLC0415  an extra of its own
 
         settings = ClusterSettings(credentials=Credentials.from_env(), base_url=self.base_url)
-        sids = self.sources.sids(self.failures.of_line)
-        async with _connected(self.address) as cluster, aclosing(sids):
+        sids = self.sources.sids(self.failures.add_line)
+        async with connect_cluster(self.address) as cluster, aclosing(sids):
             return await export_on(cluster, sids, self.directory, settings=settings, progress=progress, **self.options)
 
-    def _told(self, progress: ExportProgress, elapsed: float) -> str:
+    def _format_progress(self, progress: ExportProgress, elapsed: float) -> str:
+        rooms = format_count(progress.rooms, "room")
         failed = progress.failed + self.failures.count
-        return (
-            f"{counted(progress.rooms, 'room')}{f', {failed:,} failed' if failed else ''} · "
-            f"{pace_told(progress.recordings, elapsed)} · {counted(progress.shards, 'file')} · {length_told(elapsed)}"
-        )
+        if failed:
+            rooms += f", {failed:,} failed"
+        pace = format_pace(progress.recordings, elapsed)
+        return f"{rooms} · {pace} · {format_count(progress.shards, 'file')} · {format_duration(elapsed)}"
 
-    def _tell(self, report: ExportReport) -> None:
+    def _print_summary(self, report: ExportReport) -> None:
+        # Until here, only lines of the input have failed: the report does not know of them.
         refused = self.failures.count
         for room_sid, error in report.failures.items():
-            self.failures.of(room_sid, error)
+            self.failures.add(room_sid, error)
+        # A report has the first failures only.
         if report.failed > len(report.failures):
-            self.failures.say(f"and {report.failed - len(report.failures):,} more")
+            self.failures.print(f"and {report.failed - len(report.failures):,} more")
             self.failures.count = refused + report.failed
-        self.failures.say(
-            f"{safe_text(report.directory)}: {counted(report.recordings, 'recording')} of "
-            f"{counted(report.rooms + refused, 'room')}{self.failures.told}, "
-            f"in {counted(report.files, 'file')} of {size_told(report.bytes)}"
+
+        recordings = format_count(report.recordings, "recording")
+        rooms = format_count(report.rooms + refused, "room") + self.failures.format_suffix()
+        files = format_count(report.files, "file")
+        self.failures.print(
+            f"{safe_text(report.directory)}: {recordings} of {rooms}, in {files} of {format_size(report.bytes)}"
         )
-
-
-async def archive_on_cluster(
-    address: str,
-    base_url: str,
-    room_sids: AsyncGenerator[str, None],
-    destination: Path | Destination,
-    *,
-    delete: bool,
-    private_key: Path | None,
-    ledgers: Path | None,
-    manifest: tuple[TableFormat, ...],
-    downloads: int,
-    progress: ArchiveProgress,
-) -> ArchiveReport:
-    """Archive rooms on the cluster at this address; see :func:`roomrec_async.integrations.dask.archive_on`."""
-    from roomrec_async.integrations.dask import ClusterSettings, archive_on  # noqa: PLC0415  an extra of its own
-
-    settings = ClusterSettings(credentials=Credentials.from_env(), base_url=base_url)
-    decryption = _decryption_from(private_key)
-    async with _connected(address) as cluster:
-        return await archive_on(
-            cluster,
-            room_sids,
-            destination,
-            settings=settings,
-            delete=delete,
-            decryption=decryption,
-            ledgers=ledgers,
-            manifest=manifest,
-            downloads=downloads,
-            progress=progress,
-        )
-
-
-def _decryption_from(private_key: Path | None) -> Callable[[], Decryption] | None:
-    """What reads the key in a file where it is called. It is read here first: a wrong one is told of at once."""
-    if private_key is None:
-        return None
-    from roomrec_async.integrations.decryption import PrivateKey  # noqa: PLC0415  an extra of its own
-
-    from_file = partial(PrivateKey.from_file, private_key.absolute())
-    from_file()
-    return from_file

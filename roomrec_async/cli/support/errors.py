@@ -1,13 +1,68 @@
-"""How the program ends other than well."""
+"""Exit codes, and errors as one line of text."""
 
 from __future__ import annotations
 
+from enum import IntEnum
+
 import click
 
+from roomrec_async._format import format_count
+from roomrec_async._text import safe_text
+from roomrec_async.errors import (
+    APIError,
+    AuthenticationError,
+    ConfigurationError,
+    InvalidArgumentError,
+    RoomRecError,
+    TransportError,
+)
 
-class Ended(click.ClickException):
-    """The program ends with this message and exit code."""
+
+class ExitCode(IntEnum):
+    """Exit codes of ``roomrec``; its help lists them."""
+
+    SUCCESS = 0
+    FAILURE = 1
+    USAGE = 2
+    AUTHENTICATION = 3
+    # 128 and the number of SIGINT, as shells have it.
+    INTERRUPTED = 130
+
+
+class CommandExit(click.ClickException):
+    """Ends the command with a message on stderr and an exit code."""
 
     def __init__(self, message: str, exit_code: int) -> None:
         super().__init__(message)
         self.exit_code = exit_code  # type: ignore[misc]  # click declares it for the class, and reads it from here
+
+
+def exit_code_for(error: RoomRecError) -> ExitCode:
+    """Return the exit code of a command that ends with this error."""
+    if isinstance(error, AuthenticationError):
+        return ExitCode.AUTHENTICATION
+    if isinstance(error, (ConfigurationError, InvalidArgumentError)):
+        return ExitCode.USAGE
+    return ExitCode.FAILURE
+
+
+def format_error(error: RoomRecError) -> str:
+    """Return an error as one line, without the method and URL of the request: the line names the room instead."""
+    if isinstance(error, APIError):
+        return safe_text(format_api_error(error))
+    if isinstance(error, TransportError):
+        return safe_text(f"{error.message}, after {format_count(error.attempts, 'attempt')}")
+    return safe_text(str(error))
+
+
+def format_api_error(error: APIError) -> str:
+    """Return the status, code, message, request ID and hint of an error that the service answered with."""
+    text = f"HTTP {error.status}"
+    if error.code is not None:
+        text += f", code {error.code}"
+    text += f": {error.message}"
+    if error.request_id:
+        text += f" (request id {error.request_id})"
+    if error.hint:
+        text += f"; {error.hint}"
+    return text

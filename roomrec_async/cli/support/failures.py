@@ -1,4 +1,4 @@
-"""What fails while a command goes on: told on stderr, and counted for the exit code."""
+"""Failures of rooms, recordings and input lines that do not end a command: printed on stderr and counted."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from roomrec_async._text import safe_text
 from roomrec_async.errors import AuthenticationError, RoomRecError
 from roomrec_async.models import RoomResult
 
-from .tables import failure_told
+from .errors import ExitCode, format_error
 
 
 @attrs.define
@@ -19,39 +19,43 @@ class Failures:
 
     Attributes:
         console: standard error.
-        count: how many there were.
+        count: number of failures.
     """
 
     console: Console = attrs.field(factory=lambda: Console(stderr=True, highlight=False))
     count: int = 0
 
     @property
-    def exit_code(self) -> int:
-        """The exit code of the run."""
-        return 1 if self.count else 0
+    def exit_code(self) -> ExitCode:
+        """Exit code of the run."""
+        return ExitCode.FAILURE if self.count else ExitCode.SUCCESS
 
-    @property
-    def told(self) -> str:
-        """What a summary says of them; nothing, if there are none."""
-        return f", {self.count:,} failed" if self.count else ""
+    def add(self, sid: str | None, error: RoomRecError) -> None:
+        """Count and print the failure of a room or a recording.
 
-    def of(self, sid: str | None, error: RoomRecError) -> None:
-        """A room or a recording failed. Credentials that are refused end the run: it would be the same with all."""
+        Raises:
+            AuthenticationError: the error is one; every other request would be refused, too.
+        """
         if isinstance(error, AuthenticationError):
             raise error
+        name = safe_text(sid or "a recording without a SID")
         self.count += 1
-        self.say(f"{safe_text(sid or 'a recording without a SID')}: {failure_told(error)}")
+        self.print(f"{name}: {format_error(error)}")
 
-    def of_room(self, result: RoomResult) -> None:
-        """A room failed."""
+    def add_room(self, result: RoomResult) -> None:
+        """Count and print the failure of a room."""
         if result.error is not None:
-            self.of(result.room_sid, result.error)
+            self.add(result.room_sid, result.error)
 
-    def of_line(self, place: str, reason: str) -> None:
-        """A line of the input is no room SID."""
+    def add_line(self, position: str, reason: str) -> None:
+        """Count and print an input line that is not a room SID."""
         self.count += 1
-        self.say(f"{safe_text(place)}: {safe_text(reason)}")
+        self.print(f"{safe_text(position)}: {safe_text(reason)}")
 
-    def say(self, line: str) -> None:
-        """A line on stderr, above the progress if there is any."""
+    def print(self, line: str) -> None:
+        """Print a line on stderr, above the progress if it is shown."""
         self.console.print(Text(line), soft_wrap=True)
+
+    def format_suffix(self) -> str:
+        """Return the end of a summary, such as ``, 3 failed``; empty if nothing failed."""
+        return f", {self.count:,} failed" if self.count else ""

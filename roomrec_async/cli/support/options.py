@@ -1,37 +1,75 @@
-"""What every command that talks to the service takes: rooms, windows of time, an endpoint; and the client for it."""
+"""Arguments and options that several commands share."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import Final, TypeVar
 
 import click
 
 from roomrec_async._api.urls import DEFAULT_BASE_URL
-from roomrec_async.client import RecordingsClient
-from roomrec_async.credentials import Credentials
-from roomrec_async.errors import ConfigurationError
+from roomrec_async._validate import check_room_sid
+from roomrec_async.errors import InvalidArgumentError
 
-from .input import Instant, check_room
-
-if TYPE_CHECKING:
-    from roomrec_async.protocols import Decryption, Destination
+from .input import STDIN, format_sid_error
 
 _Command = TypeVar("_Command", bound=Callable[..., object])
 
-rooms_argument: Final = click.argument("rooms", nargs=-1, metavar="[ROOM|-]...", callback=check_room)
-room_argument: Final = click.argument(
-    "room", callback=lambda context, parameter, room: check_room(context, parameter, (room,))[0]
-)
+
+class DateTimeType(click.ParamType[datetime]):
+    """An ISO 8601 date and time with its time zone."""
+
+    name = "time"
+
+    def convert(self, value: str | datetime, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """Return the date and time that a text stands for."""
+        try:
+            instant = value if isinstance(value, datetime) else datetime.fromisoformat(value)
+        except ValueError:
+            self.fail(f"{value!r} is not an ISO 8601 date and time such as 2026-03-01T09:30:00Z", param, ctx)
+
+        if instant.utcoffset() is None:
+            in_utc = f"{instant.isoformat()}Z"
+            self.fail(f"{value!r} has no time zone: for UTC write {in_utc}, else add an offset like +02:00", param, ctx)
+        return instant
+
+
+def check_rooms(_: click.Context, __: click.Parameter, rooms: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the ROOM arguments, each of which is a room SID or "-"."""
+    for room in rooms:
+        if room != STDIN:
+            parse_room_sid(room)
+    return rooms
+
+
+def check_room(_: click.Context, __: click.Parameter, room: str) -> str:
+    """Return the ROOM argument of a command that takes one room."""
+    return parse_room_sid(room)
+
+
+def parse_room_sid(room: str) -> str:
+    """Return a room SID.
+
+    Raises:
+        BadParameter: it is not one.
+    """
+    try:
+        return check_room_sid(room)
+    except InvalidArgumentError as error:
+        raise click.BadParameter(format_sid_error(error), param_hint="ROOM") from None
+
+
+rooms_argument: Final = click.argument("rooms", nargs=-1, metavar="[ROOM|-]...", callback=check_rooms)
+room_argument: Final = click.argument("room", callback=check_room)
 files_option: Final = click.option(
     "--from-file",
     "files",
     multiple=True,
     metavar="FILE",
     type=click.Path(exists=True, dir_okay=False, readable=True, allow_dash=True),
-    help="Read room SIDs from a file, one a line; blank lines and # comments are passed over.",
+    help="Read room SIDs from a file, one per line; blank lines and # comments are skipped.",
 )
 base_url_option: Final = click.option(
     "--base-url",
@@ -39,74 +77,48 @@ base_url_option: Final = click.option(
     default=DEFAULT_BASE_URL,
     metavar="URL",
     show_default=True,
-    help="Another endpoint, such as a gateway or 'roomrec simulate'; also $ROOMREC_BASE_URL.",
+    help="URL of the API: another one for a gateway or 'roomrec simulate'; also $ROOMREC_BASE_URL.",
+)
+destination_option: Final = click.option(
+    "-o",
+    "--output",
+    required=True,
+    metavar="DIR|URL",
+    help="Directory, or object store such as s3://bucket/prefix; its credentials come from the environment.",
 )
 private_key_option: Final = click.option(
     "--private-key",
     metavar="FILE",
     type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path),
-    help="The RSA private key (PEM) that encrypted recordings are decrypted with.",
+    help="RSA private key (PEM) to decrypt encrypted recordings with.",
 )
 downloads_option: Final = click.option(
-    "--at-once", "downloads", type=click.IntRange(1), default=8, show_default=True, metavar="N", help="Media at a time."
+    "--at-once",
+    "downloads",
+    type=click.IntRange(1),
+    default=8,
+    show_default=True,
+    metavar="N",
+    help="Number of downloads at a time.",
 )
 
 
 def window_options(what: str) -> Callable[[_Command], _Command]:
-    """``--after`` and ``--before``: the beginnings of what they choose from."""
+    """Return the options ``--after`` and ``--before``.
+
+    Args:
+        what: what they choose from and by which date, such as "recordings that started".
+    """
 
     def add(command: _Command) -> _Command:
-        before = click.option("--before", type=Instant(), metavar="INSTANT", help=f"Only {what} before then.")
+        # Help lists options in the order of decorators, from the outside in.
+        before = click.option("--before", type=DateTimeType(), metavar="TIME", help=f"Only {what} before this time.")
         after = click.option(
             "--after",
-            type=Instant(),
-            metavar="INSTANT",
-            help=f"Only {what} then or later: 2026-03-01T09:30:00Z.",
+            type=DateTimeType(),
+            metavar="TIME",
+            help=f"Only {what} at or after this time, such as 2026-03-01T09:30:00Z.",
         )
         return after(before(command))
 
     return add
-
-
-def client_from(base_url: str, timeout: float | None = None) -> RecordingsClient:
-    """A client with the credentials of the environment.
-
-    Raises:
-        ConfigurationError: there are none, or the base URL cannot be used.
-    """
-    try:
-        credentials = Credentials.from_env()
-    except ConfigurationError as error:
-        raise ConfigurationError(f"{error}. 'roomrec demo' needs none") from None
-    return RecordingsClient(credentials, base_url=base_url, timeout=timeout)
-
-
-def decryption_from(private_key: Path | None) -> Decryption | None:
-    """What decrypts with the key in a file."""
-    if private_key is None:
-        return None
-    from roomrec_async.integrations.decryption import PrivateKey  # noqa: PLC0415  an extra of its own
-
-    return PrivateKey.from_file(private_key)
-
-
-def destination_from(place: str) -> Path | Destination:
-    """A directory, or the store that a URL such as ``s3://bucket/prefix`` names."""
-    if "://" not in place:
-        return Path(place)
-    from roomrec_async.integrations.stores import ObjectStore  # noqa: PLC0415  an extra of its own
-
-    return ObjectStore.from_url(place)
-
-
-async def prepared(destination: Path | Destination) -> None:
-    """Make the directory, or ask the store whether it answers, before anything else is done.
-
-    Raises:
-        OSError: there is no such directory, and it cannot be made.
-        MediaError: the store refuses, or does not answer.
-    """
-    if isinstance(destination, Path):
-        await asyncio.to_thread(destination.mkdir, parents=True, exist_ok=True)
-    else:
-        await destination.size("manifest.jsonl")  # noqa: ASYNC240  no path

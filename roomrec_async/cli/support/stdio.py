@@ -1,4 +1,4 @@
-"""Reading and writing pipes beside the event loop, in threads that nobody waits for."""
+"""Standard input and output for threads, so that the event loop need not wait for them."""
 
 from __future__ import annotations
 
@@ -7,23 +7,17 @@ import errno
 import sys
 from collections.abc import Callable
 from concurrent.futures import Future
-from functools import partial
 from threading import Thread
-from types import TracebackType
-from typing import Final, Self, TextIO, TypeVar, cast
-
-from roomrec_async._asyncio import cancel_and_wait
+from typing import TextIO, TypeVar, cast
 
 _Result = TypeVar("_Result")
 
-_LINES_AHEAD: Final = 1_000
 
+async def run_in_daemon_thread(function: Callable[[], _Result]) -> _Result:
+    """Run a function in a thread of its own, and return its result.
 
-async def in_thread(function: Callable[[], _Result]) -> _Result:
-    """What ``function`` returns, from a thread of its own.
-
-    Unlike with :func:`asyncio.to_thread`, the program can end while it blocks: nobody can interrupt a read from a
-    terminal or a write to a pager.
+    Unlike with :func:`asyncio.to_thread`, the program can end while the function blocks: nothing can interrupt a read
+    from a terminal or a write to a pager.
     """
     future: Future[_Result] = Future()
     future.set_running_or_notify_cancel()
@@ -31,79 +25,34 @@ async def in_thread(function: Callable[[], _Result]) -> _Result:
     def run() -> None:
         try:
             future.set_result(function())
-        except BaseException as error:  # noqa: BLE001  it goes to the task that waits
+        except BaseException as error:  # noqa: BLE001  the awaiting task gets it
             future.set_exception(error)
 
     Thread(target=run, daemon=True).start()
     return await asyncio.wrap_future(future)
 
 
-def standard_input() -> TextIO:
-    """Standard input as a file of its own, for :func:`in_thread`.
+def open_stdin() -> TextIO:
+    """Return standard input as a file of its own, for :func:`run_in_daemon_thread`.
 
-    The interpreter takes the lock of ``sys.stdin``, and that of ``sys.stdout``, when it ends: it would crash while a
-    thread blocks with one of them.
+    At exit, the interpreter takes the locks of ``sys.stdin`` and ``sys.stdout``: it would crash while a thread that
+    blocks holds one of them.
+
+    Raises:
+        OSError: standard input is closed.
     """
     if sys.stdin is None:
         raise OSError(errno.EBADF, "standard input is closed")
-    return _reopened(sys.stdin, "r", "utf-8-sig")
+    # Files from Windows begin with a byte order mark.
+    return reopen(sys.stdin, "r", "utf-8-sig")
 
 
-def standard_output() -> TextIO:
-    """Standard output as a file of its own; see :func:`standard_input`."""
-    return _reopened(sys.stdout, "w", sys.stdout.encoding)
+def open_stdout() -> TextIO:
+    """Return standard output as a file of its own; see :func:`open_stdin`."""
+    return reopen(sys.stdout, "w", sys.stdout.encoding)
 
 
-def _reopened(stream: TextIO, mode: str, encoding: str) -> TextIO:
+def reopen(stream: TextIO, mode: str, encoding: str) -> TextIO:
+    """Return another file object for the descriptor of a stream."""
+    # Closing the file must not close the descriptor, which belongs to the process.
     return cast("TextIO", open(stream.fileno(), mode, encoding=encoding, errors="replace", closefd=False))
-
-
-class LineWriter:
-    """Standard output, line by line.
-
-    Lines are written as they come, in a thread, and at most a thousand wait there: then whoever produces them waits,
-    but the event loop does not. Requests under way do not time out because somebody reads the output in a pager.
-    """
-
-    def __init__(self) -> None:
-        self._file = standard_output()
-        self._lines: list[str] = []
-        self._writing: asyncio.Task[None] | None = None
-
-    async def write(self, line: str) -> None:
-        """Write a line, its end included.
-
-        Raises:
-            OSError: an earlier line could not be written.
-        """
-        if self._writing is not None and (self._writing.done() or len(self._lines) >= _LINES_AHEAD):
-            await self._written()
-        self._lines.append(line)
-        if self._writing is None:
-            self._writing = asyncio.create_task(self._write_all())
-
-    async def _written(self) -> None:
-        writing, self._writing = self._writing, None
-        if writing is not None:
-            await writing
-
-    async def _write_all(self) -> None:
-        while self._lines:
-            text = "".join(self._lines)
-            self._lines.clear()
-            await in_thread(partial(self._write_now, text))
-
-    def _write_now(self, text: str) -> None:
-        self._file.write(text)
-        self._file.flush()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if error is None or isinstance(error, Exception):
-            await self._written()
-        elif self._writing is not None:
-            await cancel_and_wait(self._writing)

@@ -1,4 +1,4 @@
-"""Recordings out of files that this package has written: manifests of archives, and lists. Blocking."""
+"""Read recordings from files that this package wrote: manifests of archives, and lists. Everything here blocks."""
 
 from __future__ import annotations
 
@@ -16,28 +16,30 @@ from roomrec_async._text import safe_repr
 from roomrec_async.errors import DecodeError, InvalidArgumentError, RoomRecError
 from roomrec_async.models import Recording
 
-_ROWS_AT_ONCE: Final = 1_000
-# No line of a table is anywhere near that long; a file without line breaks is no table.
-_LONGEST_LINE: Final = 2**24
+# Rows that are converted at once, of those that Parquet keeps together.
+_BATCH_SIZE: Final = 1_000
+
+# Bytes. No line of a table comes near; a file without line breaks is not a table.
+_MAX_LINE_LENGTH: Final = 2**24
 
 
-def reader_for(path: Path, fields: Collection[str]) -> Callable[[], Iterator[Recording]]:
-    """What reads the recordings in a file, one by one, with these fields only; nothing is read yet.
+def make_reader(path: Path, fields: Collection[str]) -> Callable[[], Iterator[Recording]]:
+    """Return a function that yields the recordings in a file, one by one. It opens the file when it is called.
 
     Args:
         path: the file, whose name ends in ``.jsonl`` or ``.parquet``.
-        fields: the fields that are of interest; the table must have them all.
+        fields: the fields to read, all of which the file must have; the others are None.
 
     Raises:
-        InvalidArgumentError: the file's name says that it is something else; or, when reading, it is.
+        InvalidArgumentError: the file has another extension; later, while reading: it holds something else.
         ConfigurationError: reading Parquet needs an extra that is not installed.
     """
     match path.suffix.lower():
         case ".jsonl":
-            return lambda: _recordings(path, _json_rows(path), fields)
+            return lambda: read_recordings(path, json_rows(path), fields)
         case ".parquet":
             check_formats(["parquet"])
-            return lambda: _recordings(path, _parquet_rows(path, fields), fields)
+            return lambda: read_recordings(path, parquet_rows(path, fields), fields)
         case _:
             raise InvalidArgumentError(
                 f"a manifest's file must end in .jsonl or .parquet, not {safe_repr(path.name)}: "
@@ -46,53 +48,79 @@ def reader_for(path: Path, fields: Collection[str]) -> Callable[[], Iterator[Rec
 
 
 @attrs.frozen
-class _Row:
-    place: str
+class Row:
+    """A row of a file.
+
+    Attributes:
+        position: its position in the file, for messages, such as ``line 17``.
+        values: its values by column name, JSON-ready.
+    """
+
+    position: str
     values: Mapping[str, object]
 
 
-def _recordings(path: Path, rows: Iterable[_Row], fields: Collection[str]) -> Iterator[Recording]:
+def read_recordings(path: Path, rows: Iterable[Row], fields: Collection[str]) -> Iterator[Recording]:
+    """Yield the recordings in rows.
+
+    Raises:
+        InvalidArgumentError: a row is not a recording.
+    """
     for row in rows:
         missing = [field for field in fields if field not in row.values]
         if missing:
-            raise _refused(path, row.place, f"it has no {' and no '.join(missing)}, so it is no recording")
+            raise row_error(path, row.position, f"it has no {' and no '.join(missing)}, so it is not a recording")
         try:
             yield from_dict(Recording, {field: row.values[field] for field in fields})
         except DecodeError as error:
-            raise _refused(path, row.place, str(error)) from None
+            raise row_error(path, row.position, str(error)) from None
 
 
-def _json_rows(path: Path) -> Iterator[_Row]:
+def json_rows(path: Path) -> Iterator[Row]:
+    """Yield the lines of a JSON lines file as rows.
+
+    Raises:
+        InvalidArgumentError: a line is not a JSON object.
+        OSError: the file cannot be read.
+    """
     with path.open("rb") as file:
-        for number, line in enumerate(iter(lambda: file.readline(_LONGEST_LINE), b""), 1):
-            place = f"line {number:,}"
+        for number, line in enumerate(iter(lambda: file.readline(_MAX_LINE_LENGTH), b""), 1):
+            position = f"line {number:,}"
             try:
                 values = json.loads(line)
             except (ValueError, RecursionError):
-                raise _refused(path, place, "it is no JSON") from None
+                raise row_error(path, position, "it is not JSON") from None
             if not isinstance(values, dict):
-                raise _refused(path, place, "it is no JSON object")
-            yield _Row(place, values)
+                raise row_error(path, position, "it is not a JSON object")
+            yield Row(position, values)
 
 
-def _parquet_rows(path: Path, fields: Collection[str]) -> Iterator[_Row]:
+def parquet_rows(path: Path, fields: Collection[str]) -> Iterator[Row]:
+    """Yield the rows of a Parquet file, with those of the fields that it has.
+
+    Raises:
+        InvalidArgumentError: it is not a Parquet file, or damaged.
+        OSError: the file cannot be read.
+    """
     import pyarrow as pa  # noqa: PLC0415  an extra
     import pyarrow.parquet as pq  # noqa: PLC0415  an extra
 
     try:
         with pq.ParquetFile(path) as table:
             number = 0
-            for batch in table.iter_batches(_ROWS_AT_ONCE, columns=[*fields]):
+            for batch in table.iter_batches(_BATCH_SIZE, columns=[*fields]):
                 for values in batch.to_pylist():
                     number += 1
-                    yield _Row(f"row {number:,}", {name: _json_value(value) for name, value in values.items()})
+                    yield Row(f"row {number:,}", {name: json_value(value) for name, value in values.items()})
     except pa.ArrowException as error:
         raise InvalidArgumentError(f"{path} cannot be read as Parquet: {error}") from None
 
 
-def _json_value(value: object) -> object:
+def json_value(value: object) -> object:
+    """Return a value of a Parquet file as JSON has it: dates and times as text."""
     return value.isoformat() if isinstance(value, datetime) else value
 
 
-def _refused(path: Path, place: str, reason: str) -> RoomRecError:
-    return InvalidArgumentError(f"{path}, {place}: {reason}")
+def row_error(path: Path, position: str, reason: str) -> RoomRecError:
+    """Return the error for a row that is not a recording."""
+    return InvalidArgumentError(f"{path}, {position}: {reason}")

@@ -1,247 +1,141 @@
-"""Recordings, errors and progress as text for people. What the service sent is untrusted here."""
+"""Tables of recordings and rooms, as lines for a terminal."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
-from typing import Final, Generic, TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Any, Final, Generic, TypeVar
 
 import attrs
 from rich.cells import set_cell_size
-from rich.console import Console, RenderableType
-from rich.filesize import decimal
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    SpinnerColumn,
-    Task,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
+from rich.console import Console
 from rich.text import Text
 
-from roomrec_async.errors import APIError, RoomRecError, TransportError
+from roomrec_async._format import format_date, format_duration, format_size
+from roomrec_async._text import safe_text
 from roomrec_async.models import Recording, Room
 
 _Model = TypeVar("_Model", Recording, Room)
 
 _GAP: Final = "  "
-_NOTHING: Final = "-"
-_LAST_AT_LEAST: Final = 12
-_LAST_AT_MOST: Final = 40
-_BAR_AT_LEAST, _BAR_AT_MOST, _BESIDE_THE_BAR, _BESIDE_THE_BYTES = 8, 40, 70, 90
+_EMPTY_CELL: Final = "-"
 
+# Width of the last column. With less, it is left out.
+_MIN_LAST_WIDTH: Final = 12
+_MAX_LAST_WIDTH: Final = 40
 
-def plain(text: str) -> str:
-    """Untrusted text without what could steer a terminal or break a line."""
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
-
-
-def failure_told(error: RoomRecError) -> str:
-    """Why something could not be had, in one line that leaves out what was asked for."""
-    if isinstance(error, APIError):
-        code = f", code {error.code}" if error.code is not None else ""
-        request = f" (request id {error.request_id})" if error.request_id else ""
-        hint = f"; {error.hint}" if error.hint else ""
-        return plain(f"HTTP {error.status}{code}: {error.message}{request}{hint}")
-    if isinstance(error, TransportError):
-        return plain(f"{error.message}, after {counted(error.attempts, 'attempt')}")
-    return plain(str(error))
-
-
-def size_told(size: int) -> str:
-    """A number of bytes, such as ``1.2 GB``."""
-    return decimal(size)
-
-
-def length_told(seconds: float) -> str:
-    """A number of seconds as hours, minutes and seconds."""
-    return str(timedelta(seconds=int(seconds)))
-
-
-def hours_told(seconds: int) -> str:
-    """A number of seconds as hours."""
-    return f"{seconds / 3600:,.1f} h"
-
-
-def pace_told(recordings: int, elapsed: float) -> str:
-    """How many recordings there are after so many seconds, and how many that is a second."""
-    return f"{counted(recordings, 'recording')} · {recordings / elapsed if elapsed else 0:,.0f}/s"
-
-
-def counted(count: int, noun: str) -> str:
-    """A number with its noun, in the plural where it belongs: ``1 room``, ``1,200 rooms``."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+_format_minute: Final = partial(format_date, timespec="minutes")
 
 
 @attrs.frozen
-class _Column(Generic[_Model]):
-    title: str
-    width: int
-    value: Callable[[_Model], str]
-    right: bool = False
+class Column:
+    """A column of a table.
 
-    def cell(self, text: str) -> str:
-        """A text in the column's width, cut or filled up; wide characters count as two."""
-        if self.right:
+    Attributes:
+        title: heading.
+        field: name of the record's attribute.
+        width: width in terminal cells; wide characters take two of them.
+        format_value: makes text of a value that is not None.
+        align_right: True for numbers.
+    """
+
+    title: str
+    field: str
+    width: int
+    format_value: Callable[[Any], str] = safe_text
+    align_right: bool = False
+
+    def heading(self) -> str:
+        """Return the title in the width of the column."""
+        return self._fit(self.title)
+
+    def cell(self, record: Recording | Room) -> str:
+        """Return a record's value in the width of the column."""
+        value = getattr(record, self.field)
+        text = "" if value is None else self.format_value(value)
+        return self._fit(text or _EMPTY_CELL)
+
+    def _fit(self, text: str) -> str:
+        # Numbers have no wide characters.
+        if self.align_right:
             return text.rjust(self.width)[: self.width]
         return set_cell_size(text, self.width)
 
 
-def _instant_told(instant: datetime | None) -> str:
-    return _NOTHING if instant is None else instant.astimezone(UTC).strftime("%Y-%m-%d %H:%M")
-
-
-def _or_nothing(value: int | None, told: Callable[[int], str]) -> str:
-    return _NOTHING if value is None else told(value)
-
-
-# In the order of importance: a narrow terminal shows as many as fit, and the last one gets what is left.
-_OF_RECORDINGS: Final = (
-    _Column[Recording]("recording", 34, lambda recording: plain(recording.sid or _NOTHING)),
-    _Column[Recording]("type", 5, lambda recording: plain(recording.type or _NOTHING)),
-    _Column[Recording]("status", 10, lambda recording: plain(recording.status or _NOTHING)),
-    _Column[Recording]("started (UTC)", 16, lambda recording: _instant_told(recording.date_created)),
-    _Column[Recording]("length", 7, lambda recording: _or_nothing(recording.duration, length_told), right=True),
-    _Column[Recording]("size", 8, lambda recording: _or_nothing(recording.size, size_told), right=True),
-    _Column[Recording]("track", _LAST_AT_MOST, lambda recording: plain(recording.track_name or _NOTHING)),
+# By importance: a narrow terminal shows the first ones. The last one gets the rest of the line.
+_RECORDING_COLUMNS: Final = (
+    Column("recording", "sid", 34),
+    Column("type", "type", 5),
+    Column("status", "status", 10),
+    Column("started (UTC)", "date_created", 16, _format_minute),
+    Column("length", "duration", 7, format_duration, align_right=True),
+    Column("size", "size", 8, format_size, align_right=True),
+    Column("track", "track_name", _MAX_LAST_WIDTH),
 )
-_OF_ROOMS: Final = (
-    _Column[Room]("room", 34, lambda room: plain(room.sid or _NOTHING)),
-    _Column[Room]("status", 11, lambda room: plain(room.status or _NOTHING)),
-    _Column[Room]("created (UTC)", 16, lambda room: _instant_told(room.date_created)),
-    _Column[Room]("length", 7, lambda room: _or_nothing(room.duration, length_told), right=True),
-    _Column[Room]("type", 12, lambda room: plain(room.type or _NOTHING)),
-    _Column[Room]("name", _LAST_AT_MOST, lambda room: plain(room.unique_name or _NOTHING)),
+_ROOM_COLUMNS: Final = (
+    Column("room", "sid", 34),
+    Column("status", "status", 11),
+    Column("created (UTC)", "date_created", 16, _format_minute),
+    Column("length", "duration", 7, format_duration, align_right=True),
+    Column("type", "type", 12),
+    Column("name", "unique_name", _MAX_LAST_WIDTH),
 )
 
 
 class Table(Generic[_Model]):
-    """Records as rows, one by one: nothing is kept."""
+    """A table of records, formatted row by row. It keeps none of them."""
 
-    def __init__(self, columns: Sequence[_Column[_Model]], width: int) -> None:
-        self._columns: list[_Column[_Model]] = list(_fitting(columns, width))
-
-    @classmethod
-    def of_recordings(cls, width: int) -> Table[Recording]:
-        """Recordings, in lines of so many characters."""
-        return Table(_OF_RECORDINGS, width)
+    def __init__(self, columns: Sequence[Column], width: int) -> None:
+        self._columns = fit_columns(columns, width)
 
     @classmethod
-    def of_rooms(cls, width: int) -> Table[Room]:
-        """Rooms, in lines of so many characters."""
-        return Table(_OF_ROOMS, width)
+    def for_recordings(cls, width: int) -> Table[Recording]:
+        """Return a table of recordings for lines of a width."""
+        return Table(_RECORDING_COLUMNS, width)
 
-    def titles(self) -> Text:
-        """What goes above the rows."""
-        return Text(_GAP.join(column.cell(column.title) for column in self._columns).rstrip(), "dim")
+    @classmethod
+    def for_rooms(cls, width: int) -> Table[Room]:
+        """Return a table of rooms for lines of a width."""
+        return Table(_ROOM_COLUMNS, width)
+
+    def header(self) -> Text:
+        """Return the line above the rows."""
+        return join_cells((column.heading() for column in self._columns), "dim")
 
     def row(self, record: _Model) -> Text:
-        """One record."""
-        cells = [column.cell(column.value(record)) for column in self._columns]
-        return Text(_GAP.join(cells).rstrip())
+        """Return the line for a record."""
+        return join_cells(column.cell(record) for column in self._columns)
 
 
-def _fitting(columns: Sequence[_Column[_Model]], width: int) -> Iterator[_Column[_Model]]:
-    left, last = width, columns[-1]
+def fit_columns(columns: Sequence[Column], width: int) -> list[Column]:
+    """Return those columns that fit into a width, the last one adjusted to what is left of it."""
+    fitting: list[Column] = []
+    left = width
     for column in columns[:-1]:
         if left < column.width:
-            return
-        yield column
+            return fitting
+        fitting.append(column)
         left -= column.width + len(_GAP)
-    if left >= _LAST_AT_LEAST:
-        yield attrs.evolve(last, width=min(left, last.width))
+
+    if left >= _MIN_LAST_WIDTH:
+        last = columns[-1]
+        fitting.append(attrs.evolve(last, width=min(left, last.width)))
+    return fitting
+
+
+def join_cells(cells: Iterable[str], style: str = "") -> Text:
+    """Return the cells of a line as text."""
+    return Text(_GAP.join(cells).rstrip(), style)
 
 
 def room_heading(room_sid: str) -> Text:
-    """What goes above the recordings of a room."""
-    return Text(f"Room {plain(room_sid)}", "bold")
+    """Return the line above the recordings of a room."""
+    return Text(f"Room {safe_text(room_sid)}", "bold")
 
 
-def rendered(console: Console, *lines: Text) -> str:
-    """Lines as they are written to this console."""
+def render_lines(console: Console, *lines: Text) -> str:
+    """Return lines as they are written to a console, with their colors and ends."""
     with console.capture() as capture:
         for line in lines:
             console.print(line, soft_wrap=True)
     return capture.get()
-
-
-class _Told(ProgressColumn):
-    """What a function says at the moment; it is given the seconds since the beginning."""
-
-    def __init__(self, tell: Callable[[float], str]) -> None:
-        super().__init__()
-        self._tell = tell
-
-    def render(self, task: Task) -> Text:
-        """The text."""
-        return Text(self._tell(task.elapsed or 0.0), no_wrap=True)
-
-
-@contextmanager
-def progress_shown(
-    console: Console, tell: Callable[[float], str], *, rooms: int | None = None
-) -> Iterator[Callable[[], None]]:
-    """One line of progress on a terminal, gone at the end; nothing elsewhere.
-
-    Args:
-        console: where.
-        tell: what the line says; it is given the seconds since the beginning.
-        rooms: how many rooms there are, where that is known.
-
-    Yields:
-        What to call when one of the rooms is done.
-    """
-    bar = BarColumn(bar_width=max(_BAR_AT_LEAST, min(_BAR_AT_MOST, console.width - _BESIDE_THE_BAR)))
-    start = (SpinnerColumn(),) if rooms is None else (bar, MofNCompleteColumn())
-    progress = Progress(*start, _Told(tell), console=console, transient=True, disable=not console.is_terminal)
-    with progress:
-        task = progress.add_task("", total=rooms)
-        yield lambda: progress.advance(task)
-
-
-@contextmanager
-def transfers_shown(
-    console: Console, amounts: Callable[[], tuple[int, int]], tell: Callable[[float], str]
-) -> Iterator[None]:
-    """One line of progress for bytes on a terminal, gone at the end; nothing elsewhere.
-
-    Args:
-        console: where.
-        amounts: how many bytes have arrived at the moment, and how many there are to be.
-        tell: what the line says beside them; it is given the seconds since the beginning.
-    """
-    bar = BarColumn(bar_width=max(_BAR_AT_LEAST, min(_BAR_AT_MOST, console.width - _BESIDE_THE_BYTES)))
-    columns = (bar, DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn(), _Told(tell))
-    with _Polled(amounts, *columns, console=console, transient=True, disable=not console.is_terminal):
-        yield
-
-
-class _Polled(Progress):
-    """Progress that asks for its numbers whenever it is drawn."""
-
-    def __init__(
-        self,
-        amounts: Callable[[], tuple[int, int]],
-        *columns: ProgressColumn,
-        console: Console,
-        transient: bool,
-        disable: bool,
-    ) -> None:
-        self._amounts = amounts
-        super().__init__(*columns, console=console, transient=transient, disable=disable)
-        self._bytes = self.add_task("", total=0)
-
-    def get_renderables(self) -> Iterable[RenderableType]:
-        """What is drawn."""
-        if self.task_ids:
-            completed, total = self._amounts()
-            # Not by update(): to that, another total is another task, whose speed is not known yet; and a task that
-            # has once reached its total is over.
-            self.tasks[0].total, self.tasks[0].finished_time = total or None, None
-            self.update(self._bytes, completed=completed)
-        return super().get_renderables()

@@ -1,45 +1,44 @@
-"""Millions of rooms on a Dask cluster: listed, exported to Parquet, archived. Extra ``dask``.
+"""List, export to Parquet, and archive the recordings of millions of rooms on a Dask cluster. Extra ``dask``.
 
     >>> async with distributed.Client("tls://scheduler:8786", asynchronous=True) as cluster:
     ...     settings = ClusterSettings(credentials=Credentials.from_env())
     ...     report = await export_on(cluster, room_sids, "/shared/recordings", settings=settings)
 
-Rooms are pulled as they are needed and split into shards. A shard is one task on the cluster, a coroutine in the event
-loop of its worker, with one client. If the worker dies, the shard runs again on another one, and gives its result once.
+Rooms are pulled as needed and split into shards. A shard is one task on the cluster: a coroutine in the event loop of
+its worker, with one client. If the worker dies, the shard runs again on another one, and its result is delivered once.
 The scheduler and the workers need this package, in the same version.
 
-**The quota is the account's, not the cluster's.** It is divided into slots. A shard waits for a slot, under a semaphore
-that all jobs of the cluster with this account share, and sends no more than its slot's part of the rate. It keeps the
-slot until its requests are more than a second old, so that the next shard may use all of it at once. The slot of a
-worker that died comes back after ``distributed.scheduler.locks.lease-timeout`` (30 seconds by default; the callers of
-one account's jobs must agree on it), and until then nobody uses its part.
+**The quota is the account's, not the cluster's.** It is divided into slots. A shard waits for a slot, at a semaphore
+that all jobs of this account share on the cluster, and sends no more than its slot's fraction of the rate. It keeps the
+slot until its last request is more than a second old, so that the next shard can send a full second's requests at
+once. The slot of a worker that died is free again after ``distributed.scheduler.locks.lease-timeout`` (30 seconds by
+default; the callers of all jobs of one account must use the same), and nobody uses its fraction until then.
 
-**Credentials travel with the tasks**, pickled, so that a wrong setting is refused before anything starts, and all
-workers are the same caller. They are in no name, representation or log line. Dask sends tasks in clear over ``tcp://``:
-between machines, let the cluster speak ``tls://``.
+**Credentials travel with the tasks**, pickled with the settings: these are validated before anything starts, and all
+workers are the same caller. Credentials are in no name, representation or log line. Dask sends tasks unencrypted over
+``tcp://``: between machines, use ``tls://``.
 
-**What ten million rooms take**, with the quota of 80 reads a second. It does not grow with the workers; they share the
-decoding, the Parquet and, above all, the bytes of an archive.
+**Ten million rooms**, with the quota of 80 reads per second. More workers do not make it faster; they share the
+decoding, the Parquet files and, above all, the bytes of an archive.
 
 =====================================  =================================  ==================================
 ..                                     room by room (here)                the account's list (``via="account"``)
 =====================================  =================================  ==================================
-requests, 5 recordings a room          10,000,000                         500,000, at 100 recordings a page
-time at 80 a second                    34.7 hours                         1.7 hours
-requests, 50 recordings a room         10,000,000                         5,000,000
-time at 80 a second                    34.7 hours                         17.4 hours
-requests, 100 recordings a room        10,000,000                         10,000,000: here they are even
+requests, 5 recordings per room        10,000,000                         500,000, at 100 recordings per page
+time at 80 per second                  34.7 hours                         1.7 hours
+requests, 50 recordings per room       10,000,000                         5,000,000
+time at 80 per second                  34.7 hours                         17.4 hours
+requests, 100 recordings per room      10,000,000                         10,000,000: the same
 =====================================  =================================  ==================================
 
-The list of the account needs no cluster: ``client.archive(DateWindow(...), ...)`` and
-``client.stream(..., via="account")`` go through it in one process. Room by room is for what it cannot do: rooms that
-are a part of what the account has recorded in their time, errors of single rooms, and archives that are more than one
-machine's network carries.
+The account's list needs no cluster: ``client.archive(DateWindow(...), ...)`` and ``client.stream(..., via="account")``
+read it in one process. Room by room is for what it cannot do: only some of the rooms that the account recorded in a
+window of time, errors of single rooms, and archives that are more than one machine's network can carry.
 
-In shards of 1,000 rooms, ten million rooms are 10,000 tasks of 50 seconds each with 4 slots (20 reads a second each),
+In shards of 1,000 rooms, ten million rooms are 10,000 tasks of 50 seconds each with 4 slots (20 reads per second each),
 of which the second that a slot is kept is 2%. A task carries 34 KB of SIDs. The caller holds the rooms and results of
-the shards under way: six with 4 slots, which is 20 MB for 5 recordings of 0.7 KB a room. A Parquet file of a shard with
-5,000 recordings has about 0.6 MB; shards of 10,000 rooms make 1,000 files of 6 MB.
+the shards under way: six with 4 slots, which is 20 MB for 5 recordings of 0.7 KB per room. The Parquet file of a shard
+with 5,000 recordings has about 0.6 MB; shards of 10,000 rooms make 1,000 files of 6 MB.
 """
 
 from roomrec_async.errors import ConfigurationError

@@ -1,4 +1,4 @@
-"""The media of rooms in an archive."""
+"""Archive the recordings of rooms on a cluster."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from roomrec_async.client import RecordingsClient
 from roomrec_async.errors import ConfigurationError, RoomRecError
 
 from .jobs import Job, check_cluster
-from .paths import absolute, check_seen, shared
+from .paths import absolute_path, check_visible, marker_file
 from .settings import ClusterSettings
-from .shards import Shard, failures_of, keep_some
+from .shards import Shard, add_failures
 
 if TYPE_CHECKING:
     from roomrec_async.protocols import Decryption, Destination
@@ -46,31 +46,30 @@ async def archive_on(
 ) -> ArchiveReport:
     """Archive all completed recordings of rooms: :meth:`roomrec_async.RecordingsClient.archive`, shard by shard.
 
-    Each shard has a ledger of its own. Run it again with the same rooms, in the same order, and the same
-    ``rooms_per_shard``, and it goes on where it was; otherwise recordings may be copied and listed a second time, but
-    none is lost.
+    Each shard has a ledger of its own. To resume, run it again with the same rooms, in the same order, and the same
+    ``rooms_per_shard``; otherwise recordings may be copied and listed a second time, but none is lost.
 
     Args:
         cluster: a client of the cluster, with ``asynchronous=True``.
         room_sids: any iterable or async iterable; each room once.
         destination: a directory that all workers and the caller see under this name, or a store that can be pickled,
             such as :class:`roomrec_async.integrations.stores.ObjectStore` for a bucket.
-        settings: who calls, and how the quota is divided.
-        delete: whether recordings are deleted at the source, each when its copy is verified and safe.
-        decryption: is called for each shard, where it runs, for what encrypted media are decrypted with, such as
-            ``partial(PrivateKey.from_file, "/shared/key.pem")``: private keys do not travel.
+        settings: the credentials, and the division of the quota.
+        delete: True to delete recordings at the source, each when its copy is verified and safe.
+        decryption: returns the decryption of encrypted media; called on the worker, once for each shard, such as
+            ``partial(PrivateKey.from_file, "/shared/key.pem")``. Private keys are not sent to the workers.
         ledgers: the directory of the ledgers, ``000000.sqlite3`` and so on, which all workers and the caller see; by
-            default ``ledgers`` in the directory. It must be given with a store.
-        manifest: the formats of the list of all that is in these ledgers, which is written at the end.
-        downloads: how many media each shard copies at once.
-        progress: is kept up to date, to be looked at meanwhile; it moves by whole shards, and counts what earlier runs
-            have archived of these, too.
+            default ``ledgers`` in the destination. It is required with a store.
+        manifest: formats of the manifest, which lists all recordings in these ledgers and is written at the end.
+        downloads: maximum number of media that each shard copies at once.
+        progress: updated while the archive runs, whenever a shard is finished. It includes what earlier runs have
+            archived of these rooms.
 
     Returns:
-        What the archive holds of these rooms. What failed is in its ``failures``, and tried again by the next run.
+        The contents of the archive. Recordings that failed are in its ``failures``, and retried by the next run.
 
     Raises:
-        InvalidArgumentError: an argument is outside its bounds.
+        InvalidArgumentError: an argument is out of bounds.
         ConfigurationError: the cluster or a ledger cannot be used, a worker does not see the directory, or an extra is
             missing.
         AuthenticationError: the credentials were refused.
@@ -80,51 +79,60 @@ async def archive_on(
     check_room_sids(room_sids)
     check_cluster(cluster)
     check_formats(manifest)
-    _check_pickles(destination, decryption)
-    place, books = _archive_places(destination, ledgers)
-    await run_in_thread(partial(books.mkdir, parents=True, exist_ok=True))
-    progress, reports = progress or ArchiveProgress(), _Reports()
-    async with shared(books) as token:
-        copying = _ShardArchive(token, place, books, delete, decryption, downloads)
-        archived = Job(cluster, settings, "archive").run(room_sids, copying.run)
+    _check_picklable("destination", destination)
+    _check_picklable("decryption", decryption)
+    target, ledger_directory = _resolve_paths(destination, ledgers)
+    await run_in_thread(partial(ledger_directory.mkdir, parents=True, exist_ok=True))
+
+    if progress is None:
+        progress = ArchiveProgress()
+    totals = _ArchiveTotals()
+    async with marker_file(ledger_directory) as marker:
+        archiver = _ShardArchiver(marker, target, ledger_directory, delete, decryption, downloads)
+        archived = Job(cluster, settings, "archive").run(room_sids, archiver.run)
         async with aclosing(archived):
             async for shard, outcome in archived:
-                reports.add(shard, outcome)
-                reports.tell(progress)
+                totals.add(shard, outcome)
+                totals.update(progress)
     progress.listing = False
-    # The manifest wants the entries of one ledger after another, and nothing else of a ledger.
-    written = await write_manifest(cast("Ledger", _Ledgers(books, _ledger_place(place))), place, manifest)
-    return reports.report(written)
+
+    # A manifest reads nothing of a ledger but its entries.
+    ledger = cast("Ledger", _CombinedLedger(ledger_directory, _ledger_destination(target)))
+    return totals.report(await write_manifest(ledger, target, manifest))
 
 
 @attrs.frozen
-class _ShardArchive:
-    """How a shard is archived, on its worker."""
+class _ShardArchiver:
+    """Archives a shard, on a worker."""
 
-    token: str
+    # Name of the caller's marker file in the directory of the ledgers.
+    marker: str
     destination: Path | Destination
-    ledgers: Path
+    ledger_directory: Path
     delete: bool
     decryption: Callable[[], Decryption] | None
     downloads: int
 
     async def run(self, client: RecordingsClient, shard: Shard) -> ArchiveReport:
-        """Archive it."""
-        await check_seen(self.ledgers, self.token)
+        """Archive the recordings of a shard's rooms, with the shard's ledger and without a manifest."""
+        await check_visible(self.ledger_directory, self.marker)
+        decryption = None
+        if self.decryption is not None:
+            decryption = await run_in_thread(self.decryption)
         return await client.archive(
             shard.room_sids,
             self.destination,
             delete=self.delete,
-            decryption=None if self.decryption is None else await run_in_thread(self.decryption),
-            ledger=self.ledgers / f"{shard.number:06d}.sqlite3",
+            decryption=decryption,
+            ledger=self.ledger_directory / f"{shard.index:06d}.sqlite3",
             manifest=(),
             downloads=self.downloads,
         )
 
 
 @attrs.define
-class _Reports:
-    """What all shards have archived."""
+class _ArchiveTotals:
+    """Sums over all shards that are finished."""
 
     archived: int = 0
     bytes: int = 0
@@ -133,65 +141,82 @@ class _Reports:
     failed: int = 0
     failures: dict[str, str] = attrs.field(factory=dict)
 
-    def add(self, shard: Shard, report: ArchiveReport | RoomRecError) -> None:
-        """One more."""
-        if isinstance(report, RoomRecError):
+    def add(self, shard: Shard, outcome: ArchiveReport | RoomRecError) -> None:
+        """Add a shard. An error is that of each of its rooms."""
+        if isinstance(outcome, RoomRecError):
             self.failed += len(shard.room_sids)
-            keep_some(self.failures, {sid: str(error) for sid, error in failures_of(shard, report).items()})
+            add_failures(self.failures, dict.fromkeys(shard.room_sids, str(outcome)))
             return
-        self.archived += report.archived
-        self.bytes += report.bytes
-        self.deleted += report.deleted
-        self.external += report.external
-        self.failed += report.failed
-        keep_some(self.failures, report.failures)
+        self.archived += outcome.archived
+        self.bytes += outcome.bytes
+        self.deleted += outcome.deleted
+        self.external += outcome.external
+        self.failed += outcome.failed
+        add_failures(self.failures, outcome.failures)
 
-    def tell(self, progress: ArchiveProgress) -> None:
-        """Put it into the progress."""
+    def update(self, progress: ArchiveProgress) -> None:
+        """Copy the numbers into the caller's progress."""
         progress.found = self.archived + self.external + self.failed
-        progress.archived, progress.deleted, progress.failed = self.archived, self.deleted, self.failed
-        progress.bytes = progress.expected_bytes = self.bytes
+        progress.archived = self.archived
+        progress.deleted = self.deleted
+        progress.failed = self.failed
+        progress.bytes = self.bytes
+        # A finished shard has no bytes to come.
+        progress.expected_bytes = self.bytes
 
     def report(self, manifest: tuple[str, ...]) -> ArchiveReport:
-        """All of it."""
+        """Return the report, with the paths or URLs of the manifests."""
         return ArchiveReport(
-            self.archived, self.bytes, self.deleted, self.external, self.failures, self.failed, manifest
+            archived=self.archived,
+            bytes=self.bytes,
+            deleted=self.deleted,
+            external=self.external,
+            failures=self.failures,
+            failed=self.failed,
+            manifest=manifest,
         )
 
 
-class _Ledgers:
-    """The ledgers of all shards, as if they were one."""
+class _CombinedLedger:
+    """The entries of all shards' ledgers, one ledger after another."""
 
     def __init__(self, directory: Path, destination: str) -> None:
         self._directory = directory
+        # The destination that the ledgers were made for, which they check.
         self._destination = destination
 
     async def entries(self) -> AsyncGenerator[list[Entry], None]:
-        """All recordings, some at a time."""
+        """Yield all entries, in batches."""
         for path in await run_in_thread(lambda: sorted(self._directory.glob("*.sqlite3"))):
-            async with Ledger(path, self._destination) as ledger, aclosing(ledger.entries()) as entries:
-                async for some in entries:
-                    yield some
+            async with Ledger(path, self._destination) as ledger, aclosing(ledger.entries()) as batches:
+                async for batch in batches:
+                    yield batch
 
 
-def _check_pickles(destination: object, decryption: object) -> None:
-    for name, each in (("destination", destination), ("decryption", decryption)):
-        try:
-            pickle.dumps(each)
-        except Exception as error:  # noqa: BLE001  they raise whatever they like
-            raise ConfigurationError(f"{name} cannot be sent to the workers: {error}") from None
+def _check_picklable(name: str, value: object) -> None:
+    """Raise for an argument that cannot be sent to the workers."""
+    try:
+        pickle.dumps(value)
+    except Exception as error:  # noqa: BLE001  objects may raise anything when they are pickled
+        raise ConfigurationError(f"{name} cannot be sent to the workers: {error}") from None
 
 
-def _archive_places(
+def _resolve_paths(
     destination: str | os.PathLike[str] | Destination, ledgers: str | os.PathLike[str] | None
 ) -> tuple[Path | Destination, Path]:
+    """Return the destination and the directory of the ledgers, with absolute paths."""
     if isinstance(destination, (str, os.PathLike)):
-        place = absolute(destination)
-        return place, absolute(ledgers) if ledgers is not None else place / "ledgers"
+        directory = absolute_path(destination)
+        if ledgers is None:
+            return directory, directory / "ledgers"
+        return directory, absolute_path(ledgers)
     if ledgers is None:
         raise ConfigurationError("an archive in a store needs a directory for its ledgers, which all workers see")
-    return destination, absolute(ledgers)
+    return destination, absolute_path(ledgers)
 
 
-def _ledger_place(destination: Path | Destination) -> str:
-    return str(destination.resolve()) if isinstance(destination, Path) else destination.location("")
+def _ledger_destination(destination: Path | Destination) -> str:
+    """Return the destination as the ledgers name it."""
+    if isinstance(destination, Path):
+        return str(destination.resolve())
+    return destination.location("")

@@ -1,9 +1,9 @@
-"""The recordings of rooms as Parquet."""
+"""Export the recordings of rooms to Parquet on a cluster."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from functools import partial
 from pathlib import Path
@@ -22,22 +22,23 @@ from roomrec_async.errors import AuthenticationError, InvalidArgumentError, Room
 from roomrec_async.models import Recording, RoomResult
 
 from .jobs import Job, check_cluster, check_rooms
-from .paths import absolute, check_seen, shared
+from .paths import absolute_path, check_visible, marker_file
 from .settings import ClusterSettings
-from .shards import Shard, failures_of, keep_some
+from .shards import Shard, add_failures
 
-_ROWS_AT_ONCE: Final = 1_000
+# Recordings that are converted and written by one call in a thread.
+_ROWS_PER_WRITE: Final = 1_000
 
 
 @attrs.define
 class ExportProgress:
-    """How far an export is, to be looked at while it runs; it moves by whole shards.
+    """Progress of an export, updated while it runs, whenever a shard is finished.
 
     Attributes:
-        shards: files that are in their place.
-        rooms: rooms that are done, those that failed included.
-        recordings: recordings that were written.
-        failed: rooms that failed.
+        shards: number of files that are complete.
+        rooms: number of rooms that are finished, failed ones included.
+        recordings: number of recordings written.
+        failed: number of rooms that failed.
     """
 
     shards: int = 0
@@ -48,16 +49,17 @@ class ExportProgress:
 
 @attrs.frozen
 class ExportReport:
-    """What an export has written.
+    """Result of an export.
 
     Attributes:
-        directory: where the files are, ``part-000000.parquet`` and so on, one a shard.
-        files: how many.
-        bytes: how many bytes these have.
-        rooms: how many rooms there were, those that failed included.
-        recordings: how many recordings were written.
-        failures: why a room failed, by its SID, for the first 1,000. What it gave before that is in its file.
-        failed: how many rooms failed.
+        directory: the directory of the files, ``part-000000.parquet`` and so on, one for each shard.
+        files: number of files.
+        bytes: total size of the files, in bytes.
+        rooms: number of rooms, failed ones included.
+        recordings: number of recordings written.
+        failures: errors of rooms by their SIDs, for the first 1,000. Recordings listed before the error are in the
+            room's file.
+        failed: number of rooms that failed.
     """
 
     directory: str
@@ -78,23 +80,23 @@ async def export_on(
     progress: ExportProgress | None = None,
     **options: Unpack[RoomOptions],
 ) -> ExportReport:
-    """Write the recordings of rooms as Parquet, one file a shard: ``part-000000.parquet`` and so on.
+    """Write the recordings of rooms to Parquet, one file for each shard: ``part-000000.parquet`` and so on.
 
-    A file has the name of its shard, and takes its place when it is whole: a shard that runs again writes the same
-    file again. Memory does not grow with the recordings of a shard. If the export fails, the files that are complete
-    stay. The extras ``dask`` and ``parquet`` are needed, also on the workers.
+    A file has the name of its shard, and only complete files have it: a shard that runs again writes the same file
+    again. Memory does not grow with the recordings of a shard. If the export fails, the files that are complete stay.
+    The extras ``dask`` and ``parquet`` are needed, also on the workers.
 
     Args:
         cluster: a client of the cluster, with ``asynchronous=True``.
         room_sids: any iterable or async iterable. A room named twice is written twice.
-        directory: a directory that all workers and the caller see under this name. It is made if it is not there.
-        settings: who calls, and how the quota is divided.
-        progress: is kept up to date, to be looked at meanwhile.
+        directory: a directory that all workers and the caller see under this name. It is made if it does not exist.
+        settings: the credentials, and the division of the quota.
+        progress: updated while the export runs.
         options: as for :meth:`roomrec_async.RecordingsClient.recordings`; ``limit`` is each room's, ``timeout`` each
             page's.
 
     Raises:
-        InvalidArgumentError: an argument is outside its bounds, or the directory holds an earlier export.
+        InvalidArgumentError: an argument is out of bounds, or the directory holds an earlier export.
         ConfigurationError: the cluster cannot be used, a worker does not see the directory, or an extra is missing.
         AuthenticationError: the credentials were refused.
         RoomRecError: the cluster dropped a shard.
@@ -103,58 +105,80 @@ async def export_on(
     check_rooms(settings, room_sids, options)
     check_cluster(cluster)
     check_formats(["parquet"])
-    place = absolute(directory)
-    await run_in_thread(partial(_prepare_export, place))
-    progress, parts = progress or ExportProgress(), _Parts()
-    async with shared(place) as token:
-        exported = Job(cluster, settings, "export").run(room_sids, partial(_export_shard, place, token, options))
+    path = absolute_path(directory)
+    await run_in_thread(partial(_make_directory, path))
+
+    totals = _ExportTotals()
+    async with marker_file(path) as marker:
+        exporter = _ShardExporter(path, marker, options)
+        exported = Job(cluster, settings, "export").run(room_sids, exporter.run)
         try:
             async with aclosing(exported):
                 async for shard, outcome in exported:
-                    parts.add(shard, outcome if isinstance(outcome, _Part) else _Part(failures_of(shard, outcome)))
-                    _tell_export(progress, parts)
+                    totals.add(shard, outcome)
+                    if progress is not None:
+                        totals.update(progress)
         finally:
-            await run_in_thread(partial(_remove_leftovers, place))
-    return ExportReport(
-        str(place), parts.files, parts.bytes, parts.rooms, parts.recordings, parts.failures, parts.failed
-    )
-
-
-async def _export_shard(
-    directory: Path, token: str, options: RoomOptions, client: RecordingsClient, shard: Shard
-) -> _Part:
-    check_formats(["parquet"])
-    await check_seen(directory, token)
-    name, count, failures = f"part-{shard.number:06d}.parquet", 0, dict[str, RoomRecError]()
-
-    def failed(result: RoomResult) -> None:
-        if isinstance(result.error, AuthenticationError):
-            raise result.error
-        if result.error is not None:
-            failures[result.room_sid] = result.error
-
-    # A worker that was taken for dead may still write. Each writes its own, and the last one whole is the same.
-    own = directory / f".{name}.{uuid4().hex[:8]}"
-    with open_table(own, recording_columns(), "parquet") as table:
-        rows: list[Recording] = []
-        recordings = client.stream(shard.room_sids, on_error=failed, **options)
-        async with aclosing(recordings):
-            async for recording in recordings:
-                rows.append(recording)
-                if len(rows) >= _ROWS_AT_ONCE:
-                    count += len(rows)
-                    await run_in_thread(partial(table.write, [to_dict(row) for row in rows]))
-                    rows.clear()
-        count += len(rows)
-        await run_in_thread(partial(table.write, [to_dict(row) for row in rows]))
-    size = own.stat().st_size
-    own.replace(directory / name)
-    return _Part(failures, count, size, 1)
+            await run_in_thread(partial(_remove_temporary_files, path))
+    return totals.report(path)
 
 
 @attrs.frozen
-class _Part:
-    """What a shard has exported."""
+class _ShardExporter:
+    """Writes the file of a shard, on a worker."""
+
+    directory: Path
+    # Name of the caller's marker file in the directory.
+    marker: str
+    options: RoomOptions
+
+    async def run(self, client: RecordingsClient, shard: Shard) -> _ShardExport:
+        """Write the recordings of a shard's rooms to its file."""
+        # The caller has the extra, the worker may not.
+        check_formats(["parquet"])
+        await check_visible(self.directory, self.marker)
+
+        # A worker that was declared dead may still be writing: each run has a temporary file of its own, and the last
+        # one to finish replaces the others' with the same content.
+        name = f"part-{shard.index:06d}.parquet"
+        temporary_path = self.directory / f".{name}.{uuid4().hex[:8]}"
+        failures: dict[str, RoomRecError] = {}
+        recordings = client.stream(shard.room_sids, on_error=partial(_add_failure, failures), **self.options)
+        async with aclosing(recordings):
+            count = await _write_parquet(temporary_path, recordings)
+
+        size = temporary_path.stat().st_size
+        temporary_path.replace(self.directory / name)
+        return _ShardExport(failures, count, size, files=1)
+
+
+def _add_failure(failures: dict[str, RoomRecError], result: RoomResult) -> None:
+    """Note the error of a room; raise the one that all rooms would have."""
+    if isinstance(result.error, AuthenticationError):
+        raise result.error
+    if result.error is not None:
+        failures[result.room_sid] = result.error
+
+
+async def _write_parquet(path: Path, recordings: AsyncGenerator[Recording, None]) -> int:
+    """Write recordings to a file, and return their number."""
+    count = 0
+    with open_table(path, recording_columns(), "parquet") as table:
+        rows: list[Recording] = []
+        async for recording in recordings:
+            rows.append(recording)
+            if len(rows) >= _ROWS_PER_WRITE:
+                count += len(rows)
+                await run_in_thread(partial(table.write, [to_dict(row) for row in rows]))
+                rows.clear()
+        count += len(rows)
+        await run_in_thread(partial(table.write, [to_dict(row) for row in rows]))
+    return count
+
+
+@attrs.frozen
+class _ShardExport:
+    """Result of one shard."""
 
     failures: dict[str, RoomRecError]
     recordings: int = 0
@@ -163,8 +187,8 @@ class _Part:
 
 
 @attrs.define
-class _Parts:
-    """What all shards have exported."""
+class _ExportTotals:
+    """Sums over all shards that are finished."""
 
     files: int = 0
     bytes: int = 0
@@ -173,22 +197,39 @@ class _Parts:
     failed: int = 0
     failures: dict[str, RoomRecError] = attrs.field(factory=dict)
 
-    def add(self, shard: Shard, part: _Part) -> None:
-        """One more."""
-        self.files += part.files
-        self.bytes += part.bytes
+    def add(self, shard: Shard, outcome: _ShardExport | RoomRecError) -> None:
+        """Add a shard. An error is that of each of its rooms."""
+        if isinstance(outcome, RoomRecError):
+            outcome = _ShardExport(dict.fromkeys(shard.room_sids, outcome))
+        self.files += outcome.files
+        self.bytes += outcome.bytes
         self.rooms += len(shard.room_sids)
-        self.recordings += part.recordings
-        self.failed += len(part.failures)
-        keep_some(self.failures, part.failures)
+        self.recordings += outcome.recordings
+        self.failed += len(outcome.failures)
+        add_failures(self.failures, outcome.failures)
+
+    def update(self, progress: ExportProgress) -> None:
+        """Copy the numbers into the caller's progress."""
+        progress.shards = self.files
+        progress.rooms = self.rooms
+        progress.recordings = self.recordings
+        progress.failed = self.failed
+
+    def report(self, directory: Path) -> ExportReport:
+        """Return the report."""
+        return ExportReport(
+            directory=str(directory),
+            files=self.files,
+            bytes=self.bytes,
+            rooms=self.rooms,
+            recordings=self.recordings,
+            failures=self.failures,
+            failed=self.failed,
+        )
 
 
-def _tell_export(progress: ExportProgress, parts: _Parts) -> None:
-    progress.shards, progress.rooms = parts.files, parts.rooms
-    progress.recordings, progress.failed = parts.recordings, parts.failed
-
-
-def _prepare_export(directory: Path) -> None:
+def _make_directory(directory: Path) -> None:
+    """Make the directory, and raise if it holds files of an earlier export: readers would take them for this one's."""
     directory.mkdir(parents=True, exist_ok=True)
     if any(directory.glob("part-*.parquet")):
         raise InvalidArgumentError(
@@ -196,7 +237,7 @@ def _prepare_export(directory: Path) -> None:
         )
 
 
-def _remove_leftovers(directory: Path) -> None:
-    """What workers that died have left."""
+def _remove_temporary_files(directory: Path) -> None:
+    """Remove what workers that died have left behind."""
     for path in directory.glob(".part-*.parquet.*"):
         path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""One job on a cluster: shards go there as there are slots for them, and their results come back."""
+"""Jobs: shards are submitted to a cluster as slots become free, and their results come back to the caller."""
 
 from __future__ import annotations
 
@@ -18,122 +18,153 @@ from roomrec_async.client import RoomOptions
 from roomrec_async.errors import ConfigurationError, RoomRecError
 
 from .settings import ClusterSettings
-from .shards import Result, Shard, Work, in_shards
-from .slots import LEASE_TIMEOUT, Slot
-from .stopping import Stopper, ended
+from .shards import Result, Shard, ShardFunction, split_into_shards
+from .slots import LEASE_TIMEOUT, SlotPool
+from .stopping import Stopper, wait_stopped
 
 if TYPE_CHECKING:
     from distributed import Future
     from distributed.client import VersionsDict
 
 
-# Shards that are on the cluster beyond those that have a slot: a slot that is given back finds the next one waiting.
-_AHEAD: Final = 2
-# What goes wrong in a shard and is no answer of the service: a worker that cannot import, or has no memory left.
-_RETRIES: Final = 2
-# A worker that does not answer by then is not waited for.
-_ENDS_WITHIN: Final = 30.0
+# Shards on the cluster beyond those that hold a slot: a slot that is released finds the next shard waiting.
+_QUEUED_SHARDS: Final = 2
+# Retries of a task after an error that is not the service's, such as a failed import or a lack of memory on a worker.
+_TASK_RETRIES: Final = 2
+# Maximum number of seconds to wait until cancelled shards have stopped: a worker may have become unreachable.
+_STOP_TIMEOUT: Final = 30.0
 _PACKAGE: Final = "roomrec-async"
 
 
 class Job:
-    """One job on the cluster, from the caller's side."""
+    """One job on a cluster, on the caller's side."""
 
     def __init__(self, cluster: Client, settings: ClusterSettings, name: str) -> None:
         self._cluster = cluster
         self._settings = settings
-        # Two jobs with the same keys would be one to the cluster. The dashboard groups by what is before the digits.
+        # Unique, because the cluster would take two jobs with the same keys for one. The dashboard groups tasks by
+        # what precedes the digits.
         self._prefix = f"roomrec-{name}-{uuid4().hex[:8]}"
+        # True once a shard was cancelled on the cluster, where it may still run.
         self._cancelled = False
 
     async def run(
-        self, room_sids: RoomSids, work: Work[Result]
+        self, room_sids: RoomSids, function: ShardFunction[Result]
     ) -> AsyncGenerator[tuple[Shard, Result | RoomRecError], None]:
-        """The shards with what they gave, as they finish; an error where the workers died over one of them."""
+        """Yield each shard with its result, as shards finish, or with an error if its workers kept dying.
+
+        Raises:
+            ConfigurationError: the cluster has no workers, other versions, or another number of slots.
+            RoomRecError: the function raised it, or the cluster dropped a shard.
+            OSError: the function raised it.
+        """
         await _check_versions(self._cluster)
-        slot = await self._slot()
+        pool = await self._slot_pool()
 
-        async def produce(shard: Shard) -> AsyncGenerator[tuple[Shard, Result | RoomRecError], None]:
-            yield shard, await self._outcome(slot, work, shard)
+        async def process(shard: Shard) -> AsyncGenerator[tuple[Shard, Result | RoomRecError], None]:
+            yield shard, await self._process(shard, pool, function)
 
-        shards = in_shards(room_sids, self._settings.rooms_per_shard)
+        shards = split_into_shards(room_sids, self._settings.rooms_per_shard)
         try:
-            async with aclosing(map_concurrently(shards, produce, lambda: slot.slots + _AHEAD)) as outcomes:
-                async for outcome in outcomes:
-                    yield outcome
+            async with aclosing(map_concurrently(shards, process, lambda: pool.size + _QUEUED_SHARDS)) as results:
+                async for result in results:
+                    yield result
         finally:
-            if self._cancelled and self._cluster.status == "running":
-                # The scheduler forgets at once what it cancels. The workers are still at it.
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(_ENDS_WITHIN):
-                        await self._cluster.run(ended, self._prefix, on_error="ignore")
+            await self._wait_stopped()
 
-    async def _slot(self) -> Slot:
-        """The semaphore that all jobs of the account share, made known to the cluster."""
-        slots = self._settings.slots or await self._threads()
-        slot = Slot(self._settings, slots, dask.config.get(LEASE_TIMEOUT))
-        semaphore = Semaphore(slots, slot.name, self._cluster.scheduler, self._cluster.loop)
+    async def _slot_pool(self) -> SlotPool:
+        """Return the slots of the account, and register their semaphore with the scheduler."""
+        slots = self._settings.slots or await self._default_slots()
+        pool = SlotPool(self._settings, slots, dask.config.get(LEASE_TIMEOUT))
         try:
-            await semaphore
+            await Semaphore(slots, pool.semaphore_name, self._cluster.scheduler, self._cluster.loop)
         except ValueError as error:
             raise ConfigurationError(
-                f"jobs of one account must name the same number of slots, here {slots}; a job on this cluster, which "
-                f"may be over, has named another: {error}"
+                f"all jobs of one account must use the same number of slots, here {slots}; an earlier job on this "
+                f"cluster has used another: {error}"
             ) from None
-        return slot
+        return pool
 
-    async def _threads(self) -> int:
+    async def _default_slots(self) -> int:
+        """Return one slot for each thread of the cluster, but no more than the quota can be divided into."""
         threads = sum(cast("dict[str, int]", await self._cluster.nthreads()).values())
         if not threads:
-            raise ConfigurationError("the cluster has no workers yet: wait for them, or name the number of slots")
-        return min(threads, self._settings.most_slots)
+            raise ConfigurationError("the cluster has no workers yet: wait for them, or give the number of slots")
+        return min(threads, self._settings.max_slots)
 
-    async def _outcome(self, slot: Slot, work: Work[Result], shard: Shard) -> Result | RoomRecError:
-        key = f"{self._prefix}-{shard.number:06d}"
-        future = self._cluster.submit(_run_shard, slot, work, shard, key, key=key, pure=False, retries=_RETRIES)
+    async def _process(self, shard: Shard, pool: SlotPool, function: ShardFunction[Result]) -> Result | RoomRecError:
+        """Return the result of a shard, or the error of its rooms. What ends the whole job is raised."""
+        key = f"{self._prefix}-{shard.index:06d}"
+        future = self._cluster.submit(
+            _run_shard, pool, function, shard, key, key=key, pure=False, retries=_TASK_RETRIES
+        )
         try:
-            outcome = await future
+            result = await future
         except KilledWorker:
-            return RoomRecError("worker after worker died over this room's shard: look into the logs of the workers")
+            return RoomRecError("workers kept dying while processing this room's shard: see the workers' logs")
         except FutureCancelledError as error:
-            if (task := asyncio.current_task()) is not None and task.cancelling():
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
                 raise
-            # A CancelledError would end this job quietly, without these rooms.
+            # It is a CancelledError, which would end this job silently and leave these rooms out.
             raise RoomRecError(f"the cluster has dropped {key}: {error.reason}") from None
         finally:
-            await self._let_go(future)
-        if isinstance(outcome, (RoomRecError, OSError)):
-            raise outcome
-        return cast("Result", outcome)
+            await self._release(future)
 
-    async def _let_go(self, future: Future[Result]) -> None:
+        if isinstance(result, (RoomRecError, OSError)):
+            raise result
+        return cast("Result", result)
+
+    async def _release(self, future: Future[Result]) -> None:
+        """Let the cluster forget a shard, and cancel it if it is not finished."""
         if not future.done() and self._cluster.status == "running":
             self._cancelled = True
-            await self._cluster.cancel([future], reason="the job is over")
+            await self._cluster.cancel([future], reason="the job has ended")
         future.release()
 
+    async def _wait_stopped(self) -> None:
+        """Wait until cancelled shards have stopped: the scheduler forgets them at once, the workers do not."""
+        if self._cancelled and self._cluster.status == "running":
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_STOP_TIMEOUT):
+                    await self._cluster.run(wait_stopped, self._prefix, on_error="ignore")
 
-async def _run_shard(slot: Slot, work: Work[Result], shard: Shard, key: str) -> Result | RoomRecError | OSError:
-    """The task: what the work gives, or why it cannot be done, which is no reason to try it again."""
+
+async def _run_shard(
+    pool: SlotPool, function: ShardFunction[Result], shard: Shard, key: str
+) -> Result | RoomRecError | OSError:
+    """Run the function on a worker; this is the task.
+
+    Errors are returned, not raised: Dask would retry the task, and the client has done that already.
+    """
     worker = get_worker()
-    stopper = await Stopper.of(worker)
-    with stopper.over(worker, key):
+    stopper = await Stopper.of_worker(worker)
+    with stopper.cancel_on_release(worker, key):
         try:
-            async with slot.client() as client:
-                return await work(client, shard)
+            async with pool.client() as client:
+                return await function(client, shard)
         except (RoomRecError, OSError) as error:
-            # What it was raised from would travel with it, and may lead back to it, which nothing can pickle.
-            error.__cause__ = error.__context__ = None
+            # Its cause and context would be pickled too, and may lead back to it, which cannot be pickled.
+            error.__cause__ = None
+            error.__context__ = None
             return error.with_traceback(None)
 
 
 def check_rooms(settings: ClusterSettings, room_sids: RoomSids, options: RoomOptions) -> None:
-    """Refuse here what every shard would refuse. This sends nothing."""
+    """Raise here what every shard would raise for these arguments. This sends nothing.
+
+    Raises:
+        InvalidArgumentError: an argument is out of bounds.
+    """
     settings.client(1).as_completed(room_sids, **options)
 
 
 def check_cluster(cluster: Client) -> None:
-    """Refuse what is no client of a cluster for this event loop."""
+    """Raise for anything other than a Dask client of this event loop.
+
+    Raises:
+        ConfigurationError: it is not one.
+    """
     if not isinstance(cluster, Client) or not cluster.asynchronous:
         raise ConfigurationError(
             "cluster must be a Dask client for this event loop: await distributed.Client(address, asynchronous=True)"
@@ -141,17 +172,24 @@ def check_cluster(cluster: Client) -> None:
 
 
 async def _check_versions(cluster: Client) -> None:
-    """Functions travel to the workers by their names."""
+    """Raise if the scheduler or a worker has another version of this package.
+
+    Functions are pickled by name: another version would run its own function of that name.
+    """
     found = await cast("Awaitable[VersionsDict]", cluster.get_versions(packages=[_PACKAGE]))
-    here, there = _version(found["client"]), {"the scheduler": found["scheduler"]}
-    there |= {f"the worker {address}": versions for address, versions in found["workers"].items()}
-    for where, versions in there.items():
-        if _version(versions) != here:
+    here = _package_version(found["client"])
+    others = {"the scheduler": found["scheduler"]}
+    for address, versions in found["workers"].items():
+        others[f"the worker {address}"] = versions
+
+    for name, versions in others.items():
+        there = _package_version(versions)
+        if there != here:
             raise ConfigurationError(
-                f"{where} has {_version(versions)}, and this program has {here}: install the same version everywhere"
+                f"{name} has {there}, and this program has {here}: install the same version everywhere"
             )
 
 
-def _version(versions: Mapping[str, Mapping[str, str | None]]) -> str:
+def _package_version(versions: Mapping[str, Mapping[str, str | None]]) -> str:
     version = versions["packages"].get(_PACKAGE)
     return f"{_PACKAGE} {version}" if version else f"no {_PACKAGE}"

@@ -1,4 +1,4 @@
-"""The recordings of rooms, brought to the caller."""
+"""List the recordings of rooms on a cluster, for the caller."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Unpack
 
 from distributed import Client
 
-from roomrec_async._api.codec import pack, unpack
+from roomrec_async._api.codec import deserialize_recordings, serialize_recordings
 from roomrec_async._listing.fanout import RoomSids
 from roomrec_async.client import RecordingsClient, RoomOptions
 from roomrec_async.errors import RoomRecError
@@ -24,21 +24,21 @@ from .shards import Shard
 def as_completed_on(
     cluster: Client, room_sids: RoomSids, *, settings: ClusterSettings, **options: Unpack[RoomOptions]
 ) -> AsyncGenerator[RoomResult, None]:
-    """One result for each room, shard by shard as they finish: ``RecordingsClient.as_completed`` on a cluster.
+    """Yield one result for each room, shard by shard as they finish: ``RecordingsClient.as_completed`` on a cluster.
 
-    A room that fails is a result with an error. Rooms are pulled as there are slots for them, and a slow consumer
-    stops the shards. Leaving the loop cancels what is on the cluster.
+    A room that fails is a result with an error. Rooms are pulled as slots become free, and a slow consumer holds up
+    the shards. Leaving the loop cancels the shards on the cluster.
 
     Args:
-        cluster: a client of the cluster, with ``asynchronous=True``. Where the caller reaches the workers, with
-            ``direct_to_workers=True`` too: the recordings do not go through the scheduler then.
+        cluster: a client of the cluster, with ``asynchronous=True``. Where the caller can reach the workers, also with
+            ``direct_to_workers=True``: then recordings do not pass through the scheduler.
         room_sids: any iterable or async iterable. A room named twice is listed twice.
-        settings: who calls, and how the quota is divided.
+        settings: the credentials, and the division of the quota.
         options: as for :meth:`roomrec_async.RecordingsClient.recordings`; ``limit`` and ``timeout`` are each room's.
 
     Raises:
-        InvalidArgumentError: an argument is outside its bounds.
-        ConfigurationError: the cluster cannot be used: it has no workers, other versions, or other slots.
+        InvalidArgumentError: an argument is out of bounds.
+        ConfigurationError: the cluster cannot be used: it has no workers, other versions, or another number of slots.
         RoomRecError: the cluster dropped a shard.
     """
     check_rooms(settings, room_sids, options)
@@ -53,18 +53,23 @@ async def _as_completed(job: Job, room_sids: RoomSids, options: RoomOptions) -> 
                 for room_sid in shard.room_sids:
                     yield RoomResult(room_sid, [], outcome)
             else:
-                # One by one, as they are wanted: a shard at once would hold up the event loop.
-                for each in outcome:
-                    room_sid, packed, error = pickle.loads(each)  # noqa: S301  from our own workers
-                    yield RoomResult(room_sid, unpack(packed), error)
+                # One room at a time: unpacking a whole shard at once would block the event loop.
+                for packed_result in outcome:
+                    yield _unpack_result(packed_result)
 
 
 async def _list_shard(options: RoomOptions, client: RecordingsClient, shard: Shard) -> list[bytes]:
-    # Packed at once: it needs a fourth of the memory, and whatever passes it on does not look into it.
+    # Packed room by room: a fourth of the memory, and one opaque value for whatever passes it on.
     results = client.as_completed(shard.room_sids, **options)
     async with aclosing(results):
-        return [_packed(result) async for result in results]
+        return [_pack_result(result) async for result in results]
 
 
-def _packed(result: RoomResult) -> bytes:
-    return pickle.dumps((result.room_sid, pack(result.recordings), result.error), pickle.HIGHEST_PROTOCOL)
+def _pack_result(result: RoomResult) -> bytes:
+    recordings = serialize_recordings(result.recordings)
+    return pickle.dumps((result.room_sid, recordings, result.error), pickle.HIGHEST_PROTOCOL)
+
+
+def _unpack_result(packed_result: bytes) -> RoomResult:
+    room_sid, recordings, error = pickle.loads(packed_result)  # noqa: S301  from our own workers
+    return RoomResult(room_sid, deserialize_recordings(recordings), error)

@@ -11,55 +11,54 @@ from typing import TYPE_CHECKING, Final
 
 from distributed import Client, LocalCluster, WorkerPlugin
 
-from roomrec_async._text import safe_repr
-from roomrec_async.errors import ConfigurationError
+from roomrec_async._validate import check_integer
 
 if TYPE_CHECKING:
     from distributed import Worker
 
 
-_LOCAL: Final = "127.0.0.1"
+_LOOPBACK: Final = "127.0.0.1"
 
 
 @asynccontextmanager
 async def local_cluster(workers: int | None = None) -> AsyncGenerator[Client, None]:
-    """A cluster on this machine for the time of an ``async with`` block: processes of one thread each.
+    """Start a cluster on this machine for the time of an ``async with`` block: processes of one thread each.
 
-    It listens on the loopback interface only, its dashboard (``client.dashboard_link``, with bokeh installed) on a free
-    port, and it is gone at the end. As with all that starts processes anew, a script that uses it does its work under
-    ``if __name__ == "__main__":``.
+    It listens on the loopback interface only, with its dashboard (``client.dashboard_link``, if bokeh is installed) on
+    a free port. All processes are gone when the block ends. They are spawned and import the main module again, so a
+    script that uses it does its work under ``if __name__ == "__main__":``.
 
     Args:
-        workers: how many processes; by default one for each CPU.
+        workers: number of processes; by default one for each CPU.
 
     Raises:
-        ConfigurationError: the number is not positive.
+        InvalidArgumentError: the number is not positive.
     """
-    count = (os.cpu_count() or 1) if workers is None else workers
-    if not isinstance(count, int) or isinstance(count, bool) or count < 1:
-        raise ConfigurationError(f"workers must be an integer from 1, not {safe_repr(workers)}")
+    if workers is None:
+        workers = os.cpu_count() or 1
+    check_integer("workers", workers, minimum=1)
     async with (
         LocalCluster(
-            n_workers=count,
+            n_workers=workers,
             threads_per_worker=1,
             processes=True,
-            host=_LOCAL,
-            dashboard_address=f"{_LOCAL}:0",
+            host=_LOOPBACK,
+            dashboard_address=f"{_LOOPBACK}:0",
             asynchronous=True,
         ) as cluster,
         Client(cluster, asynchronous=True, direct_to_workers=True) as client,
     ):
-        await client.register_plugin(_Undisturbed())
+        await client.register_plugin(_LocalWorkerPlugin())
         yield client
 
 
-class _Undisturbed(WorkerPlugin):
-    """The processes of a local cluster begin and end with the block that they are for, and with nothing else."""
+class _LocalWorkerPlugin(WorkerPlugin):
+    """Lets nothing but the ``async with`` block stop the workers of a local cluster, and stops them quietly."""
 
     def setup(self, worker: Worker) -> None:  # noqa: ARG002  the plugin's signature
-        """A worker begins. Ctrl-C in a terminal reaches all processes: these leave it to the one that ends them."""
+        """Ignore Ctrl-C: a terminal sends it to all processes, and the caller's process stops the workers."""
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def teardown(self, worker: Worker) -> None:  # noqa: ARG002  the plugin's signature
-        """A worker ends. It drops its connections, and would report a heartbeat that was on one of them as an error."""
+        """Silence the log: a worker that closes its connections would log a heartbeat under way as an error."""
         logging.getLogger("distributed.worker").setLevel(logging.CRITICAL)

@@ -1,4 +1,4 @@
-"""Directories that all workers and the caller see under one name."""
+"""Paths that the caller and all workers share."""
 
 from __future__ import annotations
 
@@ -15,24 +15,30 @@ from roomrec_async._asyncio import run_in_thread
 from roomrec_async.errors import ConfigurationError
 
 
-def absolute(place: str | os.PathLike[str]) -> Path:
-    """What workers can be told, whose own directory is another one."""
-    return Path(place).absolute()
+def absolute_path(path: str | os.PathLike[str]) -> Path:
+    """Return a path as an absolute one: workers have other working directories than the caller."""
+    return Path(path).absolute()
 
 
 @asynccontextmanager
-async def shared(directory: Path) -> AsyncGenerator[str, None]:
-    """A file in a directory, by which workers know that they see the same one."""
-    token = f".roomrec-{uuid4().hex}"
-    await run_in_thread((directory / token).touch)
+async def marker_file(directory: Path) -> AsyncGenerator[str, None]:
+    """Keep an empty file in a directory, and yield its name, by which workers recognize the directory."""
+    name = f".roomrec-{uuid4().hex}"
+    await run_in_thread((directory / name).touch)
     try:
-        yield token
+        yield name
     finally:
-        await run_in_thread(partial((directory / token).unlink, missing_ok=True))
+        await run_in_thread(partial((directory / name).unlink, missing_ok=True))
 
 
-async def check_seen(directory: Path, token: str) -> None:
-    """Whether this worker sees what the caller has put there."""
-    if not await run_in_thread((directory / token).exists):
-        where = get_worker().address
-        raise ConfigurationError(f"worker {where} does not see {directory}: it must be a directory that all share")
+async def check_visible(directory: Path, marker: str) -> None:
+    """Raise on a worker that does not see the caller's marker file in the directory.
+
+    A directory of the same name on the worker's own disk would take its files, and nobody would find them.
+
+    Raises:
+        ConfigurationError: the marker is not there.
+    """
+    if not await run_in_thread((directory / marker).exists):
+        address = get_worker().address
+        raise ConfigurationError(f"worker {address} does not see {directory}: it must be a directory that all share")

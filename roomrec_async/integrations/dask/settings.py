@@ -1,4 +1,4 @@
-"""Who calls, and how the account's quota is divided among shards."""
+"""The caller's credentials, and the division of the account's quota among shards."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 import attrs
 
 from roomrec_async._api.urls import DEFAULT_BASE_URL
-from roomrec_async._text import safe_repr
+from roomrec_async._validate import check_integer
 from roomrec_async.client import RecordingsClient
 from roomrec_async.credentials import Credentials
 from roomrec_async.errors import ConfigurationError
@@ -18,22 +18,23 @@ from roomrec_async.protocols import Observer
 
 @attrs.frozen(kw_only=True)
 class ClusterSettings:
-    """Who calls, and how an account's quota is divided among the shards of its jobs on a cluster.
+    """The caller's credentials, and the division of an account's quota among the shards of its jobs on a cluster.
 
     Attributes:
-        credentials: who is calling.
+        credentials: the caller's credentials.
         base_url: another endpoint, such as a gateway, as the workers reach it.
-        rooms_per_shard: how many rooms a task has.
-        slots: into how many parts the quota is divided: so many shards run at once. All jobs of an account on one
-            cluster must name the same number. By default one for each thread that the cluster has when the first
-            job starts, as far as the quota can be divided.
+        rooms_per_shard: number of rooms of a task.
+        slots: number of slots that the quota is divided into, which is how many shards run at once. All jobs of an
+            account on one cluster must use the same number. By default one for each thread that the cluster has when
+            the first job starts, as far as the quota can be divided.
         reads_per_second: the account's quota; 80 is the published one.
         writes_per_second: the account's quota for deletions; 20 is the published one.
-        max_concurrency: requests in flight of all shards together; None for no bound; with "auto" each shard follows
-            the service's own bound, by what is refused.
+        max_concurrency: maximum number of requests in flight of all shards together, or None for no limit; with
+            "auto", each shard adapts to the service's own limit, by the requests that are rate limited.
 
     Raises:
-        ConfigurationError: a number is out of range, or the quota is too small for so many slots.
+        InvalidArgumentError: a number is out of bounds.
+        ConfigurationError: the quota is too small for the number of slots, or the base URL cannot be used.
     """
 
     credentials: Credentials
@@ -45,35 +46,40 @@ class ClusterSettings:
     max_concurrency: int | Literal["auto"] | None = "auto"
 
     def __attrs_post_init__(self) -> None:
+        # The limiter checks its limits, and the client below its base URL: mistakes show here, not on each worker.
         RateLimiter(self.max_concurrency, self.reads_per_second, self.writes_per_second)
-        for name, number in (("rooms_per_shard", self.rooms_per_shard), ("slots", self.slots)):
-            if number is not None and (not isinstance(number, int) or isinstance(number, bool) or number < 1):
-                raise ConfigurationError(f"{name} must be an integer from 1, not {safe_repr(number)}")
-        if not 1 <= (self.slots or 1) <= self.most_slots:
+        check_integer("rooms_per_shard", self.rooms_per_shard, minimum=1)
+        if self.slots is not None:
+            check_integer("slots", self.slots, minimum=1, alternative="or None")
+
+        if (self.slots or 1) > self.max_slots:
             raise ConfigurationError(
-                f"slots must be at most {self.most_slots}: a slot's part of reads_per_second, writes_per_second and "
-                "max_concurrency must be 1 at the least"
+                f"slots must be at most {self.max_slots}: each needs at least 1 of reads_per_second, of "
+                "writes_per_second and of max_concurrency"
             )
         self.client(1)
 
     @property
-    def most_slots(self) -> int:
-        """Into how many parts the quota can be divided: each must have a whole request of everything."""
-        bounds = [self.reads_per_second, self.writes_per_second]
+    def max_slots(self) -> int:
+        """Maximum number of slots: each needs at least one request per second, of each kind, and one in flight."""
+        quotas = [self.reads_per_second, self.writes_per_second]
         if isinstance(self.max_concurrency, int):
-            bounds.append(self.max_concurrency)
-        return math.floor(min(bounds))
+            quotas.append(self.max_concurrency)
+        return math.floor(min(quotas))
 
     def client(self, slots: int, *observers: Observer) -> RecordingsClient:
-        """A client that keeps to one of so many parts of the quota.
+        """Return a client that keeps to one slot's fraction of the quota.
+
+        Args:
+            slots: number of slots that the quota is divided into.
+            observers: the client's observers.
 
         Raises:
             ConfigurationError: the base URL cannot be used.
         """
+        # Rounded down, so that all slots together stay within the quota.
         concurrency = self.max_concurrency
-        limiter = RateLimiter(
-            concurrency // slots if isinstance(concurrency, int) else concurrency,
-            self.reads_per_second // slots,
-            self.writes_per_second // slots,
-        )
+        if isinstance(concurrency, int):
+            concurrency //= slots
+        limiter = RateLimiter(concurrency, self.reads_per_second // slots, self.writes_per_second // slots)
         return RecordingsClient(self.credentials, base_url=self.base_url, limiter=limiter, observers=observers)

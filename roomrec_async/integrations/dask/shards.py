@@ -1,4 +1,4 @@
-"""Shards: what rooms become on a cluster, and what is said of their rooms together."""
+"""Shards: the groups of rooms that become tasks on a cluster."""
 
 from __future__ import annotations
 
@@ -10,50 +10,48 @@ import attrs
 
 from roomrec_async._listing.fanout import RoomSids, iter_room_sids
 from roomrec_async.client import RecordingsClient
-from roomrec_async.errors import RoomRecError
 
 Result = TypeVar("Result")
-_FAILURES_TOLD: Final = 1_000
+
+# A report must fit into memory, also when all of ten million rooms fail.
+_MAX_REPORTED_FAILURES: Final = 1_000
 
 
 @attrs.frozen
 class Shard:
-    """Some of the rooms.
+    """A group of rooms that one task handles.
 
     Attributes:
-        number: its place, from 0, in the order of the rooms.
+        index: its index, from 0, in the order of the rooms.
         room_sids: its rooms.
     """
 
-    number: int
+    index: int
     room_sids: tuple[str, ...]
 
 
-Work: TypeAlias = Callable[[RecordingsClient, Shard], Awaitable[Result]]
-"""What is done with a shard, on a worker. It is pickled, and may be done again."""
+ShardFunction: TypeAlias = Callable[[RecordingsClient, Shard], Awaitable[Result]]
+"""Called on a worker for each shard. It is pickled, and runs again if its worker dies."""
 
 
-async def in_shards(room_sids: RoomSids, size: int) -> AsyncGenerator[Shard, None]:
-    """Rooms in shards of this size, pulled as these are wanted."""
-    number, held = 0, list[str]()
-    async with aclosing(iter_room_sids(room_sids)) as each:
-        async for room_sid in each:
-            held.append(room_sid)
-            if len(held) == size:
-                yield Shard(number, tuple(held))
-                number, held = number + 1, []
-    if held:
-        yield Shard(number, tuple(held))
+async def split_into_shards(room_sids: RoomSids, size: int) -> AsyncGenerator[Shard, None]:
+    """Yield the rooms in shards of the given size; the last one may be smaller. Rooms are pulled as needed."""
+    index = 0
+    pending: list[str] = []
+    async with aclosing(iter_room_sids(room_sids)) as pulled:
+        async for room_sid in pulled:
+            pending.append(room_sid)
+            if len(pending) == size:
+                yield Shard(index, tuple(pending))
+                index += 1
+                pending.clear()
+    if pending:
+        yield Shard(index, tuple(pending))
 
 
-def failures_of(shard: Shard, error: RoomRecError) -> dict[str, RoomRecError]:
-    """What an error of the whole shard is to each of its rooms."""
-    return dict.fromkeys(shard.room_sids, error)
-
-
-def keep_some(kept: dict[str, Result], more: Mapping[str, Result]) -> None:
-    """Keep the first 1,000."""
-    for sid, reason in more.items():
-        if len(kept) >= _FAILURES_TOLD:
+def add_failures(failures: dict[str, Result], more: Mapping[str, Result]) -> None:
+    """Add failures, by SID, to those of a report, up to 1,000 in all."""
+    for sid, failure in more.items():
+        if len(failures) >= _MAX_REPORTED_FAILURES:
             return
-        kept[sid] = reason
+        failures[sid] = failure

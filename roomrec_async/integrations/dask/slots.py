@@ -1,4 +1,4 @@
-"""Slots: the parts of an account's quota that shards wait for."""
+"""Slots: equal fractions of an account's quota. A shard holds one while it runs."""
 
 from __future__ import annotations
 
@@ -19,78 +19,85 @@ from roomrec_async.events import Activity, Attempt
 
 from .settings import ClusterSettings
 
-# Quotas are counted by the second. The rest is for requests that took longer to arrive than the ones after them.
-_SLOT_COOLS: Final = 1.1
-_ASK_FOR_SLOT: Final = 2.0
+# Seconds after its last request for which a slot is kept. Quotas are counted per second; the rest is a margin for
+# requests that take longer to arrive than the next holder's.
+_COOLDOWN: Final = 1.1
+# Seconds that one call waits for a slot. A call cannot be withdrawn, so this also bounds how long it takes to cancel a
+# shard that waits for a slot.
+_ACQUIRE_TIMEOUT: Final = 2.0
+# Dask's setting for how long a lease lasts that its holder does not refresh.
 LEASE_TIMEOUT: Final = "distributed.scheduler.locks.lease-timeout"
 
 
 @attrs.frozen
-class Slot:
-    """A part of the account's quota, from the side of a shard that waits for it.
+class SlotPool:
+    """The slots of an account, which all its jobs on a cluster share: a semaphore of the scheduler.
 
     Attributes:
-        settings: what is divided.
-        slots: into how many parts.
-        lease_timeout: after how long the scheduler takes a slot back from a worker that is silent. It is the
-            caller's, so that no worker has another opinion on how often to speak.
+        settings: the caller's settings, with the quota.
+        size: the number of slots.
+        lease_timeout: the caller's lease timeout, such as ``30s``. It travels with the shards, so that all workers
+            refresh their leases in time, whatever their own setting.
     """
 
     settings: ClusterSettings
-    slots: int
+    size: int
     lease_timeout: str
 
     @property
-    def name(self) -> str:
-        """The name of the semaphore."""
+    def semaphore_name(self) -> str:
+        """Name of the account's semaphore."""
         return f"roomrec-{self.settings.credentials.account_sid}"
 
     @asynccontextmanager
     async def client(self) -> AsyncGenerator[RecordingsClient, None]:
-        """A client, as soon as there is a slot for it."""
+        """Wait for a slot, and yield a client that keeps to its fraction of the quota."""
+        # Semaphores read the timeout when they are made.
         with dask.config.set({LEASE_TIMEOUT: self.lease_timeout}):
-            semaphore = Semaphore(self.slots, self.name)
-        last = LastRequest()
+            semaphore = Semaphore(self.size, self.semaphore_name)
+        last_request = LastRequest()
+
         await _acquire(semaphore)
         try:
-            async with self.settings.client(self.slots, last) as client:
+            async with self.settings.client(self.size, last_request) as client:
                 yield client
         finally:
-            # Cancelled or not: whoever has the slot next may use a whole second's part at once.
+            # After a cancellation too: the next holder may send a whole second's requests at once.
             try:
-                await asyncio.sleep(last.seconds_to_cool())
+                await asyncio.sleep(last_request.remaining_cooldown())
             finally:
                 await semaphore.release()
 
 
 async def _acquire(semaphore: Semaphore) -> None:
-    """Wait for a slot. Whoever is cancelled meanwhile leaves none behind that nobody has."""
+    """Wait for a slot. A slot that is granted to a caller who is cancelled meanwhile is released."""
     acquired = False
     while not acquired:
-        asking = asyncio.ensure_future(semaphore.acquire(timeout=_ASK_FOR_SLOT))
+        acquiring = asyncio.ensure_future(semaphore.acquire(timeout=_ACQUIRE_TIMEOUT))
         try:
-            await wait_finished(asking)
+            await wait_finished(acquiring)
         except asyncio.CancelledError:
-            if not asking.cancelled() and asking.exception() is None and asking.result():
+            if not acquiring.cancelled() and acquiring.exception() is None and acquiring.result():
                 await semaphore.release()
             raise
-        acquired = asking.result()
+        acquired = acquiring.result()
 
 
 class LastRequest:
-    """An observer that knows when the last request was sent."""
+    """An observer that notes when the last request was sent."""
 
     def __init__(self) -> None:
+        # On the clock of time.monotonic().
         self._sent_at = -math.inf
 
     def started(self, activity: Activity) -> None:
-        """Something begins."""
+        """Note the time of an attempt."""
         if isinstance(activity, Attempt):
             self._sent_at = monotonic()
 
     def ended(self, activity: Activity) -> None:
-        """Something is over."""
+        """Do nothing: quotas count requests when they are sent."""
 
-    def seconds_to_cool(self) -> float:
-        """How long until it no longer counts."""
-        return max(0.0, self._sent_at + _SLOT_COOLS - monotonic())
+    def remaining_cooldown(self) -> float:
+        """Return the seconds until the next holder of the slot may send requests."""
+        return max(0.0, self._sent_at + _COOLDOWN - monotonic())

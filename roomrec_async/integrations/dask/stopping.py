@@ -1,4 +1,4 @@
-"""The end of shards that the cluster no longer wants."""
+"""Stop shards that the cluster no longer wants."""
 
 from __future__ import annotations
 
@@ -14,32 +14,42 @@ if TYPE_CHECKING:
     from distributed import Worker
 
 
-_STOPPER: Final = "roomrec-stopper"
+_PLUGIN_NAME: Final = "roomrec-stopper"
 
 
 class Stopper(WorkerPlugin):
-    """Stops shards that the cluster wants no longer: a coroutine that runs on a worker is not stopped otherwise."""
+    """Cancels shards when the cluster releases them.
+
+    Dask itself only forgets a task that is released while it runs: its coroutine would go on, and send requests, to
+    the end of the shard.
+    """
 
     def __init__(self) -> None:
+        # The running shards of this worker, by the keys of their tasks.
         self._running: dict[Key, asyncio.Task[object]] = {}
 
     @classmethod
-    async def of(cls, worker: Worker) -> Stopper:
-        """The one of this worker."""
-        if _STOPPER not in worker.plugins:
-            await worker.plugin_add(plugin=cls(), name=_STOPPER)
-        return cast("Stopper", worker.plugins[_STOPPER])
+    async def of_worker(cls, worker: Worker) -> Stopper:
+        """Return the worker's stopper; the first call installs it."""
+        if _PLUGIN_NAME not in worker.plugins:
+            await worker.plugin_add(plugin=cls(), name=_PLUGIN_NAME)
+        return cast("Stopper", worker.plugins[_PLUGIN_NAME])
 
     def transition(self, key: Key, start: str, finish: str, **_: object) -> None:
-        """A task on this worker goes from a state to another one."""
+        """Cancel a shard that is released while it runs. Dask calls this for each change of a task's state."""
         if start == "executing" and finish == "released" and key in self._running:
             self._running[key].cancel()
 
     @contextmanager
-    def over(self, worker: Worker, key: str) -> Iterator[None]:
-        """Whoever runs this ``with`` block is cancelled when the cluster no longer wants this key."""
-        running, known = asyncio.current_task(), worker.state.tasks.get(key)
-        if running is None or known is None or known.state != "executing":
+    def cancel_on_release(self, worker: Worker, key: str) -> Iterator[None]:
+        """Cancel the asyncio task that runs this block when the cluster releases the key.
+
+        Raises:
+            CancelledError: the cluster has released the key already.
+        """
+        running = asyncio.current_task()
+        state = worker.state.tasks.get(key)
+        if running is None or state is None or state.state != "executing":
             raise asyncio.CancelledError
         self._running[key] = running
         try:
@@ -47,13 +57,14 @@ class Stopper(WorkerPlugin):
         finally:
             del self._running[key]
 
-    async def ended(self, prefix: str) -> None:
-        """Wait for the end of all whose keys begin so."""
+    async def wait_stopped(self, prefix: str) -> None:
+        """Wait until no shard runs whose key has this prefix."""
         running = [task for key, task in self._running.items() if str(key).startswith(prefix)]
         if running:
             await asyncio.wait(running)
 
 
-async def ended(prefix: str, dask_worker: Worker) -> None:
-    """Wait until nothing of a job that was cancelled runs on this worker; Dask knows the second argument's name."""
-    await (await Stopper.of(dask_worker)).ended(prefix)
+async def wait_stopped(prefix: str, dask_worker: Worker) -> None:
+    """Wait until nothing of a cancelled job runs on this worker; Dask passes ``dask_worker`` by its name."""
+    stopper = await Stopper.of_worker(dask_worker)
+    await stopper.wait_stopped(prefix)

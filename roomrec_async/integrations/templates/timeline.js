@@ -5,9 +5,9 @@
   const rows = [...frame.querySelectorAll(".row")].map((row) => [...row.querySelectorAll(".track")]);
   const titles = [...document.querySelectorAll("thead th")].slice(1).map((title) => title.textContent);
 
-  // The details: what the table says of the track, so that it is written once.
-  const [hint, shown] = document.querySelector(".panel").children;
-  const [heading, list] = shown.children;
+  // Details of the selected track, copied from its row of the table: so its values are in the page only once.
+  const [hint, details] = document.querySelector(".panel").children;
+  const [heading, list] = details.children;
   const values = titles.map((title) => {
     const group = document.createElement("div");
     group.append(document.createElement("dt"), document.createElement("dd"));
@@ -15,12 +15,12 @@
     list.append(group);
     return group.lastChild;
   });
-  let told = null;
-  const tell = (track) => {
-    if (!track || track === told) return;
-    told?.classList.remove("told");
-    told = track;
-    told.classList.add("told");
+  let selected = null;
+  const select = (track) => {
+    if (!track || track === selected) return;
+    selected?.classList.remove("selected");
+    selected = track;
+    selected.classList.add("selected");
     const [name, ...cells] = document.getElementById(`track-${track.dataset.track}`).cells;
     heading.textContent = name.textContent;
     cells.forEach((cell, index) => {
@@ -28,34 +28,34 @@
       values[index].className = cell.className;
     });
     hint.hidden = true;
-    shown.hidden = false;
+    details.hidden = false;
   };
   const trackOf = (event) => event.target.closest(".track");
-  frame.addEventListener("pointerover", (event) => tell(trackOf(event)));
+  frame.addEventListener("pointerover", (event) => select(trackOf(event)));
 
-  // One stop for the Tab key: the track that had the focus last.
-  let stop = rows[0][0];
+  // Roving tabindex: the Tab key stops only at the track that had the focus last.
+  let tabStop = rows[0][0];
   frame.addEventListener("focusin", (event) => {
     const track = trackOf(event);
     if (!track) return;
-    stop.tabIndex = -1;
-    stop = track;
-    stop.tabIndex = 0;
-    tell(track);
+    tabStop.tabIndex = -1;
+    tabStop = track;
+    tabStop.tabIndex = 0;
+    select(track);
   });
   frame.addEventListener("click", (event) => trackOf(event)?.focus());
 
   const middle = (track) => track.offsetLeft + track.offsetWidth / 2;
-  const nearest = (row, place) => row.reduce(
-    (best, track) => (Math.abs(middle(track) - place) < Math.abs(middle(best) - place) ? track : best));
-  const all = rows.flat();
+  const nearest = (row, position) => row.reduce(
+    (best, track) => (Math.abs(middle(track) - position) < Math.abs(middle(best) - position) ? track : best));
+  const allTracks = rows.flat();
   const moves = {
-    ArrowLeft: (track) => all[all.indexOf(track) - 1],
-    ArrowRight: (track) => all[all.indexOf(track) + 1],
+    ArrowLeft: (track) => allTracks[allTracks.indexOf(track) - 1],
+    ArrowRight: (track) => allTracks[allTracks.indexOf(track) + 1],
     ArrowUp: (track, row) => row > 0 && nearest(rows[row - 1], middle(track)),
     ArrowDown: (track, row) => row < rows.length - 1 && nearest(rows[row + 1], middle(track)),
-    Home: (_, row, far) => (far ? all[0] : rows[row][0]),
-    End: (_, row, far) => (far ? all.at(-1) : rows[row].at(-1)),
+    Home: (_, row, withCtrl) => (withCtrl ? allTracks[0] : rows[row][0]),
+    End: (_, row, withCtrl) => (withCtrl ? allTracks.at(-1) : rows[row].at(-1)),
   };
   frame.addEventListener("keydown", (event) => {
     const track = trackOf(event);
@@ -66,37 +66,36 @@
     (move(track, row, event.ctrlKey) || track).focus();
   });
 
-  const zoom = document.querySelector(".zoom");
-  if (!zoom) return;
-  const most = Math.max(...[...frame.querySelectorAll(".axis .scale")].map((scale) => Number(scale.dataset.zoom)));
-  const [out, into] = zoom.querySelectorAll("button");
-  const enlarge = (factor) => {
-    const before = Number(canvas.dataset.zoom);
-    const after = Math.min(most, Math.max(1, factor));
-    // What is in the middle of the view stays there.
+  const zoomControls = document.querySelector(".zoom");
+  if (!zoomControls) return;
+  const maxZoom = Math.max(...[...frame.querySelectorAll(".axis .scale")].map((scale) => Number(scale.dataset.zoom)));
+  const [zoomOut, zoomIn] = zoomControls.querySelectorAll("button");
+  const setZoom = (zoom) => {
+    const clamped = Math.min(maxZoom, Math.max(1, zoom));
+    // Keep the time in the middle of the view where it is.
     const labels = frame.querySelector(".corner").offsetWidth;
     const view = frame.clientWidth - labels;
-    const place = (frame.scrollLeft + view / 2) / (canvas.offsetWidth - labels);
-    canvas.dataset.zoom = after;
-    canvas.style.setProperty("--zoom", after);
-    frame.scrollLeft = place * (canvas.offsetWidth - labels) - view / 2;
-    zoom.querySelector("output").textContent = `${after}×`;
-    out.disabled = after === 1;
-    into.disabled = after === most;
-    return before !== after;
+    const fraction = (frame.scrollLeft + view / 2) / (canvas.offsetWidth - labels);
+    canvas.dataset.zoom = clamped;
+    canvas.style.setProperty("--zoom", clamped);
+    frame.scrollLeft = fraction * (canvas.offsetWidth - labels) - view / 2;
+    zoomControls.querySelector("output").textContent = `${clamped}×`;
+    zoomOut.disabled = clamped === 1;
+    zoomIn.disabled = clamped === maxZoom;
   };
-  const zooms = { out: 0.5, in: 2, fit: 0 };
-  zoom.addEventListener("click", (event) => {
+  // Factors; 0 shows everything, since the zoom is never less than 1.
+  const buttonFactors = { out: 0.5, in: 2, fit: 0 };
+  zoomControls.addEventListener("click", (event) => {
     const button = event.target.closest("button");
-    if (button) enlarge(Number(canvas.dataset.zoom) * zooms[button.dataset.zoom]);
+    if (button) setZoom(Number(canvas.dataset.zoom) * buttonFactors[button.dataset.zoom]);
   });
   frame.addEventListener("keydown", (event) => {
     const factor = { "+": 2, "=": 2, "-": 0.5, 0: 0 }[event.key];
     if (factor === undefined || event.ctrlKey || event.metaKey || event.altKey) return;
     event.preventDefault();
-    enlarge(Number(canvas.dataset.zoom) * factor);
-    stop.scrollIntoView({ block: "nearest", inline: "center" });
+    setZoom(Number(canvas.dataset.zoom) * factor);
+    tabStop.scrollIntoView({ block: "nearest", inline: "center" });
   });
-  zoom.hidden = false;
-  enlarge(1);
+  zoomControls.hidden = false;
+  setZoom(1);
 })();

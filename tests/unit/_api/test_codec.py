@@ -1,4 +1,4 @@
-"""What the bodies of responses become."""
+"""Response bodies decoded into models, and models as dictionaries."""
 
 from __future__ import annotations
 
@@ -26,7 +26,16 @@ from roomrec_async import (
     from_dict,
     to_dict,
 )
-from roomrec_async._api.codec import decode_error, decode_recordings, decode_rooms
+from roomrec_async._api.codec import (
+    decode_account_recordings,
+    decode_error,
+    decode_media_location,
+    decode_recording,
+    decode_recordings,
+    decode_rooms,
+    deserialize_recordings,
+    serialize_recordings,
+)
 
 from ...conftest import body, record
 
@@ -105,7 +114,7 @@ META = b'{"page": 0, "next_page_url": null}'
 
 
 def decoded(fields: dict[str, object]) -> Recording:
-    """The one record of a page."""
+    """Decode a page of one record, and return it."""
     page = decode_recordings(body([fields]))
     assert page.error is None
     assert len(page.items) == 1
@@ -113,7 +122,7 @@ def decoded(fields: dict[str, object]) -> Recording:
 
 
 def decoded_leniently(fields: dict[str, object]) -> Recording:
-    """The record, from a page that the strict decoder refuses for another one."""
+    """Return the record, from a page that the strict decoder refuses because of another one."""
     page = decode_recordings(body([fields, record(2, size="2")]))
     assert page.error is None
     assert page.items[1].size == 2
@@ -123,7 +132,7 @@ def decoded_leniently(fields: dict[str, object]) -> Recording:
 either_way = pytest.mark.parametrize("decode", [decoded, decoded_leniently], ids=["strict", "lenient"])
 
 
-def test_the_example_of_the_reference() -> None:
+def test_the_example_of_the_reference_is_decoded() -> None:
     page = decode_recordings(EXAMPLE)
     assert page.error is None
     assert page.items == [EXAMPLE_RECORDING]
@@ -160,7 +169,7 @@ def test_a_field_that_is_null_or_absent_is_none_and_the_others_stay(field: str, 
 
 @either_way
 @pytest.mark.parametrize("fields", [{}, dict.fromkeys(FIELDS)], ids=["absent", "null"])
-def test_a_record_of_nothing(fields: dict[str, object], decode) -> None:
+def test_a_record_without_values_has_only_none(fields: dict[str, object], decode) -> None:
     assert decode(fields) == Recording()
 
 
@@ -237,7 +246,7 @@ def test_enums_ignore_case(field: str, sent: str, member: object, decode) -> Non
         ("container_format", ContainerFormat, "webm"),
     ],
 )
-def test_an_unknown_enum_value_survives(field: str, enum, sent: str, decode) -> None:
+def test_an_unknown_enum_value_is_kept(field: str, enum, sent: str, decode) -> None:
     listed = list(enum)
     value = getattr(decode({field: sent}), field)
     assert isinstance(value, enum)
@@ -339,7 +348,7 @@ def test_repairs(field: str, sent: object, expected: object, decode) -> None:
         assert value.utcoffset() is not None
 
 
-# What cannot be repaired
+# Beyond repair
 
 
 @pytest.mark.parametrize(
@@ -463,7 +472,7 @@ def test_a_body_that_is_no_page_is_refused_as_a_whole(whole: bytes, complaint: s
         pytest.param(EXAMPLE.replace(b'"size"', b'"bitrate": -Infinity, "size"'), id="infinity in an unknown field"),
     ],
 )
-def test_a_body_that_is_a_page_all_the_same(whole: bytes) -> None:
+def test_a_body_that_only_the_lenient_decoder_reads_is_a_page(whole: bytes) -> None:
     page = decode_recordings(whole)
     assert (page.items, page.error) == ([EXAMPLE_RECORDING], None)
 
@@ -529,7 +538,7 @@ def test_booleans_are_repaired(sent: object, expected: bool | None) -> None:
 
 
 @pytest.mark.parametrize("sent", [0, 1, "yes", "", []], ids=repr)
-def test_what_is_no_boolean_is_named(sent: object) -> None:
+def test_a_field_that_is_not_a_boolean_is_named(sent: object) -> None:
     page = decode_rooms(rooms_body({}, {"large_room": sent}))
     assert page.items == [Room()]
     assert page.error is not None
@@ -539,6 +548,105 @@ def test_what_is_no_boolean_is_named(sent: object) -> None:
 def test_a_body_without_rooms_is_refused() -> None:
     with pytest.raises(DecodeError, match="has no 'rooms'"):
         decode_rooms(EXAMPLE)
+
+
+# The account's recordings
+
+
+@pytest.mark.parametrize("size", [2, "2"], ids=["strict", "lenient"])
+@pytest.mark.parametrize(
+    ("fields", "room_sid"),
+    [
+        ({"room_sid": None}, f"RM{A32}"),
+        ({"room_sid": "RM1"}, "RM1"),
+        ({"room_sid": ""}, ""),
+        ({"room_sid": None, "grouping_sids": None}, None),
+        ({"room_sid": None, "grouping_sids": {}}, None),
+        ({"room_sid": None, "grouping_sids": {"room_sid": 5}}, None),
+    ],
+    ids=["only among the grouping SIDs", "both", "empty", "no grouping SIDs", "none of a room", "a number"],
+)
+def test_an_account_recording_has_the_room_sid_of_its_grouping_sids(
+    size: object, fields: dict[str, object], room_sid: str | None
+) -> None:
+    one = {"sid": "RT1", "size": size, "grouping_sids": {"room_sid": f"RM{A32}"}, **fields}
+    page = decode_account_recordings(body([one], following="PageToken=x"))
+    assert [(recording.sid, recording.size, recording.room_sid) for recording in page.items] == [("RT1", 2, room_sid)]
+    assert page.meta.next_page_url is not None
+    assert page.error is None
+
+
+def test_a_page_of_the_account_ends_before_a_record_that_cannot_be_read() -> None:
+    page = decode_account_recordings(body([record(1, room_sid=None), record(2, size="large")]))
+    assert [recording.sid for recording in page.items] == [record(1)["sid"]]
+    assert page.error is not None
+    assert (page.error.index, page.error.field) == (1, "size")
+
+
+# One recording and its media
+
+
+@pytest.mark.parametrize("size", [2, "2"], ids=["strict", "lenient"])
+@pytest.mark.parametrize("requested", [f"RT{A32}", f"RT{'A' * 32}"], ids=["same case", "other case"])
+def test_one_recording(size: object, requested: str) -> None:
+    sent = json.dumps({"sid": f"RT{A32}", "size": size}).encode()
+    assert decode_recording(sent, requested) == Recording(sid=f"RT{A32}", size=2)
+
+
+@pytest.mark.parametrize(
+    ("sent", "message"),
+    [
+        (b'{"sid": "RT2"}', 'the body is not the recording that was requested; it begins with b\'{"sid": "RT2"}\''),
+        (b'{"sid": null}', "the body is not the recording that was requested; it begins with b'{\"sid\": null}'"),
+        (b"{}", "the body is not the recording that was requested; it begins with b'{}'"),
+        (b"[]", "the body is an array where an object should be; it begins with b'[]'"),
+        (b'{"sid": "RT1", "size": "many"}', "field 'size': 'many' where an integer should be"),
+    ],
+    ids=["another recording", "SID null", "no SID", "array", "odd field"],
+)
+def test_a_body_that_is_not_the_recording_is_refused(sent: bytes, message: str) -> None:
+    with pytest.raises(DecodeError) as caught:
+        decode_recording(sent, "RT1")
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("sent", "url"),
+    [
+        (b'{"redirect_to": "https://x/y?z"}', "https://x/y?z"),
+        (bytearray(b'{"more": 1, "redirect_to": ""}'), ""),
+        (b"", None),
+        (b"{}", None),
+        (b'{"redirect_to": null}', None),
+        (b'{"redirect_to": 7}', None),
+        (b'["redirect_to"]', None),
+        (b'{"redirect_to": "\xff"}', None),
+        (b"<html>", None),
+    ],
+    ids=repr,
+)
+def test_the_location_of_media(sent: bytes, url: str | None) -> None:
+    assert decode_media_location(sent) == url
+
+
+# For another process
+
+
+@pytest.mark.parametrize(
+    ("recordings", "form"),
+    [
+        pytest.param([], bytes, id="none"),
+        pytest.param([EXAMPLE_RECORDING, Recording()], bytes, id="usual ones"),
+        pytest.param([Recording(codec=Codec("AV1"))], bytes, id="unknown enum value"),
+        pytest.param([Recording(links={"a": 1.5})], list, id="a number in a map"),
+        pytest.param([Recording(), Recording(grouping_sids={"a": None})], list, id="null in a map"),
+        pytest.param([Recording(track_name="\ud800")], list, id="half a surrogate pair"),
+    ],
+)
+def test_recordings_become_json_unless_that_would_change_them(recordings: list[Recording], form: type) -> None:
+    serialized = serialize_recordings(recordings)
+    assert type(serialized) is form
+    assert deserialize_recordings(serialized) == recordings
 
 
 # Models as dictionaries
@@ -592,26 +700,26 @@ def test_from_dict_passes_over_unknown_fields() -> None:
 
 
 def test_an_error_in_the_form_of_the_provider() -> None:
-    said = decode_error(
+    error_body = decode_error(
         404,
         b'{"code": 20404, "message": "The requested resource was not found", "status": 404,'
         b' "more_info": "https://www.twilio.com/docs/errors/20404"}',
     )
-    assert said.message == "The requested resource was not found"
-    assert said.code == 20404
-    assert said.more_info == "https://www.twilio.com/docs/errors/20404"
+    assert error_body.message == "The requested resource was not found"
+    assert error_body.code == 20404
+    assert error_body.more_info == "https://www.twilio.com/docs/errors/20404"
 
 
 def test_an_error_in_the_form_of_rfc_9457() -> None:
-    said = decode_error(
+    error_body = decode_error(
         400,
         b'{"type": "https://www.twilio.com/docs/api/errors/20001", "title": "Invalid parameter", "status": 400,'
         b' "code": 20001, "detail": "The request is wrong",'
         b' "errors": [{"detail": "must be positive", "pointer": "#/PageSize"}, {"detail": "is too long"}]}',
     )
-    assert said.message == "Invalid parameter: The request is wrong: must be positive: is too long"
-    assert said.code == 20001
-    assert said.more_info == "https://www.twilio.com/docs/api/errors/20001"
+    assert error_body.message == "Invalid parameter: The request is wrong: must be positive: is too long"
+    assert error_body.code == 20001
+    assert error_body.more_info == "https://www.twilio.com/docs/api/errors/20001"
 
 
 @pytest.mark.parametrize(
@@ -649,9 +757,9 @@ def test_an_error_in_the_form_of_rfc_9457() -> None:
     ],
 )
 def test_the_message_of_an_error(status: int, sent: bytes, message: str) -> None:
-    said = decode_error(status, sent)
-    assert said.message == message
-    assert (said.code, said.more_info) == (None, None)
+    error_body = decode_error(status, sent)
+    assert error_body.message == message
+    assert (error_body.code, error_body.more_info) == (None, None)
 
 
 @pytest.mark.parametrize(
@@ -672,20 +780,20 @@ def test_a_very_long_message_is_cut(sent: bytes) -> None:
 
 def test_a_message_and_a_link_of_300_characters_are_whole() -> None:
     link = "https://x/" + "y" * 290
-    said = decode_error(500, json.dumps({"message": "x" * 300, "more_info": link}).encode())
-    assert (said.message, said.more_info) == ("x" * 300, link)
+    error_body = decode_error(500, json.dumps({"message": "x" * 300, "more_info": link}).encode())
+    assert (error_body.message, error_body.more_info) == ("x" * 300, link)
     assert decode_error(500, json.dumps({"more_info": link + "y"}).encode()).more_info is None
 
 
 @pytest.mark.parametrize("sent", [b"null", b'"20404"', b"20404.5", b"[20404]", b"{}"])
 def test_a_code_that_is_no_integer_is_none(sent: bytes) -> None:
-    said = decode_error(404, b'{"message": "gone", "code": ' + sent + b"}")
-    assert (said.message, said.code) == ("gone", None)
+    error_body = decode_error(404, b'{"message": "gone", "code": ' + sent + b"}")
+    assert (error_body.message, error_body.code) == ("gone", None)
 
 
 @pytest.mark.parametrize("name", ["more_info", "type"])
 @pytest.mark.parametrize("sent", ["about:blank", "", None, 5, ["https://x/"], "javascript:alert(1)"], ids=repr)
-def test_a_link_that_is_none_is_left_out(name: str, sent: object) -> None:
+def test_what_is_not_a_link_is_left_out(name: str, sent: object) -> None:
     assert decode_error(404, json.dumps({name: sent}).encode()).more_info is None
 
 
@@ -716,13 +824,13 @@ def test_from_dict_takes_objects_only(data: Any) -> None:
         ([None], "null where a string should be"),
     ],
 )
-def test_video_codecs_that_are_none_are_named(sent: object, complaint: str) -> None:
+def test_invalid_video_codecs_are_named(sent: object, complaint: str) -> None:
     with pytest.raises(DecodeError) as caught:
         from_dict(Room, {"video_codecs": sent})
     assert (caught.value.field, caught.value.message) == ("video_codecs", complaint)
 
 
-def test_a_year_beyond_the_calendar_is_told_in_words() -> None:
+def test_a_year_beyond_the_calendar_is_refused() -> None:
     with pytest.raises(DecodeError, match="where an ISO 8601 date should be"):
         from_dict(Recording, {"date_created": "Thu, 30 Jul 99999999999999999999 20:00:00 +0000"})
 

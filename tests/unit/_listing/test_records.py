@@ -1,4 +1,4 @@
-"""Records as a table."""
+"""Records as rows and as tables, and merged from two listings."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import pytest
 from rich.console import Console
 
 from roomrec_async import MediaType, Recording, RecordingStatus, Records, Room, RoomStatus
+from roomrec_async._listing.records import merge_listings
 
 AT = datetime(2026, 3, 1, 23, 30, tzinfo=timezone(timedelta(hours=-2)))
 HOSTILE = "<script>alert(1)</script>[red]&\x1b[2J"
@@ -87,9 +88,9 @@ class TestNotebooks:
         assert shown.count("<tr>") == 1 + 20
         assert "<p>the first 20 of 1,500 recordings</p>" in shown
 
-    @pytest.mark.parametrize(("count", "told"), [(0, "0 recordings"), (1, "1 recording")])
-    def test_few_are_counted_too(self, count: int, told: str) -> None:
-        assert Records(count * [recording()])._repr_html_().endswith(f"<p>{told}</p>")
+    @pytest.mark.parametrize(("count", "caption"), [(0, "0 recordings"), (1, "1 recording")])
+    def test_few_are_counted_too(self, count: int, caption: str) -> None:
+        assert Records(count * [recording()])._repr_html_().endswith(f"<p>{caption}</p>")
 
 
 class TestTerminals:
@@ -102,6 +103,24 @@ class TestTerminals:
     def test_what_participants_typed_neither_marks_up_nor_steers(self) -> None:
         shown = on_a_terminal(Records([recording(track_name="[red]x[/red]\x1b[2J")]))
         assert "[red]x[/red]\N{REPLACEMENT CHARACTER}[2J" in shown
+
+
+class TestMerging:
+    def test_the_later_listing_wins(self) -> None:
+        deleted = recording(2, status=RecordingStatus.DELETED)
+        assert merge_listings([recording(1), recording(2), recording(3)], [deleted, recording(4)]) == [
+            recording(1),
+            recording(3),
+            deleted,
+            recording(4),
+        ]
+
+    def test_recordings_without_a_sid_are_all_kept(self) -> None:
+        unnamed = recording(sid=None)
+        assert merge_listings([unnamed, recording(1)], [unnamed]) == [unnamed, recording(1), unnamed]
+
+    def test_of_an_empty_listing_and_another_is_the_other(self) -> None:
+        assert merge_listings([], [recording(1)]) == merge_listings([recording(1)], []) == [recording(1)]
 
 
 def test_it_is_a_list() -> None:

@@ -1,4 +1,4 @@
-"""What is heard and seen when, and where: the plan of a film."""
+"""Layout of films: tracks, scenes, grids, and the ffmpeg command."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def numbers(film: Film) -> list[int]:
 
 
 def scenes(film: Film) -> list[tuple[int, int, list[int]]]:
-    """First frame, frames, and what is seen, by the numbers of the sources."""
+    """Return the first frame, the number of frames and the visible sources of each scene."""
     return [
         (scene.first, scene.frames, [int(track.source.path.name) for track in scene.videos]) for scene in film.scenes()
     ]
@@ -36,7 +36,7 @@ def scenes(film: Film) -> list[tuple[int, int, list[int]]]:
 
 class TestFilm:
     def test_it_begins_with_the_first_track_and_ends_with_the_last(self) -> None:
-        film = Film.of([source(1, AUDIO, 5_000, 2_000), source(2, VIDEO, 3_500, 1_000)])
+        film = Film.from_sources([source(1, AUDIO, 5_000, 2_000), source(2, VIDEO, 3_500, 1_000)])
         assert {track.source.path.name: (track.start, track.end) for track in film.tracks} == {
             "1": (1_500, 3_500),
             "2": (0, 1_000),
@@ -44,7 +44,7 @@ class TestFilm:
         assert film.length == 3_500
 
     def test_participants_come_in_the_order_of_joining_with_their_tracks_together(self) -> None:
-        film = Film.of(
+        film = Film.from_sources(
             [
                 source(1, VIDEO, 900, 100, who=1),
                 source(2, VIDEO, 500, 100, who=2),
@@ -55,13 +55,13 @@ class TestFilm:
         assert numbers(film) == [4, 3, 1, 2]
 
     def test_nothing_is_no_film(self) -> None:
-        with pytest.raises(MediaError, match="nothing to put together"):
-            Film.of([])
+        with pytest.raises(MediaError, match="nothing to combine"):
+            Film.from_sources([])
 
 
 class TestScenes:
     def test_a_scene_begins_whenever_a_track_appears_or_goes(self) -> None:
-        film = Film.of(
+        film = Film.from_sources(
             [
                 source(1, VIDEO, 0, 4_000, who=1),
                 source(2, VIDEO, 1_000, 2_000, who=2),
@@ -74,21 +74,22 @@ class TestScenes:
         ]  # fmt: skip
 
     def test_times_are_rounded_to_the_nearest_frame(self) -> None:
-        film = Film.of([source(1, VIDEO, 0, 1_000), source(2, VIDEO, 484, 516, who=2)])
+        film = Film.from_sources([source(1, VIDEO, 0, 1_000), source(2, VIDEO, 484, 516, who=2)])
         assert scenes(film) == [(0, 15, [1]), (15, 15, [1, 2])]
 
     def test_a_track_that_is_shorter_than_a_frame_is_no_scene(self) -> None:
-        film = Film.of([source(1, VIDEO, 0, 1_000), source(2, VIDEO, 500, 10, who=2)])
+        film = Film.from_sources([source(1, VIDEO, 0, 1_000), source(2, VIDEO, 500, 10, who=2)])
         assert scenes(film) == [(0, 15, [1]), (15, 15, [1])]
 
     def test_a_film_of_sound_is_one_black_scene(self) -> None:
-        assert scenes(Film.of([source(1, AUDIO, 0, 2_000)])) == [(0, 60, [])]
+        assert scenes(Film.from_sources([source(1, AUDIO, 0, 2_000)])) == [(0, 60, [])]
 
 
 class TestGrid:
     @pytest.mark.parametrize(
         ("count", "rows"),
         [
+            (0, []),
             (1, [1]),
             (2, [2]),
             (3, [2, 1]),
@@ -138,10 +139,12 @@ def test_what_can_be_heard_or_seen() -> None:
 class TestCommand:
     def test_nothing_that_a_participant_typed_is_in_it(self) -> None:
         named = Source(recording(1, VIDEO, 0, track_name="$(reboot)"), Path("/media/1"), 1_000)
-        assert not any("reboot" in part for part in command(Film.of([named]), Path("film.mkv"), "mkv", Size()))
+        assert not any(
+            "reboot" in part for part in command(Film.from_sources([named]), Path("film.mkv"), "mkv", Size())
+        )
 
     def test_files_are_never_taken_for_options_or_addresses(self) -> None:
-        film = Film.of(
+        film = Film.from_sources(
             [Source(recording(1, AUDIO, 0), Path("-y"), 1_000), Source(recording(2, AUDIO, 0), Path("a:b"), 1)]
         )
         parts = command(film, Path("-film.mkv"), "mkv", Size())
@@ -154,5 +157,5 @@ class TestCommand:
 
     @pytest.mark.parametrize(("kind", "absent"), [(AUDIO, ("[video]", "libx264")), (VIDEO, ("[audio]", "libopus"))])
     def test_a_kind_that_is_not_there_is_not_mapped(self, kind: MediaType, absent: tuple[str, ...]) -> None:
-        parts = command(Film.of([source(1, kind, 0, 1_000)]), Path("film.mkv"), "mkv", Size())
+        parts = command(Film.from_sources([source(1, kind, 0, 1_000)]), Path("film.mkv"), "mkv", Size())
         assert not set(absent) & set(parts)

@@ -1,4 +1,4 @@
-"""Where recordings are on a room's axis."""
+"""Timelines: positions, lanes, rows, gaps and ticks."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from roomrec_async import MediaType, Recording, RecordingStatus
-from roomrec_async._text import safe_text
-from roomrec_async._views.timeline import NARROWEST, Band, Timeline, Track, clock, scale, timeline
+from roomrec_async._views.timeline import MIN_TRACK_WIDTH, Band, Timeline, Track, scale, timeline
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ALICE, BOB = "PA" + "a" * 32, "PA" + "b" * 32
@@ -24,16 +23,16 @@ def recording(
     start: int | None = 0,
     duration: int | None = 10,
     *,
-    kind: str | None = "audio",
+    media_type: str | None = "audio",
     status: str | None = "completed",
     participant: object = ALICE,
     **fields: Any,
 ) -> Recording:
-    """One that begins so many seconds after the room's first one."""
+    """Return a recording that starts this many seconds after the room's first one."""
     return Recording(
         offset=None if start is None else EPOCH + start * 1000,
         duration=duration,
-        type=None if kind is None else MediaType(kind),
+        type=None if media_type is None else MediaType(media_type),
         status=None if status is None else RecordingStatus(status),
         grouping_sids=None if participant is None else {"participant_sid": participant},
         **fields,
@@ -54,7 +53,7 @@ def names(band: Band) -> list[list[str]]:
     return [[track.name for track in row] for row in band.rows]
 
 
-class TestPlaces:
+class TestPositions:
     def test_offsets_are_milliseconds_and_durations_seconds(self) -> None:
         drawn = timeline([Recording(offset=500, duration=10), Recording(offset=5_500, duration=15)])
         assert [(track.start, track.length, track.end) for track in tracks(drawn)] == [
@@ -80,7 +79,7 @@ class TestPlaces:
         drawn = timeline([Recording(offset=-1_000, duration=1), Recording(offset=1_000, duration=2)])
         assert [track.start for track in tracks(drawn)] == [0, 2_000]
 
-    def test_without_an_offset_the_date_tells(self) -> None:
+    def test_without_an_offset_the_start_is_from_the_date(self) -> None:
         drawn = timeline(
             [
                 recording(0, sid="a", date_created=NOON),
@@ -94,7 +93,7 @@ class TestPlaces:
             ("c", 90_000, False),
         ]
 
-    def test_without_any_offset_dates_tell_of_whatever_zone_they_are(self) -> None:
+    def test_without_any_offset_starts_are_from_dates_of_any_time_zone(self) -> None:
         east = timezone(timedelta(hours=2))
         drawn = timeline(
             [
@@ -163,9 +162,9 @@ class TestLanes:
         assert drawn.participants == 1
 
     def test_types_are_apart_in_a_fixed_order(self) -> None:
-        kinds = ["hologram", "data", None, "video", "AUDIO"]
-        (lane,) = timeline([recording(at, kind=kind) for at, kind in enumerate(kinds)]).lanes
-        assert [band.kind for band in lane.bands] == ["audio", "video", "data", "hologram", "unknown"]
+        types = ["hologram", "data", None, "video", "AUDIO"]
+        (lane,) = timeline([recording(at, media_type=each) for at, each in enumerate(types)]).lanes
+        assert [band.media_type for band in lane.bands] == ["audio", "video", "data", "hologram", "unknown"]
 
     def test_all_statuses_are_in(self) -> None:
         statuses = ["completed", "failed", "deleted", "processing", "paused", None, "completed"]
@@ -185,7 +184,7 @@ class TestLanes:
                 recording(0, participant=BOB, sid="e"),
                 recording(2, sid="b"),
                 recording(5, 3, sid="c"),
-                recording(9, kind="video", sid="d"),
+                recording(9, media_type="video", sid="d"),
                 recording(-1, sid="a"),
             ]
         )
@@ -238,8 +237,8 @@ class TestRows:
         assert sum(lane.tracks for lane in drawn.lanes) == len(recordings)
         for row in (row for lane in drawn.lanes for band in lane.bands for row in band.rows):
             for one, following in pairwise(row):
-                assert one.left + max(one.width, NARROWEST) <= following.left + 1e-9
-            assert all(0 <= track.left <= track.left + max(track.width, NARROWEST) <= 1 + 1e-9 for track in row)
+                assert one.left + max(one.width, MIN_TRACK_WIDTH) <= following.left + 1e-9
+            assert all(0 <= track.left <= track.left + max(track.width, MIN_TRACK_WIDTH) <= 1 + 1e-9 for track in row)
 
     def test_a_room_with_many_recordings_at_once(self) -> None:
         band = only_band(*(recording(at, 10_000) for at in range(5_000)))
@@ -270,12 +269,12 @@ class TestGaps:
         assert not only_band(attributed(0), attributed(10_999)).gaps
         assert only_band(attributed(0), attributed(11_000)).gaps
 
-    def test_places(self) -> None:
+    def test_positions(self) -> None:
         (gap,) = only_band(recording(0, 10), recording(30, 10)).gaps
         assert (gap.left, gap.width) == (0.25, 0.5)
 
     def test_another_type_does_not_fill_them(self) -> None:
-        drawn = timeline([recording(0, 10), recording(30, 10), recording(0, 40, kind="video")])
+        drawn = timeline([recording(0, 10), recording(30, 10), recording(0, 40, media_type="video")])
         assert [len(band.gaps) for band in drawn.lanes[0].bands] == [1, 0]
         assert drawn.gaps == 1
 
@@ -320,21 +319,6 @@ class TestAxis:
 
 class TestTexts:
     @pytest.mark.parametrize(
-        ("milliseconds", "told", "exactly"),
-        [
-            (0, "0:00", "0:00"),
-            (999, "0:00", "0:00.999"),
-            (65_000, "1:05", "1:05"),
-            (3_723_004, "1:02:03", "1:02:03.004"),
-            (86_400_000, "1d 00:00", "1d 00:00"),
-            (2 * 86_400_000 + 23_400_000, "2d 06:30", "2d 06:30"),
-            (86_400_000 + 1_050, "1d 00:00:01", "1d 00:00:01.050"),
-        ],
-    )
-    def test_times(self, milliseconds: int, told: str, exactly: str) -> None:
-        assert (clock(milliseconds), clock(milliseconds, exact=True)) == (told, exactly)
-
-    @pytest.mark.parametrize(
         ("text", "shown"),
         [
             ("camera", "camera"),
@@ -349,9 +333,10 @@ class TestTexts:
             ("x" * 201, "x" * 199 + "…"),
         ],
     )
-    def test_untrusted_text(self, text: str, shown: str) -> None:
-        assert safe_text(text, 200) == shown
+    def test_a_name_is_safe_to_show(self, text: str, shown: str) -> None:
+        (track,) = tracks(timeline([Recording(track_name=text)]))
+        assert track.name == shown
 
-    def test_a_track_without_a_name_is_called_by_what_there_is(self) -> None:
+    def test_a_track_without_a_name_has_the_name_of_its_source_or_its_own_sid(self) -> None:
         unnamed = [Recording(source_sid="MT1", sid="RT1"), Recording(track_name=" ", sid="RT2"), Recording(sid="")]
         assert sorted(track.name for track in tracks(timeline(unnamed))) == ["MT1", "RT2", "unknown"]

@@ -1,4 +1,4 @@
-"""Sums over recordings: whatever the order in which they come, the numbers are those of a plain count."""
+"""Totals of recordings: in any order they are those of a plain count."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from roomrec_async._views.totals import FailedRecording, Overview, Period, RoomTotals, Totals, add_up
-from roomrec_async.models import MediaType, Recording, RecordingStatus
+from roomrec_async.errors import DecodeError
+from roomrec_async.models import MediaType, Recording, RecordingStatus, RoomResult
 
 NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)
 ROOM = "RM" + "1" * 32
@@ -60,6 +61,8 @@ class TestSums:
     def test_are_those_of_a_plain_count(self, given: list[Recording], random: Random) -> None:
         overview = overview_of(*given)
         assert overview.all == counted_plainly(given)
+        cells = [cell for by_status in overview.by_type_and_status.values() for cell in by_status.values()]
+        assert add_up(cells) == overview.all
         for parts in (overview.by_type, overview.by_status):
             assert add_up(parts.values()) == overview.all
         by_day = {day: add_up(own.values()) for day, own in overview.by_day.items()}
@@ -109,6 +112,42 @@ class TestSums:
             "processing": 1, "completed": 4, "deleted": 1, "failed": 1, "other": 2, "unknown": 1,
         }  # fmt: skip
         assert [*overview.by_status] == ["processing", "completed", "deleted", "failed", "other", "unknown"]
+
+    def test_of_each_type_and_status(self) -> None:
+        overview = overview_of(
+            recording(type=MediaType.VIDEO, status=RecordingStatus.FAILED, size=None),
+            recording(),
+            recording(status=RecordingStatus.FAILED),
+            recording(),
+        )
+        assert overview.by_type_and_status == {
+            "audio": {"completed": Totals(2, 2_000, 120), "failed": Totals(1, 1_000, 60)},
+            "video": {"failed": Totals(1, 0, 60)},
+        }
+        assert [*overview.by_type_and_status["audio"]] == ["completed", "failed"]
+
+
+class TestRooms:
+    def test_are_added_with_their_recordings(self) -> None:
+        overview = Overview()
+        # The account's list may leave the room out of a recording; the result says which one it is.
+        added = overview.add_room(RoomResult(ROOM, [recording(), recording(room_sid=None)]))
+        assert added == RoomTotals(ROOM, Totals(2, 2_000, 120))
+        assert added.to_dict() == {"room_sid": ROOM, "recordings": 2, "size": 2_000, "duration": 120}
+        assert overview.largest() == [added]
+        assert overview.all == added.sum
+
+    def test_count_without_recordings_too(self) -> None:
+        overview = Overview()
+        assert overview.add_room(RoomResult(ROOM, [])) == RoomTotals(ROOM, Totals())
+        assert (overview.rooms, overview.failed_rooms, overview.all) == (1, 0, Totals())
+
+    def test_with_an_error_are_counted_as_failed_with_the_recordings_before_it(self) -> None:
+        overview = Overview()
+        overview.add_room(RoomResult(ROOM, [recording()], DecodeError("broken")))
+        overview.add_room(RoomResult("RM" + "2" * 32, [recording(status=RecordingStatus.FAILED)]))
+        assert (overview.rooms, overview.failed_rooms, overview.failed) == (2, 1, 1)
+        assert overview.all.recordings == 2
 
 
 class TestDays:
@@ -198,6 +237,13 @@ class TestLargest:
             recording(room_sid=None, size=1_000),
         )
         assert overview.largest(2) == [RoomTotals("RM2", Totals(1, 30, 60)), RoomTotals("RM1", Totals(2, 25, 120))]
+
+    def test_is_by_recordings_if_asked_for(self) -> None:
+        sizes = {1: [10], 2: [5, 5, 5], 3: [30], 4: [1, 1, 1]}
+        overview = overview_of(
+            *(recording(room_sid=f"RM{room}", size=size) for room, many in sizes.items() for size in many)
+        )
+        assert [room.room_sid for room in overview.largest(3, by="recordings")] == ["RM2", "RM4", "RM3"]
 
     def test_are_ten(self) -> None:
         overview = overview_of(*(recording(room_sid=f"RM{room:02}", size=room) for room in range(30)))

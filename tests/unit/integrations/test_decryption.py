@@ -73,17 +73,17 @@ def test_headers_in_any_case() -> None:
 
 
 @pytest.mark.parametrize("size", [1024, 2048, 3072])
-def test_a_wrong_key_is_told_before_anything_is_given_out(size: int) -> None:
+def test_a_wrong_key_raises_before_any_bytes_are_returned(size: int) -> None:
     wrong = PrivateKey(rsa.generate_private_key(65537, size))
     headers, body = encrypted(MEDIA)
-    with pytest.raises(DecryptionError, match="the private key is not the one"):
+    with pytest.raises(DecryptionError, match="the private key does not match"):
         wrong.decryptor(headers).update(body)
 
 
-def test_a_wrong_key_that_unwraps_to_another_aes_key_is_told_by_the_first_block() -> None:
+def test_a_wrong_key_that_unwraps_to_another_aes_key_raises_at_the_first_block() -> None:
     headers, _ = encrypted(MEDIA)
     _, body = encrypted(MEDIA, key=b"x" * 32)
-    with pytest.raises(DecryptionError, match="the private key is not the one"):
+    with pytest.raises(DecryptionError, match="the private key does not match"):
         KEY.decryptor(headers).update(body)
 
 
@@ -131,7 +131,7 @@ def test_headers_that_are_missing_or_odd(name: str, value: str | None) -> None:
 
 
 class TestKeys:
-    def test_forms_that_keys_have(self) -> None:
+    def test_pem_formats(self) -> None:
         traditional = RSA.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
         locked = RSA.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"pass"))
         headers, body = encrypted(MEDIA)
@@ -144,7 +144,7 @@ class TestKeys:
             assert decrypted(headers, body, key=key) == MEDIA
 
     @pytest.mark.parametrize("password", [None, "wrong"])
-    def test_what_is_none(self, password: str | None) -> None:
+    def test_keys_that_cannot_be_loaded(self, password: str | None) -> None:
         locked = RSA.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"pass"))
         public = RSA.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
         elliptic = ec.generate_private_key(ec.SECP256R1()).private_bytes(
@@ -169,7 +169,7 @@ class TestKeys:
         with pytest.raises(FileNotFoundError):
             PrivateKey.from_file(tmp_path / "missing.pem")
 
-    def test_it_shows_and_gives_away_nothing(self) -> None:
+    def test_a_key_is_not_shown_and_not_pickled(self) -> None:
         assert repr(KEY) == "<PrivateKey of 2048 bits>"
         with pytest.raises(TypeError):
             pickle.dumps(KEY)

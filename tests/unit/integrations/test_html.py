@@ -1,4 +1,4 @@
-"""Timelines as text: whatever somebody typed, the page is a page and the drawing is XML."""
+"""Timelines as files: whatever a participant typed, the page stays well-formed HTML and the drawing XML."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 
 class _Page(HTMLParser):
-    """The elements of a page with their attributes, and the text of its table's cells."""
+    """The elements and event handlers of a page, and the text of its table's cells."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ class _Page(HTMLParser):
 
 
 def made_of(typed: str) -> list[Recording]:
-    """A recording in which all that is text is this."""
+    """Return a recording with this text in every field that holds text."""
     return [
         Recording(
             sid=typed,

@@ -1,4 +1,4 @@
-"""Reports as text: scales that can be read, and pages that stay pages whatever somebody typed."""
+"""Reports as files: readable scales, and well-formed pages whatever a participant typed."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ TYPED = st.text(st.characters(), max_size=40).filter(lambda text: text.lower() n
     "<>&\"'/=]-! script", max_size=40
 )
 CREATED = datetime(2026, 3, 1, tzinfo=UTC)
-UNITS = {"bytes": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "PB": 10**15, "EB": 10**18, "ZB": 10**21,
-         "s": 1, "min": 60, "h": 3_600}  # fmt: skip
+UNITS = {"byte": 1, "bytes": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "PB": 10**15, "EB": 10**18,
+         "ZB": 10**21, "s": 1, "min": 60, "h": 3_600}  # fmt: skip
 
 
 class _Page(HTMLParser):
-    """The elements of a page with their handlers, and the texts of those that show what was typed."""
+    """The elements and event handlers of a page, and the texts of the elements that show untrusted text."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -70,14 +70,14 @@ def test_whatever_was_typed_is_text(typed: str) -> None:
     page, harmless = _Page(page_of(typed)), _Page(page_of("typed"))
     assert page.elements == harmless.elements
     assert page.handlers == []
-    # A parser reads a line's end as a line feed, and an empty SID is told as one that is not known.
-    assert [text.replace("\r", "\n") for text in page.typed if text != "not known"] == [
-        safe_text(typed).replace("\r", "\n") for text in page.typed if text != "not known"
+    # A parser reads any line ending as a line feed, and the page shows an empty SID as unknown.
+    assert [text.replace("\r", "\n") for text in page.typed if text != "unknown"] == [
+        safe_text(typed).replace("\r", "\n") for text in page.typed if text != "unknown"
     ]
 
 
 def number(label: str) -> float:
-    """What a label on a scale says."""
+    """Return the number that a label on a scale stands for."""
     if " " not in label:
         return float(label.replace(",", ""))
     return sum(float(value.replace(",", "")) * UNITS[unit] for value, unit in re.findall(r"([\d.,]+) (\w+)", label))

@@ -1,9 +1,9 @@
-"""What people see: cells, lines and sums, with text from a service that may be hostile."""
+"""Tables for terminals, with text from a service that may be hostile."""
 
 from __future__ import annotations
 
 import io
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -11,18 +11,10 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from roomrec_async import (
-    AuthenticationError,
-    ConnectionFailedError,
-    DecodeError,
-    NotFoundError,
-    Recording,
-    RoomRecError,
-    RoomResult,
-)
+from roomrec_async import Recording, Room
+from roomrec_async._format import format_size
 from roomrec_async._text import safe_text
-from roomrec_async.cli.support.tables import Table, failure_told, length_told, room_heading
-from roomrec_async.cli.support.totals import Totals
+from roomrec_async.cli.support.tables import Column, Table, render_lines, room_heading
 
 ROOM_SID = "RM" + "1" * 32
 HOSTILE = "\x1b]0;owned\x07\x1b[2J[red]boo[/red]\r\n\x9b31m\u202etxt"
@@ -50,26 +42,26 @@ def on_a_terminal(text: Text) -> str:
 
 
 def test_a_wide_row_shows_everything() -> None:
-    row = Table.of_recordings(120).row(a_recording()).plain
+    row = Table.for_recordings(120).row(a_recording()).plain
     assert row.split() == f"RT{'2' * 32} audio completed 2026-02-28 23:00 1:02:03 2.0 MB microphone".split()
 
 
 @pytest.mark.parametrize(("width", "last"), [(40, "recording"), (80, "length"), (100, "size"), (104, "track")])
 def test_a_narrow_terminal_has_fewer_columns(width: int, last: str) -> None:
-    assert Table.of_recordings(width).titles().plain.split()[-1] == last
+    assert Table.for_recordings(width).header().plain.split()[-1] == last
 
 
 @pytest.mark.parametrize("name", ["麦克风" * 30, "🎤" * 60, "e\u0301" * 80, "x" * 500, HOSTILE])
 @pytest.mark.parametrize("width", [80, 110, 120, 200])
 def test_no_row_is_wider_than_the_terminal(name: str, width: int) -> None:
-    row = on_a_terminal(Table.of_recordings(width).row(a_recording(track_name=name, status="s" * 99)))
+    row = on_a_terminal(Table.for_recordings(width).row(a_recording(track_name=name, status="s" * 99)))
     assert row.count("\n") == 1
     assert cell_len(row.rstrip("\n")) <= width
 
 
 @pytest.mark.parametrize("field", ["sid", "status", "type", "track_name"])
 def test_hostile_text_neither_steers_the_terminal_nor_is_markup(field: str) -> None:
-    shown = on_a_terminal(Table.of_recordings(200).row(a_recording(**{field: HOSTILE})))
+    shown = on_a_terminal(Table.for_recordings(200).row(a_recording(**{field: HOSTILE})))
     assert all(char.isprintable() for char in shown.rstrip("\n"))
     if field in ("sid", "track_name"):
         assert "[red]" in shown
@@ -82,44 +74,32 @@ def test_a_hostile_room_cannot_steer_the_terminal() -> None:
 
 
 def test_an_empty_record_is_a_row_too() -> None:
-    assert set(Table.of_recordings(200).row(Recording()).plain.split()) == {"-"}
+    assert set(Table.for_recordings(200).row(Recording()).plain.split()) == {"-"}
 
 
-@pytest.mark.parametrize(
-    ("error", "told"),
-    [
-        (
-            NotFoundError(status=404, code=20404, message="No such room", method="GET", url="u", request_id="RQ1"),
-            "HTTP 404, code 20404: No such room (request id RQ1)",
-        ),
-        (
-            AuthenticationError(status=401, message="Authenticate", method="GET", url="u"),
-            f"HTTP 401: Authenticate; {AuthenticationError.hint}",
-        ),
-        (
-            ConnectionFailedError("refused", method="GET", url="u", attempts=5),
-            "refused, after 5 attempts",
-        ),
-        (DecodeError("the body is not JSON\x1b[2J", url="u"), "u: the body is not JSON\N{REPLACEMENT CHARACTER}[2J"),
-    ],
-)
-def test_failures_in_a_line(error: RoomRecError, told: str) -> None:
-    assert failure_told(error) == told
+def test_a_column_is_as_wide_as_it_says_and_numbers_are_aligned_right() -> None:
+    track = Column("track", "track_name", 12)
+    size = Column("size", "size", 8, format_size, align_right=True)
+    assert [track.heading(), size.heading()] == ["track       ", "    size"]
+    assert [track.cell(a_recording()), size.cell(a_recording())] == ["microphone  ", "  2.0 MB"]
+    assert track.cell(a_recording(track_name="a very long name")) == "a very long "
+    assert size.cell(a_recording(size=None)) == "       -"
 
 
-@pytest.mark.parametrize(("seconds", "told"), [(0, "0:00:00"), (59.9, "0:00:59"), (36_061, "10:01:01")])
-def test_lengths(seconds: float, told: str) -> None:
-    assert length_told(seconds) == told
+def test_rooms_have_columns_of_their_own() -> None:
+    room = Room(
+        sid=ROOM_SID,
+        status="completed",
+        date_created=datetime(2026, 3, 1, tzinfo=UTC),
+        duration=59,
+        type="group",
+        unique_name="stand-up",
+    )
+    table = Table.for_rooms(140)
+    assert table.header().plain.split() == ["room", "status", "created", "(UTC)", "length", "type", "name"]
+    assert table.row(room).plain.split() == f"{ROOM_SID} completed 2026-03-01 00:00 0:00:59 group stand-up".split()
 
 
-def test_totals_keep_the_largest_rooms() -> None:
-    totals = Totals()
-    for number in range(10):
-        sid = f"RM{number:032x}"
-        totals.add(RoomResult(sid, [a_recording(type="data", status="new")] * number))
-    totals.add(RoomResult(ROOM_SID, [Recording()], DecodeError("broken")))
-    assert [room.recordings for room in totals.largest] == [9, 8, 7, 6, 5]
-    assert (totals.rooms, totals.failed, totals.all.recordings) == (11, 1, 46)
-    assert totals.all.by_status == {"new": 45, "unknown": 1}
-    assert totals.by_type["data"].size == 45 * 2_000_000
-    assert totals.by_type["unknown"].size == 0
+def test_lines_are_rendered_whole_however_narrow_the_console() -> None:
+    console = Console(file=io.StringIO(), width=10)
+    assert render_lines(console, Text("a" * 30), Text("b")) == "a" * 30 + "\nb\n"

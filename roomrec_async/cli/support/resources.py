@@ -1,0 +1,75 @@
+"""What a command works with, made from the values of its options: rooms, a client, keys and destinations."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from roomrec_async.client import RecordingsClient
+from roomrec_async.credentials import Credentials
+from roomrec_async.errors import ConfigurationError
+
+from .input import RoomSources
+
+if TYPE_CHECKING:
+    from roomrec_async.protocols import Decryption, Destination
+
+
+def make_sources(rooms: tuple[str, ...], files: tuple[str, ...]) -> RoomSources:
+    """Return the rooms of a command that needs some.
+
+    Raises:
+        UsageError: there are neither arguments nor files.
+    """
+    if not rooms and not files:
+        raise click.UsageError("no rooms: give room SIDs, --from-file FILE, or - for standard input")
+    return RoomSources(rooms, files)
+
+
+def make_client(base_url: str, timeout: float | None = None) -> RecordingsClient:
+    """Return a client with the credentials of the environment.
+
+    Raises:
+        ConfigurationError: there are none, or the base URL cannot be used.
+    """
+    try:
+        credentials = Credentials.from_env()
+    except ConfigurationError as error:
+        # Many who see this have no account, and want to try the command out.
+        raise ConfigurationError(f"{error}. 'roomrec demo' needs none") from None
+    return RecordingsClient(credentials, base_url=base_url, timeout=timeout)
+
+
+def make_decryption(private_key: Path | None) -> Decryption | None:
+    """Return the decryption with the key in a file, or None without a file."""
+    if private_key is None:
+        return None
+    from roomrec_async.integrations.decryption import PrivateKey  # noqa: PLC0415  an extra of its own
+
+    return PrivateKey.from_file(private_key)
+
+
+def parse_destination(text: str) -> Path | Destination:
+    """Return a directory, or the object store that a URL such as ``s3://bucket/prefix`` names."""
+    if "://" not in text:
+        return Path(text)
+    from roomrec_async.integrations.stores import ObjectStore  # noqa: PLC0415  an extra of its own
+
+    return ObjectStore.from_url(text)
+
+
+async def prepare_destination(destination: Path | Destination) -> None:
+    """Create the directory, or send the store a request, so that a mistake shows before anything is downloaded.
+
+    Raises:
+        OSError: the directory cannot be created.
+        MediaError: the store refuses, or does not answer.
+    """
+    if isinstance(destination, Path):
+        await asyncio.to_thread(destination.mkdir, parents=True, exist_ok=True)
+    else:
+        # Any name will do: a store says whether it has it only if the credentials are good.
+        await destination.size("manifest.jsonl")  # noqa: ASYNC240  no path

@@ -1,0 +1,236 @@
+"""``roomrec archive`` against a simulator on real sockets."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from roomrec_async.simulator import Simulator, faults
+
+from .conftest import (
+    UNKNOWN_ROOM,
+    Command,
+    Record,
+    assert_harmless,
+    completed,
+    deletions,
+    files_in,
+    hostile,
+    interrupt,
+    is_plain,
+    large_recording,
+    media_files,
+    plain_rooms,
+    room_with,
+    run_on_terminal,
+    screen,
+    start_process,
+    without_store_credentials,
+)
+
+
+def not_plain(simulator: Simulator) -> list[Record]:
+    return [record for record in completed(simulator) if not is_plain(record)]
+
+
+def archive_files(simulator: Simulator, records: list[Record]) -> dict[str, bytes]:
+    """Return the files that an archive of these recordings must have."""
+    return {
+        f"{record['room_sid']}/{name}": content
+        for record in records
+        for name, content in media_files(simulator, [record]).items()
+    }
+
+
+def archived(directory: Path) -> dict[str, bytes]:
+    """Return the files in the rooms' folders of an archive."""
+    return {name: content for name, content in files_in(directory).items() if name.startswith("RM")}
+
+
+def manifest(directory: Path) -> list[Record]:
+    return [json.loads(line) for line in (directory / "manifest.jsonl").read_text("utf-8").splitlines()]
+
+
+class TestArchive:
+    def test_of_rooms(self, simulator: Simulator, roomrec: Command, tmp_path: Path) -> None:
+        room_sids, count = plain_rooms(simulator), len(completed(simulator, *plain_rooms(simulator)))
+        outcome = roomrec("archive", *room_sids, "-o", tmp_path)
+        assert (outcome.code, outcome.out) == (0, "")
+        (summary,) = outcome.errors
+        assert summary.startswith(f"{count} recordings in the archive, ")
+        assert summary.endswith(f"; listed in {tmp_path / 'manifest.jsonl'}")
+        assert archived(tmp_path) == archive_files(simulator, completed(simulator, *room_sids))
+        assert [row["state"] for row in manifest(tmp_path)] == ["archived"] * count
+
+    def test_it_is_run_again(self, simulator: Simulator, roomrec: Command, tmp_path: Path) -> None:
+        first = roomrec("archive", *plain_rooms(simulator)[:2], "-o", tmp_path)
+        fetched, stored = simulator.store.stats.requests, archived(tmp_path)
+        assert roomrec("archive", *plain_rooms(simulator)[:2], "-o", tmp_path) == first
+        assert (simulator.store.stats.requests, archived(tmp_path)) == (fetched, stored)
+
+    def test_of_a_window_of_the_account(self, simulator: Simulator, roomrec: Command, tmp_path: Path) -> None:
+        (tmp_path / "key.pem").write_bytes(simulator.private_key_pem)
+        everything = sorted(record["date_created"] for record in completed(simulator))
+        external = completed(simulator, room_with(simulator, "media_external_location"))
+        after, before = everything[len(everything) // 4], max(record["date_created"] for record in external)
+        window = ("--after", after, "--before", before, "--private-key", tmp_path / "key.pem", "--at-once", "2")
+        outcome = roomrec("archive", *window, "-o", tmp_path / "archive")
+        wanted = [record for record in completed(simulator) if after <= record["date_created"] < before]
+        stored = [record for record in wanted if record["media_external_location"] is None]
+        assert 0 < len(stored) < len(wanted) < len(everything)
+        assert any(record["encryption_key"] for record in stored)
+        assert outcome.code == 0
+        assert archived(tmp_path / "archive") == archive_files(simulator, stored)
+        assert sorted(row["sid"] for row in manifest(tmp_path / "archive")) == sorted(each["sid"] for each in wanted)
+        assert f"; {len(wanted) - len(stored)} more in a bucket of your own; " in outcome.err
+
+    def test_what_is_copied_is_deleted(self, fresh: Simulator, roomrec: Command, tmp_path: Path) -> None:
+        expected, others = archive_files(fresh, [*filter(is_plain, completed(fresh))]), [*not_plain(fresh)]
+        arguments = ("archive", *fresh.room_sids, "-o", tmp_path, "--delete")
+        outcome = roomrec(*arguments)
+        encrypted = [record for record in others if record["encryption_key"]]
+        # What failed is not deleted.
+        assert outcome.code == 1
+        *failures, last = outcome.errors
+        assert sorted(line.partition(":")[0] for line in failures) == sorted(record["sid"] for record in encrypted)
+        assert f"{len(expected)} of them deleted at the service" in last
+        assert f"{len(encrypted)} failed: run the command again to retry them" in last
+        assert archived(tmp_path) == expected
+        assert completed(fresh) == others
+        (tmp_path / "key.pem").write_bytes(fresh.private_key_pem)
+        again = roomrec(*arguments, "--private-key", tmp_path / "key.pem")
+        assert again.code == 0
+        assert len(archived(tmp_path)) == len(expected) + len(encrypted)
+        assert all(record["media_external_location"] for record in completed(fresh))
+        assert len(deletions(fresh)) == len(expected) + len(encrypted)
+
+    def test_after_ctrl_c_it_resumes(self, fresh: Simulator, roomrec: Command, tmp_path: Path) -> None:
+        room_sid, record = large_recording(fresh)
+        expected = archive_files(fresh, completed(fresh, room_sid))
+        fresh.store.inject(faults.StallBody(80_000, 20), path_contains=record["sid"])
+        running = start_process("archive", room_sid, "-o", tmp_path, "--delete")
+        outcome = interrupt(running, lambda: len(deletions(fresh)) == len(expected) - 1)
+        assert outcome == (130, "", "roomrec: interrupted\n")
+        assert record in completed(fresh, room_sid)
+        again = roomrec("archive", room_sid, "-o", tmp_path, "--delete")
+        assert again.code == 0
+        assert archived(tmp_path) == expected
+        assert completed(fresh, room_sid) == []
+
+    def test_its_manifest_as_parquet(self, simulator: Simulator, roomrec: Command, tmp_path: Path) -> None:
+        room_sid = plain_rooms(simulator)[0]
+        outcome = roomrec("archive", room_sid, "-o", tmp_path, "--manifest", "parquet", "--manifest", "jsonl")
+        assert outcome.code == 0
+        assert f"listed in {tmp_path / 'manifest.parquet'} and {tmp_path / 'manifest.jsonl'}" in outcome.err
+        sids = pq.read_table(tmp_path / "manifest.parquet")["sid"].to_pylist()
+        assert sids == [row["sid"] for row in manifest(tmp_path)]
+        assert sorted(sids) == sorted(record["sid"] for record in completed(simulator, room_sid))
+
+    def test_what_is_no_ledger_stays_as_it_is(self, roomrec: Command, tmp_path: Path) -> None:
+        (tmp_path / "notes.txt").write_text("not a database " * 100, "utf-8")
+        arguments = ("-o", tmp_path / "archive", "--ledger", tmp_path / "notes.txt")
+        assert "notes.txt" in roomrec.fails("archive", UNKNOWN_ROOM, *arguments)
+        assert (tmp_path / "notes.txt").read_text("utf-8") == "not a database " * 100
+
+    def test_into_a_store(self, simulator: Simulator, roomrec: Command, tmp_path: Path) -> None:
+        room_sid, url = plain_rooms(simulator)[0], f"file://{tmp_path}/"
+        assert "ledger" in roomrec.fails("archive", room_sid, "-o", url)
+        assert roomrec("archive", room_sid, "-o", url, "--ledger", tmp_path / "ledger.sqlite3").code == 0
+        assert archived(tmp_path) == archive_files(simulator, completed(simulator, room_sid))
+
+    def test_a_store_without_credentials(
+        self, simulator: Simulator, roomrec: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        without_store_credentials(simulator, monkeypatch)
+        ledger = ("--ledger", tmp_path / "ledger.sqlite3")
+        outcome = roomrec("archive", plain_rooms(simulator)[0], "-o", "s3://bucket/rooms", *ledger)
+        assert outcome.code in {1, 2}
+        (line,) = outcome.errors
+        assert line.startswith("roomrec: s3://bucket")
+        assert "credentials" in line
+
+    def test_rooms_that_fail_do_not_stop_the_others(
+        self, simulator: Simulator, roomrec: Command, tmp_path: Path
+    ) -> None:
+        room_sid = plain_rooms(simulator)[0]
+        (tmp_path / "rooms.txt").write_text(f"nonsense\n{UNKNOWN_ROOM}\n{room_sid}\n", "utf-8")
+        outcome = roomrec("archive", "--from-file", tmp_path / "rooms.txt", "-o", tmp_path / "archive")
+        assert outcome.code == 1
+        malformed, unknown, last = outcome.errors
+        assert malformed.startswith(f"{tmp_path / 'rooms.txt'}:1: a room SID must be")
+        assert unknown.startswith(f"{UNKNOWN_ROOM}: ")
+        assert "HTTP 404, code 20404" in unknown
+        assert "1 failed" in last
+        assert archived(tmp_path / "archive") == archive_files(simulator, completed(simulator, room_sid))
+
+    def test_hostile_fields_and_messages(self, simulator: Simulator, roomrec: Command, tmp_path: Path) -> None:
+        refused, *others = completed(simulator, plain_rooms(simulator)[0])
+        message = json.dumps({"code": 20003, "message": "\x1b]0;owned\x07\nroomrec: all good", "status": 403})
+        refusal = faults.Respond(403, message.encode(), content_type="application/json")
+        for field in ("track_name", "container_format"):
+            simulator.inject(hostile(field))
+            simulator.inject(refusal, path_contains=f"{refused['sid']}/Media")
+            outcome = roomrec("archive", refused["room_sid"], "-o", tmp_path / field)
+            assert (outcome.code, len(outcome.errors)) == (1, 2)
+            assert outcome.errors[0].startswith(f"{refused['sid']}: ")
+            assert_harmless(outcome.err)
+            names = {name.partition(".")[0] for name in archived(tmp_path / field)}
+            assert names == {f"{record['room_sid']}/{record['sid']}" for record in others}
+
+    @pytest.mark.parametrize("field", ["sid", "room_sid"])
+    def test_hostile_sids_lead_nowhere(
+        self, simulator: Simulator, roomrec: Command, tmp_path: Path, field: str
+    ) -> None:
+        before, after = f'"{field}":"'.encode(), f'"{field}":"../../\\u001b[2J'.encode()
+        simulator.inject(faults.Replace(lambda body: body.replace(before, after)))
+        outcome = roomrec("archive", plain_rooms(simulator)[0], "-o", tmp_path / "a" / "b" / "archive")
+        assert outcome.code == 1
+        assert_harmless(outcome.err)
+        assert {name for name in files_in(tmp_path) if not name.startswith("a/b/archive/")} == set()
+        assert not any("RT" in name for name in files_in(tmp_path))
+
+    def test_wrong_credentials(
+        self, simulator: Simulator, roomrec: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("TWILIO_AUTH_TOKEN", "wrong-but-secret")
+        for source in (plain_rooms(simulator), ["--after", "2026-01-01T00Z"]):
+            line = roomrec.fails("archive", *source, "-o", tmp_path, code=3)
+            assert "HTTP 401, code 20003" in line
+            assert "secret" not in line
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            ([], "nothing to archive: give rooms, or --after TIME for the whole account"),
+            (["--before", "2026-03-01T00Z"], "nothing to archive"),
+            ([UNKNOWN_ROOM, "--after", "2026-03-01T00Z"], "give either rooms, or --after and --before"),
+            (["--after", "2026-03-02T00Z", "--before", "2026-03-01T00Z"], "2026-03-0"),
+            (["--after", "2026-03-01"], "has no time zone"),
+            ([UNKNOWN_ROOM, "--manifest", "xlsx"], "'xlsx' is not one of"),
+            ([UNKNOWN_ROOM, "--at-once", "0"], "'--at-once': 0 is not in the range"),
+            ([UNKNOWN_ROOM, "--ledger", "."], "is a directory"),
+            ([UNKNOWN_ROOM, "-o", __file__], __file__),
+            ([UNKNOWN_ROOM, "-o", f"{__file__}/archive"], __file__),
+            ([UNKNOWN_ROOM, "-o", "s3://bucket/rooms"], "needs a ledger"),
+        ],
+    )
+    def test_mistakes(
+        self, simulator: Simulator, roomrec: Command, tmp_path: Path, arguments: list[str], message: str
+    ) -> None:
+        asked = simulator.stats.requests
+        assert message in roomrec.fails("archive", "-o", tmp_path / "archive", *arguments)
+        assert simulator.stats.requests == asked
+
+    def test_an_archive_shows_how_far_it_is(self, simulator: Simulator, tmp_path: Path) -> None:
+        room_sid, record = large_recording(simulator)
+        count = len(completed(simulator, room_sid))
+        simulator.store.inject(faults.SlowDrip(250_000), path_contains=record["sid"])
+        shown = run_on_terminal("archive", room_sid, "-o", tmp_path)
+        assert re.search(r"\d [kM]B/s", shown)
+        assert f" of {count} copied" in shown
+        (line,) = screen(shown)
+        assert line.startswith(f"{count} recordings in the archive, ")

@@ -1,0 +1,133 @@
+"""``roomrec delete`` against a simulator on a real socket."""
+
+from __future__ import annotations
+
+import pytest
+from aiohttp import web
+
+from roomrec_async.simulator import Simulator, faults
+from roomrec_async.simulator.http_exchange import Exchange
+
+from .conftest import (
+    UNKNOWN_ROOM,
+    Command,
+    assert_harmless,
+    completed,
+    deletions,
+    hostile,
+    plain_rooms,
+    run_on_terminal,
+    run_process,
+    screen,
+)
+
+
+class DeletedElsewhere:
+    """Deletes the recording before the command does, as another program would."""
+
+    async def handle(self, exchange: Exchange, /) -> web.Response:
+        await exchange.get_response()
+        return await exchange.get_response()
+
+
+class TestDelete:
+    def test_without_yes_it_only_shows(self, fresh: Simulator, roomrec: Command) -> None:
+        records = completed(fresh)
+        outcome = roomrec("delete", *fresh.room_sids)
+        assert outcome.code == 0
+        assert sorted(line.split()[0] for line in outcome.lines) == sorted(record["sid"] for record in records)
+        (summary,) = outcome.errors
+        assert summary.startswith(f"nothing was deleted: --yes would delete {len(records)} recordings, ")
+        assert not deletions(fresh)
+        assert completed(fresh) == records
+
+    def test_with_yes_they_are_gone(self, fresh: Simulator, roomrec: Command) -> None:
+        gone, kept = fresh.room_sids[:2], fresh.room_sids[2:]
+        sids, others = [record["sid"] for record in completed(fresh, *gone)], completed(fresh, *kept)
+        outcome = roomrec("delete", *gone, "--yes")
+        assert (outcome.code, sorted(outcome.lines)) == (0, sorted(sids))
+        (summary,) = outcome.errors
+        assert summary.startswith(f"{len(sids)} recordings, ")
+        assert summary.endswith(" deleted")
+        assert (completed(fresh, *gone), completed(fresh, *kept)) == ([], others)
+        again = roomrec("delete", *gone, "--yes")
+        assert again == (0, "", "0 recordings, 0 bytes deleted\n")
+        assert len(deletions(fresh)) == len(sids)
+
+    def test_only_what_was_asked_for(self, fresh: Simulator, roomrec: Command) -> None:
+        room_sid = plain_rooms(fresh)[0]
+        before = completed(fresh, room_sid)
+        last = max(record["date_created"] for record in before)
+        assert roomrec("delete", room_sid, "--before", last, "--yes").code == 0
+        after = completed(fresh, room_sid)
+        assert after == [record for record in before if record["date_created"] == last]
+        assert len(after) < len(before)
+        others = [record for sid in fresh.room_sids for record in fresh.recordings(sid, "processing")]
+        outcome = roomrec("delete", *fresh.room_sids, "--status", "processing", "--yes")
+        assert (outcome.code, sorted(outcome.lines)) == (0, sorted(record["sid"] for record in others))
+        assert completed(fresh, room_sid) == after
+
+    def test_rooms_come_from_standard_input(self, fresh: Simulator) -> None:
+        room_sid = plain_rooms(fresh)[0]
+        outcome = run_process("delete", "-", "--yes", given=f"nonsense\n{room_sid}\n")
+        assert outcome.code == 1
+        assert outcome.errors[0].startswith("standard input:1: a room SID must be")
+        assert completed(fresh, room_sid) == []
+
+    def test_those_that_fail_do_not_stop_the_others(self, fresh: Simulator, roomrec: Command) -> None:
+        room_sid = plain_rooms(fresh)[0]
+        refused, *others = completed(fresh, room_sid)
+        fresh.inject(faults.Respond(403), path_contains=refused["sid"])
+        outcome = roomrec("delete", room_sid, UNKNOWN_ROOM, "--yes")
+        assert outcome.code == 1
+        assert sorted(outcome.lines) == sorted(record["sid"] for record in others)
+        *failures, last = outcome.errors
+        assert sorted(line.partition(": HTTP")[0] for line in failures) == sorted([refused["sid"], UNKNOWN_ROOM])
+        assert last.endswith(" deleted, 2 failed")
+        assert completed(fresh, room_sid) == [refused]
+
+    def test_what_is_gone_already_is_counted(self, fresh: Simulator, roomrec: Command) -> None:
+        room_sid = plain_rooms(fresh)[0]
+        first, second, *_ = records = completed(fresh, room_sid)
+        fresh.inject(DeletedElsewhere(), path_contains=first["sid"])
+        # The answers to the others come before and after.
+        fresh.inject(faults.StallHeaders(0.3), path_contains=second["sid"])
+        outcome = roomrec("delete", room_sid, "--yes")
+        assert (outcome.code, len(outcome.lines), completed(fresh, room_sid)) == (0, len(records), [])
+        assert outcome.errors[0].endswith(" deleted (1 already gone)")
+
+    def test_hostile_fields_do_not_steer_the_terminal(
+        self, simulator: Simulator, roomrec: Command, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("COLUMNS", "200")
+        for field in ("track_name", "sid", "type", "status"):
+            simulator.inject(hostile(field))
+            outcome = roomrec("delete", plain_rooms(simulator)[0])
+            assert (outcome.code, len(outcome.errors)) == (0, 1)
+            assert_harmless(outcome.out)
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            ([], "no rooms: give room SIDs, --from-file FILE, or - for standard input"),
+            (["RM123"], "a room SID must be"),
+            ([UNKNOWN_ROOM, "--status", "deleted"], "'deleted' is not one of"),
+            ([UNKNOWN_ROOM, "--before", "2026-03-01"], "has no time zone"),
+            ([UNKNOWN_ROOM, "--no-such-option"], "No such option"),
+        ],
+    )
+    def test_mistakes(self, fresh: Simulator, roomrec: Command, arguments: list[str], message: str) -> None:
+        assert message in roomrec.fails("delete", "--yes", *arguments)
+        assert not fresh.requests
+
+    def test_wrong_credentials(self, fresh: Simulator, roomrec: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("TWILIO_AUTH_TOKEN", "wrong-but-secret")
+        assert "secret" not in roomrec.fails("delete", *fresh.room_sids, "--yes", code=3)
+        assert not deletions(fresh)
+
+    def test_what_is_deleted_stays_whole_beside_the_progress(self, fresh: Simulator) -> None:
+        room_sids = plain_rooms(fresh)[:2]
+        sids = [record["sid"] for record in completed(fresh, *room_sids)]
+        *lines, last = screen(run_on_terminal("delete", *room_sids, "--yes"))
+        assert sorted(lines) == sorted(sids)
+        assert last.startswith(f"{len(sids)} recordings, ")

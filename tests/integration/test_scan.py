@@ -1,0 +1,148 @@
+"""The recordings of many rooms from account-wide lists, on real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from roomrec_async import (
+    BadRequestError,
+    DecodeError,
+    InvalidArgumentError,
+    RateLimiter,
+    Recording,
+    RecordingsClient,
+    RetryPolicy,
+)
+from roomrec_async.simulator import Simulator, faults
+
+BEGINNING = datetime(2025, 12, 1, tzinfo=UTC)
+
+
+UNKNOWN_ROOM = "RM" + "0" * 32
+
+
+@pytest.fixture
+async def sim() -> AsyncIterator[Simulator]:
+    async with Simulator(
+        rooms=60, recordings_per_room=(0, 30), seed=6, reads_per_second=None, concurrency_limit=None
+    ) as simulator:
+        yield simulator
+
+
+@pytest.fixture
+async def client(sim: Simulator) -> AsyncIterator[RecordingsClient]:
+    async with sim.client(limiter=RateLimiter(None, None, None), retry=RetryPolicy(base_delay=0)) as client:
+        yield client
+
+
+def everything(sim: Simulator, status: str | None = None) -> list[dict[str, Any]]:
+    return [record for sid in sim.room_sids for record in sim.recordings(sid, status)]
+
+
+def sids(by_room: dict[str, list[Recording]]) -> dict[str, list[str]]:
+    return {room_sid: sorted(str(recording.sid) for recording in found) for room_sid, found in by_room.items()}
+
+
+class TestViaAccount:
+    @pytest.mark.parametrize(
+        "options",
+        [
+            {},
+            {"status": "completed"},
+            {"status": "deleted"},
+            {"date_created_before": datetime(2026, 6, 1, tzinfo=UTC)},
+            {
+                "date_created_after": datetime(2026, 3, 1, tzinfo=UTC),
+                "date_created_before": datetime(2026, 9, 1, tzinfo=UTC),
+            },
+        ],
+        ids=str,
+    )
+    async def test_it_equals_room_by_room(self, sim: Simulator, client: RecordingsClient, options: Any) -> None:
+        options = {"date_created_after": BEGINNING, **options}
+        rooms = list(reversed(sim.room_sids))[::2]
+        by_room = await client.gather(rooms, **options)
+        by_account = await client.gather(rooms, via="account", **options)
+        assert list(by_account) == rooms
+        assert sids(by_account) == sids(by_room)
+        for found in by_account.values():
+            assert [r.date_created for r in found] == sorted(r.date_created for r in found if r.date_created)
+        streamed = [r.sid async for r in client.stream(rooms, via="account", **options)]
+        assert sorted(map(str, streamed)) == sorted(sid for found in sids(by_room).values() for sid in found)
+        results = [result async for result in client.as_completed(rooms, via="account", **options)]
+        assert {result.room_sid: result.recordings for result in results} == by_account
+        assert not any(result.error for result in results)
+
+    async def test_one_track_and_a_limit(self, sim: Simulator, client: RecordingsClient) -> None:
+        record = everything(sim)[0]
+        found = await client.gather(
+            [record["room_sid"]], via="account", date_created_after=BEGINNING, source_sid=record["source_sid"]
+        )
+        assert record["sid"] in [recording.sid for recording in found[record["room_sid"]]]
+        limited = await client.gather(sim.room_sids, via="account", date_created_after=BEGINNING, limit=2)
+        by_room = await client.gather(sim.room_sids, limit=2)
+        assert {sid: [r.date_created for r in found] for sid, found in limited.items()} == {
+            sid: [r.date_created for r in found] for sid, found in by_room.items()
+        }
+        streamed = [r async for r in client.stream(sim.room_sids, via="account", date_created_after=BEGINNING, limit=2)]
+        assert len(streamed) == sum(map(len, limited.values()))
+
+    async def test_a_room_named_twice_an_unknown_one_and_an_async_iterable(
+        self, sim: Simulator, client: RecordingsClient
+    ) -> None:
+        async def rooms() -> AsyncIterator[str]:
+            for sid in (sim.room_sids[1], UNKNOWN_ROOM, sim.room_sids[1]):
+                yield sid
+
+        found = await client.gather(rooms(), via="account", date_created_after=BEGINNING)
+        assert list(found) == [sim.room_sids[1], UNKNOWN_ROOM]
+        assert found[UNKNOWN_ROOM] == []
+
+    async def test_what_is_refused(self, sim: Simulator, client: RecordingsClient) -> None:
+        with pytest.raises(InvalidArgumentError, match="date_created_after"):
+            await client.gather(sim.room_sids, via="account")
+        with pytest.raises(InvalidArgumentError, match="via"):
+            client.stream(sim.room_sids, via="courier")  # type: ignore[arg-type]
+        with pytest.raises(InvalidArgumentError, match="page_size"):
+            client.as_completed(sim.room_sids, via="account", date_created_after=BEGINNING, page_size=101)
+        with pytest.raises(InvalidArgumentError, match="time zone"):
+            client.stream(sim.room_sids, via="account", date_created_after=datetime(2026, 1, 1))  # noqa: DTZ001
+        with pytest.raises(InvalidArgumentError, match="room_sid"):
+            await client.gather(["RM1"], via="account", date_created_after=BEGINNING)
+        assert sim.stats.requests == 0
+
+    async def test_an_error_ends_it_and_leaves_nothing(self, sim: Simulator, client: RecordingsClient) -> None:
+        before = asyncio.all_tasks()
+        for nth in (1, 3):
+            sim.inject(faults.Respond(200, b"{}", content_type="application/json"), times=1)
+            for _ in range(nth - 1):
+                sim.inject(faults.StallHeaders(0), times=1)
+            with pytest.raises(DecodeError):
+                await client.gather(sim.room_sids, via="account", date_created_after=BEGINNING, return_exceptions=True)
+        sim.inject(faults.Respond(400), times=None)
+        with pytest.raises(BadRequestError):
+            await client.gather(sim.room_sids, via="account", date_created_after=BEGINNING)
+        sim.clear_faults()
+        stream = client.stream(sim.room_sids, via="account", date_created_after=BEGINNING)
+        async for _ in stream:
+            break
+        await stream.aclose()
+        left = {task for task in asyncio.all_tasks() - before if "RequestHandler" not in repr(task)}
+        assert not left
+        assert client.limiter.in_flight == client.limiter.waiting == 0
+
+    async def test_a_twentieth_of_the_requests(self) -> None:
+        async with (
+            Simulator(5000, 4, reads_per_second=None, concurrency_limit=None) as sim,
+            sim.client(limiter=RateLimiter(40, None, None)) as client,
+        ):
+            count = 0
+            async for _ in client.stream(sim.room_sids, via="account", date_created_after=BEGINNING):
+                count += 1
+            assert count == 20_000
+            assert sim.stats.requests <= 5000 / 20

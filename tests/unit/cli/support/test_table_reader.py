@@ -1,0 +1,112 @@
+"""Recordings read from files: what this package writes, and what is something else or damaged."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from roomrec_async import InvalidArgumentError, Recording
+from roomrec_async._tables import open_table, recording_columns, table_format
+from roomrec_async.cli.support.table_reader import make_reader
+
+FIELDS = ("sid", "room_sid", "type", "status", "date_created", "duration", "size", "track_name")
+GOOD: dict[str, Any] = {
+    "sid": "RT1",
+    "room_sid": "RM1",
+    "type": "audio",
+    "status": "completed",
+    "date_created": None,
+    "duration": 1,
+    "size": 1,
+    "track_name": None,
+}
+
+
+def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
+    columns = recording_columns()
+    with open_table(path, columns, table_format(path)) as table:
+        table.write([dict.fromkeys((column.name for column in columns), None) | row for row in rows])
+
+
+@pytest.mark.parametrize("extension", ["jsonl", "JSONL", "parquet"])
+def test_the_fields_that_are_asked_for_are_read(tmp_path: Path, extension: str) -> None:
+    path = tmp_path / f"recordings.{extension}"
+    created = {"date_created": "2026-03-01T09:30:00Z", "duration": 60, "size": 2**40, "track_name": "é \U0001f600"}
+    # More rows than are read at once.
+    write_rows(path, [GOOD | created | {"sid": f"RT{number}", "codec": "opus"} for number in range(2_500)])
+    recordings = list(make_reader(path, FIELDS)())
+    assert [recording.sid for recording in recordings] == [f"RT{number}" for number in range(2_500)]
+    assert recordings[-1] == Recording(
+        sid="RT2499",
+        room_sid="RM1",
+        type="audio",
+        status="completed",
+        date_created=datetime(2026, 3, 1, 9, 30, tzinfo=UTC),
+        duration=60,
+        size=2**40,
+        track_name="é \U0001f600",
+    )
+
+
+@pytest.mark.parametrize("extension", ["jsonl", "parquet"])
+def test_a_file_is_read_each_time_the_reader_is_called(tmp_path: Path, extension: str) -> None:
+    path = tmp_path / f"recordings.{extension}"
+    read = make_reader(path, FIELDS)
+    with pytest.raises(FileNotFoundError):
+        list(read())
+    write_rows(path, [GOOD])
+    assert list(read()) == list(read()) != []
+
+
+@pytest.mark.parametrize("name", ["recordings.csv", "recordings", "jsonl", "\x1b[2J.txt"])
+def test_other_extensions_are_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=r"must end in \.jsonl or \.parquet") as raised:
+        make_reader(tmp_path / name, FIELDS)
+    assert "\x1b" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("{", "it is not JSON"),
+        ("", "it is not JSON"),
+        ("[" * 100_000, "it is not JSON"),
+        ("[1]", "it is not a JSON object"),
+        (json.dumps(GOOD | {"duration": "long"}), "duration"),
+        (json.dumps({name: value for name, value in GOOD.items() if name != "sid"}), "it has no sid, so"),
+    ],
+)
+def test_a_line_that_is_not_a_recording(tmp_path: Path, line: str, message: str) -> None:
+    path = tmp_path / "manifest.jsonl"
+    path.write_text(f"{json.dumps(GOOD)}\n{line}\n", "utf-8")
+    recordings = make_reader(path, FIELDS)()
+    assert next(recordings).sid == "RT1"
+    with pytest.raises(InvalidArgumentError) as raised:
+        next(recordings)
+    assert str(raised.value).startswith(f"{path}, line 2: ")
+    assert message in str(raised.value)
+
+
+def test_a_row_of_parquet_that_is_not_a_recording(tmp_path: Path) -> None:
+    path = tmp_path / "manifest.parquet"
+    pq.write_table(pa.Table.from_pylist([GOOD | {"duration": "long"}]), path)
+    with pytest.raises(InvalidArgumentError, match="row 1: "):
+        list(make_reader(path, FIELDS)())
+    pq.write_table(pa.table({"sid": ["RM1"], "status": ["completed"]}), path)
+    with pytest.raises(InvalidArgumentError, match="it has no room_sid and no type"):
+        list(make_reader(path, FIELDS)())
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1\x00\x00", b"{}\n"])
+def test_a_file_that_is_not_parquet(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "manifest.parquet"
+    path.write_bytes(content)
+    with pytest.raises(InvalidArgumentError) as raised:
+        list(make_reader(path, FIELDS)())
+    assert str(raised.value).startswith(f"{path} cannot be read as Parquet: ")
