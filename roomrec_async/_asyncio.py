@@ -5,14 +5,31 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import Executor
-from contextlib import aclosing
+from contextlib import AbstractContextManager, aclosing, nullcontext
 from typing import Final, Generic, TypeVar
+
+from roomrec_async.errors import RoomRecError
 
 _Result = TypeVar("_Result")
 _Work = TypeVar("_Work")
 _Item = TypeVar("_Item")
 
 _WORKERS_PER_READY_SLOT: Final = 4
+_NO_SCOPE: Final = nullcontext()
+
+
+def unrequested_cancellation() -> RoomRecError:
+    """Return the error for an operation that met a CancelledError though nobody cancelled it."""
+    return RoomRecError(
+        "something that the operation waited for was cancelled, though nobody cancelled the operation: look for a task "
+        "or a session that the program cancels or closes meanwhile"
+    )
+
+
+def is_cancelling() -> bool:
+    """Return True if somebody asked for the cancellation of the current task."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 async def wait_finished(future: asyncio.Future[_Result]) -> None:
@@ -57,6 +74,7 @@ async def map_concurrently(
     source: AsyncGenerator[_Work, None],
     produce: Callable[[_Work], AsyncGenerator[_Item, None]],
     limit: Callable[[], int],
+    scope: AbstractContextManager[object] = _NO_SCOPE,
 ) -> AsyncGenerator[_Item, None]:
     """Yield what ``produce`` yields for each piece of work, as items become ready.
 
@@ -68,9 +86,10 @@ async def map_concurrently(
         source: the pieces of work.
         produce: yields the items of a piece.
         limit: returns how many pieces may be under way; asked again and again, because it may change.
+        scope: a block that all of the work runs in, such as one that ends when a client is closed.
     """
     pool = _WorkerPool(source, produce, limit)
-    workers = asyncio.create_task(pool.run())
+    workers = asyncio.create_task(pool.run(scope))
     try:
         while (ready := await pool.ready.get()) is not None:
             yield ready[0]
@@ -99,6 +118,8 @@ class _WorkerPool(Generic[_Work, _Item]):
         self._limit = limit
         # Number of workers that run.
         self._workers = 0
+        # True while a worker is being started: a worker that sees it runs within that call.
+        self._starting = False
         # An async generator cannot be iterated by two tasks at once.
         self._source_lock = asyncio.Lock()
         # Items that are ready, each in a tuple because it may be None; None after the last one.
@@ -106,11 +127,12 @@ class _WorkerPool(Generic[_Work, _Item]):
         # How many more items may be ready or in the consumer's hands.
         self.ready_slots = asyncio.Semaphore(0)
 
-    async def run(self) -> None:
+    async def run(self, scope: AbstractContextManager[object]) -> None:
         """Run workers until the source is exhausted and all work is done."""
         try:
-            async with asyncio.TaskGroup() as group:
-                self._start_workers(group, 1)
+            with scope:
+                async with asyncio.TaskGroup() as group:
+                    self._start_workers(group, 1)
         except BaseExceptionGroup as failures:
             # The first one is what went wrong; the others are its consequences.
             raise failures.exceptions[0] from None
@@ -118,11 +140,14 @@ class _WorkerPool(Generic[_Work, _Item]):
             self.ready.put_nowait(None)
 
     def _start_workers(self, group: asyncio.TaskGroup, count: int) -> None:
-        for _ in range(min(count, self._limit() - self._workers)):
+        # At least one: where the limit is 0 for a moment, the source is not exhausted.
+        for _ in range(min(count, max(1, self._limit()) - self._workers)):
             if self._workers % _WORKERS_PER_READY_SLOT == 0:
                 self.ready_slots.release()
             self._workers += 1
+            self._starting = True
             group.create_task(self._run_worker(group))
+            self._starting = False
 
     async def _worker_done(self) -> None:
         self._workers -= 1
@@ -134,13 +159,22 @@ class _WorkerPool(Generic[_Work, _Item]):
 
         A worker that finds work starts the next two, so that little work needs few workers and much work has them soon.
         """
-        while self._workers <= self._limit() and (work := await self._next_work()) is not None:
-            self._start_workers(group, 2)
-            async with aclosing(self._produce(work[0])) as items:
-                async for item in items:
-                    await self.ready_slots.acquire()
-                    self.ready.put_nowait((item,))
-        await self._worker_done()
+        # Where tasks start eagerly, each worker would start the next ones within its own call, and these theirs.
+        if self._starting:
+            await asyncio.sleep(0)
+        try:
+            while self._workers <= max(1, self._limit()) and (work := await self._next_work()) is not None:
+                self._start_workers(group, 2)
+                async with aclosing(self._produce(work[0])) as items:
+                    async for item in items:
+                        await self.ready_slots.acquire()
+                        self.ready.put_nowait((item,))
+            await self._worker_done()
+        except asyncio.CancelledError:
+            if is_cancelling():
+                raise
+            # A task group takes a cancelled worker for one that is done, and the rest of its work would be lost.
+            raise unrequested_cancellation() from None
 
     async def _next_work(self) -> tuple[_Work] | None:
         async with self._source_lock:

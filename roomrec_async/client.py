@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from datetime import datetime
+from ssl import SSLContext
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self, TypeAlias, TypedDict, Unpack, cast, overload
 
@@ -81,7 +82,11 @@ class RecordingsClient:
         retry: how reads and deletions are retried. By default ``RetryPolicy()``.
         timeout: a number of seconds for each whole operation, or a :class:`Timeout`. By default ``Timeout()``.
         trace_configs: for the client's own aiohttp session.
-        proxy: the URL of an HTTP proxy.
+        proxy: the URL of an HTTP proxy, for the API and for media.
+        trust_env: True to use the proxies of ``HTTP_PROXY``, ``HTTPS_PROXY`` and ``NO_PROXY`` where no ``proxy`` is
+            given. :meth:`from_env` does.
+        ssl: an :class:`ssl.SSLContext` for the client's own session, such as one with a private certificate authority.
+            By default Python's, which knows ``SSL_CERT_FILE`` and ``SSL_CERT_DIR``.
         bounds: how much a response and a list may bring. By default ``Bounds()``.
         observers: receive the client's events; see :class:`~roomrec_async.Observer`.
 
@@ -106,11 +111,14 @@ class RecordingsClient:
         timeout: Timeout | float | None = None,
         trace_configs: Sequence[aiohttp.TraceConfig] = (),
         proxy: str | None = None,
+        trust_env: bool = False,
+        ssl: SSLContext | None = None,
         bounds: Bounds | None = None,
         observers: Sequence[Observer] = (),
     ) -> None:
-        if session is not None and trace_configs:
-            raise ConfigurationError("trace_configs belong to the session: give them to the one you created")
+        if session is not None and (trace_configs or ssl is not None):
+            name = "trace_configs" if trace_configs else "ssl"
+            raise ConfigurationError(f"{name} belongs to the session: give it to the one you created")
         self._timeout = Timeout._resolve(timeout, Timeout())
         bounds = bounds or Bounds()
         self._transport = Transport(
@@ -121,6 +129,8 @@ class RecordingsClient:
             retry=retry or RetryPolicy(),
             trace_configs=trace_configs,
             proxy=proxy,
+            trust_env=trust_env,
+            ssl=ssl,
             bounds=bounds,
             notifier=Notifier(observers),
         )
@@ -138,6 +148,8 @@ class RecordingsClient:
         timeout: Timeout | float | None = None,
         trace_configs: Sequence[aiohttp.TraceConfig] = (),
         proxy: str | None = None,
+        trust_env: bool = True,
+        ssl: SSLContext | None = None,
         bounds: Bounds | None = None,
         observers: Sequence[Observer] = (),
     ) -> Self:
@@ -160,6 +172,8 @@ class RecordingsClient:
             timeout=timeout,
             trace_configs=trace_configs,
             proxy=proxy,
+            trust_env=trust_env,
+            ssl=ssl,
             bounds=bounds,
             observers=observers,
         )
@@ -419,7 +433,7 @@ class RecordingsClient:
         """
         parameters = media_parameters(ttl=ttl, content_disposition=content_disposition)
         media = self._media("signed_media_url", recording, wait, Timeout._resolve(timeout, self._timeout))
-        with self._transport.notifier.notify(media.operation):
+        with self._transport.notifier.notify(media.operation), self._transport.operation_scope():
             return str(await media.url(parameters))
 
     async def download(
@@ -584,6 +598,7 @@ class RecordingsClient:
             check_room_sids(room_sids),
             self._lists.room_opener(**options),
             self._lists.max_rooms,
+            self._transport.operation_scope(),
             return_exceptions=return_exceptions,
         )
         return cast("dict[str, list[Recording]]", by_room)
@@ -604,7 +619,9 @@ class RecordingsClient:
         if _is_via_account(via):
             return scan.as_completed(*self._account_scan(room_sids, **options))
         open_room = self._lists.room_opener(**options)
-        return fanout.as_completed(check_room_sids(room_sids), open_room, self._lists.max_rooms)
+        return fanout.as_completed(
+            check_room_sids(room_sids), open_room, self._lists.max_rooms, self._transport.operation_scope()
+        )
 
     def stream(
         self,
@@ -631,7 +648,13 @@ class RecordingsClient:
         if _is_via_account(via):
             return scan.stream(*self._account_scan(room_sids, **options))
         open_room = self._lists.room_opener(**options)
-        return fanout.stream(check_room_sids(room_sids), open_room, self._lists.max_rooms, on_error=on_error)
+        return fanout.stream(
+            check_room_sids(room_sids),
+            open_room,
+            self._lists.max_rooms,
+            self._transport.operation_scope(),
+            on_error=on_error,
+        )
 
     def _account_scan(
         self,
@@ -683,7 +706,7 @@ class RecordingsClient:
         )
         # Checks the arguments now, not when the first window is listed.
         open_window(window)
-        return scan.scan(window, open_window, self._lists.max_rooms)
+        return scan.scan(window, open_window, self._lists.max_rooms, self._transport.operation_scope())
 
     async def aclose(self) -> None:
         """Close the client, and its session if it is the client's own. May be called again."""

@@ -74,7 +74,7 @@ class RetryPolicy:
     max_attempts: int = 5
     base_delay: float = 0.5
     max_delay: float = 20.0
-    max_retry_after: float = 120.0
+    max_retry_after: float = 30.0
     budget: int = 50
 
     def __attrs_post_init__(self) -> None:

@@ -35,6 +35,7 @@ from typing import ClassVar
 
 # Rooms whose errors are quoted in the message of RoomsFailedError.
 _MAX_LISTED = 3
+_BUDGET_EXHAUSTED = "not retried: too many requests failed, and the client's retry budget is used up"
 
 
 class RoomRecError(Exception):
@@ -43,9 +44,11 @@ class RoomRecError(Exception):
     Attributes:
         resume_token: token to resume an interrupted list after the records that were already delivered:
             ``client.recordings(room_sid, resume=...)``. None where no list was under way.
+        retry_budget_exhausted: True if the request was not retried because the client's retry budget was used up.
     """
 
     resume_token: str | None = None
+    retry_budget_exhausted: bool = False
 
 
 class APIError(RoomRecError):
@@ -95,6 +98,8 @@ class APIError(RoomRecError):
         parts = [f"{self.method} {self.url} answered HTTP {self.status}{code}: {self.message}"]
         if self.attempts > 1:
             parts.append(f"after {self.attempts} attempts")
+        if self.retry_budget_exhausted:
+            parts.append(_BUDGET_EXHAUSTED)
         if self.request_id:
             parts.append(f"request id {self.request_id}")
         if self.more_info:
@@ -161,6 +166,8 @@ class TransportError(RoomRecError):
         message = f"{self.method} {self.url}: {self.message}"
         if self.attempts > 1:
             message += f" (after {self.attempts} attempts)"
+        if self.retry_budget_exhausted:
+            message += f"; {_BUDGET_EXHAUSTED}"
         return message
 
     def __reduce__(self) -> tuple[object, ...]:

@@ -10,6 +10,7 @@ from typing import Final, Literal, Self
 
 from ._adaptive import AdaptiveConcurrency, Concurrency, FixedConcurrency
 from ._validate import MAX_RATE, check_integer, check_rate
+from .errors import ConfigurationError
 from .protocols import Permit
 
 # A request that leaves a second after another may arrive a few milliseconds less than a second after it. This keeps
@@ -36,6 +37,7 @@ class RateLimiter:
 
     Raises:
         InvalidArgumentError: a limit is not positive.
+        ConfigurationError: on entering a permit, if the limiter is in use in another event loop.
 
     Example:
         >>> limiter = RateLimiter(max_concurrency=10, reads_per_second=40)
@@ -60,6 +62,8 @@ class RateLimiter:
         self._paused_until = -math.inf
         # Fires when the next waiter may start, if that is later than now.
         self._timer: asyncio.TimerHandle | None = None
+        # The event loop that its permits and waiters belong to.
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     @property
     def max_concurrency(self) -> int | None:
@@ -94,8 +98,11 @@ class RateLimiter:
         return _LocalPermit(self, self._reads, self._in_flight)
 
     def pause(self, seconds: float) -> None:
-        """Start nothing for the given seconds: the service asked for it with ``Retry-After``."""
-        self._paused_until = max(self._paused_until, asyncio.get_running_loop().time() + seconds)
+        """Start nothing for the given seconds: the service asked for it with ``Retry-After``. 0 ends a pause."""
+        if seconds:
+            self._paused_until = max(self._paused_until, asyncio.get_running_loop().time() + seconds)
+        else:
+            self._paused_until = -math.inf
         self._admit()
 
     @property
@@ -109,15 +116,21 @@ class RateLimiter:
         limit = self._concurrency.limit
         if limit is not None and self._in_flight >= limit:
             return None
-        now = asyncio.get_running_loop().time()
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            self._bind(loop)
+        now = loop.time()
         if self._earliest_start(lane) > now:
             return None
         return self._start(lane, now)
 
     async def _acquire(self, lane: _Lane) -> int:
         """Wait for a permit; return the number in flight with it."""
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            self._bind(loop)
         self._tickets += 1
-        waiter: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        waiter: asyncio.Future[int] = loop.create_future()
         lane.waiters.append((self._tickets, waiter))
         self._admit()
         try:
@@ -129,6 +142,21 @@ class RateLimiter:
                 # Admitted and cancelled in the same turn of the loop.
                 self._release()
             raise
+
+    def _bind(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Use the limiter in another event loop, which is possible while nothing in the one before holds or wants it.
+
+        Raises:
+            ConfigurationError: permits are held, or requests wait, in another event loop.
+        """
+        in_use = self._in_flight or self._reads.has_waiters() or self._writes.has_waiters()
+        if self._loop is not None and in_use:
+            raise ConfigurationError(
+                "the limiter is in use in another event loop, or was when that one ended: create one limiter for each "
+                "loop; RedisRateLimiter is one limit for several"
+            )
+        self._loop = loop
+        self._timer = None
 
     def _start(self, lane: _Lane, now: float) -> int:
         self._in_flight += 1

@@ -11,28 +11,42 @@ from roomrec_async.errors import ConfigurationError, InvalidArgumentError, Media
 
 DEFAULT_BASE_URL: Final = "https://video.twilio.com"
 
+API_VERSION: Final = "/v1"
+"""The version of the API, with which each of its paths begins."""
 
-def check_base_url(base_url: str, proxy: str | None) -> str:
+
+def check_base_url(base_url: str) -> str:
     """Return a base URL without a slash at its end.
 
     Args:
         base_url: the base URL: https, or http to a loopback address.
-        proxy: the URL of the proxy, or None. Requests over http are readable there.
 
     Raises:
-        InvalidArgumentError: it is not a URL of a host with an optional port and path.
+        InvalidArgumentError: it is not a URL of a host with an optional port and path, or ends in the API's version.
         ConfigurationError: credentials would be sent unencrypted.
     """
     url = parse_url(base_url)
-    if url.scheme not in ("https", "http") or not url.host or url.query or url.fragment or url.user:
+    has_extras = bool(url.query or url.fragment or url.user or url.password)
+    if url.scheme not in ("https", "http") or not url.host or has_extras or not _is_printable(base_url):
+        # The value is not repeated: it may hold a password.
         raise InvalidArgumentError("base_url must be 'https://host' with an optional port and path, and nothing else")
     if url.scheme == "http" and not is_loopback(url):
-        raise ConfigurationError(
-            f"base_url {base_url} is not https: credentials go unencrypted only to a loopback address"
-        )
-    if url.scheme == "http" and proxy is not None and not is_loopback(parse_url(proxy)):
+        raise ConfigurationError(f"base_url {url} is not https: credentials go unencrypted only to a loopback address")
+    without_slash = str(url).rstrip("/")
+    if without_slash.endswith(API_VERSION):
+        without_version = without_slash.removesuffix(API_VERSION)
+        raise InvalidArgumentError(f"base_url must not end in {API_VERSION}, which is added: give {without_version!r}")
+    return without_slash
+
+
+def check_proxy_for(base_url: str, proxy: str | None) -> None:
+    """Check that credentials do not go through a proxy unencrypted, where they could be read.
+
+    Raises:
+        ConfigurationError: they would.
+    """
+    if proxy is not None and base_url.startswith("http:") and not is_loopback(parse_url(proxy)):
         raise ConfigurationError("credentials would go to the proxy unencrypted: use an https base_url")
-    return str(url).rstrip("/")
 
 
 def check_media_url(url: str, base_url: str, request: str) -> URL:
@@ -69,10 +83,15 @@ def check_proxy(proxy: str | None) -> str | None:
     if proxy is None:
         return None
     url = parse_url(proxy)
-    if url.scheme not in ("http", "https") or not url.host:
+    if url.scheme not in ("http", "https") or not url.host or not _is_printable(proxy):
         # The value is not repeated: URLs of proxies may hold passwords.
         raise InvalidArgumentError("proxy must be the URL of an HTTP proxy, such as 'http://proxy.example:3128'")
     return proxy
+
+
+def _is_printable(text: str) -> bool:
+    """Return True if a URL has no white space, no control characters and no surrogates."""
+    return text.isprintable() and " " not in text
 
 
 def parse_url(url: str) -> URL:

@@ -186,7 +186,8 @@ class _Run:
     async def _list_window(self, window: DateWindow) -> None:
         lists = self._operation.lists
         open_window = lists.window_opener(status=RecordingStatus.COMPLETED)
-        async with aclosing(scan(window, open_window, lists.max_rooms)) as batches:
+        scope = self._operation.transport.operation_scope()
+        async with aclosing(scan(window, open_window, lists.max_rooms, scope)) as batches:
             async for recordings in batches:
                 await self._add(recordings)
 
@@ -195,7 +196,9 @@ class _Run:
         open_room = lists.room_opener(status=RecordingStatus.COMPLETED)
         async with (
             aclosing(self._unlisted(room_sids)) as unlisted,
-            aclosing(as_completed(unlisted, open_room, lists.max_rooms)) as results,
+            aclosing(
+                as_completed(unlisted, open_room, lists.max_rooms, self._operation.transport.operation_scope())
+            ) as results,
         ):
             async for result in results:
                 await self._add(result.recordings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -14,11 +15,13 @@ from multidict import CIMultiDictProxy
 from yarl import URL
 
 from roomrec_async._api.codec import RawBody, decode_error
+from roomrec_async._text import safe_text
 from roomrec_async.config import Timeout
 from roomrec_async.errors import (
     APIError,
     BoundsExceededError,
     ConnectionFailedError,
+    RateLimitError,
     RequestTimeoutError,
     RoomRecError,
     api_error_class,
@@ -46,6 +49,11 @@ WHOLE_OR_PARTIAL: Final = frozenset({HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT})
 NO_CONTENT: Final = frozenset({HTTPStatus.NO_CONTENT})
 
 
+# Characters of a header, and of an exception, that a message shows.
+_MAX_HEADER_SHOWN: Final = 200
+_MAX_REASON: Final = 200
+
+
 class Response(msgspec.Struct):
     """A response with an accepted status, read to its end."""
 
@@ -65,6 +73,11 @@ class PendingRequest:
         url: where it goes; shown in errors, so it holds no secret.
         accepted: the statuses that are a success.
         attempts: how many times it was sent.
+        resends: how many of these were no attempts of their own, because a pooled connection was found dead.
+        charged: how many retries it took from the client's budget.
+        needs_fresh_connection: True to open a new connection for it.
+        waiting: True while it waits for a permit.
+        sent_at: when its last attempt was sent, on the clock of :func:`time.perf_counter`.
         last_error: the error of the last attempt, if it failed.
         event: the request as observers see it.
     """
@@ -74,16 +87,40 @@ class PendingRequest:
     url: URL
     accepted: AbstractSet[int]
     attempts: int = 0
+    resends: int = 0
+    charged: int = 0
+    needs_fresh_connection: bool = False
+    waiting: bool = False
+    sent_at: float = 0.0
+    _waiting_since: float = 0.0
     last_error: RoomRecError | None = None
     event: Request = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.event = Request(self.operation, self.method, self.url)
 
-    def next_attempt(self, waited: float) -> Attempt:
-        """Return the next attempt, which waited for its permit for so many seconds."""
+    def wait_begins(self, now: float) -> None:
+        """Note that the request starts to wait for a permit."""
+        self.waiting = True
+        self._waiting_since = now
+
+    def next_attempt(self, now: float) -> Attempt:
+        """Return the next attempt, which has its permit and is sent now."""
+        self.waiting = False
+        self.sent_at = now
         self.attempts += 1
-        return Attempt(self.event, self.attempts, waited)
+        return Attempt(self.event, self.attempts, now - self._waiting_since)
+
+    def resend_fresh(self) -> bool:
+        """Note that a pooled connection was dead; return True if the request is to be sent again at once.
+
+        That happens once: what fails on a fresh connection is a failure.
+        """
+        if self.needs_fresh_connection:
+            return False
+        self.needs_fresh_connection = True
+        self.resends += 1
+        return True
 
     def classify(self, status: int, headers: CIMultiDictProxy[str], body: RawBody) -> Response | APIError:
         """Return a response that was read as a success or as an error."""
@@ -97,14 +134,14 @@ class PendingRequest:
         message = error_body.message
         location = headers.get("Location")
         if location:
-            target = location.partition("?")[0]
+            target = safe_text(location.partition("?")[0], _MAX_HEADER_SHOWN)
             message += f" to {target}: redirects are not followed, check base_url"
         return api_error_class(status)(
             status=status,
             code=error_body.code,
             message=message,
             more_info=error_body.more_info,
-            request_id=headers.get("Twilio-Request-Id"),
+            request_id=_shown_header(headers, "Twilio-Request-Id"),
             method=self.method,
             url=str(self.url),
             retry_after=parse_retry_after(headers.get("Retry-After"), datetime.now(UTC)),
@@ -116,12 +153,39 @@ class PendingRequest:
     ) -> ConnectionFailedError | RequestTimeoutError:
         """Return the error for an exception of aiohttp's, which means that no complete response arrived."""
         if isinstance(error, aiohttp.ClientConnectorCertificateError):
-            return self.connection_failed(f"the certificate was refused: {error.certificate_error}", transient=False)
+            reason = safe_text(str(error.certificate_error), _MAX_REASON)
+            return self.connection_failed(f"the certificate was refused: {reason}", transient=False)
+        if isinstance(error, aiohttp.ClientHttpProxyError):
+            return self._proxy_refused(error)
+        if isinstance(error, aiohttp.ClientResponseError):
+            # It would be as malformed the next time. What aiohttp says of it quotes the response.
+            return self.connection_failed(f"the response cannot be read: {_malformation(error)}", transient=False)
         if isinstance(error, aiohttp.ConnectionTimeoutError):
             return self._timed_out(f"no connection within {timeout.connect:g} s")
         if isinstance(error, TimeoutError):
             return self._timed_out(f"nothing received for {read_timeout.seconds:g} s")
         return self.connection_failed(f"{_reason(error)} ({type(error).__name__})")
+
+    def _proxy_refused(self, error: aiohttp.ClientHttpProxyError) -> ConnectionFailedError:
+        if error.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+            message = "the proxy wants a user name and a password (HTTP 407): give them in the proxy's URL"
+            return self.connection_failed(message, transient=False)
+        return self.connection_failed(f"the proxy answered HTTP {error.status} to CONNECT")
+
+    def paused_beyond_deadline(self, cause: RateLimitError, seconds: float) -> RateLimitError:
+        """Return the error for a request whose deadline lies before the end of a pause."""
+        return RateLimitError(
+            status=cause.status,
+            code=cause.code,
+            message=f"the service asked for a pause (Retry-After) that lasts {seconds:.1f} s more, "
+            f"longer than this request may take; it was not sent",
+            more_info=cause.more_info,
+            request_id=cause.request_id,
+            method=self.method,
+            url=str(self.url),
+            retry_after=seconds,
+            attempts=self.attempts,
+        )
 
     def connection_failed(self, message: str, *, transient: bool = True) -> ConnectionFailedError:
         """Return the error for a connection that was not made, or broke."""
@@ -150,7 +214,24 @@ class PendingRequest:
 
 
 def _reason(error: Exception) -> str:
-    # What aiohttp says of a response has its URL in it, and below the first line a part of the response itself.
-    text = error.message if isinstance(error, aiohttp.ClientResponseError) else str(error)
-    first_line = next(iter(text.splitlines()), "")
-    return first_line.rstrip(": ") or "the connection failed"
+    # aiohttp's texts for these hold parts of the response.
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        return "the server closed the connection before it responded"
+    if isinstance(error, aiohttp.ClientPayloadError):
+        return "the body is damaged, or was cut off"
+    first_line = next(iter(str(error).splitlines()), "")
+    return safe_text(first_line.rstrip(": "), _MAX_REASON) or "the connection failed"
+
+
+def _malformation(error: aiohttp.ClientResponseError) -> str:
+    """Return what is wrong with a response that is not valid HTTP, without the part of it that aiohttp quotes."""
+    first_line = next(iter(error.message.splitlines()), "")
+    if "content-encoding" in first_line:
+        # This one names the library to install.
+        return safe_text(first_line, _MAX_REASON)
+    return safe_text(first_line.partition(":")[0], _MAX_REASON)
+
+
+def _shown_header(headers: Mapping[str, str], name: str) -> str | None:
+    value = headers.get(name)
+    return None if value is None else safe_text(value, _MAX_HEADER_SHOWN)

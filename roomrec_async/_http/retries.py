@@ -29,6 +29,14 @@ def is_retried(error: RoomRecError) -> bool:
     return isinstance(error, TransportError) and error.transient
 
 
+def is_charged(error: RoomRecError) -> bool:
+    """Return True if the budget pays for a retry after this error.
+
+    A request that was refused for the rate was not processed, and the limiter paces it.
+    """
+    return not isinstance(error, RateLimitError)
+
+
 def parse_retry_after(value: str | None, now: datetime) -> float | None:
     """Return the seconds that a ``Retry-After`` header asks for: a number, or an HTTP-date seen from ``now``.
 
@@ -61,26 +69,34 @@ def _seconds_until(value: str, now: datetime) -> float | None:
 
 
 class RetryBudget:
-    """The retries that one client may still make: an outage must not multiply its traffic.
+    """The retries that a client may have on credit: an outage must not multiply its traffic.
 
-    Counted in tenths of a retry, so that a success can give back a tenth in whole numbers.
+    A retry takes one. A request that succeeds gives back all that it took, and a tenth of a retry besides: so noise of
+    the network costs nothing for good, and a lasting outage at most a tenth more traffic.
     """
 
+    # Counted in tenths of a retry, in whole numbers.
     _TENTHS: Final = 10
 
     def __init__(self, policy: RetryPolicy) -> None:
-        self._full = policy.budget * self._TENTHS
-        self._left = self._full
+        self._budget = policy.budget
+        self._taken = 0
+        # The most requests that were in flight at once: a fault that hits all of them must not use up the budget.
+        self._peak_in_flight = 0
+
+    def note_in_flight(self, count: int) -> None:
+        """Note how many requests are in flight: the budget is never less than that."""
+        self._peak_in_flight = max(self._peak_in_flight, count)
 
     def take(self, error: RoomRecError) -> bool:
         """Take a retry for this error and return True, or return False if none is left."""
-        if isinstance(error, RateLimitError):
+        if not is_charged(error):
             return True
-        if self._left < self._TENTHS:
+        if self._taken + self._TENTHS > self._TENTHS * max(self._budget, self._peak_in_flight):
             return False
-        self._left -= self._TENTHS
+        self._taken += self._TENTHS
         return True
 
-    def earn(self) -> None:
-        """Give back a tenth of a retry: a request succeeded."""
-        self._left = min(self._full, self._left + 1)
+    def earn(self, retries: int = 0) -> None:
+        """Give back a tenth of a retry for a request that succeeded, and the retries that it took."""
+        self._taken = max(0, self._taken - self._TENTHS * retries - 1)

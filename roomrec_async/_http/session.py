@@ -5,11 +5,16 @@ from __future__ import annotations
 import asyncio
 import sys
 import warnings
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from contextvars import ContextVar, Token
+from ssl import SSLContext
+from types import TracebackType
+from typing import Final, Self
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
+from aiohttp.client_reqrep import ConnectionKey
+from aiohttp.connector import Connection
 from aiohttp.tracing import Trace
 from multidict import CIMultiDict
 
@@ -17,7 +22,7 @@ from roomrec_async._version import __version__
 from roomrec_async.credentials import Credentials
 from roomrec_async.errors import ClientClosedError, ConfigurationError
 
-from .timers import SharedTimer
+from .timers import SharedTimer, closed_error, seconds_or_infinity
 
 USER_AGENT: Final = (
     f"roomrec_async/{__version__} aiohttp/{aiohttp.__version__} "
@@ -28,12 +33,45 @@ USER_AGENT: Final = (
 _KEEPALIVE: Final = 60
 
 
+class ConnectionUse:
+    """How one attempt came by its connection: a ``with`` block around its request, in which the connector notes it.
+
+    Attributes:
+        must_be_fresh: True to open a new connection, whatever the pool has.
+        reused: True if the connection is one from the pool.
+    """
+
+    __slots__ = ("_token", "must_be_fresh", "reused")
+
+    _token: Token[ConnectionUse | None]
+
+    def __init__(self, *, must_be_fresh: bool) -> None:
+        self.must_be_fresh = must_be_fresh
+        self.reused = False
+
+    def __enter__(self) -> Self:
+        self._token = _CONNECTION_USE.set(self)
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        _CONNECTION_USE.reset(self._token)
+
+
+_CONNECTION_USE: Final[ContextVar[ConnectionUse | None]] = ContextVar("roomrec_connection_use", default=None)
+
+
 class Sessions:
     """The sessions of one client: for the API the user's or an owned one, and one for media.
 
     Attributes:
-        headers: headers to add to each request of the API; None where the owned session has them already.
+        headers: headers to add to each request of the API; None where the session has them already.
         is_owned: True if the session for the API is the client's own.
+        closed: True once the client is closed.
     """
 
     def __init__(
@@ -41,13 +79,17 @@ class Sessions:
         credentials: Credentials,
         user_session: aiohttp.ClientSession | None,
         trace_configs: Sequence[aiohttp.TraceConfig],
+        ssl: SSLContext | None,
         timer: SharedTimer,
     ) -> None:
+        self._ssl = ssl
         self._api_headers = CIMultiDict(
             {"Authorization": credentials.authorization, "User-Agent": USER_AGENT, "Accept": "application/json"}
         )
         self.is_owned = user_session is None
-        self.headers = None if self.is_owned else self._api_headers
+        self.headers = None
+        if user_session is not None and not _has_authentication(user_session):
+            self.headers = self._api_headers
         self._user_session = user_session
         self._owned_session: aiohttp.ClientSession | None = None
         self._media_session: aiohttp.ClientSession | None = None
@@ -65,12 +107,14 @@ class Sessions:
             ConfigurationError: the client was first used in another event loop.
         """
         if self.closed:
-            raise ClientClosedError("the client is closed: create a new one, or keep this one open for longer")
+            raise closed_error()
 
         if self._user_session is not None:
             if self._user_session.closed:
                 raise ClientClosedError("the aiohttp session that was given to the client is closed")
-            return self._user_session
+            if self.headers is not None:
+                return self._user_session
+            return self._session_beside(self._user_session)
 
         loop = asyncio.get_running_loop()
         if self._owned_session is None:
@@ -84,16 +128,40 @@ class Sessions:
         """Return a session over the same connections that sends no credentials, no user's headers and no cookies."""
         api_session = self.for_api()
         if self._media_session is None or self._media_session.closed:
-            self._media_session = aiohttp.ClientSession(
-                connector=api_session.connector,
-                connector_owner=False,
-                cookie_jar=aiohttp.DummyCookieJar(),
-                headers={"User-Agent": USER_AGENT},
-                auto_decompress=False,
-                trace_configs=self._trace_configs,
+            self._media_session = self._session_over(
+                self._user_session or api_session, headers={"User-Agent": USER_AGENT}, auto_decompress=False
             )
-            _disable_hidden_retry(self._media_session)
         return self._media_session
+
+    def _session_beside(self, user_session: aiohttp.ClientSession) -> aiohttp.ClientSession:
+        """Return a session for the API over the user's connections, with the user's headers and proxy.
+
+        aiohttp refuses a request that has an Authorization header if its session has authentication, or finds some in
+        a .netrc file: such a session cannot be used itself.
+        """
+        if self._owned_session is None or self._owned_session.closed:
+            headers = CIMultiDict(user_session.headers)
+            headers.update(self._api_headers)
+            self._owned_session = self._session_over(user_session, headers=headers, auto_decompress=True)
+        return self._owned_session
+
+    def _session_over(
+        self, session: aiohttp.ClientSession, *, headers: Mapping[str, str], auto_decompress: bool
+    ) -> aiohttp.ClientSession:
+        """Return a session over the connections and the proxy of another one, with nothing else of it."""
+        new_session = aiohttp.ClientSession(
+            connector=session.connector,
+            connector_owner=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers=headers,
+            auto_decompress=auto_decompress,
+            trace_configs=self._trace_configs,
+            # aiohttp has no public way to read these two.
+            proxy=session._default_proxy,
+            proxy_auth=session._default_proxy_auth,
+        )
+        _disable_hidden_retry(new_session)
+        return new_session
 
     async def aclose(self) -> None:
         """Close the sessions that were made here. May be called again."""
@@ -106,7 +174,7 @@ class Sessions:
     def _new_api_session(self) -> aiohttp.ClientSession:
         _keep_read_buffers()
         session = aiohttp.ClientSession(
-            connector=_Connector(self._timer),
+            connector=_Connector(self._timer, self._ssl),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers=self._api_headers,
             trace_configs=self._trace_configs,
@@ -124,18 +192,43 @@ class Sessions:
             )
 
 
-class _Connector(aiohttp.TCPConnector):
-    """Opens as many connections as the limiter grants permits. Connecting does not count as reading."""
+def _has_authentication(session: aiohttp.ClientSession) -> bool:
+    """Return True if a session may add authentication of its own to a request: its own, or that of a .netrc file."""
+    return session.auth is not None or session.trust_env
 
-    def __init__(self, timer: SharedTimer) -> None:
-        super().__init__(limit=0, keepalive_timeout=_KEEPALIVE)
+
+class _Connector(aiohttp.TCPConnector):
+    """Opens as many connections as the limiter grants permits.
+
+    Connecting does not count as reading, and all of it is bounded: the look-up of the name, the proxy's answer to
+    CONNECT and the TLS handshake, too.
+    """
+
+    def __init__(self, timer: SharedTimer, ssl: SSLContext | None) -> None:
+        super().__init__(limit=0, keepalive_timeout=_KEEPALIVE, ssl=True if ssl is None else ssl)
         self._timer = timer
 
     async def _create_connection(
         self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
     ) -> ResponseHandler:
-        with self._timer.paused():
-            return await super()._create_connection(req, traces, timeout)
+        connect_timeout = self._timer.scope_for(seconds_or_infinity(timeout.sock_connect))
+        try:
+            with self._timer.paused(), connect_timeout:
+                return await super()._create_connection(req, traces, timeout)
+        except TimeoutError as error:
+            if connect_timeout.expired:
+                raise aiohttp.ConnectionTimeoutError from error
+            raise
+
+    async def _get(self, key: ConnectionKey, traces: list[Trace]) -> Connection | None:
+        use = _CONNECTION_USE.get()
+        if use is None:
+            return await super()._get(key, traces)
+        if use.must_be_fresh:
+            return None
+        connection = await super()._get(key, traces)
+        use.reused = connection is not None
+        return connection
 
 
 def _disable_hidden_retry(session: aiohttp.ClientSession) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Self
 
 import msgspec
 
 from roomrec_async.config import Timeout
+from roomrec_async.errors import ClientClosedError
 
 
 def seconds_or_infinity(seconds: float | None) -> float:
@@ -55,6 +56,9 @@ class SharedTimer:
         self._handle: asyncio.TimerHandle | None = None
         # When the handle fires; infinity when there is none.
         self._next_expiry = math.inf
+        self._closed = False
+        # Set when the timer is closed and no scope is left.
+        self._unused = asyncio.Event()
 
     def scope_until(self, when: float) -> TimeoutScope:
         """Return a scope that ends at an instant of the event loop's clock; infinity for never."""
@@ -78,7 +82,27 @@ class SharedTimer:
                 scope.reschedule(scope.seconds)
 
     def close(self) -> None:
-        """Leave no timer behind. Scopes that are still entered no longer end."""
+        """End every scope with ClientClosedError. Timeouts work until the last scope is left; then no timer is left.
+
+        May be called again.
+        """
+        self._closed = True
+        for scope in list(self._scopes):
+            scope.close()
+        self._cancel_if_unused()
+
+    async def wait_unused(self, seconds: float) -> None:
+        """Wait until every scope was left, for so many seconds at most."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._unused.wait()
+
+    def _cancel_if_unused(self) -> None:
+        if self._closed and not self._scopes:
+            self._cancel()
+            self._unused.set()
+
+    def _cancel(self) -> None:
         if self._handle is not None:
             self._handle.cancel()
         self._next_expiry = math.inf
@@ -89,7 +113,7 @@ class SharedTimer:
             self._set_timer(loop)
 
     def _set_timer(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.close()
+        self._cancel()
         self._loop = loop
         self._next_expiry = min((scope.when for scope in self._scopes), default=math.inf)
         if self._next_expiry < math.inf:
@@ -106,14 +130,17 @@ class SharedTimer:
 class TimeoutScope:
     """A ``with`` block that is cancelled when it is due and then raises TimeoutError, like :class:`asyncio.Timeout`.
 
+    It also ends, with ClientClosedError, when the client is closed.
+
     Attributes:
         when: when it is due, on the clock of the event loop.
         seconds: the time it was made or rescheduled for; 0 for a scope that ends at a given instant.
         task: the task that entered it.
         expired: True once it was cancelled for being due.
+        closed: True once it was cancelled because the client was closed.
     """
 
-    __slots__ = ("_cancelling", "_timer", "expired", "seconds", "task", "when")
+    __slots__ = ("_cancelling", "_timer", "closed", "expired", "seconds", "task", "when")
 
     task: asyncio.Task[object]
 
@@ -122,6 +149,7 @@ class TimeoutScope:
         self.when = when
         self.seconds = seconds
         self.expired = False
+        self.closed = False
 
     def reschedule(self, seconds: float) -> None:
         """Make it due so many seconds from now, neither before nor later."""
@@ -135,6 +163,8 @@ class TimeoutScope:
         task = asyncio.current_task(loop)
         if task is None:
             raise RuntimeError("timeouts need a task: await this in a coroutine that runs as one")
+        if self._timer._closed:
+            raise closed_error()
         self.task = task
         self._cancelling = task.cancelling()
         self._timer._scopes.add(self)
@@ -148,11 +178,31 @@ class TimeoutScope:
         traceback: TracebackType | None,
     ) -> None:
         self._timer._scopes.discard(self)
-        # Whoever else cancelled the task must see it cancelled: only our own cancellation becomes a TimeoutError.
-        if self.expired and self.task.uncancel() <= self._cancelling and exc_type is asyncio.CancelledError:
+        if self._timer._closed:
+            self._timer._cancel_if_unused()
+        if not (self.expired or self.closed):
+            return
+        # Whoever else cancelled the task must see it cancelled: only our own cancellation becomes another error.
+        if self.task.uncancel() <= self._cancelling and exc_type is asyncio.CancelledError:
+            if self.closed:
+                raise closed_error() from None
             raise TimeoutError from exc
 
     def expire(self) -> None:
-        """Cancel the task inside the block."""
+        """Cancel the task inside the block, because it is due."""
         self.expired = True
-        self.task.cancel()
+        if not self.closed:
+            self.task.cancel()
+
+    def close(self) -> None:
+        """Cancel the task inside the block, because the client is closed."""
+        if self.closed:
+            return
+        self.closed = True
+        if not self.expired:
+            self.task.cancel()
+
+
+def closed_error() -> ClientClosedError:
+    """Return the error for the use of a client that is closed, or was closed meanwhile."""
+    return ClientClosedError("the client is closed: create a new one, or keep this one open for longer")

@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections.abc import Sequence
+from http import HTTPStatus
+from ssl import SSLContext
 from time import perf_counter
 from typing import Final
 
 import aiohttp
 from yarl import URL
 
-from roomrec_async._api.urls import check_base_url, check_proxy
+from roomrec_async._api.codec import RawBody
+from roomrec_async._api.urls import check_base_url, check_proxy_for
+from roomrec_async._asyncio import is_cancelling, unrequested_cancellation
 from roomrec_async._observe import LOGGER, Notifier
 from roomrec_async.config import Bounds, RetryPolicy, Timeout
 from roomrec_async.credentials import Credentials
-from roomrec_async.errors import APIError, ClientClosedError, RateLimitError, RoomRecError
+from roomrec_async.errors import APIError, RateLimitError, RoomRecError
 from roomrec_async.events import Attempt, Operation
 from roomrec_async.protocols import Limiter, Permit
 
+from .pauses import Pauses
+from .proxies import Proxies
 from .request import NO_CONTENT, OK, OK_OR_REDIRECT, WHOLE_OR_PARTIAL, PendingRequest, Response
-from .retries import RetryBudget, is_retried
-from .session import Sessions
+from .retries import RetryBudget, is_charged, is_retried
+from .session import ConnectionUse, Sessions
 from .stream import ResponseStream, read_body
-from .timers import Deadline, SharedTimer, TimeoutScope, seconds_or_infinity
+from .timers import Deadline, SharedTimer, TimeoutScope, closed_error, seconds_or_infinity
 
 # Media are verified byte by byte against the size that the store announces: they must arrive as they are stored.
 _UNCOMPRESSED: Final = {"Accept-Encoding": "identity"}
@@ -32,6 +39,10 @@ _MEDIA_BUFFER: Final = 2**20
 _PAGE_BUFFER: Final = 2**18
 # As much of an error's body as its message can need.
 _MAX_ERROR_BODY: Final = 4096
+# White space that may follow a JSON body.
+_MAX_TRAILING_SPACE: Final = 64
+# How long closing waits for what is under way to end.
+_CLOSING_SECONDS: Final = 1.0
 
 
 class Transport:
@@ -54,19 +65,24 @@ class Transport:
         retry: RetryPolicy,
         trace_configs: Sequence[aiohttp.TraceConfig],
         proxy: str | None,
+        trust_env: bool,
+        ssl: SSLContext | None,
         bounds: Bounds,
         notifier: Notifier,
     ) -> None:
-        self.base_url = check_base_url(base_url, proxy)
+        self._proxies = Proxies(proxy, trust_env, session)
+        self.base_url = check_base_url(base_url)
+        self._proxy = self._proxies.proxy_for(URL(self.base_url))
+        check_proxy_for(self.base_url, self._proxy)
         self.limiter = limiter
         self.notifier = notifier
         self.backing_off = 0
         self._retry = retry
         self._budget = RetryBudget(retry)
-        self._proxy = check_proxy(proxy)
+        self._pauses = Pauses(limiter)
         self._bounds = bounds
         self._timer = SharedTimer()
-        self._sessions = Sessions(credentials, session, trace_configs, self._timer)
+        self._sessions = Sessions(credentials, session, trace_configs, ssl, self._timer)
 
     async def get(self, path: str, query: str, deadline: Deadline, operation: Operation) -> Response:
         """GET a path below the base URL, with as many attempts as the settings and the deadline allow.
@@ -95,38 +111,64 @@ class Transport:
         with self.notifier.notify(request.event):
             try:
                 with deadline_scope:
-                    return await self._send_with_retries(request, deadline)
+                    return await self._send_with_retries(request, deadline, deadline_scope)
             except TimeoutError:
                 if not deadline_scope.expired:
                     raise
+            except asyncio.CancelledError:
+                if is_cancelling():
+                    raise
+                raise unrequested_cancellation() from None
+            finally:
+                self._pauses.wait_ends(deadline_scope)
+            if request.waiting and (error := self._pauses.error_for(request, deadline)):
+                raise error
             raise request.deadline_exceeded(deadline)
 
-    async def _send_with_retries(self, request: PendingRequest, deadline: Deadline) -> Response:
+    async def _send_with_retries(
+        self, request: PendingRequest, deadline: Deadline, deadline_scope: TimeoutScope
+    ) -> Response:
         while True:
-            waiting_since = perf_counter()
+            if error := self._pauses.error_for(request, deadline):
+                raise error
+
+            request.wait_begins(perf_counter())
+            self._pauses.wait_begins(deadline_scope)
             async with self.limiter.read() if request.method == "GET" else self.limiter.write() as permit:
-                attempt = request.next_attempt(perf_counter() - waiting_since)
+                self._pauses.wait_ends(deadline_scope)
+                self._budget.note_in_flight(self.limiter.in_flight)
+                attempt = request.next_attempt(perf_counter())
                 with self.notifier.notify(attempt):
-                    outcome = await self._send(request, deadline.timeout)
+                    outcome, was_pooled = await self._send(request, deadline.timeout)
                     _record(outcome, attempt)
                 _report(outcome, permit)
+                # Before the permit is given back, which would let the next request start.
+                if isinstance(outcome, RateLimitError) and outcome.retry_after:
+                    seconds = min(outcome.retry_after, self._retry.max_retry_after)
+                    self._pauses.start(outcome, seconds, request.sent_at)
 
             # Here the permit and the connection are given back: nobody holds one while backing off.
             if isinstance(outcome, Response):
-                self._budget.earn()
+                self._budget.earn(request.charged)
+                self._pauses.came_through(request.sent_at)
                 return outcome
+            if was_pooled and request.resend_fresh():
+                LOGGER.debug("a pooled connection was dead, sending again on a new one: %s", outcome)
+                continue
             await self._backoff(outcome, request, deadline)
 
-    async def _send(self, request: PendingRequest, timeout: Timeout) -> Response | RoomRecError:
-        """Send a request once.
+    async def _send(self, request: PendingRequest, timeout: Timeout) -> tuple[Response | RoomRecError, bool]:
+        """Send a request once; return the outcome, and True if a connection from the pool broke before a response.
 
         An error is returned, not raised: aiohttp's exceptions hold the request's headers, and one that is raised while
         another is handled keeps it as its context.
         """
         session = self._sessions.for_api()
+        use = ConnectionUse(must_be_fresh=request.needs_fresh_connection)
+        response = None
         read_timeout = self._first_read_timeout(timeout)
         try:
-            with read_timeout:
+            with read_timeout, use:
                 response = await session.request(
                     request.method,
                     request.url,
@@ -143,35 +185,44 @@ class Transport:
                 seconds = seconds_or_infinity(timeout.read)
                 body = await read_body(response, self._bounds.max_response_bytes, read_timeout, seconds)
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            return request.transport_error(error, timeout, read_timeout)
+            died_unseen = use.reused and response is None and not isinstance(error, TimeoutError)
+            return request.transport_error(error, timeout, read_timeout), died_unseen
+        except asyncio.CancelledError:
+            if is_cancelling():
+                raise
+            # Whoever closed the session or the connector cancelled what it was waiting for, not this task.
+            return request.connection_failed("the connection was closed while the request was under way"), False
 
         if body is None:
-            return request.too_large(self._bounds.max_response_bytes)
-        return request.classify(response.status, response.headers, body)
+            return request.too_large(self._bounds.max_response_bytes), False
+        if response.status == HTTPStatus.OK and not _is_whole_json(body):
+            return request.connection_failed("the body is empty, or was cut off"), False
+        return request.classify(response.status, response.headers, body), False
 
     async def _backoff(self, error: RoomRecError, request: PendingRequest, deadline: Deadline) -> None:
         """Sleep until the next attempt, with no permit and no connection held; raise the error if there is none."""
-        if isinstance(error, RateLimitError) and error.retry_after:
-            pause = min(error.retry_after, self._retry.max_retry_after)
-            LOGGER.info("rate limited: pausing all requests for %.1f s (Retry-After)", pause)
-            self.limiter.pause(pause)
-
         request.last_error = error
         self.backing_off += 1
         try:
-            await self.retry_or_raise(error, request.attempts, deadline)
+            request.charged += await self.retry_or_raise(error, request.attempts - request.resends, deadline)
         finally:
             self.backing_off -= 1
 
-    async def retry_or_raise(self, error: RoomRecError, attempt: int, deadline: Deadline) -> None:
-        """Sleep until something may be tried again that failed at the given attempt, from 1; raise the error if not."""
+    async def retry_or_raise(self, error: RoomRecError, attempt: int, deadline: Deadline) -> int:
+        """Sleep until something may be tried again that failed at the given attempt, from 1; raise the error if not.
+
+        Returns:
+            How many retries were taken from the budget: to be given back by :meth:`retries_succeeded`.
+        """
         if self._sessions.closed:
-            raise ClientClosedError("the client was closed while a request was under way")
+            raise closed_error()
 
         # A retry that could not begin before the deadline would only use up the budget.
         delay = self._retry.delay(error, attempt, random.random())
-        may_retry = is_retried(error) and attempt < self._retry.max_attempts and deadline.allows(delay)
-        if not may_retry or not self._budget.take(error):
+        if not is_retried(error) or attempt >= self._retry.max_attempts or not deadline.allows(delay):
+            raise error
+        if not self._budget.take(error):
+            error.retry_budget_exhausted = True
             raise error
 
         LOGGER.info(
@@ -183,6 +234,11 @@ class Transport:
             extra={"roomrec_attempt": attempt},
         )
         await asyncio.sleep(delay)
+        return int(is_charged(error))
+
+    def retries_succeeded(self, count: int) -> None:
+        """Give retries back to the budget: what they were taken for has succeeded."""
+        self._budget.earn(count)
 
     async def stream(
         self, url: URL, first_byte: int, number: int, timeout: Timeout, operation: Operation
@@ -199,37 +255,44 @@ class Transport:
             operation: the operation that it belongs to.
         """
         request = PendingRequest(operation, "GET", url.with_query(None), WHOLE_OR_PARTIAL, number)
-        attempt = Attempt(request.event, number)
-        with self.notifier.notify(request.event), self.notifier.notify(attempt):
-            outcome = await self._open_stream(request, url, first_byte, timeout)
-            _record(outcome, attempt)
-        return outcome
+        with self.notifier.notify(request.event):
+            while True:
+                attempt = Attempt(request.event, request.attempts)
+                with self.notifier.notify(attempt):
+                    outcome, was_pooled = await self._open_stream(request, url, first_byte, timeout)
+                    _record(outcome, attempt)
+                if not was_pooled or not request.resend_fresh():
+                    return outcome
+                request.attempts += 1
 
     async def _open_stream(
         self, request: PendingRequest, url: URL, first_byte: int, timeout: Timeout
-    ) -> ResponseStream | RoomRecError:
+    ) -> tuple[ResponseStream | RoomRecError, bool]:
         session = self._sessions.for_media()
+        use = ConnectionUse(must_be_fresh=request.needs_fresh_connection)
+        response = None
         read_timeout = self._first_read_timeout(timeout)
         headers = _UNCOMPRESSED
         if first_byte:
             headers = {**_UNCOMPRESSED, "Range": f"bytes={first_byte}-"}
         try:
-            with read_timeout:
+            with read_timeout, use:
                 response = await session.get(
                     url,
                     headers=headers,
                     timeout=timeout._aiohttp_timeout,
                     allow_redirects=False,
                     read_bufsize=_MEDIA_BUFFER,
-                    proxy=self._proxy,
+                    proxy=self._proxies.proxy_for(url),
                 )
                 if response.status in request.accepted:
-                    return ResponseStream(request, timeout, response, self._timer)
+                    return ResponseStream(request, timeout, response, self._timer), False
                 async with response:
                     body = await response.content.read(_MAX_ERROR_BODY)
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            return request.transport_error(error, timeout, read_timeout)
-        return request.api_error(response.status, response.headers, body)
+            died_unseen = use.reused and response is None and not isinstance(error, TimeoutError)
+            return request.transport_error(error, timeout, read_timeout), died_unseen
+        return request.api_error(response.status, response.headers, body), False
 
     def _first_read_timeout(self, timeout: Timeout) -> TimeoutScope:
         """Return the scope in which a response must begin."""
@@ -239,10 +302,29 @@ class Transport:
             seconds += seconds_or_infinity(timeout.connect)
         return self._timer.scope_for(seconds)
 
+    def operation_scope(self, deadline: Deadline | None = None) -> TimeoutScope:
+        """Return a ``with`` block that ends with ClientClosedError when the client is closed, and at its deadline."""
+        return self._timer.scope_until(math.inf if deadline is None else deadline.at)
+
     async def aclose(self) -> None:
-        """Close the sessions that are the client's own. May be called again."""
+        """End everything under way with ClientClosedError, and close the sessions that are the client's own.
+
+        May be called again.
+        """
+        self._sessions.closed = True
         self._timer.close()
+        # Whoever was cancelled gives back its permit and its connection before the connections are closed.
+        await self._timer.wait_unused(_CLOSING_SECONDS)
         await self._sessions.aclose()
+
+
+def _is_whole_json(body: RawBody) -> bool:
+    """Return False for a body that cannot be a whole JSON object, where framing does not show that it was cut off."""
+    end = body[-_MAX_TRAILING_SPACE:].rstrip()
+    if not end:
+        return False
+    # What does not even begin as an object, such as a gateway's page, was not cut off: it is something else.
+    return end.endswith(b"}") or not body.lstrip().startswith(b"{")
 
 
 def _record(outcome: Response | ResponseStream | RoomRecError, attempt: Attempt) -> None:

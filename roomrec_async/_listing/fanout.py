@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Collection, Iterable
-from contextlib import aclosing
+from contextlib import AbstractContextManager, aclosing
 from typing import TypeAlias
 
 from roomrec_async._asyncio import map_concurrently
 from roomrec_async._text import safe_repr
 from roomrec_async._validate import check_room_sid
-from roomrec_async.errors import InvalidArgumentError, RoomRecError, RoomsFailedError
+from roomrec_async.errors import ClientClosedError, InvalidArgumentError, RoomRecError, RoomsFailedError
 from roomrec_async.models import Recording, RoomResult
 
 from .pager import Pager, collect
@@ -27,6 +27,9 @@ OnError: TypeAlias = Callable[[RoomResult], object]
 Limit: TypeAlias = Callable[[], int]
 """Returns how many rooms may be under way."""
 
+Scope: TypeAlias = AbstractContextManager[object]
+"""A block that ends when the client is closed."""
+
 
 def check_room_sids(room_sids: RoomSids) -> RoomSids:
     """Return the rooms.
@@ -40,7 +43,7 @@ def check_room_sids(room_sids: RoomSids) -> RoomSids:
 
 
 async def gather(
-    room_sids: RoomSids, open_room: OpenRoom, limit: Limit, *, return_exceptions: bool
+    room_sids: RoomSids, open_room: OpenRoom, limit: Limit, scope: Scope, *, return_exceptions: bool
 ) -> dict[str, list[Recording] | RoomRecError]:
     """Return the recordings of each room, in the order given; a room that is named twice is fetched once."""
     if isinstance(room_sids, Collection) and not return_exceptions:
@@ -48,7 +51,7 @@ async def gather(
             check_room_sid(room_sid)
 
     by_room: dict[str, list[Recording] | RoomRecError] = {}
-    results = as_completed(_deduplicate(room_sids, by_room), open_room, limit)
+    results = as_completed(_deduplicate(room_sids, by_room), open_room, limit, scope)
     async with aclosing(results):
         async for result in results:
             if result.error is not None and not return_exceptions:
@@ -57,7 +60,9 @@ async def gather(
     return by_room
 
 
-def as_completed(room_sids: RoomSids, open_room: OpenRoom, limit: Limit) -> AsyncGenerator[RoomResult, None]:
+def as_completed(
+    room_sids: RoomSids, open_room: OpenRoom, limit: Limit, scope: Scope
+) -> AsyncGenerator[RoomResult, None]:
     """Yield one result for each room, as rooms finish."""
 
     async def list_room(room_sid: str) -> AsyncGenerator[RoomResult, None]:
@@ -66,14 +71,14 @@ def as_completed(room_sids: RoomSids, open_room: OpenRoom, limit: Limit) -> Asyn
         try:
             await collect(open_room(room_sid), recordings)
         except RoomRecError as failure:
-            error = failure
+            error = _raise_if_closed(failure)
         yield RoomResult(room_sid, recordings, error)
 
-    return map_concurrently(iter_room_sids(room_sids), list_room, limit)
+    return map_concurrently(iter_room_sids(room_sids), list_room, limit, scope)
 
 
 async def stream(
-    room_sids: RoomSids, open_room: OpenRoom, limit: Limit, *, on_error: OnError | None
+    room_sids: RoomSids, open_room: OpenRoom, limit: Limit, scope: Scope, *, on_error: OnError | None
 ) -> AsyncGenerator[Recording, None]:
     """Yield the recordings of all rooms, page by page as they come."""
     failed: list[RoomResult] = []
@@ -85,9 +90,9 @@ async def stream(
                 async for page in pages:
                     yield RoomResult(room_sid, page.items)
         except RoomRecError as failure:
-            yield RoomResult(room_sid, [], failure)
+            yield RoomResult(room_sid, [], _raise_if_closed(failure))
 
-    async with aclosing(map_concurrently(iter_room_sids(room_sids), list_room, limit)) as results:
+    async with aclosing(map_concurrently(iter_room_sids(room_sids), list_room, limit, scope)) as results:
         async for result in results:
             if result.error is not None:
                 report(result)
@@ -97,6 +102,13 @@ async def stream(
     errors = {result.room_sid: result.error for result in failed if result.error is not None}
     if errors:
         raise RoomsFailedError(errors)
+
+
+def _raise_if_closed(error: RoomRecError) -> RoomRecError:
+    """Return the error of one room; raise it if the client is closed, which ends all of them."""
+    if isinstance(error, ClientClosedError):
+        raise error
+    return error
 
 
 async def iter_room_sids(room_sids: RoomSids) -> AsyncGenerator[str, None]:

@@ -17,7 +17,7 @@ from roomrec_async._validate import check_aware, check_room_sid
 from roomrec_async.errors import InvalidArgumentError
 from roomrec_async.models import Recording, RoomResult
 
-from .fanout import Limit, RoomSids
+from .fanout import Limit, RoomSids, Scope
 from .pager import Pager
 from .records import Records
 
@@ -56,7 +56,9 @@ OpenWindow: TypeAlias = Callable[[DateWindow], Pager[Recording]]
 """Returns the list of a window's recordings."""
 
 
-async def scan(window: DateWindow, open_window: OpenWindow, limit: Limit) -> AsyncGenerator[list[Recording], None]:
+async def scan(
+    window: DateWindow, open_window: OpenWindow, limit: Limit, scope: Scope
+) -> AsyncGenerator[list[Recording], None]:
     """Yield all recordings of a window, each once, in lists as they come.
 
     A window is listed to its end, or it is split and nothing of its own list is used: so nothing is lost or doubled
@@ -77,7 +79,7 @@ async def scan(window: DateWindow, open_window: OpenWindow, limit: Limit) -> Asy
         finally:
             queue.done()
 
-    async with aclosing(map_concurrently(queue.windows(), list_window, limit)) as lists:
+    async with aclosing(map_concurrently(queue.windows(), list_window, limit, scope)) as lists:
         async for recordings in lists:
             yield recordings
 

@@ -100,15 +100,13 @@ class DownloadOperation(msgspec.Struct, frozen=True):
         Raises:
             RequestTimeoutError: the deadline has passed. The part of a file stays, to be resumed.
         """
-        has_deadline = deadline.timeout.total is not None
-        scope = asyncio.timeout_at(deadline.at if has_deadline else None)
+        scope = self.media.transport.operation_scope(deadline)
         try:
-            async with scope:
-                with closing(MediaStream(self.media, deadline)) as stream:
-                    return await self._download(stream)
+            with scope, closing(MediaStream(self.media, deadline)) as stream:
+                return await self._download(stream)
         except TimeoutError:
             # Somebody else's timeout, such as that of a destination, is not this one.
-            if not scope.expired():
+            if not scope.expired:
                 raise
         raise RequestTimeoutError(
             f"the media did not arrive within {deadline.timeout.total:g} s",

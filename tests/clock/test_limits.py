@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from roomrec_async import InvalidArgumentError, RateLimiter
+from roomrec_async import ConfigurationError, InvalidArgumentError, RateLimiter
+
+NEVER_ENDING: list[asyncio.Task[None]] = []
 
 
 def now() -> float:
@@ -595,3 +597,62 @@ async def test_bounds_may_be_very_small_and_very_large(bounds: tuple[int, float,
     limiter = RateLimiter(*bounds)
     assert await relative_starts(limiter, 1) == await relative_starts(limiter, 1, write=True) == [0]
     assert limiter.max_concurrency == bounds[0]
+
+
+def test_a_limiter_may_be_used_in_one_loop_after_the_other() -> None:
+    limiter = RateLimiter(1, None, None)
+
+    async def use() -> None:
+        async with limiter.read():
+            await asyncio.sleep(0)
+
+    asyncio.run(use())
+    asyncio.run(use())
+
+
+def test_a_limiter_in_use_in_another_loop_says_what_to_do() -> None:
+    limiter = RateLimiter(1, None, None)
+
+    async def hold() -> None:
+        async with limiter.read():
+            await asyncio.to_thread(asyncio.run, use_elsewhere())
+
+    async def use_elsewhere() -> None:
+        with pytest.raises(ConfigurationError, match="create one limiter for each loop"):
+            async with limiter.read():
+                raise AssertionError("two loops had the permit")
+
+    asyncio.run(hold())
+
+
+def test_a_limiter_whose_loop_was_closed_with_waiters_in_it_says_what_to_do() -> None:
+    limiter = RateLimiter(1, None, None)
+
+    async def wait() -> None:
+        async with limiter.read(), limiter.read():
+            raise AssertionError("one permit was granted twice")
+
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(wait())
+    # Its loop is closed before it ends: it must not be collected, either.
+    NEVER_ENDING.append(task)
+    task._log_destroy_pending = False  # type: ignore[attr-defined]
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
+
+    async def use() -> None:
+        with pytest.raises(ConfigurationError, match="when that one ended"):
+            async with limiter.read():
+                raise AssertionError("the limiter forgot who waits")
+
+    asyncio.run(use())
+
+
+async def test_a_pause_of_nothing_ends_a_pause() -> None:
+    limiter = RateLimiter(1, None, None)
+    limiter.pause(60)
+    waiting = asyncio.ensure_future(relative_starts(limiter, 1))
+    await asyncio.sleep(5)
+    assert not waiting.done()
+    limiter.pause(0)
+    assert await waiting == pytest.approx([5], abs=0.01)

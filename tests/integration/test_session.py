@@ -92,7 +92,7 @@ class TestSession:
         while not sim.stats.requests:
             await asyncio.sleep(0.01)
         await client.aclose()
-        with pytest.raises(ClientClosedError, match="was closed while"):
+        with pytest.raises(ClientClosedError, match="the client is closed"):
             await request
 
     async def test_a_client_that_is_left_open_warns(self, sim: Simulator) -> None:

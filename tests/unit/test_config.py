@@ -36,7 +36,7 @@ def test_the_defaults_are_the_documented_ones() -> None:
         "max_attempts": 5,
         "base_delay": 0.5,
         "max_delay": 20.0,
-        "max_retry_after": 120.0,
+        "max_retry_after": 30.0,
         "budget": 50,
     }
 

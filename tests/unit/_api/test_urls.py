@@ -6,7 +6,14 @@ import pytest
 from yarl import URL
 
 from roomrec_async import ConfigurationError, InvalidArgumentError, MediaError
-from roomrec_async._api.urls import DEFAULT_BASE_URL, check_base_url, check_media_url, check_proxy, is_loopback
+from roomrec_async._api.urls import (
+    DEFAULT_BASE_URL,
+    check_base_url,
+    check_media_url,
+    check_proxy,
+    check_proxy_for,
+    is_loopback,
+)
 
 SIGNED = "https://bucket.s3.amazonaws.com/RT1.mka?X-Amz-Signature=a%2Bb%3d&X-Amz-Expires=600"
 REQUEST = "GET https://video.twilio.com/v1/Recordings/RT1/Media"
@@ -27,7 +34,7 @@ REQUEST = "GET https://video.twilio.com/v1/Recordings/RT1/Media"
     ],
 )
 def test_a_base_url_has_no_slash_at_its_end(given: str, returned: str) -> None:
-    assert check_base_url(given, None) == returned
+    assert check_base_url(given) == returned
 
 
 @pytest.mark.parametrize(
@@ -45,12 +52,25 @@ def test_a_base_url_has_no_slash_at_its_end(given: str, returned: str) -> None:
         "https://user:password@video.twilio.com",
         "https://video.twilio.com?x=1",
         "https://video.twilio.com/#x",
+        "https://:password@video.twilio.com",
+        "https://video twilio.com",
+        "https://video.twilio.com/\r\nX-Header: 1",
+        "https://video.twilio.com/\ud800",
     ],
+    ids=ascii,
 )
 def test_a_base_url_is_a_scheme_a_host_a_port_and_a_path(base_url: str) -> None:
     with pytest.raises(InvalidArgumentError) as caught:
-        check_base_url(base_url, None)
+        check_base_url(base_url)
     assert str(caught.value) == "base_url must be 'https://host' with an optional port and path, and nothing else"
+
+
+@pytest.mark.parametrize("base_url", ["https://video.twilio.com/v1", "https://gateway.example/twilio/v1/"])
+def test_a_base_url_with_the_version_of_the_api_is_refused_with_the_right_one(base_url: str) -> None:
+    right = base_url.rstrip("/").removesuffix("/v1")
+    with pytest.raises(InvalidArgumentError) as caught:
+        check_base_url(base_url)
+    assert str(caught.value) == f"base_url must not end in /v1, which is added: give '{right}'"
 
 
 @pytest.mark.parametrize(
@@ -59,7 +79,7 @@ def test_a_base_url_is_a_scheme_a_host_a_port_and_a_path(base_url: str) -> None:
 )
 def test_credentials_do_not_leave_the_machine_unencrypted(base_url: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
-        check_base_url(base_url, None)
+        check_base_url(base_url)
     assert str(caught.value) == (
         f"base_url {base_url} is not https: credentials go unencrypted only to a loopback address"
     )
@@ -68,7 +88,7 @@ def test_credentials_do_not_leave_the_machine_unencrypted(base_url: str) -> None
 @pytest.mark.parametrize("proxy", ["http://proxy.example:3128", "https://proxy.example", "http://["])
 def test_credentials_do_not_go_to_a_proxy_unencrypted(proxy: str) -> None:
     with pytest.raises(ConfigurationError, match=r"^credentials would go to the proxy unencrypted"):
-        check_base_url("http://127.0.0.1:8080", proxy)
+        check_proxy_for("http://127.0.0.1:8080", proxy)
 
 
 @pytest.mark.parametrize(
@@ -79,7 +99,7 @@ def test_credentials_do_not_go_to_a_proxy_unencrypted(proxy: str) -> None:
     ],
 )
 def test_credentials_go_through_a_proxy_that_cannot_read_them_or_is_on_this_machine(base_url: str, proxy: str) -> None:
-    assert check_base_url(base_url, proxy) == base_url
+    check_proxy_for(base_url, proxy)
 
 
 @pytest.mark.parametrize("proxy", [None, "http://proxy.example:3128", "https://user:password@proxy.example"])

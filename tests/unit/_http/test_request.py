@@ -106,7 +106,14 @@ class TestTransportError:
         [
             (ConnectionResetError(), "the connection failed (ConnectionResetError)"),
             (ConnectionResetError("reset by peer"), "reset by peer (ConnectionResetError)"),
-            (aiohttp.ClientPayloadError("cut: \nGET /secret"), "cut (ClientPayloadError)"),
+            (
+                aiohttp.ClientPayloadError("400, message: \nGET /secret"),
+                "the body is damaged, or was cut off (ClientPayloadError)",
+            ),
+            (
+                aiohttp.ServerDisconnectedError("<RawResponseMessage(secret)>"),
+                "the server closed the connection before it responded (ServerDisconnectedError)",
+            ),
         ],
     )
     def test_any_other_exception_is_a_connection_that_failed(self, error: Exception, message: str) -> None:

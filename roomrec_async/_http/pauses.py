@@ -1,0 +1,73 @@
+"""The pauses that the service asks for with ``Retry-After``."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+
+from roomrec_async._observe import LOGGER
+from roomrec_async.errors import RateLimitError
+from roomrec_async.protocols import Limiter
+
+from .request import PendingRequest
+from .timers import Deadline, TimeoutScope
+
+
+class Pauses:
+    """Holds back all requests of a client for as long as the service asked.
+
+    A request that would have to wait past its deadline fails at once, and says why. A pause ends early when a request
+    comes through that was sent after the one that was refused: then the service takes requests again.
+    """
+
+    def __init__(self, limiter: Limiter) -> None:
+        self._limiter = limiter
+        # When the pause ends, on the clock of the event loop.
+        self._until = -math.inf
+        # The refusal that asked for it, and when that request was sent.
+        self._cause: RateLimitError | None = None
+        self._refused_sent_at = math.inf
+        # The deadlines of the requests that wait for a permit.
+        self._waiting: set[TimeoutScope] = set()
+
+    def wait_begins(self, deadline_scope: TimeoutScope) -> None:
+        """Note that a request starts to wait for a permit."""
+        self._waiting.add(deadline_scope)
+
+    def wait_ends(self, deadline_scope: TimeoutScope) -> None:
+        """Note that a request no longer waits for a permit."""
+        self._waiting.discard(deadline_scope)
+
+    def start(self, cause: RateLimitError, seconds: float, sent_at: float) -> None:
+        """Pause all requests, and fail those that wait and would be too late after it.
+
+        Args:
+            cause: the refusal that asked for the pause.
+            seconds: how long the pause lasts.
+            sent_at: when the refused request was sent.
+        """
+        LOGGER.info("rate limited: pausing all requests for %.1f s (Retry-After)", seconds)
+        self._limiter.pause(seconds)
+        self._until = max(self._until, asyncio.get_running_loop().time() + seconds)
+        self._cause = cause
+        self._refused_sent_at = sent_at
+        for deadline_scope in list(self._waiting):
+            if deadline_scope.when < self._until:
+                deadline_scope.reschedule(0.0)
+
+    def came_through(self, sent_at: float) -> None:
+        """End the pause, if the request that came through was sent after the one that was refused."""
+        if sent_at > self._refused_sent_at and self._remaining() > 0:
+            LOGGER.info("the service takes requests again: the pause ends early")
+            self._limiter.pause(0.0)
+            self._until = -math.inf
+
+    def error_for(self, request: PendingRequest, deadline: Deadline) -> RateLimitError | None:
+        """Return the error for a request whose deadline lies before the end of the pause, or None."""
+        if self._cause is None or self._until <= deadline.at:
+            return None
+        remaining = self._remaining()
+        return request.paused_beyond_deadline(self._cause, remaining) if remaining > 0 else None
+
+    def _remaining(self) -> float:
+        return self._until - asyncio.get_running_loop().time()

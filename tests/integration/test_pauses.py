@@ -1,0 +1,112 @@
+"""Retry-After: the service pauses a client, and nobody waits for what cannot come in time."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from roomrec_async import RateLimiter, RateLimitError, RecordingsClient, RetryPolicy
+
+from .raw_server import CREDENTIALS, ROOM_SID, Request, page, raw_server, response
+
+REFUSED = response(
+    b'{"code": 20429, "message": "Too Many Requests", "status": 429}', "429 Too Many Requests", "Retry-After: 86400"
+)
+
+
+async def refuse_the_first(request: Request) -> bytes:
+    return REFUSED if request.target.startswith("/v1/Rooms?") else response(page())
+
+
+def client(url: str, **options: object) -> RecordingsClient:
+    return RecordingsClient(CREDENTIALS, base_url=url, limiter=RateLimiter(5, None, None), **options)  # type: ignore[arg-type]
+
+
+async def test_a_pause_is_30_seconds_at_most_by_default() -> None:
+    assert RetryPolicy().max_retry_after == 30
+
+
+async def test_others_fail_at_once_where_the_pause_outlasts_their_deadline() -> None:
+    loop = asyncio.get_running_loop()
+    async with raw_server(refuse_the_first) as server, client(server.url) as shared:
+        refused = asyncio.ensure_future(shared.rooms(timeout=100).to_list())
+        await asyncio.sleep(0.2)
+        begun = loop.time()
+        with pytest.raises(RateLimitError, match=r"a pause \(Retry-After\) that lasts \d+\.\d s more") as caught:
+            await shared.recordings(ROOM_SID, timeout=10).to_list()
+        assert loop.time() - begun < 1
+        assert caught.value.attempts == 0
+        assert 20 < (caught.value.retry_after or 0) <= 30
+        assert ROOM_SID in str(caught.value)
+        assert len(server.requests) == 1
+        refused.cancel()
+
+
+async def test_those_who_wait_already_fail_at_once_as_well() -> None:
+    blocked = asyncio.Event()
+
+    async def handle(request: Request) -> bytes:
+        await blocked.wait()
+        return REFUSED
+
+    loop = asyncio.get_running_loop()
+    limiter = RateLimiter(1, None, None)
+    async with (
+        raw_server(handle) as server,
+        RecordingsClient(CREDENTIALS, base_url=server.url, limiter=limiter) as shared,
+    ):
+        first = asyncio.ensure_future(shared.rooms(timeout=100).to_list())
+        await asyncio.sleep(0.1)
+        waiting = [asyncio.ensure_future(shared.recordings(ROOM_SID, timeout=10).to_list()) for _ in range(3)]
+        patient = asyncio.ensure_future(shared.recordings(ROOM_SID, timeout=100).to_list())
+        await asyncio.sleep(0.1)
+        begun = loop.time()
+        blocked.set()
+        results = await asyncio.gather(*waiting, return_exceptions=True)
+        assert loop.time() - begun < 1
+        assert {type(result) for result in results} == {RateLimitError}
+        assert not patient.done()
+        first.cancel()
+        patient.cancel()
+        await asyncio.gather(first, patient, return_exceptions=True)
+        assert limiter.in_flight == limiter.waiting == 0
+
+
+async def test_a_pause_ends_early_when_a_later_request_comes_through() -> None:
+    async def handle(request: Request) -> bytes:
+        if request.target.startswith("/v1/Rooms?"):
+            await asyncio.sleep(0.2)
+            return REFUSED
+        # Sent after the one that is refused, and answered after it.
+        await asyncio.sleep(0.4)
+        return response(page())
+
+    loop = asyncio.get_running_loop()
+    async with raw_server(handle) as server, client(server.url) as shared:
+        refused = asyncio.ensure_future(shared.rooms(timeout=100).to_list())
+        await asyncio.sleep(0.05)
+        in_flight = asyncio.ensure_future(shared.recordings(ROOM_SID, timeout=100).to_list())
+        await asyncio.sleep(0.25)
+        begun = loop.time()
+        assert len(await shared.recordings(ROOM_SID, timeout=100).to_list()) == 1
+        assert loop.time() - begun < 5
+        assert len(await in_flight) == 1
+        refused.cancel()
+
+
+async def test_an_earlier_request_that_comes_through_does_not_end_a_pause() -> None:
+    async def handle(request: Request) -> bytes:
+        if request.target.startswith("/v1/Rooms?"):
+            return REFUSED
+        await asyncio.sleep(0.3)
+        return response(page())
+
+    async with raw_server(handle) as server, client(server.url) as shared:
+        earlier = asyncio.ensure_future(shared.recordings(ROOM_SID, timeout=100).to_list())
+        await asyncio.sleep(0.05)
+        refused = asyncio.ensure_future(shared.rooms(timeout=100).to_list())
+        assert len(await earlier) == 1
+        with pytest.raises(RateLimitError):
+            await shared.recordings(ROOM_SID, timeout=5).to_list()
+        refused.cancel()
