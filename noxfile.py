@@ -131,6 +131,28 @@ def soak(session: nox.Session) -> None:
 
 
 @nox.session
+def slow(session: nox.Session) -> None:
+    """Run the tests that take seconds each, and those that depend on the event loop once more, on uvloop."""
+    _install_wheel(session)
+    session.run("pytest", "-m", "slow", "tests/integration", *session.posargs)
+    session.run("pytest", "tests/uvloop", *session.posargs)
+
+
+@nox.session
+def stress(session: nox.Session) -> None:
+    """Run random operations under faults, cancellations and closings for 3 minutes; ``-- 0.5``: half a minute."""
+    session.install(".[simulator]")
+    session.run("python", "-m", "tests.endurance.stress", *session.posargs)
+
+
+@nox.session(python=[python for python in PYTHONS if python != "3.11"])
+def eager(session: nox.Session) -> None:
+    """Run what depends on when tasks start under ``asyncio.eager_task_factory``, which Python 3.12 brought."""
+    _install_wheel(session)
+    session.run("pytest", "tests/eager", *session.posargs)
+
+
+@nox.session
 def lower_bounds(session: nox.Session) -> None:
     """Run the tests with the oldest versions that the dependencies allow."""
     _install_wheel(session)

@@ -1,19 +1,30 @@
-"""Atomic writes: data goes to NAME.part, renamed when complete. Everything here blocks: run it in a thread."""
+"""Atomic writes: data goes to a temporary file, renamed when complete. Everything here blocks: run it in a thread."""
 
 from __future__ import annotations
 
 import errno
 import hashlib
+import logging
 import os
+import stat
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from io import BufferedRandom
+from io import BufferedRandom, BufferedWriter
 from pathlib import Path
+from secrets import token_hex
 from threading import Lock
 from typing import BinaryIO, Final
 
-from .errors import MediaError
+from .errors import InvalidArgumentError, MediaError
+
+_LOGGER: Final = logging.getLogger("roomrec_async")
+# Topics of the warnings that were logged.
+_warned: Final[set[str]] = set()
+
+# Errors of file systems, mostly of networks, that cannot lock a file or sync a directory.
+_NO_LOCKS: Final = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
+_NO_DIRECTORY_SYNC: Final = (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 
 # Bytes read at once.
 _READ_SIZE: Final = 2**20
@@ -60,22 +71,64 @@ def add_path_to_disk_full_errors(path: Path) -> Iterator[None]:
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[BinaryIO]:
-    """Open a file that appears at ``path``, synced to disk, only if the block succeeds; otherwise it is removed."""
-    part_path = path.with_name(f"{path.name}.part")
-    with part_path.open("wb") as file:
-        try:
+    """Open a file that appears at ``path``, synced to disk, only if the block succeeds; otherwise it is removed.
+
+    Any number of writers may do this at once with the same path: the last one to finish replaces the others' files. If
+    the path is a symbolic link, the link is replaced, and not what it points to.
+    """
+    file = open_temporary(path)
+    temporary_path = Path(file.name)
+    try:
+        with file:
             yield file
-            file.flush()
-        except BaseException:
-            part_path.unlink(missing_ok=True)
-            raise
-    replace_file(part_path, path)
+        replace_file(temporary_path, path)
+    except BaseException:
+        temporary_path.unlink(missing_ok=True)
+        raise
+
+
+def create_temporary(path: Path) -> Path:
+    """Create an empty file as :func:`open_temporary` does, and return its path."""
+    with open_temporary(path) as file:
+        return Path(file.name)
+
+
+def open_temporary(path: Path) -> BufferedWriter:
+    """Create and open a file beside ``path``, with a name that no other has and the permissions of any new file.
+
+    Raises:
+        InvalidArgumentError: the path is that of a device, a pipe or a socket, which must not be replaced.
+        OSError: it cannot be created. The error names the path, and not the temporary file.
+    """
+    if is_special(path):
+        raise InvalidArgumentError(f"{path} is no regular file, so it cannot be replaced: name another file")
+    # Names have at most 255 bytes, and a character has at most 4.
+    temporary_path = path.with_name(f".{path.name[:50]}.{token_hex(8)}.part")
+    try:
+        # Exclusively: a link of this name is an error, too, and is not followed.
+        return temporary_path.open("xb")
+    except OSError as error:
+        error.filename = str(path)
+        raise
+
+
+def is_special(path: Path) -> bool:
+    """Return True for a device, a pipe or a socket, and for a link to one, such as ``/dev/stdout``."""
+    try:
+        mode = path.stat().st_mode
+        # Standard output may be a regular file, but its name must not become another one.
+        is_descriptor = path.is_symlink() and str(path.readlink()).startswith("/proc/")
+    except OSError:
+        # Missing, or not accessible: creating the file says so.
+        return False
+    return is_descriptor or not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 def replace_file(source: Path, path: Path) -> None:
     """Sync a finished file to disk and rename it to ``path``, atomically; remove it if that fails."""
     try:
-        with source.open("rb") as file:
+        # Opened for writing: Windows syncs no others.
+        with source.open("r+b") as file:
             os.fsync(file.fileno())
         source.replace(path)
     except BaseException:
@@ -85,7 +138,7 @@ def replace_file(source: Path, path: Path) -> None:
 
 
 class PartFile:
-    """An incomplete file that can be resumed: ``NAME.part``, with the ETag of its content in ``NAME.part.etag``.
+    """An incomplete file that can be resumed: ``NAME.part``, with the validator of its content in ``NAME.part.etag``.
 
     It is locked, so that two downloads never write to the same file. The lock of a process that dies is released, and
     the next process can resume the file.
@@ -96,7 +149,8 @@ class PartFile:
     Attributes:
         size: number of bytes written so far, those of earlier attempts included.
         unsynced: number of bytes written since the last :meth:`sync`.
-        etag: ETag of the content; None if it is unknown, in which case the file cannot be resumed.
+        validator: what identifies the version of the content, a strong ETag or a date; None if nothing does, so that
+            the file cannot be resumed.
 
     Raises:
         MediaError: the file is locked by another download.
@@ -106,36 +160,36 @@ class PartFile:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
         self._part_path = path.with_name(f"{path.name}.part")
-        self._etag_path = path.with_name(f"{path.name}.part.etag")
+        self._validator_path = path.with_name(f"{path.name}.part.etag")
         # A thread may still be writing when the event loop that waits for it is torn down and closes this file.
         self._lock = Lock()
         self.unsynced = 0
         self._file = open_and_lock(self._part_path, path)
         try:
             self.size = self._file.seek(0, os.SEEK_END)
-            self.etag = read_etag(self._etag_path)
+            self.validator = read_validator(self._validator_path)
         except BaseException:
             self._file.close()
             raise
 
     @property
     def resumable_size(self) -> int:
-        """Number of bytes that can be resumed: all, or 0 if their ETag is unknown."""
-        return self.size if self.etag else 0
+        """Number of bytes that can be resumed: all, or 0 if nothing identifies their version."""
+        return self.size if self.validator else 0
 
-    def restart(self, etag: str | None) -> None:
-        """Drop all bytes, and start over with content that has this ETag."""
-        with self._lock, add_path_to_disk_full_errors(self._etag_path):
-            # The old ETag is removed first, and the new one is written only when the truncation is on the disk:
-            # an ETag must never be found beside bytes of another version.
-            self._etag_path.unlink(missing_ok=True)
+    def restart(self, validator: str | None) -> None:
+        """Drop all bytes, and start over with content that has this validator."""
+        with self._lock, add_path_to_disk_full_errors(self._validator_path):
+            # The old validator is removed first, and the new one is written only when the truncation is on the disk:
+            # a validator must never be found beside bytes of another version.
+            self._validator_path.unlink(missing_ok=True)
             if self.size:
                 self._file.truncate(self._file.seek(0))
                 os.fsync(self._file.fileno())
-            if etag is not None:
-                self._etag_path.write_text(etag, "utf-8")
+            if validator is not None:
+                self._validator_path.write_text(validator, "utf-8")
             self.size = 0
-            self.etag = etag
+            self.validator = validator
 
     def read(self) -> Iterator[bytes]:
         """Yield the bytes written so far, in chunks."""
@@ -166,7 +220,7 @@ class PartFile:
         with self._lock, add_path_to_disk_full_errors(self._part_path):
             self._file.flush()
             os.fsync(self._file.fileno())
-            self._etag_path.unlink(missing_ok=True)
+            self._validator_path.unlink(missing_ok=True)
             self._part_path.replace(self._path)
             sync_directory(self._path.parent)
             self._file.close()
@@ -184,13 +238,13 @@ class PartFile:
             self._file.close()
 
     def _remove(self) -> None:
-        self._etag_path.unlink(missing_ok=True)
+        self._validator_path.unlink(missing_ok=True)
         self._part_path.unlink(missing_ok=True)
         self._file.close()
 
 
-def read_etag(path: Path) -> str | None:
-    """Return the ETag in a file, or None if there is none or it is unreadable."""
+def read_validator(path: Path) -> str | None:
+    """Return the validator in a file, or None if there is none or it is unreadable."""
     try:
         return path.read_text("utf-8") or None
     except (FileNotFoundError, UnicodeDecodeError):
@@ -234,6 +288,10 @@ def lock_file(file: BufferedRandom, path: Path) -> None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise MediaError(f"{path} is already being downloaded, by this program or another one") from None
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        warn_once("locks", f"the file system of {path.parent} has no locks: two downloads at once may mix their bytes")
 
 
 def sync_directory(directory: Path) -> None:
@@ -244,5 +302,18 @@ def sync_directory(directory: Path) -> None:
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_DIRECTORY_SYNC:
+            raise
+        warn_once(
+            "sync", f"the file system of {directory} cannot sync directories: a power loss may undo a finished file"
+        )
     finally:
         os.close(descriptor)
+
+
+def warn_once(topic: str, message: str) -> None:
+    """Log what is not promised on some file system, once in this process for each topic."""
+    if topic not in _warned:
+        _warned.add(topic)
+        _LOGGER.warning("%s", message)

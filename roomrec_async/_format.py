@@ -9,6 +9,9 @@ _SIZE_UNITS: Final = ("bytes", "kB", "MB", "GB", "TB", "PB", "EB", "ZB", "YB")
 
 _MINUTE: Final = 60
 _HOUR: Final = 60 * _MINUTE
+_DAY: Final = 24 * _HOUR
+# Bytes, in the largest unit: a float has no room for many more.
+_MAX_FLOAT_SIZE: Final = 10**300
 # Minutes are noise beside this many hours.
 _MAX_HOURS_WITH_MINUTES: Final = 100
 
@@ -36,6 +39,8 @@ def format_size(size: int, *, significant_digits: int | None = None) -> str:
         return format_count(size, "byte")
 
     power = min((len(str(size)) - 1) // 3, len(_SIZE_UNITS) - 1)
+    if size > _MAX_FLOAT_SIZE:
+        return f"{size // 1000**power:,} {_SIZE_UNITS[power]}"
     value = size / 1000**power
     if significant_digits is None:
         number = f"{value:,.1f}"
@@ -48,8 +53,14 @@ def format_size(size: int, *, significant_digits: int | None = None) -> str:
 
 
 def format_duration(seconds: float) -> str:
-    """Return a duration as hours, minutes and whole seconds: ``1:02:05``."""
-    return str(timedelta(seconds=int(seconds)))
+    """Return a duration as hours, minutes and whole seconds, after its days: ``1:02:05``, ``2 days, 1:02:05``."""
+    # A timedelta has at most 2.7 million years, which a service in error may exceed.
+    days, rest = divmod(int(seconds), _DAY)
+    text = str(timedelta(seconds=rest))
+    if not days:
+        return text
+    noun = "day" if abs(days) == 1 else "days"
+    return f"{days} {noun}, {text}"
 
 
 def format_hours(seconds: int) -> str:
@@ -104,8 +115,14 @@ def format_pace(recordings: int, elapsed: float) -> str:
 def format_date(instant: datetime, *, timespec: str = "seconds") -> str:
     """Return an aware date and time in UTC, without its offset: ``2026-03-01 09:30:00``.
 
+    An instant that UTC has no date for, before year 1 or after year 9999, keeps its own offset.
+
     Args:
         instant: the date and time.
         timespec: last component to show, as for :meth:`datetime.datetime.isoformat`: ``minutes`` or ``seconds``.
     """
-    return instant.astimezone(UTC).replace(tzinfo=None).isoformat(" ", timespec)
+    try:
+        date = instant.astimezone(UTC).replace(tzinfo=None)
+    except OverflowError:
+        date = instant
+    return date.isoformat(" ", timespec)

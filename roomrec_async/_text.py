@@ -35,9 +35,11 @@ def safe_repr(value: object) -> str:
     """Return the repr of a refused value, cut to 80 characters, for an error message."""
     try:
         text = repr(value)
-    except ValueError:
+    except Exception:  # noqa: BLE001  the value, and so its repr, is anybody's
         # By default, Python refuses to print integers of more than 4300 digits.
         text = f"a very large {type(value).__name__}"
+        if not isinstance(value, int):
+            text = f"a {type(value).__name__} that cannot be shown"
     if len(text) <= _MAX_REPR_LENGTH:
         return text
     return f"{text[:_MAX_REPR_LENGTH]}..."

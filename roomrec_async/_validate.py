@@ -137,6 +137,14 @@ def check_recording_sid(value: str) -> str:
     return check_match("a recording's sid", value, RECORDING_SID, "'RT' and 32 hexadecimal digits")
 
 
+def canonical_sid(sid: str) -> str:
+    """Return a SID in the service's own spelling: the prefix in upper case, the digits in lower case.
+
+    The service ignores the case of a SID, so that two spellings are one SID.
+    """
+    return sid[:2].upper() + sid[2:].lower()
+
+
 def check_aware(name: str, value: object) -> datetime:
     """Return a datetime that has a time zone.
 
@@ -145,7 +153,11 @@ def check_aware(name: str, value: object) -> datetime:
     """
     if not isinstance(value, datetime):
         raise InvalidArgumentError(refusal(name, "a datetime", value))
-    if value.utcoffset() is None:
+    try:
+        offset = value.utcoffset()
+    except Exception:  # noqa: BLE001  pandas.NaT is a datetime, and time zones are anybody's code
+        raise InvalidArgumentError(refusal(name, "a datetime with a time zone", value)) from None
+    if offset is None:
         raise InvalidArgumentError(
             f"{name} must have a time zone: {value!r} is naive. For UTC, use .replace(tzinfo=datetime.UTC)"
         )

@@ -26,6 +26,7 @@ from ._api.params import (
     rooms_parameters,
 )
 from ._api.urls import DEFAULT_BASE_URL
+from ._destinations import local_path, resolve_destination
 from ._http.timers import Deadline
 from ._http.transport import Transport
 from ._listing import fanout, scan
@@ -166,7 +167,7 @@ class RecordingsClient:
         return cls(
             Credentials.from_env(env),
             session=session,
-            base_url=base_url or env.get("ROOMREC_BASE_URL") or DEFAULT_BASE_URL,
+            base_url=base_url or env.get("ROOMREC_BASE_URL", "").strip() or DEFAULT_BASE_URL,
             limiter=limiter,
             retry=retry,
             timeout=timeout,
@@ -207,14 +208,15 @@ class RecordingsClient:
             room_sid: ``RM`` and 32 hexadecimal digits.
             status: only recordings with this status. Deleted ones are listed only when asked for.
             source_sid: only recordings of this track.
-            date_created_after: only recordings that started at this instant or later; aware, sent as UTC.
-            date_created_before: only recordings that started before this instant; aware, sent as UTC.
+            date_created_after: only recordings that started at this instant or later; aware, sent as UTC. The service
+                takes whole seconds, as its dates are: both bounds are rounded up.
+            date_created_before: only recordings that started before this instant; as for ``date_created_after``.
             page_size: records in a page, 1 to 1000. By default as many as allowed and needed: quotas count requests.
             page: the API's page index, from 0; it is "simply for client state".
             page_token: a page token of the API's, to start there.
             limit: maximum number of records; 0 gives none, None all.
-            resume: a ``resume_token`` of a page or of an error, to resume from there. Other arguments may be
-                repeated, but not changed.
+            resume: a ``resume_token`` of a page or of an error, to resume from there, or the ``skip_token`` of a
+                :class:`DecodeError`. Other arguments may be repeated, but not changed.
             prefetch: True to fetch the next page while the caller works on the present one.
             timeout: a number of seconds for the whole operation, or a :class:`Timeout`; by default the client's.
 
@@ -327,8 +329,8 @@ class RecordingsClient:
         Args:
             status: ``in-progress`` (the API's default), ``completed`` or ``failed``.
             unique_name: only rooms of this name.
-            date_created_after: only rooms that were created at this instant or later; aware, sent as UTC.
-            date_created_before: only rooms that were created before this instant; aware, sent as UTC.
+            date_created_after: only rooms that were created at this instant or later; as for :meth:`recordings`.
+            date_created_before: only rooms that were created before this instant; as for :meth:`recordings`.
             page_size: records in a page, 1 to 1000. By default as many as allowed and needed.
             page: as for :meth:`recordings`.
             page_token: as for :meth:`recordings`.
@@ -402,6 +404,7 @@ class RecordingsClient:
 
         Raises:
             InvalidArgumentError: a SID is malformed.
+            NotFoundError: a 404 or 410 without the service's code 20404, such as that of a gateway.
         """
         return await delete_recording(self._transport, room_sid, sid, self._deadline(timeout))
 
@@ -455,7 +458,8 @@ class RecordingsClient:
         Args:
             recording: the recording; its SIDs lead to the media.
             destination: a file; or a directory (one that exists, or ends in a slash), which gets ``RT....mka`` or
-                ``RT....mkv``; or a store, such as :class:`roomrec_async.integrations.stores.ObjectStore`.
+                ``RT....mkv``; or a store: its URL, such as ``s3://bucket/prefix``, or an object such as
+                :class:`roomrec_async.integrations.stores.ObjectStore`.
             decryption: decrypts encrypted media while they arrive, such as
                 :class:`roomrec_async.integrations.decryption.PrivateKey`.
             wait: seconds to wait for media that are not there yet.
@@ -475,7 +479,7 @@ class RecordingsClient:
         """
         download_timeout = Timeout._resolve(timeout, attrs.evolve(self._timeout, total=None))
         media = self._media("download", recording, wait, self._timeout, download_timeout)
-        operation = DownloadOperation(media, destination, decryption, on_bytes)
+        operation = DownloadOperation(media, resolve_destination(destination), decryption, on_bytes)
         return await operation.run(Deadline.start(download_timeout))
 
     async def archive(
@@ -498,8 +502,11 @@ class RecordingsClient:
         Args:
             source: rooms, as for :meth:`gather`; or a :class:`DateWindow`, for all that the account has recorded in it.
             destination: a directory, or a store as for :meth:`download`.
-            delete: True to delete recordings at the source: each when its copy is verified and safe on the disk, and
-                never otherwise. A copy of an earlier run is verified again before that.
+            delete: True to delete recordings at the source, each on proof of its copy, and never otherwise. The proof
+                is that the bytes read back from the archive have the digest of those that were written, begin as
+                Matroska, and are as many as the service announced. A store needs a method ``read`` for that
+                (:class:`~roomrec_async.protocols.ReadableDestination`). Only recordings that ``source`` names are
+                deleted, whatever else the archive contains.
             decryption: decrypts encrypted media; without it, encrypted recordings fail.
             ledger: the SQLite file that records what is done; by default ``ledger.sqlite3`` in the directory. It must
                 be given with a store, and belongs to one destination.
@@ -509,8 +516,8 @@ class RecordingsClient:
             progress: kept up to date, to be looked at meanwhile.
 
         Returns:
-            A report of the archive's contents. A recording that failed is in its ``failures``, and the next run retries
-            it.
+            A report of the archive's contents. A recording that failed, or whose copy is no proof, is in its
+            ``failures``; the next run of the same source retries it.
 
         Raises:
             InvalidArgumentError: an argument is out of its bounds.
@@ -528,10 +535,10 @@ class RecordingsClient:
             lists=self._lists,
             timeout=self._timeout,
             source=source if isinstance(source, DateWindow) else check_room_sids(source),
-            destination=destination,
+            destination=resolve_destination(destination),
             delete=delete,
             decryption=decryption,
-            ledger=ledger,
+            ledger=None if ledger is None else local_path("ledger", ledger),
             manifest=manifest,
             downloads=downloads,
             progress=progress or ArchiveProgress(),
@@ -577,6 +584,7 @@ class RecordingsClient:
     ) -> dict[str, list[Recording]] | dict[str, list[Recording] | RoomRecError]:
         """Return the recordings of many rooms: a list for each, in the order given. A room named twice is fetched once.
 
+        Two spellings of a SID are one room, under the first of them: the service ignores the case of its digits.
         As with :func:`asyncio.gather`, the first error is raised; other rooms under way are cancelled.
 
         Args:

@@ -15,6 +15,10 @@ from .errors import ConfigurationError, InvalidArgumentError
 # Printable ASCII without spaces, as all secrets are: white space comes from copying, such as the newline of a file.
 _PRINTABLE = re.compile(r"[!-~]+")
 
+# Two names for each half of an API key: the one of the provider's command-line tool and that of its documentation.
+_KEY_SID_NAMES = ("TWILIO_API_KEY", "TWILIO_API_KEY_SID")
+_KEY_SECRET_NAMES = ("TWILIO_API_SECRET", "TWILIO_API_KEY_SECRET")
+
 
 @attrs.frozen(repr=False)
 class Credentials:
@@ -63,29 +67,35 @@ class Credentials:
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Credentials:
         """Return credentials from the environment variables that the provider's own tools use.
 
-        These are ``TWILIO_ACCOUNT_SID``, and with it ``TWILIO_API_KEY`` and ``TWILIO_API_SECRET`` if both are set,
-        otherwise ``TWILIO_AUTH_TOKEN``.
+        These are ``TWILIO_ACCOUNT_SID``, and with it ``TWILIO_API_KEY`` and ``TWILIO_API_SECRET`` if they are set,
+        otherwise ``TWILIO_AUTH_TOKEN``. The key's variables may also be called ``TWILIO_API_KEY_SID`` and
+        ``TWILIO_API_KEY_SECRET``. White space around a value, such as the newline of a file, does not count; an empty
+        value is the same as none.
 
         Args:
             environ: the environment; None for that of the process.
 
         Raises:
-            ConfigurationError: a variable is missing; the message names it.
+            ConfigurationError: a variable is missing, half an API key for instance; the message names it.
             InvalidArgumentError: a value is malformed.
         """
         if environ is None:
             environ = os.environ
-        account_sid = environ.get("TWILIO_ACCOUNT_SID")
-        auth_token = environ.get("TWILIO_AUTH_TOKEN")
-        key_sid = environ.get("TWILIO_API_KEY")
-        key_secret = environ.get("TWILIO_API_SECRET")
+        account_sid = _read(environ, "TWILIO_ACCOUNT_SID")
+        auth_token = _read(environ, "TWILIO_AUTH_TOKEN")
+        key_sid = _read(environ, *_KEY_SID_NAMES)
+        key_secret = _read(environ, *_KEY_SECRET_NAMES)
 
         if account_sid and key_sid and key_secret:
             return cls.api_key(account_sid, key_sid, key_secret)
-        if account_sid and auth_token:
+        # Half a key is a mistake: with the token instead, requests would have rights that nobody meant.
+        if account_sid and auth_token and not key_sid and not key_secret:
             return cls(account_sid, auth_token)
-        missing = _missing_variables(account_sid, key_sid, key_secret)
-        raise ConfigurationError(f"no credentials: set {' and '.join(missing)} in the environment")
+        missing = _missing_variables(account_sid, auth_token, key_sid, key_secret)
+        message = f"no credentials: set {' and '.join(missing)} in the environment"
+        if auth_token and bool(key_sid) != bool(key_secret):
+            message += ", or unset the rest of the API key to use the auth token"
+        raise ConfigurationError(message)
 
     @property
     def username(self) -> str:
@@ -112,15 +122,30 @@ def _matches(pattern: re.Pattern[str], value: object) -> bool:
     return isinstance(value, str) and pattern.fullmatch(value) is not None
 
 
-def _missing_variables(account_sid: str | None, key_sid: str | None, key_secret: str | None) -> list[str]:
+def _read(environ: Mapping[str, str], *names: str) -> str | None:
+    """Return the value of a variable that has one name or several, or None if it is empty or not set.
+
+    Raises:
+        ConfigurationError: it is set to two different values.
+    """
+    values = {name: environ.get(name, "").strip() for name in names}
+    found = {value for value in values.values() if value}
+    if len(found) > 1:
+        raise ConfigurationError(f"{' and '.join(values)} are set to different values: unset one of them")
+    return next(iter(found), None)
+
+
+def _missing_variables(
+    account_sid: str | None, auth_token: str | None, key_sid: str | None, key_secret: str | None
+) -> list[str]:
     """Return the variables to set. Half an API key asks for its other half, anything else for the auth token."""
     missing: list[str] = []
     if not account_sid:
         missing.append("TWILIO_ACCOUNT_SID")
-    if key_sid:
+    if key_sid and not key_secret:
         missing.append("TWILIO_API_SECRET")
-    elif key_secret:
+    elif key_secret and not key_sid:
         missing.append("TWILIO_API_KEY")
-    else:
+    elif not auth_token and not key_sid:
         missing.append("TWILIO_AUTH_TOKEN (or TWILIO_API_KEY and TWILIO_API_SECRET)")
     return missing

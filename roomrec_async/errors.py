@@ -175,7 +175,13 @@ class TransportError(RoomRecError):
 
 
 class ConnectionFailedError(TransportError):
-    """The connection was refused, reset, or cut off before the response was complete."""
+    """The connection was refused, reset, or cut off before the response was complete.
+
+    Attributes:
+        out_of_descriptors: True if this process had no file descriptor left for the connection.
+    """
+
+    out_of_descriptors: bool = False
 
 
 class RequestTimeoutError(TransportError, TimeoutError):
@@ -189,7 +195,12 @@ class DecodeError(RoomRecError):
         url: URL of the request, or None.
         index: index of the record in its page, from 0; None if the page as a whole is wrong.
         field: name of the field; None if the record or the page as a whole is wrong.
+        skip_token: token to resume a list after the record that cannot be read: ``client.recordings(room_sid,
+            resume=error.skip_token)``. The ``resume_token`` leads to that record again. None where no single record
+            is wrong.
     """
+
+    skip_token: str | None = None
 
     def __init__(
         self, message: str, *, url: str | None = None, index: int | None = None, field: str | None = None

@@ -40,12 +40,15 @@ class Operation(Activity):
         path: the API path below the base URL, with the SIDs in it.
         records: recordings or rooms delivered so far.
         bytes: bytes of media received so far.
+        foreign_account_sid: SID of an account other than the credentials' that records belong to; None if there is
+            none.
     """
 
     name: OperationName
     path: str
     records: int = 0
     bytes: int = 0
+    foreign_account_sid: str | None = None
 
     @property
     def room_sid(self) -> str | None:

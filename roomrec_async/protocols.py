@@ -8,7 +8,7 @@ from typing import Protocol, Self
 
 from .events import Activity
 
-__all__ = ["Decryption", "Decryptor", "Destination", "Limiter", "Observer", "Permit"]
+__all__ = ["Decryption", "Decryptor", "Destination", "Limiter", "Observer", "Permit", "ReadableDestination"]
 
 
 class Permit(Protocol):
@@ -124,3 +124,10 @@ class Destination(Protocol):
 
     async def write(self, name: str, chunks: AsyncIterator[bytes]) -> None:
         """Store an object, all of it or nothing. Where the chunks end in an exception, nothing is left behind."""
+
+
+class ReadableDestination(Destination, Protocol):
+    """A destination that can read its objects, as an archive needs before it deletes a recording at the source."""
+
+    def read(self, name: str) -> AsyncIterator[bytes]:
+        """Yield the bytes of the object of this name, from the store itself and not from a cache."""

@@ -10,8 +10,7 @@ import json
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from functools import cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, Generic, TypeAlias, TypeVar, cast, get_origin
@@ -19,8 +18,9 @@ from typing import TYPE_CHECKING, Final, Generic, TypeAlias, TypeVar, cast, get_
 import attrs
 import msgspec
 
+from roomrec_async._dates import parse_date
 from roomrec_async._text import safe_repr
-from roomrec_async.errors import DecodeError
+from roomrec_async.errors import BoundsExceededError, DecodeError
 from roomrec_async.models import Codec, Model, OpenEnum, PageMeta, Recording, Room
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ RawBody: TypeAlias = bytes | bytearray
 """Body of a response: a buffer that grew while it was read, or any bytes."""
 
 # Characters of an error's message; also the longest link that is shown.
+_MAX_REPAIRED_RECORDS = 4_000
 _MAX_MESSAGE_LENGTH: Final = 300
 # Bytes of a body that an error quotes. safe_repr() cuts them further.
 _MAX_EXCERPT_SIZE: Final = 200
@@ -39,6 +40,8 @@ _MAX_EXCERPT_SIZE: Final = 200
 _MAX_ERROR_TEXT_SIZE: Final = 4096
 # The title of an HTML page, or the message of an object store's XML.
 _TITLE: Final = re.compile(r"<(?:title|Message)\b[^>]*>(.*?)</(?:title|Message)", re.IGNORECASE | re.DOTALL)
+# The fraction of a number, at its end.
+_FRACTION: Final = re.compile(r"(?<=[0-9])\.[0-9]+\s*$")
 
 _JSON_TYPE_NAMES: Final[Mapping[type, str]] = {
     dict: "an object",
@@ -100,8 +103,13 @@ _strict_recording_list: Final = msgspec.json.Decoder(list[Recording])
 _STRICT_ERRORS: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError)
 
 
-def decode_recordings(body: RawBody) -> DecodedPage[Recording]:
+def decode_recordings(body: RawBody, skip: int = 0) -> DecodedPage[Recording]:
     """Decode a page of ``GET /v1/Rooms/{RoomSid}/Recordings``.
+
+    Args:
+        body: the body of the response.
+        skip: number of records at the start that the caller will not use: those that cannot be decoded become empty
+            ones there, and are no errors.
 
     Raises:
         DecodeError: the body as a whole is not such a page. For a single record that cannot be decoded nothing is
@@ -110,16 +118,16 @@ def decode_recordings(body: RawBody) -> DecodedPage[Recording]:
     try:
         page = _strict_recordings.decode(body)
     except _STRICT_ERRORS:
-        return decode_leniently(body, "recordings", Recording)
+        return decode_leniently(body, "recordings", Recording, skip)
     return DecodedPage(page.recordings, page.meta)
 
 
-def decode_account_recordings(body: RawBody) -> DecodedPage[Recording]:
+def decode_account_recordings(body: RawBody, skip: int = 0) -> DecodedPage[Recording]:
     """Decode a page of ``GET /v1/Recordings``, like :func:`decode_recordings`.
 
     Its records may lack ``room_sid`` and have it among their ``grouping_sids`` only: it is copied from there.
     """
-    page = decode_recordings(body)
+    page = decode_recordings(body, skip)
     return DecodedPage([with_room_sid(recording) for recording in page.items], page.meta, page.error)
 
 
@@ -148,12 +156,12 @@ def decode_media_location(body: RawBody) -> str | None:
         return None
 
 
-def decode_rooms(body: RawBody) -> DecodedPage[Room]:
+def decode_rooms(body: RawBody, skip: int = 0) -> DecodedPage[Room]:
     """Decode a page of ``GET /v1/Rooms``, like :func:`decode_recordings`."""
     try:
         page = _strict_rooms.decode(body)
     except _STRICT_ERRORS:
-        return decode_leniently(body, "rooms", Room)
+        return decode_leniently(body, "rooms", Room, skip)
     return DecodedPage(page.rooms, page.meta)
 
 
@@ -164,14 +172,35 @@ def decode_raw(body: RawBody) -> dict[str, object]:
         DecodeError: the body is not a JSON object.
     """
     try:
-        # The standard library's parser, because it is the most tolerant one: byte order marks, NaN, huge numbers.
-        raw = json.loads(body)
+        raw = parse_json(body)
     except (ValueError, RecursionError) as error:
         raise DecodeError(f"the body is not JSON ({error}); it begins with {excerpt(body)}") from None
     if not isinstance(raw, dict):
         message = f"the body is {json_type_name(raw)} where an object should be; it begins with {excerpt(body)}"
         raise DecodeError(message)
     return raw
+
+
+def parse_json(body: RawBody) -> object:
+    """Parse JSON. A damaged character becomes U+FFFD: it must not cost more than itself.
+
+    Raises:
+        ValueError: it is not JSON.
+        RecursionError: it is nested too deeply.
+    """
+    # The standard library's parser, because it is the most tolerant one: byte order marks, NaN, huge numbers.
+    try:
+        return json.loads(body, parse_int=parse_integer)
+    except UnicodeDecodeError:
+        return json.loads(body.decode(json.detect_encoding(body), "replace"), parse_int=parse_integer)
+
+
+def parse_integer(digits: str) -> int | str:
+    """Return an integer, or its digits if Python refuses to read so many: they must not cost more than their record."""
+    try:
+        return int(digits)
+    except ValueError:
+        return digits
 
 
 def serialize_recordings(recordings: list[Recording]) -> bytes | list[Recording]:
@@ -239,11 +268,12 @@ def from_dict(cls: type[_Attrs], data: Mapping[str, object]) -> _Attrs:
         raise DecodeError(str(innermost_error(error)), field=field_name(error)) from None
 
 
-def decode_leniently(body: RawBody, key: str, cls: type[Model]) -> DecodedPage[Model]:
-    """Decode a page record by record, up to the first one that cannot be repaired.
+def decode_leniently(body: RawBody, key: str, cls: type[Model], skip: int) -> DecodedPage[Model]:
+    """Decode a page record by record, up to the first one from ``skip`` on that cannot be repaired.
 
     Raises:
         DecodeError: the body as a whole is not a page with a list of this name.
+        BoundsExceededError: it has several times the records of the largest page.
     """
     raw = decode_raw(body)
     if key not in raw:
@@ -253,6 +283,9 @@ def decode_leniently(body: RawBody, key: str, cls: type[Model]) -> DecodedPage[M
         records = []
     if not isinstance(records, list):
         raise DecodeError(f"{key!r} is {json_type_name(records)} where a list should be")
+    # One by one they take twenty times as long as by the strict decoder: more would block the event loop for seconds.
+    if len(records) > _MAX_REPAIRED_RECORDS:
+        raise BoundsExceededError(f"{key!r} has {len(records):,} records, and some that need repair")
     meta = decode_meta(raw.get("meta"))
 
     items: list[Model] = []
@@ -260,8 +293,11 @@ def decode_leniently(body: RawBody, key: str, cls: type[Model]) -> DecodedPage[M
         try:
             items.append(from_dict(cls, record))
         except DecodeError as error:
-            error.index = index
-            return DecodedPage(items, meta, error)
+            if index >= skip:
+                error.index = index
+                return DecodedPage(items, meta, error)
+            # Nobody will see it, but the records after it keep their indices.
+            items.append(cls())
     return DecodedPage(items, meta)
 
 
@@ -274,7 +310,11 @@ def decode_meta(meta: object) -> PageMeta:
     # Without its meta block, nobody can tell whether a page is the last one.
     if not isinstance(meta, dict):
         raise DecodeError(f"'meta' is {json_type_name(meta)} where an object should be: the end of the list is unknown")
-    return from_dict(PageMeta, meta)
+    page_meta = from_dict(PageMeta, meta)
+    # With a damaged token, the service would answer with an error, or with another page.
+    if "\N{REPLACEMENT CHARACTER}" in (page_meta.next_page_url or ""):
+        raise DecodeError("the URL of the next page is damaged", field="next_page_url")
+    return page_meta
 
 
 def with_room_sid(recording: Recording) -> Recording:
@@ -361,16 +401,16 @@ def repair_enum(value: object, enum: type[OpenEnum]) -> OpenEnum:
 
 
 def repair_integer(value: object, _: type) -> int | None:
-    """Return an integer. Strings of digits and whole floats become integers, and blank strings None."""
+    """Return an integer. Strings of digits become integers, fractions are cut off, and blank strings become None."""
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         raise ValueError(f"{json_type_name(value)} where an integer should be")
     if isinstance(value, str) and not value.strip():
         return None
 
-    # int() would cut the fraction off a float.
-    if not isinstance(value, float) or value.is_integer():
-        with suppress(ValueError):
-            return int(value)
+    number = _FRACTION.sub("", value) if isinstance(value, str) else value
+    # int() refuses infinity, NaN, and what else is no number.
+    with suppress(ValueError, OverflowError):
+        return int(number)
     raise ValueError(f"{safe_repr(value)} where an integer should be")
 
 
@@ -390,11 +430,7 @@ def repair_datetime(value: object, _: type) -> datetime | None:
     if not value.strip():
         return None
 
-    date = parse_date(value.strip())
-    # The reference gives its dates in GMT: one without an offset means that.
-    if date.tzinfo is None:
-        return date.replace(tzinfo=UTC)
-    return date
+    return parse_date(value.strip())
 
 
 def repair_map(value: object, _: type) -> Mapping[str, object] | None:
@@ -410,26 +446,6 @@ def repair_codecs(value: object, _: type) -> tuple[Codec, ...]:
     if not isinstance(value, list):
         raise ValueError(f"{json_type_name(value)} where an array should be")
     return tuple(Codec(repair_text(codec, str)) for codec in value)
-
-
-def parse_date(value: str) -> datetime:
-    """Parse a date in RFC 3339, any other form of ISO 8601, or RFC 2822.
-
-    Raises:
-        ValueError: it is in none of these forms.
-    """
-    # First as the strict decoder does it, so that a date means the same beside a record that needs repair.
-    for parse in (parse_rfc3339, datetime.fromisoformat, parsedate_to_datetime):
-        try:
-            return parse(value)
-        except (ValueError, OverflowError, msgspec.MsgspecError):
-            continue
-    raise ValueError(f"{safe_repr(value)} where an ISO 8601 date should be")
-
-
-def parse_rfc3339(value: str) -> datetime:
-    """Parse a date as the strict decoder does."""
-    return msgspec.convert(value, datetime)
 
 
 def format_iso8601(date: datetime) -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Final, TypeAlias, TypeGuard, cast
+from typing import Final, TypeAlias, cast
 from urllib.parse import parse_qs, quote, unquote_plus
 
 from roomrec_async._text import safe_repr
@@ -45,10 +45,11 @@ _FIRST_PAGE: Final = {"Page=0"}
 # The characters of a query (RFC 3986, 3.4) that quote() would escape, and "%" for escapes that are there already.
 _SAFE_IN_QUERIES: Final = "%/?:@!$&'()*+,;=-._~"
 _SID_FORMAT: Final = "two letters and 32 hexadecimal digits"
-# Applications name rooms freely: any text but an empty one is a name.
-_UNIQUE_NAME: Final = re.compile(r".+", re.DOTALL)
+# Applications name rooms freely: any text but an empty one is a name. Half a surrogate pair is no text.
+_UNIQUE_NAME: Final = re.compile(r"[^\ud800-\udfff]+")
 # Printable ASCII without spaces: tokens are opaque, but must not break the request line.
 _PAGE_TOKEN: Final = re.compile(r"[!-~]+")
+_LAST_SECOND: Final = datetime.max.replace(microsecond=0, tzinfo=UTC)
 # Seconds that a signed media URL can be valid for.
 _MAX_TTL: Final = 3600
 
@@ -264,16 +265,13 @@ def page_arguments(
 
 def check_window(after: datetime | None, before: datetime | None) -> None:
     """Raise InvalidArgumentError if a window ends before it begins."""
-    # Naive datetimes cannot be compared with aware ones. They are refused by name when they are checked one by one.
-    if is_aware(after) and is_aware(before) and after > before:
+    if after is None or before is None:
+        return
+    # Naive datetimes cannot be compared with aware ones.
+    if check_aware("date_created_after", after) > check_aware("date_created_before", before):
         raise InvalidArgumentError(
             f"date_created_after ({after.isoformat()}) is later than date_created_before ({before.isoformat()})"
         )
-
-
-def is_aware(value: object) -> TypeGuard[datetime]:
-    """Return True for a datetime that has a time zone."""
-    return isinstance(value, datetime) and value.utcoffset() is not None
 
 
 def check_member(name: str, value: object, *, enum: type[OpenEnum]) -> str:
@@ -316,16 +314,26 @@ def check_sids(name: str, values: object) -> tuple[str, ...]:
 
 
 def check_date(name: str, value: object) -> str:
-    """Return a datetime in ISO 8601 and UTC.
+    """Return a datetime in ISO 8601 and UTC, rounded up to a whole second, the only form that the service documents.
+
+    The service's dates are whole seconds: for the bounds of a window, before which it ends and from which it begins,
+    the next whole second asks for exactly the same records.
 
     Raises:
         InvalidArgumentError: it is not a datetime, has no time zone, or is outside the calendar in UTC.
     """
     date = check_aware(name, value)
     try:
-        return date.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
-    except OverflowError:
+        utc = date.astimezone(UTC)
+    except (OverflowError, ValueError):
         raise InvalidArgumentError(f"{name} is outside the years 1 to 9999 in UTC: {date!r}") from None
+
+    # Not with replace(): subclasses, such as pandas', may have nanoseconds.
+    second = datetime(utc.year, utc.month, utc.day, utc.hour, utc.minute, utc.second, tzinfo=UTC)
+    # The last second of the calendar has none after it.
+    if utc > second and second < _LAST_SECOND:
+        second += timedelta(seconds=1)
+    return f"{second.replace(tzinfo=None).isoformat()}Z"
 
 
 def check_content_disposition(value: object) -> str:
@@ -342,7 +350,9 @@ check_room_status: Final = partial(check_member, "status", enum=RoomStatus)
 check_media_type: Final = partial(check_member, "media_type", enum=MediaType)
 check_source_sid: Final = partial(check_match, "source_sid", pattern=ANY_SID, expected=_SID_FORMAT)
 check_grouping_sids: Final = partial(check_sids, "grouping_sids")
-check_unique_name: Final = partial(check_match, "unique_name", pattern=_UNIQUE_NAME, expected="a name")
+check_unique_name: Final = partial(
+    check_match, "unique_name", pattern=_UNIQUE_NAME, expected="a name of Unicode characters"
+)
 check_date_created_before: Final = partial(check_date, "date_created_before")
 check_date_created_after: Final = partial(check_date, "date_created_after")
 check_page_size: Final = partial(check_number, "page_size", minimum=1, maximum=MAX_PAGE_SIZE)

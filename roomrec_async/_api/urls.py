@@ -95,9 +95,9 @@ def _is_printable(text: str) -> bool:
 
 
 def parse_url(url: str) -> URL:
-    """Return a URL that is parsed, or an empty one, which passes no check."""
+    """Return a URL that is parsed, or an empty one, which passes no check, for anything else than the text of a URL."""
     try:
-        return URL(url)
+        return URL(url) if isinstance(url, str) else URL()
     except ValueError:
         return URL()
 

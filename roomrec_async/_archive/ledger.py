@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 import sqlite3
 from collections.abc import AsyncGenerator, Callable, Iterable
@@ -11,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, TypeVar
@@ -20,7 +22,8 @@ import attrs
 from roomrec_async._api.codec import from_dict, to_dict
 from roomrec_async._asyncio import run_in_thread
 from roomrec_async._media.download import Download
-from roomrec_async.errors import ConfigurationError
+from roomrec_async._validate import canonical_sid
+from roomrec_async.errors import ConfigurationError, DecodeError
 from roomrec_async.models import Recording
 
 _Result = TypeVar("_Result")
@@ -38,14 +41,42 @@ CREATE TABLE IF NOT EXISTS recordings (
     etag TEXT,
     archived_at TEXT,
     deleted_at TEXT,
-    error TEXT
+    error TEXT,
+    unproven TEXT,
+    room_sid TEXT,
+    created REAL,
+    size INTEGER
 );
 CREATE INDEX IF NOT EXISTS recordings_by_state ON recordings (state, number);
+CREATE INDEX IF NOT EXISTS recordings_by_room ON recordings (room_sid, number);
+CREATE INDEX IF NOT EXISTS recordings_by_date ON recordings (created);
 CREATE TABLE IF NOT EXISTS listed_rooms (room_sid TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS queue (position INTEGER PRIMARY KEY, number INTEGER NOT NULL UNIQUE);
 """
-_INSERT: Final = "INSERT OR IGNORE INTO recordings (sid, recording, state) VALUES (?, ?, ?)"
-# The version of the schema; a ledger of another version is refused.
-_VERSION: Final = 1
+# A known recording keeps its state. Its fields are those of the latest list, by which its copy is judged.
+_INSERT: Final = """
+INSERT INTO recordings (sid, recording, state, room_sid, created, size) VALUES (?, ?, ?, ?, ?, ?)
+ON CONFLICT (sid) DO UPDATE SET
+    recording = excluded.recording, room_sid = excluded.room_sid, created = excluded.created, size = excluded.size
+WHERE state <> 'deleted'
+"""
+_NOT_QUEUED: Final = "NOT EXISTS (SELECT 1 FROM queue WHERE queue.number = recordings.number)"
+# Version 1 had no queue and no columns after "error". Its functions are those of :func:`add_sql_functions`.
+_MIGRATION_FROM_1: Final = """
+BEGIN IMMEDIATE;
+ALTER TABLE recordings ADD COLUMN unproven TEXT;
+ALTER TABLE recordings ADD COLUMN room_sid TEXT;
+ALTER TABLE recordings ADD COLUMN created REAL;
+ALTER TABLE recordings ADD COLUMN size INTEGER;
+UPDATE recordings SET
+    room_sid = indexed_room(recording), created = indexed_date(recording), size = indexed_size(recording);
+UPDATE about SET version = 2;
+COMMIT;
+"""
+# The version of the schema. Version 1 is migrated; a ledger of any other version is refused.
+_VERSION: Final = 2
+# Largest integer of SQLite.
+_MAX_INTEGER: Final = 2**63 - 1
 # Entries read at once.
 _BATCH_SIZE: Final = 500
 
@@ -62,7 +93,7 @@ class State(StrEnum):
     EXTERNAL = "external"
     """In the account's own bucket; never copied or deleted."""
     FAILED = "failed"
-    """Not archived; the next run retries it."""
+    """Not archived; the next run that names it retries it."""
 
 
 @attrs.frozen(kw_only=True)
@@ -80,6 +111,7 @@ class Entry:
         archived_at: when the copy was verified.
         deleted_at: when the recording was deleted at the source.
         error: message of the error with which it failed last.
+        unproven: why the copy is no proof that the source may be deleted; None if nothing speaks against it.
     """
 
     number: int
@@ -92,6 +124,7 @@ class Entry:
     archived_at: datetime | None = None
     deleted_at: datetime | None = None
     error: str | None = None
+    unproven: str | None = None
 
     @property
     def sid(self) -> str:
@@ -105,6 +138,9 @@ class Count:
 
     recordings: int
     bytes: int
+
+    def __add__(self, other: Count) -> Count:
+        return Count(self.recordings + other.recordings, self.bytes + other.bytes)
 
 
 class Ledger:
@@ -152,35 +188,76 @@ class Ledger:
         finally:
             self._thread.shutdown(wait=False)
 
+    async def begin_run(self) -> None:
+        """Empty the queue: nothing is named by the source of the run that begins."""
+        await self._write("DELETE FROM queue", [()])
+
     async def add_recordings(self, recordings: Iterable[Recording]) -> Count:
-        """Add recordings, and return how many were new. Entries that exist already are left alone."""
+        """Add recordings that the source of this run names, and queue them.
+
+        Entries that exist already keep their state, and take over the fields that the service lists now.
+
+        Returns:
+            The number of recordings that are new in the queue, and the bytes of those that are still to be copied.
+        """
 
         def insert() -> Count:
-            count = 0
-            size = 0
+            added = Count(0, 0)
             with self._connection:
                 for recording in recordings:
                     state = State.EXTERNAL if recording.media_external_location else State.FOUND
-                    row = (recording.sid, to_json(recording), state)
-                    if self._connection.execute(_INSERT, row).rowcount:
-                        count += 1
-                        size += recording.size or 0
-            return Count(count, size)
+                    self._connection.execute(
+                        _INSERT, (recording.sid, to_json(recording), state, *indexed_values(recording))
+                    )
+                    added += self._enqueue("sid = ?", (recording.sid,))
+            return added
 
         return await self._call(insert)
 
-    async def mark_archived(self, entry: Entry, copy: Download) -> None:
-        """Record that a verified copy is in the archive."""
+    async def queue_room(self, room_sid: str) -> Count:
+        """Queue the recordings of a room that runs before this one have found. Returns the same as adding them."""
+        return await self._call(partial(self._enqueue_all, "room_sid = ?", (canonical_sid(room_sid),)))
+
+    async def queue_window(self, after: datetime, before: datetime | None) -> Count:
+        """Queue the recordings that began in a window of time, as :meth:`queue_room` does for a room."""
+        end = math.inf if before is None else before.timestamp()
+        return await self._call(partial(self._enqueue_all, "created >= ? AND created < ?", (after.timestamp(), end)))
+
+    async def next_queued(self, after: int) -> tuple[list[Entry], int]:
+        """Return the next recordings in the queue that are to be copied, or that have a copy at hand.
+
+        Args:
+            after: the position returned last; 0 to start at the beginning.
+
+        Returns:
+            At most 500 entries, none if there are no more at present; and the position of the last one.
+        """
+        rows = await self._read(
+            "SELECT recordings.*, position FROM queue JOIN recordings USING (number) "
+            "WHERE position > ? AND state IN (?, ?, ?) ORDER BY position LIMIT ?",
+            (after, State.FOUND, State.FAILED, State.ARCHIVED, _BATCH_SIZE),
+        )
+        return [self._entry(row) for row in rows], rows[-1]["position"] if rows else after
+
+    async def count_left_alone(self) -> int:
+        """Return the number of archived recordings that the source of this run does not name."""
+        query = f"SELECT count(*) AS n FROM recordings WHERE state = ? AND {_NOT_QUEUED}"  # noqa: S608  a constant
+        [row] = await self._read(query, (State.ARCHIVED,))
+        return int(row["n"])
+
+    async def mark_archived(self, entry: Entry, copy: Download, unproven: str | None = None) -> None:
+        """Record that a copy is in the archive, and why it is no proof that the source may be deleted, if so."""
+        values = (State.ARCHIVED, copy.location, copy.size, copy.sha256, copy.etag, utc_now(), unproven, entry.number)
         await self._write(
             "UPDATE recordings SET state = ?, location = ?, bytes = ?, sha256 = ?, etag = ?, archived_at = ?, "
-            "error = NULL WHERE number = ?",
-            [(State.ARCHIVED, copy.location, copy.size, copy.sha256, copy.etag, utc_now(), entry.number)],
+            "error = NULL, unproven = ? WHERE number = ?",
+            [values],
         )
 
     async def mark_deleted(self, entry: Entry) -> None:
         """Record that the recording is deleted at the source."""
         await self._write(
-            "UPDATE recordings SET state = ?, deleted_at = ?, error = NULL WHERE number = ?",
+            "UPDATE recordings SET state = ?, deleted_at = ?, error = NULL, unproven = NULL WHERE number = ?",
             [(State.DELETED, utc_now(), entry.number)],
         )
 
@@ -197,17 +274,13 @@ class Ledger:
             "UPDATE recordings SET state = ?, archived_at = NULL WHERE number = ?", [(State.FOUND, entry.number)]
         )
 
-    async def retry_failed(self) -> None:
-        """Return all failed recordings to the queue."""
-        await self._write("UPDATE recordings SET state = ? WHERE state = ?", [(State.FOUND, State.FAILED)])
-
     async def mark_room_listed(self, room_sid: str) -> None:
         """Record that all recordings of a room are in the ledger."""
-        await self._write("INSERT OR IGNORE INTO listed_rooms VALUES (?)", [(room_sid,)])
+        await self._write("INSERT OR IGNORE INTO listed_rooms VALUES (?)", [(canonical_sid(room_sid),)])
 
     async def is_room_listed(self, room_sid: str) -> bool:
         """Return True if the room was marked as listed since the last :meth:`forget_listed_rooms`."""
-        return bool(await self._read("SELECT 1 FROM listed_rooms WHERE room_sid = ?", (room_sid,)))
+        return bool(await self._read("SELECT 1 FROM listed_rooms WHERE room_sid = ?", (canonical_sid(room_sid),)))
 
     async def forget_listed_rooms(self) -> None:
         """Unmark all rooms: they may have new recordings from now on."""
@@ -229,7 +302,7 @@ class Ledger:
             f"SELECT * FROM recordings WHERE state IN ({placeholders}) AND number > ? ORDER BY number LIMIT ?",  # noqa: S608
             (*wanted, after, _BATCH_SIZE),
         )
-        return [entry_from_row(row) for row in rows]
+        return [self._entry(row) for row in rows]
 
     async def entries(self) -> AsyncGenerator[list[Entry], None]:
         """Yield all entries in order of their numbers, in batches."""
@@ -273,15 +346,57 @@ class Ledger:
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA synchronous = FULL")
 
+        self._check_version()
         with self._connection:
             self._connection.executescript(_SCHEMA)
-            about = self._connection.execute("SELECT version, destination FROM about").fetchone()
-            if about is None:
+            if self._connection.execute("SELECT version FROM about").fetchone() is None:
                 self._connection.execute("INSERT INTO about VALUES (?, ?)", (_VERSION, self._destination))
-        if about is not None and tuple(about) != (_VERSION, self._destination):
+
+    def _check_version(self) -> None:
+        """Check that the ledger, if there is one, is that of the destination, and migrate it to the present version."""
+        tables = self._connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'about'").fetchall()
+        about = self._connection.execute("SELECT version, destination FROM about").fetchone() if tables else None
+        if about is None:
+            return
+        if about["version"] not in (1, _VERSION) or about["destination"] != self._destination:
             raise ConfigurationError(
                 f"{self._path} is the ledger of {about[1]} (version {about[0]}), not of {self._destination}"
             )
+        if about["version"] == 1:
+            add_sql_functions(self._connection)
+            self._connection.executescript(_MIGRATION_FROM_1)
+
+    def _enqueue_all(self, condition: str, values: tuple[object, ...]) -> Count:
+        with self._connection:
+            return self._enqueue(condition, values)
+
+    def _enqueue(self, condition: str, values: tuple[object, ...]) -> Count:
+        """Queue the recordings that meet a condition and are not queued yet. Returns as :meth:`add_recordings` does."""
+        selected = f"FROM recordings WHERE {condition} AND {_NOT_QUEUED}"
+        row = self._connection.execute(
+            f"SELECT count(*) AS n, total(CASE WHEN state IN (?, ?) THEN size END) AS bytes {selected}",
+            (State.FOUND, State.FAILED, *values),
+        ).fetchone()
+        self._connection.execute(f"INSERT INTO queue (number) SELECT number {selected} ORDER BY number", values)
+        return Count(row["n"], int(row["bytes"]))
+
+    def _entry(self, row: sqlite3.Row) -> Entry:
+        """Return the entry in a row.
+
+        Raises:
+            ConfigurationError: the row is damaged.
+        """
+        try:
+            entry = entry_from_row(row)
+        except (ValueError, TypeError, DecodeError) as error:
+            reason = str(error)
+        else:
+            if entry.sid == row["sid"]:
+                return entry
+            reason = f"it is that of {row['sid']!r}, with the fields of {entry.sid!r}"
+        raise ConfigurationError(
+            f"{self._path} is damaged: row {row['number']} cannot be read: {reason}. Restore the file from a backup"
+        )
 
     async def _write(self, statement: str, rows: Iterable[tuple[object, ...]]) -> None:
         def write() -> None:
@@ -320,7 +435,35 @@ def entry_from_row(row: sqlite3.Row) -> Entry:
         archived_at=parse_instant(row["archived_at"]),
         deleted_at=parse_instant(row["deleted_at"]),
         error=row["error"],
+        unproven=row["unproven"],
     )
+
+
+def indexed_values(recording: Recording) -> tuple[str | None, float | None, int | None]:
+    """Return what the ledger finds a recording by, and sums up: its room, the date of its beginning, its size."""
+    room_sid = None if recording.room_sid is None else canonical_sid(recording.room_sid)
+    created = None if recording.date_created is None else recording.date_created.timestamp()
+    size = recording.size
+    if size is not None and abs(size) > _MAX_INTEGER:
+        size = None
+    return room_sid, created, size
+
+
+def add_sql_functions(connection: sqlite3.Connection) -> None:
+    """Define the functions that the migration uses: each returns one of a row's indexed values."""
+
+    def define(name: str, index: int) -> None:
+        def indexed_value(text: str) -> str | float | None:
+            try:
+                return indexed_values(from_dict(Recording, json.loads(text)))[index]
+            except (ValueError, TypeError, DecodeError):
+                # Nothing names a damaged row.
+                return None
+
+        connection.create_function(name, 1, indexed_value)
+
+    for index, name in enumerate(("indexed_room", "indexed_date", "indexed_size")):
+        define(name, index)
 
 
 def is_disk_full(error: sqlite3.Error) -> bool:

@@ -27,6 +27,7 @@ _LEDGER_COLUMNS: Final = (
     Column("archived_at", "instant"),
     Column("deleted_at", "instant"),
     Column("error", "text"),
+    Column("unproven", "text"),
 )
 # Bytes read at once.
 _READ_SIZE: Final = 2**20
@@ -76,6 +77,7 @@ def manifest_row(entry: Entry) -> Row:
         "archived_at": entry.archived_at and entry.archived_at.isoformat(),
         "deleted_at": entry.deleted_at and entry.deleted_at.isoformat(),
         "error": entry.error,
+        "unproven": entry.unproven,
     }
 
 

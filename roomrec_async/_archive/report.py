@@ -12,7 +12,7 @@ class ArchiveProgress:
     """Progress of an archive, to be looked at while it runs.
 
     Attributes:
-        found: recordings in the ledger, including those of earlier runs.
+        found: recordings that the source of this run names, including those that earlier runs have found.
         archived: recordings copied and verified in this run.
         deleted: recordings deleted at the source in this run.
         failed: recordings and rooms that failed in this run.
@@ -40,9 +40,11 @@ class ArchiveReport:
         deleted: number of these recordings that are deleted at the source.
         external: recordings in the account's own bucket: listed in the manifest, neither copied nor deleted.
         failures: error messages by the SID of the recording or room that failed, for the first 1,000; the next run
-            retries them.
+            of the same source retries them.
         failed: number of recordings and rooms that failed.
         manifest: paths or URLs of the manifests.
+        left_alone: recordings with a copy from earlier runs that are still at the source, and that the source of this
+            run does not name: their copies were not looked at, and none of them was deleted.
     """
 
     archived: int
@@ -52,3 +54,4 @@ class ArchiveReport:
     failures: Mapping[str, str]
     failed: int
     manifest: tuple[str, ...]
+    left_alone: int = 0

@@ -1,7 +1,8 @@
 """A run of an archive: list recordings, copy and verify them, delete them at the source if asked, write the manifest.
 
 A run may be killed at any instant and started again. Each step is recorded in the ledger before another one relies on
-it: a recording is deleted at the source only after its copy was verified, synced to disk and marked as archived.
+it: a recording is deleted at the source only after its copy was verified, synced to disk, marked as archived and read
+back. A run touches only what its source names, whatever else the ledger contains.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ from typing import Final, TypeAlias
 
 import attrs
 
+from roomrec_async._api.params import media_path
 from roomrec_async._asyncio import cancel_and_wait, map_concurrently, run_in_thread
-from roomrec_async._files import file_sha256, file_size
+from roomrec_async._files import file_size
 from roomrec_async._http.timers import Deadline
 from roomrec_async._http.transport import Transport
 from roomrec_async._listing.fanout import RoomSids, as_completed, iter_room_sids
@@ -27,14 +29,23 @@ from roomrec_async._media.delete import delete_recording
 from roomrec_async._media.download import DownloadOperation, check_destination
 from roomrec_async._media.locate import Media, media_name
 from roomrec_async._tables import TableFormat, check_formats
+from roomrec_async._text import safe_text
 from roomrec_async._validate import check_integer
 from roomrec_async.config import Timeout
-from roomrec_async.errors import AuthenticationError, ConfigurationError, RoomRecError
+from roomrec_async.errors import (
+    AuthenticationError,
+    ClientClosedError,
+    ConfigurationError,
+    InvalidArgumentError,
+    RoomRecError,
+    VerificationError,
+)
 from roomrec_async.models import Recording, RecordingStatus
 from roomrec_async.protocols import Decryption, Destination
 
-from .ledger import Entry, Ledger, State
+from .ledger import Count, Entry, Ledger, State
 from .manifest import write_manifest
+from .proof import StoredCopy, check_proof, doubt, read_back
 from .report import ArchiveProgress, ArchiveReport
 
 Source: TypeAlias = RoomSids | DateWindow
@@ -44,6 +55,7 @@ LEDGER_NAME: Final = "ledger.sqlite3"
 """Name of the ledger in a directory that is archived to."""
 
 # Failures whose messages are kept for the report; those after them are only counted.
+_MAX_SID_LENGTH: Final = 40
 _MAX_FAILURES: Final = 1000
 
 
@@ -96,6 +108,7 @@ class ArchiveOperation:
         Raises:
             ConfigurationError: the ledger cannot be used.
             AuthenticationError: the credentials were refused.
+            ClientClosedError: the client was closed meanwhile.
             RoomRecError: a window could not be listed. The recordings found before that are archived.
             OSError: the disk is full, or cannot be written. The next run resumes.
         """
@@ -141,9 +154,7 @@ class _Run:
 
     async def archive(self) -> None:
         """List and process recordings at the same time. The ledger is the queue between the two, of any length."""
-        await self._ledger.retry_failed()
-        counts = await self._ledger.counts()
-        self._progress.found = sum(count.recordings for count in counts.values())
+        await self._ledger.begin_run()
         listing = asyncio.create_task(self._list())
         try:
             processed = map_concurrently(self._pending(), self._process, lambda: self._operation.downloads)
@@ -170,6 +181,7 @@ class _Run:
             failures=self._failures,
             failed=self._progress.failed,
             manifest=manifest,
+            left_alone=await self._ledger.count_left_alone(),
         )
 
     async def _list(self) -> None:
@@ -190,6 +202,8 @@ class _Run:
         async with aclosing(scan(window, open_window, lists.max_rooms, scope)) as batches:
             async for recordings in batches:
                 await self._add(recordings)
+        # Those that an interrupted run has deleted, without being able to record it, are listed no more.
+        self._count_found(await self._ledger.queue_window(window.after, window.before))
 
     async def _list_rooms(self, room_sids: RoomSids) -> None:
         lists = self._operation.lists
@@ -203,32 +217,48 @@ class _Run:
             async for result in results:
                 await self._add(result.recordings)
                 if result.error is None:
+                    # As in a window.
+                    self._count_found(await self._ledger.queue_room(result.room_sid))
                     await self._ledger.mark_room_listed(result.room_sid)
                 else:
                     self._record_failure(result.room_sid, result.error)
 
     async def _unlisted(self, room_sids: RoomSids) -> AsyncGenerator[str, None]:
-        """Yield the rooms that a previous run, if it was interrupted, had not listed."""
+        """Yield the rooms that a previous run, if it was interrupted, had not listed; queue what it found of others."""
         async for room_sid in iter_room_sids(room_sids):
-            if not await self._ledger.is_room_listed(room_sid):
+            if await self._ledger.is_room_listed(room_sid):
+                self._count_found(await self._ledger.queue_room(room_sid))
+            else:
                 yield room_sid
 
     async def _add(self, recordings: list[Recording]) -> None:
-        new = await self._ledger.add_recordings(recordings)
-        self._progress.found += new.recordings
-        self._progress.expected_bytes += new.bytes
+        usable = [recording for recording in recordings if self._is_usable(recording)]
+        self._count_found(await self._ledger.add_recordings(usable))
+
+    def _is_usable(self, recording: Recording) -> bool:
+        """Return True if a recording has the SIDs that lead to its media; otherwise record the failure."""
+        try:
+            media_path(recording)
+        except InvalidArgumentError as error:
+            self._record_failure(recording.sid or f"a recording of {recording.room_sid} without a SID", error)
+            return False
+        return True
+
+    def _count_found(self, found: Count) -> None:
+        """Count recordings that are new in the queue, and wake the task that processes them."""
+        self._progress.found += found.recordings
+        self._progress.expected_bytes += found.bytes
         self._changed.set()
 
     async def _pending(self) -> AsyncGenerator[Entry, None]:
         """Yield the entries to process, until there are none and listing has ended."""
-        number = 0
+        position = 0
         while True:
             # Both before the query: what is added after it sets the event again, and is found in the next round.
             may_grow = self._progress.listing
             self._changed.clear()
-            entries = await self._ledger.next_entries((State.FOUND, State.ARCHIVED), number)
+            entries, position = await self._ledger.next_queued(position)
             for entry in entries:
-                number = entry.number
                 yield entry
 
             if not entries and not may_grow:
@@ -237,22 +267,37 @@ class _Run:
                 await self._changed.wait()
 
     async def _process(self, entry: Entry) -> AsyncGenerator[Entry, None]:
-        """Copy a recording if it has no verified copy, and then delete it at the source if asked."""
+        """Copy a recording if it has no usable copy; if asked, delete it at the source on proof of the copy."""
         try:
-            if entry.state is State.ARCHIVED and not await self._is_copy_intact(entry):
-                await self._ledger.mark_missing(entry)
-                await self._copy(entry)
-            elif entry.state is State.FOUND:
-                await self._copy(entry)
             if self._operation.delete:
-                await self._delete(entry)
+                await self._move(entry)
+            elif not await self._has_copy(entry):
+                await self._copy(entry)
         except RoomRecError as error:
             self._record_failure(entry.sid, error)
             await self._ledger.mark_failed(entry, str(error))
         yield entry
 
-    async def _copy(self, entry: Entry) -> None:
+    async def _move(self, entry: Entry) -> None:
+        """Delete a recording at the source, on proof of its copy.
+
+        Raises:
+            VerificationError: the copy is no proof. The recording stays at the source, and the copy in the archive.
+        """
+        stored = None
+        if entry.state is State.ARCHIVED and not may_improve(entry):
+            stored = await self._read_back(entry)
+        if stored is None or not stored.is_intact(entry):
+            entry = await self._copy(entry)
+            stored = await self._read_back(entry)
+        check_proof(entry, stored)
+        await self._delete(entry)
+
+    async def _copy(self, entry: Entry) -> Entry:
         """Download a recording to the archive, and mark it as archived. The download verifies and syncs the copy."""
+        if entry.state is State.ARCHIVED:
+            await self._ledger.mark_missing(entry)
+
         operation = self._operation
         stream_timeout = attrs.evolve(operation.timeout, total=None)
         download = await DownloadOperation(
@@ -264,28 +309,34 @@ class _Run:
             # A file of the right name and size that is not in the ledger may be anybody's.
             overwrite=True,
         ).run(Deadline.start(stream_timeout))
-        await self._ledger.mark_archived(entry, download)
+        unproven = doubt(entry.recording, download.size, is_matroska=download.is_matroska is True)
+        await self._ledger.mark_archived(entry, download, unproven)
         self._progress.archived += 1
+        return attrs.evolve(entry, location=download.location, bytes=download.size, sha256=download.sha256)
 
-    async def _is_copy_intact(self, entry: Entry) -> bool:
-        """Return True if the copy of an earlier run is still there.
-
-        If the recording is to be deleted, so that the copy becomes the only one, a file must have the same digest, and
-        an object in a store the same size. Otherwise a file must have the same size, and stores are not asked.
-        """
-        name = room_folder(entry.recording) + media_name(entry.recording)
-        destination = self._operation.destination
-        will_delete = self._operation.delete
-        if not isinstance(destination, (str, os.PathLike)):
-            return not will_delete or await destination.size(name) == entry.bytes
-
-        path = Path(destination) / name
-        if await asyncio.to_thread(file_size, path) != entry.bytes:
+    async def _has_copy(self, entry: Entry) -> bool:
+        """Return True if the copy of an earlier run is still there: for a file, by its size; stores are not asked."""
+        if entry.state is not State.ARCHIVED or may_improve(entry):
             return False
-        return not will_delete or await asyncio.to_thread(file_sha256, path) == entry.sha256
+        destination = self._operation.destination
+        if not isinstance(destination, (str, os.PathLike)):
+            return True
+        path = Path(destination) / copy_name(entry)
+        return await asyncio.to_thread(file_size, path) == entry.bytes
+
+    async def _read_back(self, entry: Entry) -> StoredCopy | None:
+        # Closing the client ends it.
+        with self._operation.transport.operation_scope():
+            return await read_back(self._operation.destination, copy_name(entry))
 
     async def _delete(self, entry: Entry) -> None:
         operation = self._operation
+        # A parent's API key with a subaccount's SID reaches the parent's recordings: nobody named those.
+        if operation.transport.is_foreign(entry.recording.account_sid):
+            account_sid = safe_text(entry.recording.account_sid or "", _MAX_SID_LENGTH)
+            raise VerificationError(
+                f"{entry.sid} belongs to account {account_sid}, not to that of the credentials: it is not deleted"
+            )
         deadline = Deadline.start(operation.timeout)
         # False, for a recording that the service no longer knows, is as good as True.
         await delete_recording(operation.transport, entry.recording.room_sid or "", entry.sid, deadline)
@@ -296,7 +347,7 @@ class _Run:
         self._progress.bytes += size
 
     def _record_failure(self, sid: str, error: RoomRecError) -> None:
-        if isinstance(error, AuthenticationError):
+        if isinstance(error, (AuthenticationError, ClientClosedError)):
             # All others would fail in the same way.
             raise error
         self._progress.failed += 1
@@ -307,3 +358,16 @@ class _Run:
 def room_folder(recording: Recording) -> str:
     """Return the folder of a recording's room in the archive, with a slash at its end."""
     return f"{recording.room_sid}/" if recording.room_sid else ""
+
+
+def copy_name(entry: Entry) -> str:
+    """Return the name of a recording's copy in the archive."""
+    return room_folder(entry.recording) + media_name(entry.recording)
+
+
+def may_improve(entry: Entry) -> bool:
+    """Return True if a copy that proves nothing may be a proof when it is made again.
+
+    That is not the case while the service announces no size: any copy would be as doubtful as the one there is.
+    """
+    return entry.unproven is not None and entry.recording.size is not None

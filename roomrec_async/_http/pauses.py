@@ -18,6 +18,10 @@ class Pauses:
 
     A request that would have to wait past its deadline fails at once, and says why. A pause ends early when a request
     comes through that was sent after the one that was refused: then the service takes requests again.
+
+    Attributes:
+        are_active: False if there was no pause yet, so that there is nothing to look at.
+        waiting: the deadlines of the requests that wait for a permit.
     """
 
     def __init__(self, limiter: Limiter) -> None:
@@ -27,16 +31,8 @@ class Pauses:
         # The refusal that asked for it, and when that request was sent.
         self._cause: RateLimitError | None = None
         self._refused_sent_at = math.inf
-        # The deadlines of the requests that wait for a permit.
-        self._waiting: set[TimeoutScope] = set()
-
-    def wait_begins(self, deadline_scope: TimeoutScope) -> None:
-        """Note that a request starts to wait for a permit."""
-        self._waiting.add(deadline_scope)
-
-    def wait_ends(self, deadline_scope: TimeoutScope) -> None:
-        """Note that a request no longer waits for a permit."""
-        self._waiting.discard(deadline_scope)
+        self.are_active = False
+        self.waiting: set[TimeoutScope] = set()
 
     def start(self, cause: RateLimitError, seconds: float, sent_at: float) -> None:
         """Pause all requests, and fail those that wait and would be too late after it.
@@ -49,9 +45,10 @@ class Pauses:
         LOGGER.info("rate limited: pausing all requests for %.1f s (Retry-After)", seconds)
         self._limiter.pause(seconds)
         self._until = max(self._until, asyncio.get_running_loop().time() + seconds)
+        self.are_active = True
         self._cause = cause
         self._refused_sent_at = sent_at
-        for deadline_scope in list(self._waiting):
+        for deadline_scope in list(self.waiting):
             if deadline_scope.when < self._until:
                 deadline_scope.reschedule(0.0)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
@@ -45,9 +46,13 @@ _REDIRECTS: Final = frozenset(
 OK: Final = frozenset({HTTPStatus.OK})
 OK_OR_REDIRECT: Final = OK | _REDIRECTS
 WHOLE_OR_PARTIAL: Final = frozenset({HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT})
+# What a store answers whose bucket has moved. The caller follows it, if at all.
+MEDIA_REDIRECTS: Final = frozenset({HTTPStatus.TEMPORARY_REDIRECT, HTTPStatus.PERMANENT_REDIRECT})
 # A 200 is the page of some gateway, and has deleted nothing.
 NO_CONTENT: Final = frozenset({HTTPStatus.NO_CONTENT})
 
+
+_OUT_OF_DESCRIPTORS: Final = (errno.EMFILE, errno.ENFILE)
 
 # Characters of a header, and of an exception, that a message shows.
 _MAX_HEADER_SHOWN: Final = 200
@@ -75,8 +80,9 @@ class PendingRequest:
         attempts: how many times it was sent.
         resends: how many of these were no attempts of their own, because a pooled connection was found dead.
         charged: how many retries it took from the client's budget.
-        needs_fresh_connection: True to open a new connection for it.
-        waiting: True while it waits for a permit.
+        needs_new_connection: True to open a new connection for it.
+        is_waiting: True while it waits for a permit.
+        waiting_since: when it began to wait, on the clock of :func:`time.perf_counter`.
         sent_at: when its last attempt was sent, on the clock of :func:`time.perf_counter`.
         last_error: the error of the last attempt, if it failed.
         event: the request as observers see it.
@@ -89,36 +95,30 @@ class PendingRequest:
     attempts: int = 0
     resends: int = 0
     charged: int = 0
-    needs_fresh_connection: bool = False
-    waiting: bool = False
+    needs_new_connection: bool = False
+    is_waiting: bool = False
+    waiting_since: float = 0.0
     sent_at: float = 0.0
-    _waiting_since: float = 0.0
     last_error: RoomRecError | None = None
     event: Request = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.event = Request(self.operation, self.method, self.url)
 
-    def wait_begins(self, now: float) -> None:
-        """Note that the request starts to wait for a permit."""
-        self.waiting = True
-        self._waiting_since = now
-
     def next_attempt(self, now: float) -> Attempt:
         """Return the next attempt, which has its permit and is sent now."""
-        self.waiting = False
         self.sent_at = now
         self.attempts += 1
-        return Attempt(self.event, self.attempts, now - self._waiting_since)
+        return Attempt(self.event, self.attempts, now - self.waiting_since)
 
-    def resend_fresh(self) -> bool:
+    def resend_on_new_connection(self) -> bool:
         """Note that a pooled connection was dead; return True if the request is to be sent again at once.
 
         That happens once: what fails on a fresh connection is a failure.
         """
-        if self.needs_fresh_connection:
+        if self.needs_new_connection:
             return False
-        self.needs_fresh_connection = True
+        self.needs_new_connection = True
         self.resends += 1
         return True
 
@@ -152,19 +152,28 @@ class PendingRequest:
         self, error: Exception, timeout: Timeout, read_timeout: TimeoutScope
     ) -> ConnectionFailedError | RequestTimeoutError:
         """Return the error for an exception of aiohttp's, which means that no complete response arrived."""
-        if isinstance(error, aiohttp.ClientConnectorCertificateError):
-            reason = safe_text(str(error.certificate_error), _MAX_REASON)
-            return self.connection_failed(f"the certificate was refused: {reason}", transient=False)
-        if isinstance(error, aiohttp.ClientHttpProxyError):
-            return self._proxy_refused(error)
-        if isinstance(error, aiohttp.ClientResponseError):
-            # It would be as malformed the next time. What aiohttp says of it quotes the response.
-            return self.connection_failed(f"the response cannot be read: {_malformation(error)}", transient=False)
+        if isinstance(error, (aiohttp.ClientConnectorCertificateError, aiohttp.ClientResponseError)):
+            return self._refused_connection(error)
+        if isinstance(error, OSError) and error.errno in _OUT_OF_DESCRIPTORS:
+            message = "this process has no file descriptor left for a connection (ulimit -n)"
+            return self.connection_failed(message, out_of_descriptors=True)
         if isinstance(error, aiohttp.ConnectionTimeoutError):
             return self._timed_out(f"no connection within {timeout.connect:g} s")
         if isinstance(error, TimeoutError):
             return self._timed_out(f"nothing received for {read_timeout.seconds:g} s")
         return self.connection_failed(f"{_reason(error)} ({type(error).__name__})")
+
+    def _refused_connection(
+        self, error: aiohttp.ClientConnectorCertificateError | aiohttp.ClientResponseError
+    ) -> ConnectionFailedError:
+        """Return the error for a certificate, a proxy or a response that another attempt would not make better."""
+        if isinstance(error, aiohttp.ClientConnectorCertificateError):
+            reason = safe_text(str(error.certificate_error), _MAX_REASON)
+            return self.connection_failed(f"the certificate was refused: {reason}", transient=False)
+        if isinstance(error, aiohttp.ClientHttpProxyError):
+            return self._proxy_refused(error)
+        # It would be as malformed the next time. What aiohttp says of it quotes the response.
+        return self.connection_failed(f"the response cannot be read: {_malformation(error)}", transient=False)
 
     def _proxy_refused(self, error: aiohttp.ClientHttpProxyError) -> ConnectionFailedError:
         if error.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
@@ -187,11 +196,15 @@ class PendingRequest:
             attempts=self.attempts,
         )
 
-    def connection_failed(self, message: str, *, transient: bool = True) -> ConnectionFailedError:
+    def connection_failed(
+        self, message: str, *, transient: bool = True, out_of_descriptors: bool = False
+    ) -> ConnectionFailedError:
         """Return the error for a connection that was not made, or broke."""
-        return ConnectionFailedError(
+        error = ConnectionFailedError(
             message, method=self.method, url=str(self.url), attempts=self.attempts, transient=transient
         )
+        error.out_of_descriptors = out_of_descriptors
+        return error
 
     def too_large(self, max_bytes: int) -> BoundsExceededError:
         """Return the error for a response with too many bytes."""

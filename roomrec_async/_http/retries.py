@@ -9,7 +9,7 @@ from http import HTTPStatus
 from typing import Final
 
 from roomrec_async.config import RetryPolicy
-from roomrec_async.errors import APIError, RateLimitError, RoomRecError, TransportError
+from roomrec_async.errors import APIError, ConnectionFailedError, RateLimitError, RoomRecError, TransportError
 
 RETRIED_STATUSES: Final = frozenset(
     {
@@ -32,8 +32,11 @@ def is_retried(error: RoomRecError) -> bool:
 def is_charged(error: RoomRecError) -> bool:
     """Return True if the budget pays for a retry after this error.
 
-    A request that was refused for the rate was not processed, and the limiter paces it.
+    A request that was refused for the rate was not processed, and the limiter paces it. One for which this process had
+    no file descriptor was not even sent.
     """
+    if isinstance(error, ConnectionFailedError) and error.out_of_descriptors:
+        return False
     return not isinstance(error, RateLimitError)
 
 
@@ -73,6 +76,10 @@ class RetryBudget:
 
     A retry takes one. A request that succeeds gives back all that it took, and a tenth of a retry besides: so noise of
     the network costs nothing for good, and a lasting outage at most a tenth more traffic.
+
+    Attributes:
+        peak_in_flight: the most requests that were in flight at once. The budget is never less than that: a fault that
+            hits all of them must not use it up.
     """
 
     # Counted in tenths of a retry, in whole numbers.
@@ -81,18 +88,13 @@ class RetryBudget:
     def __init__(self, policy: RetryPolicy) -> None:
         self._budget = policy.budget
         self._taken = 0
-        # The most requests that were in flight at once: a fault that hits all of them must not use up the budget.
-        self._peak_in_flight = 0
-
-    def note_in_flight(self, count: int) -> None:
-        """Note how many requests are in flight: the budget is never less than that."""
-        self._peak_in_flight = max(self._peak_in_flight, count)
+        self.peak_in_flight = 0
 
     def take(self, error: RoomRecError) -> bool:
         """Take a retry for this error and return True, or return False if none is left."""
         if not is_charged(error):
             return True
-        if self._taken + self._TENTHS > self._TENTHS * max(self._budget, self._peak_in_flight):
+        if self._taken + self._TENTHS > self._TENTHS * max(self._budget, self.peak_in_flight):
             return False
         self._taken += self._TENTHS
         return True

@@ -6,10 +6,8 @@ import asyncio
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
-from contextvars import ContextVar, Token
 from ssl import SSLContext
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
@@ -33,36 +31,24 @@ USER_AGENT: Final = (
 _KEEPALIVE: Final = 60
 
 
-class ConnectionUse:
-    """How one attempt came by its connection: a ``with`` block around its request, in which the connector notes it.
+class ConnectionLog:
+    """Where the connections of requests under way come from, by the task of each.
 
     Attributes:
-        must_be_fresh: True to open a new connection, whatever the pool has.
-        reused: True if the connection is one from the pool.
+        opened_by: tasks that opened a new connection; the others use one from the pool.
+        need_new: tasks whose request must not use one from the pool.
     """
 
-    __slots__ = ("_token", "must_be_fresh", "reused")
+    __slots__ = ("need_new", "opened_by")
 
-    _token: Token[ConnectionUse | None]
+    def __init__(self) -> None:
+        self.opened_by: set[asyncio.Task[object] | None] = set()
+        self.need_new: set[asyncio.Task[object] | None] = set()
 
-    def __init__(self, *, must_be_fresh: bool) -> None:
-        self.must_be_fresh = must_be_fresh
-        self.reused = False
-
-    def __enter__(self) -> Self:
-        self._token = _CONNECTION_USE.set(self)
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        _CONNECTION_USE.reset(self._token)
-
-
-_CONNECTION_USE: Final[ContextVar[ConnectionUse | None]] = ContextVar("roomrec_connection_use", default=None)
+    def forget(self, task: asyncio.Task[object]) -> None:
+        """Forget a task whose request has ended."""
+        self.opened_by.discard(task)
+        self.need_new.discard(task)
 
 
 class Sessions:
@@ -72,6 +58,7 @@ class Sessions:
         headers: headers to add to each request of the API; None where the session has them already.
         is_owned: True if the session for the API is the client's own.
         closed: True once the client is closed.
+        connections: where the connections of the owned session's requests come from.
     """
 
     def __init__(
@@ -83,6 +70,7 @@ class Sessions:
         timer: SharedTimer,
     ) -> None:
         self._ssl = ssl
+        self.connections = ConnectionLog()
         self._api_headers = CIMultiDict(
             {"Authorization": credentials.authorization, "User-Agent": USER_AGENT, "Accept": "application/json"}
         )
@@ -174,7 +162,7 @@ class Sessions:
     def _new_api_session(self) -> aiohttp.ClientSession:
         _keep_read_buffers()
         session = aiohttp.ClientSession(
-            connector=_Connector(self._timer, self._ssl),
+            connector=_Connector(self._timer, self._ssl, self.connections),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers=self._api_headers,
             trace_configs=self._trace_configs,
@@ -204,13 +192,15 @@ class _Connector(aiohttp.TCPConnector):
     CONNECT and the TLS handshake, too.
     """
 
-    def __init__(self, timer: SharedTimer, ssl: SSLContext | None) -> None:
+    def __init__(self, timer: SharedTimer, ssl: SSLContext | None, log: ConnectionLog) -> None:
         super().__init__(limit=0, keepalive_timeout=_KEEPALIVE, ssl=True if ssl is None else ssl)
         self._timer = timer
+        self._log = log
 
     async def _create_connection(
         self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
     ) -> ResponseHandler:
+        self._log.opened_by.add(asyncio.current_task())
         connect_timeout = self._timer.scope_for(seconds_or_infinity(timeout.sock_connect))
         try:
             with self._timer.paused(), connect_timeout:
@@ -221,14 +211,9 @@ class _Connector(aiohttp.TCPConnector):
             raise
 
     async def _get(self, key: ConnectionKey, traces: list[Trace]) -> Connection | None:
-        use = _CONNECTION_USE.get()
-        if use is None:
-            return await super()._get(key, traces)
-        if use.must_be_fresh:
+        if self._log.need_new and asyncio.current_task() in self._log.need_new:
             return None
-        connection = await super()._get(key, traces)
-        use.reused = connection is not None
-        return connection
+        return await super()._get(key, traces)
 
 
 def _disable_hidden_retry(session: aiohttp.ClientSession) -> None:

@@ -6,7 +6,6 @@ import asyncio
 import math
 import random
 from collections.abc import Sequence
-from http import HTTPStatus
 from ssl import SSLContext
 from time import perf_counter
 from typing import Final
@@ -18,17 +17,18 @@ from roomrec_async._api.codec import RawBody
 from roomrec_async._api.urls import check_base_url, check_proxy_for
 from roomrec_async._asyncio import is_cancelling, unrequested_cancellation
 from roomrec_async._observe import LOGGER, Notifier
+from roomrec_async._text import safe_text
 from roomrec_async.config import Bounds, RetryPolicy, Timeout
 from roomrec_async.credentials import Credentials
-from roomrec_async.errors import APIError, RateLimitError, RoomRecError
+from roomrec_async.errors import APIError, ConnectionFailedError, RateLimitError, RoomRecError
 from roomrec_async.events import Attempt, Operation
 from roomrec_async.protocols import Limiter, Permit
 
 from .pauses import Pauses
 from .proxies import Proxies
-from .request import NO_CONTENT, OK, OK_OR_REDIRECT, WHOLE_OR_PARTIAL, PendingRequest, Response
+from .request import MEDIA_REDIRECTS, NO_CONTENT, OK, OK_OR_REDIRECT, WHOLE_OR_PARTIAL, PendingRequest, Response
 from .retries import RetryBudget, is_charged, is_retried
-from .session import ConnectionUse, Sessions
+from .session import Sessions
 from .stream import ResponseStream, read_body
 from .timers import Deadline, SharedTimer, TimeoutScope, closed_error, seconds_or_infinity
 
@@ -39,6 +39,9 @@ _MEDIA_BUFFER: Final = 2**20
 _PAGE_BUFFER: Final = 2**18
 # As much of an error's body as its message can need.
 _MAX_ERROR_BODY: Final = 4096
+# Characters of a SID that somebody else sent.
+_MAX_SID_SHOWN: Final = 40
+_OK: Final = 200
 # White space that may follow a JSON body.
 _MAX_TRAILING_SPACE: Final = 64
 # How long closing waits for what is under way to end.
@@ -50,6 +53,7 @@ class Transport:
 
     Attributes:
         base_url: the base URL, without a slash at its end.
+        account_sid: the account of the credentials.
         limiter: grants each request of the API.
         notifier: tells the client's observers.
         backing_off: number of requests that wait for their next attempt, and hold no permit meanwhile.
@@ -74,6 +78,7 @@ class Transport:
         self.base_url = check_base_url(base_url)
         self._proxy = self._proxies.proxy_for(URL(self.base_url))
         check_proxy_for(self.base_url, self._proxy)
+        self.account_sid = credentials.account_sid
         self.limiter = limiter
         self.notifier = notifier
         self.backing_off = 0
@@ -82,6 +87,7 @@ class Transport:
         self._pauses = Pauses(limiter)
         self._bounds = bounds
         self._timer = SharedTimer()
+        self._warned_of_account = False
         self._sessions = Sessions(credentials, session, trace_configs, ssl, self._timer)
 
     async def get(self, path: str, query: str, deadline: Deadline, operation: Operation) -> Response:
@@ -120,8 +126,8 @@ class Transport:
                     raise
                 raise unrequested_cancellation() from None
             finally:
-                self._pauses.wait_ends(deadline_scope)
-            if request.waiting and (error := self._pauses.error_for(request, deadline)):
+                self._pauses.waiting.discard(deadline_scope)
+            if request.is_waiting and (error := self._pauses.error_for(request, deadline)):
                 raise error
             raise request.deadline_exceeded(deadline)
 
@@ -129,14 +135,16 @@ class Transport:
         self, request: PendingRequest, deadline: Deadline, deadline_scope: TimeoutScope
     ) -> Response:
         while True:
-            if error := self._pauses.error_for(request, deadline):
+            if self._pauses.are_active and (error := self._pauses.error_for(request, deadline)):
                 raise error
 
-            request.wait_begins(perf_counter())
-            self._pauses.wait_begins(deadline_scope)
+            request.waiting_since = perf_counter()
+            request.is_waiting = True
+            self._pauses.waiting.add(deadline_scope)
             async with self.limiter.read() if request.method == "GET" else self.limiter.write() as permit:
-                self._pauses.wait_ends(deadline_scope)
-                self._budget.note_in_flight(self.limiter.in_flight)
+                self._pauses.waiting.discard(deadline_scope)
+                request.is_waiting = False
+                self._budget.peak_in_flight = max(self._budget.peak_in_flight, self.limiter.in_flight)
                 attempt = request.next_attempt(perf_counter())
                 with self.notifier.notify(attempt):
                     outcome, was_pooled = await self._send(request, deadline.timeout)
@@ -150,9 +158,10 @@ class Transport:
             # Here the permit and the connection are given back: nobody holds one while backing off.
             if isinstance(outcome, Response):
                 self._budget.earn(request.charged)
-                self._pauses.came_through(request.sent_at)
+                if self._pauses.are_active:
+                    self._pauses.came_through(request.sent_at)
                 return outcome
-            if was_pooled and request.resend_fresh():
+            if was_pooled and request.resend_on_new_connection():
                 LOGGER.debug("a pooled connection was dead, sending again on a new one: %s", outcome)
                 continue
             await self._backoff(outcome, request, deadline)
@@ -164,11 +173,12 @@ class Transport:
         another is handled keeps it as its context.
         """
         session = self._sessions.for_api()
-        use = ConnectionUse(must_be_fresh=request.needs_fresh_connection)
         response = None
         read_timeout = self._first_read_timeout(timeout)
         try:
-            with read_timeout, use:
+            with read_timeout:
+                if request.needs_new_connection:
+                    self._sessions.connections.need_new.add(read_timeout.task)
                 response = await session.request(
                     request.method,
                     request.url,
@@ -185,17 +195,19 @@ class Transport:
                 seconds = seconds_or_infinity(timeout.read)
                 body = await read_body(response, self._bounds.max_response_bytes, read_timeout, seconds)
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            died_unseen = use.reused and response is None and not isinstance(error, TimeoutError)
+            died_unseen = response is None and self._was_pooled(error, read_timeout)
             return request.transport_error(error, timeout, read_timeout), died_unseen
         except asyncio.CancelledError:
             if is_cancelling():
                 raise
             # Whoever closed the session or the connector cancelled what it was waiting for, not this task.
             return request.connection_failed("the connection was closed while the request was under way"), False
+        finally:
+            self._sessions.connections.forget(read_timeout.task)
 
         if body is None:
             return request.too_large(self._bounds.max_response_bytes), False
-        if response.status == HTTPStatus.OK and not _is_whole_json(body):
+        if response.status == _OK and not body.endswith(b"}") and not _is_whole_json(body):
             return request.connection_failed("the body is empty, or was cut off"), False
         return request.classify(response.status, response.headers, body), False
 
@@ -245,7 +257,8 @@ class Transport:
     ) -> ResponseStream | RoomRecError:
         """Start to read a signed URL from the given byte on: one attempt, with no credentials and no permit.
 
-        The URL is a secret: no error shows its query. As with :meth:`_send`, an error is returned.
+        The URL is a secret: no error shows its query. As with :meth:`_send`, an error is returned. A redirect of the
+        store is returned as a response.
 
         Args:
             url: the signed URL.
@@ -254,14 +267,15 @@ class Transport:
             timeout: bounds connecting, and each read.
             operation: the operation that it belongs to.
         """
-        request = PendingRequest(operation, "GET", url.with_query(None), WHOLE_OR_PARTIAL, number)
+        accepted = WHOLE_OR_PARTIAL | MEDIA_REDIRECTS
+        request = PendingRequest(operation, "GET", url.with_query(None), accepted, number)
         with self.notifier.notify(request.event):
             while True:
                 attempt = Attempt(request.event, request.attempts)
                 with self.notifier.notify(attempt):
                     outcome, was_pooled = await self._open_stream(request, url, first_byte, timeout)
                     _record(outcome, attempt)
-                if not was_pooled or not request.resend_fresh():
+                if not was_pooled or not request.resend_on_new_connection():
                     return outcome
                 request.attempts += 1
 
@@ -269,14 +283,15 @@ class Transport:
         self, request: PendingRequest, url: URL, first_byte: int, timeout: Timeout
     ) -> tuple[ResponseStream | RoomRecError, bool]:
         session = self._sessions.for_media()
-        use = ConnectionUse(must_be_fresh=request.needs_fresh_connection)
         response = None
         read_timeout = self._first_read_timeout(timeout)
         headers = _UNCOMPRESSED
         if first_byte:
             headers = {**_UNCOMPRESSED, "Range": f"bytes={first_byte}-"}
         try:
-            with read_timeout, use:
+            with read_timeout:
+                if request.needs_new_connection:
+                    self._sessions.connections.need_new.add(read_timeout.task)
                 response = await session.get(
                     url,
                     headers=headers,
@@ -290,9 +305,17 @@ class Transport:
                 async with response:
                     body = await response.content.read(_MAX_ERROR_BODY)
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            died_unseen = use.reused and response is None and not isinstance(error, TimeoutError)
+            died_unseen = response is None and self._was_pooled(error, read_timeout)
             return request.transport_error(error, timeout, read_timeout), died_unseen
+        finally:
+            self._sessions.connections.forget(read_timeout.task)
         return request.api_error(response.status, response.headers, body), False
+
+    def _was_pooled(self, error: Exception, read_timeout: TimeoutScope) -> bool:
+        """Return True if a connection broke that came from the pool, which only the owned session tells."""
+        if not self._sessions.is_owned or isinstance(error, TimeoutError):
+            return False
+        return read_timeout.task not in self._sessions.connections.opened_by
 
     def _first_read_timeout(self, timeout: Timeout) -> TimeoutScope:
         """Return the scope in which a response must begin."""
@@ -301,6 +324,22 @@ class Transport:
             # A user's session does not tell when it has connected.
             seconds += seconds_or_infinity(timeout.connect)
         return self._timer.scope_for(seconds)
+
+    def is_foreign(self, account_sid: str | None) -> bool:
+        """Return True for the SID of an account other than that of the credentials."""
+        return account_sid is not None and account_sid.lower() != self.account_sid.lower()
+
+    def warn_of_account(self, account_sid: str) -> None:
+        """Log, once, that the service returns the data of another account."""
+        if self._warned_of_account:
+            return
+        self._warned_of_account = True
+        LOGGER.warning(
+            "the service returns recordings of account %s, but the credentials name %s: with a parent account's API "
+            "key, the account SID has to be that of the parent",
+            safe_text(account_sid, _MAX_SID_SHOWN),
+            self.account_sid,
+        )
 
     def operation_scope(self, deadline: Deadline | None = None) -> TimeoutScope:
         """Return a ``with`` block that ends with ClientClosedError when the client is closed, and at its deadline."""
@@ -337,7 +376,9 @@ def _record(outcome: Response | ResponseStream | RoomRecError, attempt: Attempt)
 
 def _report(outcome: Response | RoomRecError, permit: Permit) -> None:
     """Tell the limiter whether the service took the request on; a broken connection says nothing about that."""
-    if isinstance(outcome, RateLimitError):
+    if isinstance(outcome, RateLimitError) or (
+        isinstance(outcome, ConnectionFailedError) and outcome.out_of_descriptors
+    ):
         permit.rate_limited()
     elif isinstance(outcome, (Response, APIError)):
         permit.accepted()

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from roomrec_async._asyncio import map_concurrently
 from roomrec_async._text import safe_repr
-from roomrec_async._validate import check_room_sid
+from roomrec_async._validate import ROOM_SID, canonical_sid, check_room_sid
 from roomrec_async.errors import ClientClosedError, InvalidArgumentError, RoomRecError, RoomsFailedError
 from roomrec_async.models import Recording, RoomResult
 
@@ -135,9 +135,16 @@ def _check_string(room_sid: str) -> str:
 async def _deduplicate(
     room_sids: RoomSids, by_room: dict[str, list[Recording] | RoomRecError]
 ) -> AsyncGenerator[str, None]:
-    """Yield each room once, and enter it into the dictionary when it is pulled, which keeps the order given."""
+    """Yield each room once, and enter it into the dictionary when it is pulled, which keeps the order given.
+
+    Two spellings of a SID are one room, under the first of them.
+    """
+    seen: set[str] = set()
     async with aclosing(iter_room_sids(room_sids)) as pulled:
         async for room_sid in pulled:
-            if room_sid not in by_room:
+            # A malformed one is its own failure, and must not stand for another room.
+            key = canonical_sid(room_sid) if ROOM_SID.fullmatch(room_sid) else room_sid
+            if key not in seen:
+                seen.add(key)
                 by_room[room_sid] = []
                 yield room_sid

@@ -53,7 +53,7 @@ class Lists:
         name: OperationName,
         path: str,
         parameters: Parameters,
-        decode: Callable[[RawBody], DecodedPage[Model]],
+        decode: Callable[[RawBody, int], DecodedPage[Model]],
         *,
         limit: int | None = None,
         resume: str | None = None,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from types import TracebackType
-from typing import Generic, Self
+from typing import Final, Generic, Self
 from urllib.parse import urlsplit
 
 import attrs
@@ -13,7 +14,14 @@ import msgspec
 from multidict import CIMultiDictProxy
 
 from roomrec_async._api.codec import DecodedPage, RawBody, decode_raw
-from roomrec_async._api.params import MAX_PAGE_SIZE, PageKey, Parameters, page_key, query_string, requote_query
+from roomrec_async._api.params import (
+    MAX_PAGE_SIZE,
+    PageKey,
+    Parameters,
+    page_key,
+    query_string,
+    requote_query,
+)
 from roomrec_async._asyncio import cancel_and_wait
 from roomrec_async._http.request import Response
 from roomrec_async._http.timers import Deadline
@@ -25,6 +33,17 @@ from roomrec_async.models import Model, PageMeta
 
 from .records import Records
 from .resume import Position, position_from
+
+# Pages whose records are recognised when they come again; and how many pages may bring nothing new, one after the
+# other, where many records are added to a list while it is read.
+_RECENT_PAGES: Final = 10
+_MAX_REPEATED_PAGES: Final = 10
+# Bytes of a body: the largest page has about half as many. To count the objects in a smaller body would take a tenth of
+# the time of decoding it, and save less than half a second in the worst case.
+_LARGE_BODY: Final = 2 * 2**20
+# JSON objects in a body: a record is one, and has two maps. A service that ignores PageSize, and sends the largest page
+# there is with a few maps more, is no attack.
+_MAX_OBJECTS: Final = 8 * MAX_PAGE_SIZE
 
 
 @attrs.frozen(eq=False)
@@ -65,7 +84,7 @@ class ListOperation(msgspec.Struct, Generic[Model]):
         transport: sends the requests.
         path: the path of the list, below the base URL.
         parameters: the query parameters that the caller gave, by the API's names.
-        decode: turns a body into records.
+        decode: turns a body into records, of which so many at the start were delivered already.
         timeout: bounds each page, or the list as a whole.
         limit: maximum number of records, or None for all.
         resume: a resume token, or None to start at the beginning.
@@ -78,7 +97,7 @@ class ListOperation(msgspec.Struct, Generic[Model]):
     transport: Transport
     path: str
     parameters: Parameters
-    decode: Callable[[RawBody], DecodedPage[Model]]
+    decode: Callable[[RawBody, int], DecodedPage[Model]]
     timeout: Timeout
     limit: int | None = None
     resume: str | None = None
@@ -120,7 +139,7 @@ class Pager(Generic[Model]):
         APIError: the service answered with an error.
         TransportError: no complete response arrived, or not in time.
         DecodeError: a response is not what the reference describes. The records before the first bad one are
-            delivered before it is raised.
+            delivered before it is raised; its ``skip_token`` resumes the list after the bad one.
         PaginationError: the next page is one that was already read, or its URL is unusable.
         BoundsExceededError: a response or the list is larger than the client's bounds.
     """
@@ -189,8 +208,10 @@ class _PageIterator(Generic[Model]):
         self._remaining = operation.limit
         # The queries of the pages read so far, to recognise a list that goes in circles.
         self._seen: set[PageKey] = set()
-        # The records of the page before, to recognise those that have moved to this one.
-        self._previous_items: list[Model] = []
+        # The SIDs on the pages before, to recognise records that have moved to this one.
+        self._recent_sids: deque[frozenset[str | None]] = deque(maxlen=_RECENT_PAGES)
+        # Pages one after the other that brought nothing new.
+        self._repeated_pages = 0
         # The prefetch that is to start in the next turn of the event loop, and the one that is under way.
         self._prefetch_handle: asyncio.Handle | None = None
         self._prefetch: asyncio.Task[_FetchedPage[Model]] | None = None
@@ -232,6 +253,9 @@ class _PageIterator(Generic[Model]):
             return self._take(fetched)
         except RoomRecError as error:
             error.resume_token = self.position.token()
+            if isinstance(error, DecodeError) and error.index is not None:
+                behind = msgspec.structs.replace(self.position, skip=error.index + 1)
+                error.skip_token = behind.token()
             raise
 
     def _take(self, fetched: _FetchedPage[Model]) -> _FetchedPage[Model]:
@@ -240,26 +264,53 @@ class _PageIterator(Generic[Model]):
         position = self.position
 
         # Records were delivered already where the list is resumed inside a page, or where they moved to this page.
-        overlap = _overlap(self._previous_items, records) if self._previous_items else 0
-        skip = max(position.skip, overlap)
+        repeated = self._count_repeated(records) if self._recent_sids else 0
+        skip = max(position.skip, repeated)
         if self._remaining is None:
             fetched.items = records[skip:]
         else:
             fetched.items = records[skip : skip + self._remaining]
             self._remaining -= len(fetched.items)
         self._event.records += len(fetched.items)
+        if fetched.items and fetched.items[0].account_sid != self._operation.transport.account_sid:
+            self._report_account(fetched.items[0].account_sid)
 
         self.position = fetched.position_after(skip + len(fetched.items), position)
-        self._failure = fetched.error or self._loop_error(fetched, overlap, position)
-        self._previous_items = records
+        self._failure = fetched.error or self._loop_error(fetched, repeated, position)
+        if self.position.query is not None:
+            self._recent_sids.append(frozenset([record.sid for record in records]))
         self._schedule_prefetch()
         return fetched
 
-    def _loop_error(self, fetched: _FetchedPage[Model], overlap: int, position: Position) -> RoomRecError | None:
-        """Return the error for a repeated page or a list over max_pages, or None."""
+    def _report_account(self, account_sid: str | None) -> None:
+        """Report records of another account than that of the credentials; the first of a page stands for all."""
+        transport = self._operation.transport
+        if account_sid is not None and transport.is_foreign(account_sid):
+            self._event.foreign_account_sid = account_sid
+            transport.warn_of_account(account_sid)
+
+    def _count_repeated(self, records: list[Model]) -> int:
+        """Return how many records at the start of a page were on recent pages already.
+
+        Records that are added to a list while it is read move others from the end of one page to the start of the
+        next: as many as were added.
+        """
+        count = 0
+        for record in records:
+            if record.sid is None or not any(record.sid in sids for sids in self._recent_sids):
+                break
+            count += 1
+        return count
+
+    def _loop_error(self, fetched: _FetchedPage[Model], repeated: int, position: Position) -> RoomRecError | None:
+        """Return the error for pages that repeat themselves or a list over max_pages, or None."""
         url = fetched.response.url
-        if overlap and len(self._previous_items) == len(fetched.decoded.items) == overlap:
-            return PaginationError(f"{url}: the page is the same as the one before it")
+        if repeated and repeated == len(fetched.decoded.items):
+            self._repeated_pages += 1
+        else:
+            self._repeated_pages = 0
+        if self._repeated_pages >= _MAX_REPEATED_PAGES:
+            return PaginationError(f"{url}: {self._repeated_pages} pages have brought nothing new")
         if self.position.query is None:
             return None
 
@@ -293,8 +344,10 @@ class _PageIterator(Generic[Model]):
         position = self.position
         deadline = self._deadline or Deadline.start(operation.timeout)
         response = await operation.transport.get(position.path, position.query or "", deadline, self._event)
+        if len(response.body) > _LARGE_BODY and response.body.count(b"{") > _MAX_OBJECTS:
+            raise _too_many_records(response)
         try:
-            decoded = operation.decode(response.body)
+            decoded = operation.decode(response.body, position.skip)
         except DecodeError as error:
             error.url = str(response.url)
             raise
@@ -337,21 +390,14 @@ class _FetchedPage(msgspec.Struct, Generic[Model]):
         return Page(self.items, self.decoded.meta, self.response.headers, self.response.body, next_position)
 
 
-def _overlap(previous: list[Model], items: list[Model]) -> int:
-    """Return how many records at the start of a page are those at the end of the page before.
+def _too_many_records(response: Response) -> BoundsExceededError:
+    """Return the error for a body with many times the records of the largest page.
 
-    Records that were added to a list while it was read have moved them there.
+    A few kilobytes of gzip can be a million records, whose decoding would block the event loop for seconds.
     """
-    if not items or items[0].sid is None:
-        return 0
-    sids = [record.sid for record in previous]
-    if items[0].sid not in sids:
-        return 0
-
-    repeated = sids[sids.index(items[0].sid) :]
-    if repeated != [record.sid for record in items[: len(repeated)]]:
-        return 0
-    return len(repeated)
+    return BoundsExceededError(
+        f"GET {response.url}: the response has many times the {MAX_PAGE_SIZE:,} records that a page may have"
+    )
 
 
 def _next_query(meta: PageMeta) -> str | None:

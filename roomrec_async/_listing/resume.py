@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from contextlib import suppress
+from datetime import datetime
+from typing import Final
 
 import msgspec
 
 from roomrec_async._api.params import Parameters, parameter_values, parse_query, requote_query
+from roomrec_async._validate import canonical_sid
 from roomrec_async.errors import InvalidArgumentError
+
+# Parameters that select a page. All others are filters, which each page's query repeats.
+_PAGE_PARAMETERS: Final = frozenset({"PageSize", "Page", "PageToken"})
 
 
 class Position(msgspec.Struct):
@@ -35,7 +42,7 @@ def position_from(token: str, path: str, parameters: Parameters) -> Position:
 
     Raises:
         InvalidArgumentError: the token is malformed or belongs to another list, or the caller's parameters are not
-            those of the list that it interrupts.
+            those of the list that it interrupts, or the next page's query lacks one of the caller's filters.
     """
     try:
         padded = token.encode() + b"=" * (-len(token) % 4)
@@ -44,17 +51,38 @@ def position_from(token: str, path: str, parameters: Parameters) -> Position:
         raise InvalidArgumentError("resume is not a token that this library made") from None
     if position.skip < 0:
         raise InvalidArgumentError("resume is a token that this library did not make: it skips back")
-    if position.path != path:
+    if position.path.lower() != path.lower():
         raise InvalidArgumentError(f"resume is a token of {position.path}, and cannot go on in {path}")
+    _check_parameters(position.start, parameters)
+    if position.query is None:
+        return msgspec.structs.replace(position, path=path)
 
-    start_parameters = parse_query(position.start)
+    # Tokens come back from outside, where anybody can have made them: what counts is the query that will be sent.
+    filters = {name: values for name, values in parameters.items() if name not in _PAGE_PARAMETERS}
+    _check_parameters(position.query, filters)
+    return msgspec.structs.replace(position, path=path, query=requote_query(position.query))
+
+
+def _check_parameters(query: str, parameters: Parameters) -> None:
+    """Check that a query of a token has the parameters that the caller gave, with the same values.
+
+    Raises:
+        InvalidArgumentError: it has not.
+    """
+    in_token = parse_query(query)
     for name, values in parameters.items():
-        before = start_parameters.get(name, ())
+        before = in_token.get(name, ())
         now = parameter_values(values)
-        if before != now:
+        if [_comparable(name, value) for value in before] != [_comparable(name, value) for value in now]:
             was = ", ".join(before) or "not set"
             raise InvalidArgumentError(f"resume is a token of a list whose {name} was {was}, not {', '.join(now)}")
 
-    # Tokens come back from outside, where anybody can have made them.
-    query = None if position.query is None else requote_query(position.query)
-    return msgspec.structs.replace(position, query=query)
+
+def _comparable(name: str, value: str) -> str | datetime:
+    """Return a parameter's value such that two spellings of one value are equal."""
+    if name.endswith("Sid"):
+        return canonical_sid(value)
+    if name.startswith("Date"):
+        with suppress(ValueError):
+            return datetime.fromisoformat(value)
+    return value

@@ -12,9 +12,10 @@ from typing import Final, TypeAlias
 
 import attrs
 
+from roomrec_async._api.params import ACCOUNT_RECORDINGS_PATH
 from roomrec_async._asyncio import map_concurrently
-from roomrec_async._validate import check_aware, check_room_sid
-from roomrec_async.errors import InvalidArgumentError
+from roomrec_async._validate import canonical_sid, check_aware, check_room_sid
+from roomrec_async.errors import InvalidArgumentError, PaginationError
 from roomrec_async.models import Recording, RoomResult
 
 from .fanout import Limit, RoomSids, Scope
@@ -24,6 +25,8 @@ from .records import Records
 # A window with fewer pages than this is listed as it is: each window costs half a page more.
 _PAGES_PER_PART: Final = 8
 _MAX_PARTS: Final = 64
+# Windows of one scan; with more of them, windows are listed as they are. A year in windows of five minutes has as many.
+_MAX_WINDOWS: Final = 100_000
 # The dates of the service are whole seconds.
 _SHORTEST: Final = timedelta(seconds=1)
 
@@ -71,6 +74,8 @@ async def scan(
             first = True
             async with aclosing(open_window(window).pages()) as pages:
                 async for page in pages:
+                    _check_dates(window, page.items)
+                    _check_dates(window, page.items)
                     # Decided on the first page, before any of its records is used.
                     if first and page.meta.next_page_url and queue.split(window, page.items):
                         return
@@ -89,8 +94,9 @@ class _WindowQueue:
 
     def __init__(self, window: DateWindow) -> None:
         self._waiting = deque([window])
-        # Windows that wait or are being listed.
+        # Windows that wait or are being listed, and all that there were.
         self._unfinished = 1
+        self._total = 1
         self._changed = asyncio.Event()
 
     async def windows(self) -> AsyncGenerator[DateWindow, None]:
@@ -105,13 +111,14 @@ class _WindowQueue:
     def split(self, window: DateWindow, first_page: Sequence[Recording]) -> bool:
         """Queue the parts of a window and return True, or return False if it has too few pages to be worth it."""
         pages = _estimate_pages(window, first_page)
-        if pages <= 2 * _PAGES_PER_PART:
+        if pages <= 2 * _PAGES_PER_PART or self._total >= _MAX_WINDOWS:
             return False
         parts = split_window(window, min(_MAX_PARTS, math.ceil(pages / _PAGES_PER_PART)))
         if len(parts) == 1:
             return False
         self._waiting.extend(parts)
         self._unfinished += len(parts)
+        self._total += len(parts)
         return True
 
     def done(self) -> None:
@@ -138,6 +145,26 @@ def split_window(window: DateWindow, parts: int) -> list[DateWindow]:
     return [DateWindow(start, stop) for start, stop in zip(starts, [*starts[1:], window.before], strict=True)]
 
 
+def _check_dates(window: DateWindow, recordings: Sequence[Recording]) -> None:
+    """Check that recordings lie in the window that was asked for.
+
+    A service that ignores the filters would list everything for each of thousands of windows.
+
+    Raises:
+        PaginationError: one lies more than a second outside.
+    """
+    for recording in recordings:
+        created = recording.date_created
+        if created is None:
+            continue
+        is_late = window.before is not None and created - window.before >= _SHORTEST
+        if is_late or window.after - created > _SHORTEST:
+            raise PaginationError(
+                f"GET {ACCOUNT_RECORDINGS_PATH}: the service ignores the date filters: recording {recording.sid} of "
+                f"{created.isoformat()} lies outside the window from {window.after.isoformat()}"
+            )
+
+
 def _estimate_pages(window: DateWindow, first_page: Sequence[Recording]) -> float:
     """Return how many pages a window may have, from the span of time that its first one covers.
 
@@ -154,17 +181,18 @@ async def gather(
     room_sids: RoomSids, lists: AsyncGenerator[list[Recording], None], limit: int | None
 ) -> dict[str, list[Recording]]:
     """Return the recordings of these rooms, by room, in the order given; each room's by the date of their beginning."""
-    by_room: dict[str, list[Recording]] = {}
-    for room_sid in await _all_room_sids(room_sids):
-        by_room[room_sid] = []
-
+    spellings = await _spellings(room_sids)
+    by_room: dict[str, list[Recording]] = {room_sid: [] for room_sid in spellings}
     async with aclosing(lists):
         async for recordings in lists:
             for recording in recordings:
+                room_sid = canonical_sid(recording.room_sid or "")
                 # The window also has the recordings of other rooms.
-                if recording.room_sid in by_room:
-                    by_room[recording.room_sid].append(recording)
-    return {room_sid: Records(sorted(found, key=_date_created)[:limit]) for room_sid, found in by_room.items()}
+                if room_sid in by_room:
+                    by_room[room_sid].append(recording)
+    return {
+        spellings[room_sid]: Records(sorted(found, key=_date_created)[:limit]) for room_sid, found in by_room.items()
+    }
 
 
 async def as_completed(
@@ -179,20 +207,26 @@ async def stream(
     room_sids: RoomSids, lists: AsyncGenerator[list[Recording], None], limit: int | None
 ) -> AsyncGenerator[Recording, None]:
     """Yield the recordings of these rooms as they are found."""
-    remaining = dict.fromkeys(await _all_room_sids(room_sids), math.inf if limit is None else limit)
+    remaining = dict.fromkeys(await _spellings(room_sids), math.inf if limit is None else limit)
     async with aclosing(lists):
         async for recordings in lists:
             for recording in recordings:
-                room_sid = recording.room_sid or ""
+                room_sid = canonical_sid(recording.room_sid or "")
                 if remaining.get(room_sid, 0) > 0:
                     remaining[room_sid] -= 1
                     yield recording
 
 
-async def _all_room_sids(room_sids: RoomSids) -> list[str]:
+async def _spellings(room_sids: RoomSids) -> dict[str, str]:
+    """Return the caller's first spelling of each room's SID, by the canonical one."""
+    spellings: dict[str, str] = {}
     if isinstance(room_sids, AsyncIterable):
-        return [check_room_sid(room_sid) async for room_sid in room_sids]
-    return [check_room_sid(room_sid) for room_sid in room_sids]
+        async for room_sid in room_sids:
+            spellings.setdefault(canonical_sid(check_room_sid(room_sid)), room_sid)
+    else:
+        for room_sid in room_sids:
+            spellings.setdefault(canonical_sid(check_room_sid(room_sid)), room_sid)
+    return spellings
 
 
 def _date_created(recording: Recording) -> datetime:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import aclosing, closing
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self, TypeAlias
+from typing import Final, Self, TypeAlias, TypeVar
 
 import attrs
 import msgspec
@@ -22,14 +22,20 @@ from roomrec_async.errors import (
     DecryptionError,
     InvalidArgumentError,
     RequestTimeoutError,
+    TransportError,
     VerificationError,
 )
 from roomrec_async.protocols import Decryption, Decryptor, Destination
 
 from .locate import Media, MediaStream, is_encrypted
 
+_Result = TypeVar("_Result")
+
 OnBytes: TypeAlias = Callable[[int], object]
 """Progress callback: called with the number of bytes that have just arrived."""
+
+MATROSKA_MAGIC: Final = b"\x1a\x45\xdf\xa3"
+"""First bytes of every recording, which is a Matroska file: the ID of the EBML header."""
 
 # Unsynced bytes at which a background sync starts, so that few are left to wait for at the end.
 _SYNC_THRESHOLD: Final = 2**26
@@ -48,6 +54,7 @@ class Download:
         etag: ETag of the version that was read; None if nothing was read, or the store sends none.
         resumed_at: number of bytes kept from an earlier attempt.
         already_there: True if nothing had to be downloaded.
+        is_matroska: True if the bytes begin as those of every recording do; None for media that were already there.
     """
 
     recording_sid: str
@@ -57,6 +64,7 @@ class Download:
     etag: str | None = None
     resumed_at: int = 0
     already_there: bool = False
+    is_matroska: bool | None = None
 
 
 class DownloadOperation(msgspec.Struct, frozen=True):
@@ -126,15 +134,7 @@ class DownloadOperation(msgspec.Struct, frozen=True):
 
         part = await open_part_file(path)
         try:
-            await stream.open(part.resumable_size, lambda etag: etag == part.etag)
-            if not stream.position:
-                # Decrypted bytes cannot be resumed: their number is not an offset into the encrypted ones.
-                etag = None if is_encrypted(stream.headers) else stream.etag
-                await run_in_thread(partial(part.restart, etag))
-            resumed_at = stream.position
-            pipeline = self._pipeline(stream)
-            await write_part(part, self._counted_batches(stream), pipeline)
-            self._check_size(pipeline, stream)
+            pipeline, resumed_at = await start_again(stream, partial(self._fill_part, part, stream))
             await run_in_thread(part.finish)
         except (VerificationError, DecryptionError):
             # Wrong bytes must not be resumed.
@@ -144,13 +144,33 @@ class DownloadOperation(msgspec.Struct, frozen=True):
             part.close()
         return self._finished_download(str(path), stream, pipeline, resumed_at)
 
+    async def _fill_part(self, part: PartFile, stream: MediaStream) -> tuple[_Pipeline, int]:
+        """Download the media to a part, and check their size. Returns the pipeline, and where the part was resumed."""
+        await stream.open(part.resumable_size, lambda validator: validator == part.validator)
+        if not stream.position:
+            # Decrypted bytes cannot be resumed: their number is not an offset into the encrypted ones.
+            validator = None if is_encrypted(stream.headers) else stream.validator
+            await run_in_thread(partial(part.restart, validator))
+        resumed_at = stream.position
+        pipeline = self._pipeline(stream)
+        await write_part(part, self._counted_batches(stream), pipeline)
+        self._check_size(pipeline, stream)
+        return pipeline, resumed_at
+
     async def _download_to_destination(self, destination: Destination, stream: MediaStream) -> Download:
-        name = self.name
-        location = destination.location(name)
-        existing_size = await destination.size(name)
+        location = destination.location(self.name)
+        existing_size = await destination.size(self.name)
         if existing_size is not None and self._is_complete(existing_size):
             return self._existing_download(location, existing_size)
 
+        pipeline = await start_again(stream, partial(self._fill_object, destination, stream))
+        stored_size = await destination.size(self.name)
+        if stored_size != pipeline.size:
+            raise VerificationError(f"{location}: {stored_size} bytes are stored, and {pipeline.size} were written")
+        return self._finished_download(location, stream, pipeline, 0)
+
+    async def _fill_object(self, destination: Destination, stream: MediaStream) -> _Pipeline:
+        """Download the media to an object of a store, and check their size."""
         await stream.open(0, lambda _: False)
         pipeline = self._pipeline(stream)
 
@@ -163,11 +183,8 @@ class DownloadOperation(msgspec.Struct, frozen=True):
             self._check_size(pipeline, stream)
 
         async with aclosing(chunks()) as arriving:
-            await destination.write(name, arriving)
-        stored_size = await destination.size(name)
-        if stored_size != pipeline.size:
-            raise VerificationError(f"{location}: {stored_size} bytes are stored, and {pipeline.size} were written")
-        return self._finished_download(location, stream, pipeline, 0)
+            await destination.write(self.name, arriving)
+        return pipeline
 
     def _is_complete(self, existing_size: int) -> bool:
         return not self.overwrite and existing_size == self.media.size
@@ -176,7 +193,15 @@ class DownloadOperation(msgspec.Struct, frozen=True):
         return Download(self._sid, location, size, sha256=None, already_there=True)
 
     def _finished_download(self, location: str, stream: MediaStream, pipeline: _Pipeline, resumed_at: int) -> Download:
-        return Download(self._sid, location, pipeline.size, pipeline.sha256, stream.etag, resumed_at)
+        return Download(
+            self._sid,
+            location,
+            pipeline.size,
+            pipeline.sha256,
+            stream.etag,
+            resumed_at,
+            is_matroska=pipeline.is_matroska,
+        )
 
     def _pipeline(self, stream: MediaStream) -> _Pipeline:
         """Return the pipeline for the bytes of a stream.
@@ -243,6 +268,8 @@ class _Pipeline:
         self.size = 0
         self._decryptor = decryptor
         self._hash = hashlib.sha256()
+        # The first bytes, as many as the magic number has.
+        self._head = b""
 
     @property
     def announced_size(self) -> int | None:
@@ -255,6 +282,11 @@ class _Pipeline:
     def sha256(self) -> str:
         """SHA-256 of the bytes that have come out, in hexadecimal."""
         return self._hash.hexdigest()
+
+    @property
+    def is_matroska(self) -> bool:
+        """True if the bytes begin as a Matroska file."""
+        return self._head == MATROSKA_MAGIC
 
     def process(self, chunks: Iterable[bytes]) -> list[bytes]:
         """Return the next chunks, decrypted."""
@@ -269,9 +301,20 @@ class _Pipeline:
         return self._count(self._decryptor.finalize())
 
     def _count(self, chunk: bytes) -> bytes:
+        if len(self._head) < len(MATROSKA_MAGIC):
+            self._head = (self._head + chunk)[: len(MATROSKA_MAGIC)]
         self.size += len(chunk)
         self._hash.update(chunk)
         return chunk
+
+
+async def start_again(stream: MediaStream, attempt: Callable[[], Awaitable[_Result]]) -> _Result:
+    """Return the result of an attempt, repeated where the media broke off and cannot be resumed."""
+    while True:
+        try:
+            return await attempt()
+        except TransportError as error:
+            await stream.retry(error)
 
 
 async def open_part_file(path: Path) -> PartFile:

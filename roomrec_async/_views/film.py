@@ -135,7 +135,10 @@ def usable(recordings: Iterable[Recording]) -> list[Recording]:
 
 @attrs.frozen
 class Film:
-    """All tracks of a room, each at its time.
+    """All tracks of a room, each at its recording's ``offset``.
+
+    The ``offset`` is the start of the room, which all of its tracks usually share; the start of a track within the room
+    is only in its file.
 
     Attributes:
         tracks: in the order in which participants joined; tracks of one participant are adjacent.

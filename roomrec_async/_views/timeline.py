@@ -59,8 +59,8 @@ class Track:
         recording: the recording.
         number: position in reading order, from 1: lane by lane, row by row, then by time.
         start: milliseconds from the start of the axis; None if unknown. The track is drawn at the start then.
-        exact: True if the start is from the recording's ``offset``; False if it is from its ``date_created``, which has
-            whole seconds and is the date of the resource.
+        exact: True if the start is from the recording's ``offset``, the start of the room in milliseconds; False if it
+            is from its ``date_created``, which has whole seconds and is the date of the resource.
         length: milliseconds; None if unknown.
         is_open: True if the recording is still in progress, so that the track extends to the end of the axis.
         left: position of the start, as a fraction of the axis.
@@ -231,9 +231,10 @@ class Timeline:
 def timeline(recordings: Iterable[Recording]) -> Timeline:
     """Return the timeline of one room's recordings.
 
-    A recording starts at its ``offset``. Without an offset it starts at its ``date_created``, converted by comparison
-    with the recordings that have both. It lasts for its ``duration``. Without a duration it extends to the end of the
-    axis while its ``status`` is ``processing``, and has no length otherwise.
+    A recording is drawn from its ``offset``, which is the start of its *room*: all recordings of a room usually share
+    it, and when a track began is known only to its media file. Without an offset a recording is drawn from its
+    ``date_created``, converted by comparison with the recordings that have both. It lasts for its ``duration``. Without
+    a duration it extends to the end of the axis while its ``status`` is ``processing``, and has no length otherwise.
 
     Args:
         recordings: recordings in any order; any of their fields may be None.

@@ -27,6 +27,7 @@ from .commands.simulate import simulate
 from .commands.timeline import timeline
 from .support.cluster import check_command, dask_option
 from .support.errors import CommandExit, ExitCode, exit_code_for, format_error
+from .support.signals import TerminatedError, raise_on_signals
 
 # The backspace keeps click from wrapping the lines of this paragraph; so do those of the commands' examples.
 _EPILOG: Final = """\b
@@ -36,6 +37,7 @@ Exit codes:
   2    a mistake in the command line, the input or the configuration
   3    the credentials were refused
   130  interrupted by Ctrl-C
+  143  ended by SIGTERM; 129 by SIGHUP
 """
 
 
@@ -45,7 +47,10 @@ class RoomrecGroup(click.Group):
     def invoke(self, ctx: click.Context) -> object:
         """Run the command that was asked for."""
         try:
-            return super().invoke(ctx)
+            with raise_on_signals():
+                return super().invoke(ctx)
+        except TerminatedError as error:
+            raise CommandExit(str(error), error.exit_code) from None
         except KeyboardInterrupt:
             # Before click sees it, which would print an empty line.
             raise CommandExit("interrupted", ExitCode.INTERRUPTED) from None
@@ -117,5 +122,7 @@ def discard_output() -> None:
 def print_error(message: str, exit_code: int) -> int:
     """Print an error as one line on stderr, and return the exit code."""
     line = safe_text(" ".join(message.split()))
-    click.echo(f"roomrec: {line}", err=True)
+    # After SIGHUP, the terminal is gone.
+    with suppress(OSError):
+        click.echo(f"roomrec: {line}", err=True)
     return exit_code

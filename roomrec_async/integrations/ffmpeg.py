@@ -17,7 +17,8 @@ from typing import Final, TypeAlias, cast, get_args
 import attrs
 
 from roomrec_async._asyncio import cancel_and_wait, map_concurrently, run_in_thread, wait_finished
-from roomrec_async._files import replace_file
+from roomrec_async._destinations import local_path
+from roomrec_async._files import create_temporary, replace_file
 from roomrec_async._media.locate import media_name
 from roomrec_async._text import safe_repr
 from roomrec_async._views.film import Container, Film, Size, Source, command, usable
@@ -89,17 +90,18 @@ async def mux(
         OSError: a file could not be written.
     """
     path, container = check_output(output)
+    media_directory = None if media is None else local_path("media", media)
     ffmpeg = _find_program("ffmpeg")
     ffprobe = _find_program("ffprobe")
     recordings = await client.recordings(room_sid, status=RecordingStatus.COMPLETED).to_list()
     included = usable(recordings)
 
     with TemporaryDirectory(prefix="roomrec-") as temporary:
-        files = _MediaFiles(client, Path(media or temporary), decryption, ffprobe)
+        files = _MediaFiles(client, media_directory or Path(temporary), decryption, ffprobe)
         film = Film.from_sources(await files.sources(included))
-        part = path.with_name(f"{path.name}.part")
-        arguments = command(film, part.absolute(), container, size or Size(), ffmpeg=ffmpeg)
+        part = await run_in_thread(partial(create_temporary, path))
         try:
+            arguments = command(film, part.absolute(), container, size or Size(), ffmpeg=ffmpeg)
             await _run(arguments, film.length, on_progress)
             await run_in_thread(partial(replace_file, part, path))
         finally:
@@ -134,9 +136,10 @@ async def planned(
         RoomRecError: the recordings could not be listed.
     """
     path, container = check_output(output)
+    media_directory = local_path("media", media)
     recordings = await client.recordings(room_sid, status=RecordingStatus.COMPLETED).to_list()
     sources = [
-        Source(recording, Path(media) / media_name(recording), _stated_length(recording))
+        Source(recording, media_directory / media_name(recording), _stated_length(recording))
         for recording in usable(recordings)
     ]
     return command(Film.from_sources(sources), path, container, size or Size())
@@ -148,7 +151,7 @@ def check_output(output: str | os.PathLike[str]) -> tuple[Path, Container]:
     Raises:
         InvalidArgumentError: it has another extension, or its directory does not exist.
     """
-    path = Path(output)
+    path = local_path("output", output)
     for container in _CONTAINERS:
         if path.suffix.lower() == f".{container}":
             if not path.parent.is_dir():

@@ -149,6 +149,22 @@ class ObjectStore:
         if error is not None:
             raise MediaError(f"{self.location(name)}: {_format_reason(error)}")
 
+    async def read(self, name: str) -> AsyncGenerator[bytes, None]:
+        """Yield the bytes of the object of this name, as the store has them.
+
+        Raises:
+            MediaError: there is no such object, the store did not answer, or it refused the request.
+        """
+        try:
+            result = await obstore.get_async(self._store, self._prefix + name)
+            async for chunk in result.stream(min_chunk_size=_PART_SIZE):
+                yield bytes(chunk)
+        except (BaseError, OSError) as error:
+            reason = _format_reason(error)
+        else:
+            return
+        raise MediaError(f"{self.location(name)}: {reason}")
+
     def _start_upload(self, name: str, data: _PartStream | bytes) -> asyncio.Future[obstore.PutResult]:
         # obstore's future is not a task: a loop that ends cancels all tasks, and the upload could not clean up.
         return asyncio.ensure_future(

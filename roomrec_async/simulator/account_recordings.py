@@ -9,7 +9,7 @@ import attrs
 
 from .account import Account
 from .parameters import AccountRecordingParameters, is_status_listed
-from .sids import join_number, split_number
+from .sids import join_number, lower_digits, split_number
 
 
 @attrs.frozen
@@ -67,7 +67,7 @@ class AccountCandidates:
         return (
             is_status_listed(room.recording_status(index), filters.status)
             and filters.media_type in (None, room.recording_type(index))
-            and all(sid in (room.sid, room.participant_sid(index)) for sid in filters.grouping_sids)
+            and all(lower_digits(sid) in (room.sid, room.participant_sid(index)) for sid in filters.grouping_sids)
         )
 
     def _recordings_of_room(self, room_index: int) -> range:

@@ -18,7 +18,7 @@ from .derivation import EPOCH
 from .errors import not_found
 from .pages import PageTokens, RangeCandidates, find_page, list_body
 from .parameters import AccountRecordingParameters, RecordingParameters, RoomParameters, is_status_listed
-from .sids import split_number
+from .sids import lower_digits, split_number
 
 EXAMPLE_ROOM_SID: Final = "RM" + "a" * 32
 """The room whose list is the reference's example with one recording, byte for byte."""
@@ -48,6 +48,8 @@ class Api:
 
     def list_recordings(self, room_sid: str, query: Mapping[str, str]) -> bytes:
         """Respond to ``GET /v1/Rooms/{RoomSid}/Recordings``."""
+        # Two spellings of a SID are one list: the page tokens of one are valid for the other.
+        room_sid = lower_digits(room_sid)
         path = f"/v1/Rooms/{room_sid}/Recordings"
         if room_sid in _EXAMPLES:
             return self._list_example(room_sid, path, query)
@@ -115,7 +117,7 @@ class Api:
     def find_recording(self, room_sid: str | None, sid: str, path: str) -> tuple[RoomData, int]:
         """Return a recording's room and its index there; with a ``room_sid``, only if it belongs to that room."""
         found = self.account.find_recording(sid)
-        if found is None or room_sid not in (None, found[0].sid):
+        if found is None or (room_sid is not None and lower_digits(room_sid) != found[0].sid):
             raise not_found(path)
         return found
 

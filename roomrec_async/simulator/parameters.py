@@ -28,11 +28,10 @@ ROOM_STATUSES: Final = frozenset({"in-progress", "completed", "failed"})
 _SID = re.compile(r"[a-zA-Z]{2}[0-9a-fA-F]{32}")
 # ASCII digits only, which \d is not; no more of them than 64 bits need.
 _INTEGER = re.compile(r"[0-9]{1,19}")
-# ISO 8601 in the forms that the reference allows; datetime.fromisoformat() takes many more.
+# ISO 8601 in the forms that the reference allows, without fractions of a second; datetime.fromisoformat() takes many
+# more.
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-_DATE_TIME = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?(Z|[+-][0-9]{2}:[0-9]{2})"
-)
+_DATE_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(Z|[+-][0-9]{2}:[0-9]{2})")
 
 
 @attrs.frozen(kw_only=True)
@@ -226,7 +225,7 @@ def _parse_datetime_or_date(query: Mapping[str, str], name: str) -> datetime | N
     value = query.get(name)
     if value is not None and _DATE.fullmatch(value):
         # A date is the start of its day in UTC.
-        return _parse_iso(name, f"{value}T00:00Z")
+        return _parse_iso(name, f"{value}T00:00:00Z")
     return _parse_datetime(query, name)
 
 

@@ -14,7 +14,7 @@ _32_BITS = 2**32 - 1
 _SPREAD_64 = 0x9E3779B97F4A7C15
 
 _FOUR_WORDS = struct.Struct(">4Q")
-_SID_DIGITS = re.compile(r"[0-9a-f]{32}")
+_SID_DIGITS = re.compile(r"[0-9a-fA-F]{32}")
 
 
 def join_number(room_index: int, index: int) -> int:
@@ -25,6 +25,11 @@ def join_number(room_index: int, index: int) -> int:
 def split_number(number: int) -> tuple[int, int]:
     """Return what :func:`join_number` was given: the index of the room, and the index in the room."""
     return number >> 32, number & _32_BITS
+
+
+def lower_digits(sid: str) -> str:
+    """Return a SID with its digits in lower case, as the service writes it; it reads both cases."""
+    return sid[:2] + sid[2:].lower()
 
 
 class SidFamily:
@@ -60,7 +65,10 @@ class SidFamily:
         return f"{self.prefix}{first_word:016x}{number ^ _mask(first_word):016x}"
 
     def number(self, sid: str) -> int | None:
-        """Return the number of a SID, or None if the SID is malformed or not of this family."""
+        """Return the number of a SID, or None if the SID is malformed or not of this family.
+
+        The digits may be in either case.
+        """
         if not sid.startswith(self.prefix) or not _SID_DIGITS.fullmatch(sid, len(self.prefix)):
             return None
         # Undo the mask, then check that the number has this hash: only the owner of the key can make a SID that does.

@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from roomrec_async._format import format_size
 from roomrec_async.simulator import Simulator, faults
 
 from .conftest import (
@@ -24,6 +25,7 @@ from .conftest import (
     is_plain,
     large_recording,
     media_files,
+    names_in,
     plain_rooms,
     room_with,
     run_on_terminal,
@@ -90,7 +92,7 @@ class TestArchive:
 
     def test_what_is_copied_is_deleted(self, fresh: Simulator, roomrec: Command, tmp_path: Path) -> None:
         expected, others = archive_files(fresh, [*filter(is_plain, completed(fresh))]), [*not_plain(fresh)]
-        arguments = ("archive", *fresh.room_sids, "-o", tmp_path, "--delete")
+        arguments = ("archive", *fresh.room_sids, "-o", tmp_path, "--delete", "--yes")
         outcome = roomrec(*arguments)
         encrypted = [record for record in others if record["encryption_key"]]
         # What failed is not deleted.
@@ -108,15 +110,42 @@ class TestArchive:
         assert all(record["media_external_location"] for record in completed(fresh))
         assert len(deletions(fresh)) == len(expected) + len(encrypted)
 
+    def test_without_yes_it_only_shows_what_it_would_do(
+        self, simulator: Simulator, roomrec: Command, tmp_path: Path
+    ) -> None:
+        everything, fetched = completed(simulator), simulator.store.stats.requests
+        stored = [record for record in everything if record["media_external_location"] is None]
+        size = format_size(sum(record["size"] for record in stored))
+        external = len(everything) - len(stored)
+        for source in (simulator.room_sids, ("--after", "2026-01-01T00Z")):
+            outcome = roomrec("archive", *source, "-o", tmp_path / "archive", "--delete")
+            assert outcome.code == 0
+            assert sorted(line[:34] for line in outcome.lines) == sorted(record["sid"] for record in stored)
+            assert outcome.err == (
+                f"nothing was copied or deleted: --yes would copy {len(stored)} recordings, {size}, and delete them at "
+                f"the service; {external} more in a bucket of your own\n"
+            )
+        assert (deletions(simulator), simulator.store.stats.requests, names_in(tmp_path)) == ([], fetched, [])
+        assert completed(simulator) == everything
+
+    def test_a_room_that_fails_is_named_without_yes_too(
+        self, simulator: Simulator, roomrec: Command, tmp_path: Path
+    ) -> None:
+        outcome = roomrec("archive", UNKNOWN_ROOM, "-o", tmp_path / "archive", "--delete")
+        assert outcome.code == 1
+        assert outcome.errors[0].startswith(f"{UNKNOWN_ROOM}: HTTP 404")
+        assert outcome.errors[1].endswith(", 1 failed")
+        assert deletions(simulator) == names_in(tmp_path) == []
+
     def test_after_ctrl_c_it_resumes(self, fresh: Simulator, roomrec: Command, tmp_path: Path) -> None:
         room_sid, record = large_recording(fresh)
         expected = archive_files(fresh, completed(fresh, room_sid))
         fresh.store.inject(faults.StallBody(80_000, 20), path_contains=record["sid"])
-        running = start_process("archive", room_sid, "-o", tmp_path, "--delete")
+        running = start_process("archive", room_sid, "-o", tmp_path, "--delete", "--yes")
         outcome = interrupt(running, lambda: len(deletions(fresh)) == len(expected) - 1)
         assert outcome == (130, "", "roomrec: interrupted\n")
         assert record in completed(fresh, room_sid)
-        again = roomrec("archive", room_sid, "-o", tmp_path, "--delete")
+        again = roomrec("archive", room_sid, "-o", tmp_path, "--delete", "--yes")
         assert again.code == 0
         assert archived(tmp_path) == expected
         assert completed(fresh, room_sid) == []
@@ -136,10 +165,10 @@ class TestArchive:
         assert "notes.txt" in roomrec.fails("archive", UNKNOWN_ROOM, *arguments)
         assert (tmp_path / "notes.txt").read_text("utf-8") == "not a database " * 100
 
-    def test_into_a_store(self, simulator: Simulator, roomrec: Command, tmp_path: Path) -> None:
-        room_sid, url = plain_rooms(simulator)[0], f"file://{tmp_path}/"
-        assert "ledger" in roomrec.fails("archive", room_sid, "-o", url)
-        assert roomrec("archive", room_sid, "-o", url, "--ledger", tmp_path / "ledger.sqlite3").code == 0
+    def test_into_the_directory_of_a_file_url(self, simulator: Simulator, roomrec: Command, tmp_path: Path) -> None:
+        room_sid = plain_rooms(simulator)[0]
+        assert roomrec("archive", room_sid, "-o", f"file://{tmp_path}/").code == 0
+        assert "ledger.sqlite3" in names_in(tmp_path)
         assert archived(tmp_path) == archive_files(simulator, completed(simulator, room_sid))
 
     def test_a_store_without_credentials(
@@ -210,6 +239,7 @@ class TestArchive:
             ([UNKNOWN_ROOM, "--after", "2026-03-01T00Z"], "give either rooms, or --after and --before"),
             (["--after", "2026-03-02T00Z", "--before", "2026-03-01T00Z"], "2026-03-0"),
             (["--after", "2026-03-01"], "has no time zone"),
+            ([UNKNOWN_ROOM, "--yes"], "--yes is for --delete"),
             ([UNKNOWN_ROOM, "--manifest", "xlsx"], "'xlsx' is not one of"),
             ([UNKNOWN_ROOM, "--at-once", "0"], "'--at-once': 0 is not in the range"),
             ([UNKNOWN_ROOM, "--ledger", "."], "is a directory"),

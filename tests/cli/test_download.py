@@ -95,7 +95,7 @@ class TestDownload:
                 assert (printed[name]["size"], printed[name]["sha256"]) == (len(content), digest)
                 assert printed[name]["already_there"] is already_there
 
-    def test_into_a_store(self, simulator: Simulator, roomrec: Command, tmp_path: Path) -> None:
+    def test_into_the_directory_of_a_file_url(self, simulator: Simulator, roomrec: Command, tmp_path: Path) -> None:
         room_sid = plain_rooms(simulator)[0]
         outcome = roomrec("download", room_sid, "-o", f"file://{tmp_path}/")
         assert outcome.code == 0
@@ -269,7 +269,7 @@ class TestDownload:
             ([UNKNOWN_ROOM, "-o", "x", "--wait", "-1"], "'--wait': -1.0 is not in the range"),
             ([UNKNOWN_ROOM, "-o", "x", "--private-key", "/no/such/key"], "'/no/such/key' does not exist"),
             ([UNKNOWN_ROOM, "-o", "x", "--private-key", __file__], "is not a private key in PEM format"),
-            ([UNKNOWN_ROOM, "-o", "ftp://host/x"], "cannot be used"),
+            ([UNKNOWN_ROOM, "-o", "ftp://host/x"], "destination cannot be ftp://: give a directory, or"),
             ([UNKNOWN_ROOM, "-o", "https://host/x"], "is not an object store"),
             ([UNKNOWN_ROOM, "-o", "s3://key:secret@bucket/x"], "must not contain credentials"),
         ],

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import errno
+import io
 import json
 import os
 import pty
 import resource
+import shlex
 import signal
 import subprocess
 import sys
@@ -22,6 +24,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from roomrec_async import Recording
+from roomrec_async.cli.support import input as input_module
 from roomrec_async.simulator import Simulator, faults
 
 from .conftest import (
@@ -293,19 +296,40 @@ class TestEachFormat:
         names = {record["track_name"] for record in read_file(path)}
         assert names == {"half \ud83d of it" if format_ == "jsonl" else "half \\ud83d of it", "whole"}
 
-    def test_is_there_when_rooms_failed(
+    def test_is_not_written_when_rooms_failed(
         self, simulator: Simulator, roomrec: Command, tmp_path: Path, format_: str
     ) -> None:
         path, rooms = tmp_path / f"out.{format_}", tmp_path / "rooms.txt"
         first, second = simulator.room_sids[:2]
         rooms.write_text(f"nonsense\n{UNKNOWN_ROOM}\n{second}\n")
-        outcome = roomrec("list", first, "--from-file", rooms, "-o", path)
-        assert (outcome.code, outcome.out) == (1, "")
         expected = expected_list(simulator, first, second)
+        for before in (None, "of yesterday"):
+            if before is not None:
+                path.write_text(before)
+            outcome = roomrec("list", first, "--from-file", rooms, "-o", path)
+            assert (outcome.code, outcome.out) == (1, "")
+            *failures, last = outcome.errors
+            assert last == (
+                f"{path} was not written: 2 of 4 rooms failed. Run this again, or add --allow-partial to write the "
+                f"{len(expected)} recordings that were listed"
+            )
+            assert sorted(line.split(":")[0] for line in failures) == sorted([UNKNOWN_ROOM, str(rooms)])
+            assert sorted(names_in(tmp_path)) == sorted(["rooms.txt", *([path.name] if before else [])])
+        assert path.read_text() == "of yesterday"
+
+    def test_has_what_there_is_if_that_is_allowed(
+        self, simulator: Simulator, roomrec: Command, tmp_path: Path, format_: str
+    ) -> None:
+        path, failed = tmp_path / f"out.{format_}", tmp_path / "failed.txt"
+        first, second = simulator.room_sids[:2]
+        path.write_text("of yesterday")
+        options = ("--allow-partial", "--failed-rooms", failed)
+        outcome = roomrec("list", first, UNKNOWN_ROOM, second, "-o", path, *options)
+        expected = expected_list(simulator, first, second)
+        assert (outcome.code, outcome.out) == (1, "")
+        assert outcome.errors[-1] == f"{path}: {len(expected)} recordings of 3 rooms, 1 failed"
         assert read_file(path) == expected
-        *failures, last = outcome.errors
-        assert last == f"{path}: {len(expected)} recordings of 4 rooms, 2 failed"
-        assert sorted(line.split(":")[0] for line in failures) == sorted([UNKNOWN_ROOM, str(rooms)])
+        assert failed.read_text() == f"{UNKNOWN_ROOM}\n"
 
     def test_of_nothing_is_a_file_all_the_same(self, roomrec: Command, tmp_path: Path, format_: str) -> None:
         path = tmp_path / f"out.{format_}"
@@ -343,8 +367,7 @@ class TestEachFormat:
         # More than 10,000 recordings: so many are written at once, and then a part of them is on the disk.
         rooms = [*(110 * [simulator.room_sids[0]]), "-"]
         process = start_process("list", *rooms, "-o", path, stdin=subprocess.PIPE)
-        part = tmp_path / f"out.{format_}.part"
-        wait_until(lambda: part.exists() and part.stat().st_size > 0)
+        wait_until(lambda: any(part.stat().st_size for part in tmp_path.glob(".out.*.part")))
         process.send_signal(signal.SIGINT)
         assert process.wait(10) == 130
         assert process.communicate() == ("", "roomrec: interrupted\n")
@@ -441,6 +464,105 @@ def test_a_terminal_shows_progress_while_a_file_is_written(simulator: Simulator,
     assert read_file(path) == expected
 
 
+def test_an_outage_leaves_the_file_of_yesterday(simulator: Simulator, roomrec: Command, tmp_path: Path) -> None:
+    path, failed = tmp_path / "out.jsonl", tmp_path / "failed.txt"
+    path.write_text("of yesterday")
+    simulator.inject(faults.Respond(403), times=None)
+    outcome = roomrec("list", *simulator.room_sids, "-o", path, "--failed-rooms", failed)
+    assert outcome.code == 1
+    assert "6 of 6 rooms failed" in outcome.errors[-1]
+    assert path.read_text() == "of yesterday"
+
+    # The rooms that failed are what the next run reads; when none fails, none is left.
+    assert sorted(failed.read_text().splitlines()) == sorted(simulator.room_sids)
+    simulator.clear_faults()
+    assert roomrec("list", "--from-file", failed, "-o", path, "--failed-rooms", failed).code == 0
+    assert read_file(path) == expected_list(simulator, *simulator.room_sids)
+    assert failed.read_text() == ""
+    assert sorted(names_in(tmp_path)) == ["failed.txt", "out.jsonl"]
+
+
+def test_failed_rooms_of_a_list_on_standard_output(simulator: Simulator, roomrec: Command, tmp_path: Path) -> None:
+    first, failed = simulator.room_sids[0], tmp_path / "failed.txt"
+    outcome = roomrec("list", first, UNKNOWN_ROOM, "--failed-rooms", failed)
+    assert outcome.code == 1
+    assert parse_lines(outcome.out) == expected_list(simulator, first)
+    assert failed.read_text() == f"{UNKNOWN_ROOM}\n"
+
+
+def test_failed_rooms_are_not_written_by_a_run_that_ends_early(
+    roomrec: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed = tmp_path / "failed.txt"
+    failed.write_text(f"{UNKNOWN_ROOM}\n")
+    monkeypatch.setenv("TWILIO_AUTH_TOKEN", "wrong")
+    roomrec.fails("list", "--from-file", failed, "--failed-rooms", failed, code=3)
+    assert (failed.read_text(), names_in(tmp_path)) == (f"{UNKNOWN_ROOM}\n", ["failed.txt"])
+
+
+class TestNothingOnStandardInput:
+    @pytest.mark.parametrize("given", ["", "\n \r\n"])
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ("list", "-"),
+            ("list", "--from-file", "-"),
+            ("list", "-", "-o", "out.jsonl", "--allow-partial", "--failed-rooms", "failed.txt"),
+            ("download", "-", "-o", "media"),
+            ("delete", "-", "--yes"),
+            ("archive", "-", "-o", "archive"),
+        ],
+    )
+    def test_is_a_mistake(
+        self,
+        simulator: Simulator,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        roomrec: Command,
+        arguments: tuple[str, ...],
+        given: str,
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        requests = simulator.stats.requests
+        monkeypatch.setattr(input_module, "open_stdin", lambda: io.StringIO(given))
+        line = roomrec.fails(*arguments)
+        assert line.startswith("roomrec: there is nothing on standard input: ")
+        assert "--allow-empty" in line
+        assert (simulator.stats.requests, names_in(tmp_path)) == (requests, [])
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ("list", "-", "-o", "out.jsonl"),
+            ("download", "-", "-o", "media"),
+            ("delete", "-"),
+            ("archive", "-", "-o", "archive"),
+        ],
+    )
+    def test_is_accepted_if_it_is_meant(
+        self,
+        simulator: Simulator,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        roomrec: Command,
+        arguments: tuple[str, ...],
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        requests = simulator.stats.requests
+        monkeypatch.setattr(input_module, "open_stdin", lambda: io.StringIO(""))
+        assert roomrec(*arguments, "--allow-empty").code == 0
+        assert simulator.stats.requests == requests
+
+    def test_so_a_pipe_fails_when_its_first_half_fails(self, simulator: Simulator, tmp_path: Path) -> None:
+        (tmp_path / "out.jsonl").write_text("of yesterday")
+        command = shlex.join(ROOMREC)
+        pipe = f"{command} rooms --sids --status in-progress | {command} list - -o out.jsonl"
+        simulator.inject(faults.Respond(403), path_contains="/v1/Rooms")
+        result = subprocess.run(["sh", "-c", pipe], capture_output=True, text=True, check=False, cwd=tmp_path)
+        assert result.returncode == 2
+        assert (tmp_path / "out.jsonl").read_text() == "of yesterday"
+
+
 class TestMistakesWithFiles:
     """Each has its exit code and one clear line on stderr, and nothing is asked of the service."""
 
@@ -455,9 +577,12 @@ class TestMistakesWithFiles:
             (["-o", "out.\x1b[2Jx"], "a table's file must end in"),
             (["-o", "folder.csv"], "'folder.csv' is a directory"),
             (["-o", "."], "is a directory"),
-            (["-o", "file/out.csv"], "file/out.csv.part"),
-            (["-o", "no/such/folder/out.csv"], "No such file or directory: 'no/such/folder/out.csv.part'"),
-            (["-o", "/proc/out.csv"], "/proc/out.csv.part"),
+            (["--allow-partial"], "--allow-partial needs --output FILE"),
+            (["-o", "out.csv", "--failed-rooms", "out.csv"], "--failed-rooms and --output name the same file"),
+            (["-o", "out.csv", "--failed-rooms", "no/failed.txt"], "No such file or directory: 'no/failed.txt'"),
+            (["-o", "file/out.csv"], "Not a directory: 'file/out.csv'"),
+            (["-o", "no/such/folder/out.csv"], "No such file or directory: 'no/such/folder/out.csv'"),
+            (["-o", "/proc/out.csv"], "'/proc/out.csv'"),
         ],
     )
     def test_of_usage(

@@ -67,8 +67,8 @@ class TestSimulate:
     def test_serves_until_ctrl_c(self) -> None:
         process = start_process("simulate", "--rooms", "2")
         assert process.stdout
-        lines = [process.stdout.readline() for _ in range(8)]
-        variables = dict(line.removeprefix("export ").rstrip("\n").split("=", 1) for line in lines[:5])
+        lines = [process.stdout.readline() for _ in range(10)]
+        variables = dict(line.removeprefix("export ").rstrip("\n").split("=", 1) for line in lines[:7])
         room_sid = lines[-1].split()[-1]
         result = run_process("list", room_sid, **variables)
         assert (result.code, result.err) == (0, "")

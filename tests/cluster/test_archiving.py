@@ -148,3 +148,18 @@ def test_an_error_of_a_shard_is_that_of_each_of_its_rooms() -> None:
     assert progress == ArchiveProgress(11, 5, 2, 3, bytes=100, expected_bytes=100)
     failures = {"a": "workers kept dying", "b": "workers kept dying", "RT1": "no space"}
     assert totals.report(("manifest.jsonl",)) == ArchiveReport(5, 100, 2, 3, failures, 3, ("manifest.jsonl",))
+
+
+async def test_a_text_with_a_scheme_is_no_directory(
+    cluster: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    async with Simulator(2, 1, 103) as simulator:
+        start = partial(archive_on, cluster, simulator.room_sids, settings=settings(simulator))
+        with pytest.raises(InvalidArgumentError, match="destination cannot be ftp://"):
+            await start("ftp://host/x")
+        with pytest.raises(ConfigurationError, match="needs a directory for its ledgers"):
+            await start("s3://bucket/x")
+        with pytest.raises(InvalidArgumentError, match="ledgers must be a local path"):
+            await start("s3://bucket/x", ledgers="s3://bucket/ledgers")
+        assert (simulator.stats.requests, names(tmp_path)) == (0, [])

@@ -103,6 +103,7 @@ def test_mistakes(simulator: Simulator, rooms: Path, tmp_path: Path) -> None:
         ("rooms",): "--dask works with list and archive only, not with rooms",
         listing: "--dask needs --output DIRECTORY",
         (*listing, "-o", "x.csv"): "with --dask, --output is a directory, not a file such as 'x.csv'",
+        (*listing, "-o", "x", "--failed-rooms", "y"): "--allow-partial and --failed-rooms cannot be used with --dask",
         ("archive", "--after", "2026-01-01T00:00:00Z", "-o", tmp_path): "--dask needs rooms instead of --after",
         (*archiving, "--ledger", file): "is a file, and with --dask it must be a directory",
         (*archiving, "--private-key", file): "not a private key in PEM format",

@@ -132,3 +132,13 @@ def test_an_error_of_a_shard_is_that_of_each_of_its_rooms() -> None:
     assert totals.report(Path("/exports")) == ExportReport(
         "/exports", 1, 100, 5, 7, {"a": died, "b": died, "d": not_found}, 3
     )
+
+
+async def test_a_text_with_a_scheme_is_no_directory(
+    cluster: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    async with Simulator(2, 1, 103) as simulator:
+        with pytest.raises(InvalidArgumentError, match="directory must be a local path, which s3:// is not"):
+            await export_on(cluster, simulator.room_sids, "s3://bucket/x", settings=settings(simulator))
+        assert (simulator.stats.requests, names(tmp_path)) == (0, [])

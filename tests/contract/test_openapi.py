@@ -162,7 +162,7 @@ class TestRequests:
         assert dict(request.parameters.query) == {
             "Status": "completed",
             "DateCreatedBefore": "2027-01-01T00:00:00Z",
-            "DateCreatedAfter": "2025-12-31T22:00:00.250000Z",
+            "DateCreatedAfter": "2025-12-31T22:00:01Z",
             "SourceSid": one.source_sid,
             "PageSize": "2",
             "Page": "3",

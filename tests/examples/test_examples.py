@@ -168,12 +168,30 @@ async def server_url(process: Process) -> str:
 class TestWebhooks:
     PUBLIC_URL = "https://app.example/recordings"
 
+    def signature(self, sim: Simulator, text: str) -> dict[str, str]:
+        key = sim.credentials.password
+        signature = base64.b64encode(hmac.digest(key.encode(), text.encode(), "sha1")).decode()
+        return {"X-Twilio-Signature": signature}
+
     def signed(self, sim: Simulator, **fields: str) -> dict[str, Any]:
         """Return the arguments of a POST request with the fields and the service's signature."""
-        key = sim.credentials.password
         text = self.PUBLIC_URL + "".join(name + fields[name] for name in sorted(fields))
-        signature = base64.b64encode(hmac.digest(key.encode(), text.encode(), "sha1")).decode()
-        return {"data": fields, "headers": {"X-Twilio-Signature": signature}}
+        return {"data": fields, "headers": self.signature(sim, text)}
+
+    async def test_a_room_that_has_ended_is_reported_by_get_too(self, tmp_path: Path) -> None:
+        async with Simulator(rooms=1, recordings_per_room=4, seed=3) as sim:
+            room = sim.room_sids[0]
+            query = f"?RoomSid={room}&StatusCallbackEvent=room-ended"
+            process = await run(sim, "webhooks.py", PUBLIC_URL=self.PUBLIC_URL, MEDIA_DIRECTORY=str(tmp_path), PORT="0")
+            try:
+                url = f"{await server_url(process)}/recordings{query}"
+                headers = self.signature(sim, self.PUBLIC_URL + query)
+                async with aiohttp.ClientSession() as session, session.get(url, headers=headers) as response:
+                    assert response.status == 204
+                await until(lambda: sim.stats.requests == 1)
+                assert room in str(sim.requests[0])
+            finally:
+                await stop(process)
 
     async def test_a_completed_recording_is_downloaded_and_a_forged_callback_is_rejected(self, tmp_path: Path) -> None:
         async with Simulator(rooms=3, recordings_per_room=4, seed=3, media_size=20_000) as sim:

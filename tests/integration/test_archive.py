@@ -33,6 +33,7 @@ from roomrec_async import (
     RetryPolicy,
     ServerError,
 )
+from roomrec_async._archive.ledger import Ledger
 from roomrec_async.integrations.decryption import PrivateKey
 from roomrec_async.simulator import Simulator, faults
 from roomrec_async.simulator.http_exchange import Exchange
@@ -45,7 +46,7 @@ SINGLE = {"manifest": ("jsonl",)}
 def simulated(**options: Any) -> Simulator:
     unlimited = {"reads_per_second": None, "writes_per_second": None, "concurrency_limit": None}
     return Simulator(
-        **{"rooms": 16, "recordings_per_room": (0, 5), "seed": 8, "media_size": (0, 60_000)} | unlimited | options
+        **{"rooms": 16, "recordings_per_room": (0, 5), "seed": 8, "media_size": (100, 60_000)} | unlimited | options
     )
 
 
@@ -192,10 +193,96 @@ async def test_copies_of_an_earlier_run_are_verified_before_deletion(
     (tmp_path / tampered).write_bytes(content)
     before, seen = sim.store.stats.requests, DeletionsSeen(sim, tmp_path)
     sim.inject(seen, times=None)
-    report = await client.archive([], tmp_path, delete=True, decryption=key, **SINGLE)
+    report = await client.archive(sim.room_sids, tmp_path, delete=True, decryption=key, **SINGLE)
     assert seen.unsafe == []
     assert len(seen.deleted) == report.deleted == report.archived
     assert sim.store.stats.requests - before == 2
+
+
+class TestScope:
+    """A run deletes what its own source names, whatever else the ledger contains."""
+
+    @pytest.mark.parametrize(
+        "source", [[], DateWindow(datetime(2020, 1, 1, tzinfo=UTC), datetime(2020, 1, 2, tzinfo=UTC))]
+    )
+    async def test_a_source_that_names_nothing_deletes_nothing(
+        self, sim: Simulator, client: RecordingsClient, key: PrivateKey, tmp_path: Path, source: list[str] | DateWindow
+    ) -> None:
+        await client.archive(sim.room_sids, tmp_path, decryption=key, **SINGLE)
+        expected = len(stored(sim))
+        report = await client.archive(source, tmp_path, delete=True, decryption=key, **SINGLE)
+        assert (report.deleted, report.failed, report.left_alone) == (0, 0, expected)
+        assert len(stored(sim)) == expected == report.archived
+
+    async def test_recordings_of_another_account_are_copied_and_stay_at_the_source(
+        self, sim: Simulator, client: RecordingsClient, key: PrivateKey, tmp_path: Path
+    ) -> None:
+        # As with the API key of a parent account and the SID of a subaccount.
+        client._transport.account_sid = "AC" + "f" * 32
+        report = await client.archive(sim.room_sids, tmp_path, delete=True, decryption=key, **SINGLE)
+        assert report.deleted == 0
+        assert report.archived == len(stored(sim)) > 0
+        assert sim.credentials.account_sid in next(iter(report.failures.values()))
+        assert all("not deleted" in reason for reason in report.failures.values())
+
+    async def test_a_room_in_the_folder_of_an_earlier_archive(
+        self, sim: Simulator, client: RecordingsClient, key: PrivateKey, tmp_path: Path
+    ) -> None:
+        await client.archive(sim.room_sids, tmp_path, decryption=key, **SINGLE)
+        by_room = {room: [path for path in stored(sim).values() if path.startswith(room)] for room in sim.room_sids}
+        room = max(by_room, key=lambda room: len(by_room[room]))
+        others = len(stored(sim)) - len(by_room[room])
+        report = await client.archive([room], tmp_path, delete=True, decryption=key, **SINGLE)
+        assert (report.deleted, report.left_alone) == (len(by_room[room]), others)
+        assert len(stored(sim)) == others
+        assert not any(path.startswith(room) for path in stored(sim).values())
+
+    async def test_a_window_of_the_time_of_an_earlier_archive(
+        self, sim: Simulator, client: RecordingsClient, key: PrivateKey, tmp_path: Path
+    ) -> None:
+        await client.archive(sim.room_sids, tmp_path, decryption=key, **SINGLE)
+        dates = sorted(record["date_created"] for record in completed(sim) if record["sid"] in stored(sim))
+        middle = datetime.fromisoformat(dates[len(dates) // 2])
+        inside = sum(datetime.fromisoformat(date) >= middle for date in dates)
+        report = await client.archive(DateWindow(middle), tmp_path, delete=True, decryption=key, **SINGLE)
+        assert (report.deleted, report.left_alone) == (inside, len(dates) - inside)
+
+    async def test_a_copy_that_was_lost_is_copied_again_only_if_the_source_names_it(
+        self, sim: Simulator, client: RecordingsClient, key: PrivateKey, tmp_path: Path
+    ) -> None:
+        await client.archive(sim.room_sids, tmp_path, decryption=key, **SINGLE)
+        path = next(iter(stored(sim).values()))
+        (tmp_path / path).unlink()
+        await client.archive([], tmp_path, decryption=key, **SINGLE)
+        assert not (tmp_path / path).exists()
+
+    @pytest.mark.parametrize("by_window", [False, True])
+    async def test_a_deletion_that_could_not_be_recorded_is_recorded_by_the_next_run(
+        self, sim: Simulator, client: RecordingsClient, key: PrivateKey, tmp_path: Path, by_window: bool
+    ) -> None:
+        await client.archive(sim.room_sids, tmp_path, decryption=key, **SINGLE)
+        sids = list(stored(sim))
+        # A run that was killed between the deletion and its record in the ledger.
+        for record in completed(sim):
+            await client.delete(record["room_sid"], record["sid"])
+        source = EVERYTHING if by_window else sim.room_sids
+        report = await client.archive(source, tmp_path, delete=True, decryption=key, **SINGLE)
+        assert (report.deleted, report.failed, report.left_alone) == (len(sids), 0, 0)
+
+    async def test_rooms_that_an_interrupted_run_listed_are_named_by_the_next_one(
+        self, sim: Simulator, client: RecordingsClient, key: PrivateKey, tmp_path: Path
+    ) -> None:
+        expected, listed = len(stored(sim)), sim.room_sids[:8]
+        in_them = sum(path.split("/")[0] in listed for path in stored(sim).values())
+        await client.archive(listed, tmp_path, decryption=key, **SINGLE)
+        async with Ledger(tmp_path / "ledger.sqlite3", ".") as ledger:
+            for room in listed:
+                await ledger.mark_room_listed(room)
+        report = await client.archive(sim.room_sids[4:], tmp_path, delete=True, decryption=key, **SINGLE)
+        named = [path for path in stored(sim).values() if path.split("/")[0] not in sim.room_sids[:4]]
+        assert named == []
+        assert report.left_alone == len(stored(sim)) == expected - report.deleted
+        assert report.left_alone < in_them
 
 
 async def test_a_lost_copy_is_copied_again_without_being_asked_to_delete(
@@ -219,7 +306,7 @@ async def test_a_failure_stays_at_the_source_and_is_retried(
     assert (report.failed, report.deleted) == (len(encrypted), len(all_of_them) - len(encrypted))
     assert set(stored(sim)) == encrypted
     assert {row["sid"] for row in manifest(tmp_path) if row["error"]} == encrypted
-    report = await client.archive([], tmp_path, delete=True, decryption=key, **SINGLE)
+    report = await client.archive(sim.room_sids, tmp_path, delete=True, decryption=key, **SINGLE)
     assert (report.failed, report.deleted) == (0, len(all_of_them))
     assert not any(row["error"] for row in manifest(tmp_path))
 
@@ -247,7 +334,7 @@ async def test_a_deletion_that_fails_is_retried(
     assert (report.archived, report.deleted, report.failed) == (len(stored(sim)), 0, len(stored(sim)))
     sim.clear_faults()
     before, expected = sim.store.stats.requests, len(stored(sim))
-    report = await client.archive([], tmp_path, delete=True, decryption=key, **SINGLE)
+    report = await client.archive(sim.room_sids, tmp_path, delete=True, decryption=key, **SINGLE)
     assert (report.deleted, report.failed) == (expected, 0)
     assert sim.store.stats.requests == before
 
@@ -425,10 +512,11 @@ for _ in sys.stdin:
 
 @pytest.fixture
 def account() -> Iterator[Simulator]:
-    with simulated(rooms=150, recordings_per_room=(0, 8), latency=(0.0, 0.004), media_size=(0, 400_000)) as simulator:
+    with simulated(rooms=150, recordings_per_room=(0, 8), latency=(0.0, 0.004), media_size=(100, 400_000)) as simulator:
         yield simulator
 
 
+@pytest.mark.slow
 async def test_runs_killed_at_any_instant_end_with_everything_once(account: Simulator, tmp_path: Path) -> None:
     paths = stored(account)
     contents = {sid: truth(account, sid) for sid in paths}

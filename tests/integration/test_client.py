@@ -328,6 +328,7 @@ class TestLists:
         assert window == [r for r in everything if r.date_created and after <= r.date_created < before]
         assert {after} <= {r.date_created for r in window}
 
+    @pytest.mark.slow
     async def test_two_clients_do_not_mix_their_answers(self, plain_sim: Simulator) -> None:
         async with plain_sim.client() as client:
             rooms = list(plain_sim.room_sids) * 20

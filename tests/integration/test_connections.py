@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections import Counter
 from typing import Any
 
@@ -19,6 +20,7 @@ from roomrec_async import (
     Timeout,
 )
 from roomrec_async.events import Activity, Attempt
+from roomrec_async.simulator import Simulator
 
 from .raw_server import CREDENTIALS, ROOM_SID, Request, page, raw_server, response
 
@@ -235,3 +237,29 @@ async def test_a_resolver_that_hangs_is_given_up_in_time(monkeypatch: pytest.Mon
         with pytest.raises(RoomRecError, match=r"no connection within 0\.3 s"):
             await listing.recordings(ROOM_SID).to_list()
     assert loop.time() - begun < 3
+
+
+async def test_running_out_of_file_descriptors_fails_no_room() -> None:
+    async with Simulator(200, 1, reads_per_second=None, concurrency_limit=None, latency=(0.01, 0.02)) as simulator:
+        account, token = simulator.credentials.username, simulator.credentials.password
+        arguments = [simulator.base_url, account, token, *simulator.room_sids]
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", _FEW_DESCRIPTORS, *arguments, stdout=asyncio.subprocess.PIPE
+        )
+        printed, _ = await process.communicate()
+    assert printed.decode().strip() == "200 rooms, 0 failed"
+
+
+_FEW_DESCRIPTORS = """
+import asyncio, resource, sys
+from roomrec_async import Credentials, RateLimiter, RecordingsClient
+
+async def main(base_url, account, token, *room_sids):
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+    limiter = RateLimiter(150, None, None)
+    async with RecordingsClient(Credentials(account, token), base_url=base_url, limiter=limiter) as client:
+        found = await client.gather(room_sids, return_exceptions=True)
+    print(f"{len(found)} rooms, {sum(isinstance(each, Exception) for each in found.values())} failed")
+
+asyncio.run(main(*sys.argv[1:]))
+"""

@@ -320,6 +320,7 @@ class TestStream:
             break
         await assert_all_is_quiet(sim, client)
 
+    @pytest.mark.slow
     async def test_memory_stays_flat(self) -> None:
         async with (
             Simulator(rooms=800, recordings_per_room=20, reads_per_second=None, concurrency_limit=None) as sim,
@@ -341,6 +342,7 @@ class TestStream:
         assert peak - early < 4_000_000
 
 
+@pytest.mark.slow
 async def test_a_hidden_concurrency_limit_is_found_and_no_room_fails() -> None:
     # The latency is so long that the service's bound is met, and not that of a slow machine.
     async with Simulator(

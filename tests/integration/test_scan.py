@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from roomrec_async import (
     BadRequestError,
+    DateWindow,
     DecodeError,
     InvalidArgumentError,
+    PaginationError,
     RateLimiter,
     Recording,
     RecordingsClient,
@@ -20,8 +23,9 @@ from roomrec_async import (
 )
 from roomrec_async.simulator import Simulator, faults
 
-BEGINNING = datetime(2025, 12, 1, tzinfo=UTC)
+from .raw_server import CREDENTIALS, Request, raw_server, response
 
+BEGINNING = datetime(2025, 12, 1, tzinfo=UTC)
 
 UNKNOWN_ROOM = "RM" + "0" * 32
 
@@ -46,6 +50,22 @@ def everything(sim: Simulator, status: str | None = None) -> list[dict[str, Any]
 
 def sids(by_room: dict[str, list[Recording]]) -> dict[str, list[str]]:
     return {room_sid: sorted(str(recording.sid) for recording in found) for room_sid, found in by_room.items()}
+
+
+@pytest.mark.parametrize("shift", [-1, -0.000001, 0, 0.000001, 0.5, 1], ids=str)
+async def test_bounds_between_two_seconds_ask_for_exactly_the_same_records(
+    sim: Simulator, client: RecordingsClient, shift: float
+) -> None:
+    """The service takes whole seconds only, so that both bounds are rounded up."""
+    room_sid = max(sim.room_sids, key=lambda sid: len(list(sim.recordings(sid))))
+    moments = {
+        record["sid"]: datetime.fromisoformat(str(record["date_created"])) for record in sim.recordings(room_sid)
+    }
+    bound = sorted(moments.values())[len(moments) // 2] + timedelta(seconds=shift)
+    after = await client.recordings(room_sid, date_created_after=bound).to_list()
+    before = await client.recordings(room_sid, date_created_before=bound).to_list()
+    assert {recording.sid for recording in after} == {sid for sid, moment in moments.items() if moment >= bound}
+    assert {recording.sid for recording in before} == {sid for sid, moment in moments.items() if moment < bound}
 
 
 class TestViaAccount:
@@ -103,6 +123,23 @@ class TestViaAccount:
         assert list(found) == [sim.room_sids[1], UNKNOWN_ROOM]
         assert found[UNKNOWN_ROOM] == []
 
+    async def test_two_spellings_of_a_sid_are_one_room(self, sim: Simulator, client: RecordingsClient) -> None:
+        """The service ignores the case of a SID's digits; the caller's first spelling is the key."""
+        rooms = sorted(sim.room_sids, key=lambda sid: -len(list(sim.recordings(sid))))[:4]
+        upper = [f"RM{sid[2:].upper()}" for sid in rooms]
+        plain = await client.gather(rooms, date_created_after=BEGINNING)
+        assert sum(map(len, plain.values())) > 50
+        for via in ("rooms", "account"):
+            found = await client.gather([*upper, *rooms], via=via, date_created_after=BEGINNING)  # type: ignore[arg-type]
+            assert list(found) == upper
+            assert [sids({"": found[sid]}) for sid in upper] == [sids({"": plain[sid]}) for sid in rooms]
+        streamed = [r.sid async for r in client.stream([*upper, *rooms], via="account", date_created_after=BEGINNING)]
+        assert sorted(map(str, streamed)) == sorted(sid for found in sids(plain).values() for sid in found)
+        results = [r async for r in client.as_completed(upper, via="account", date_created_after=BEGINNING)]
+        assert [(r.room_sid, len(r.recordings)) for r in results] == [
+            (spelling, len(plain[sid])) for spelling, sid in zip(upper, rooms, strict=True)
+        ]
+
     async def test_what_is_refused(self, sim: Simulator, client: RecordingsClient) -> None:
         with pytest.raises(InvalidArgumentError, match="date_created_after"):
             await client.gather(sim.room_sids, via="account")
@@ -146,3 +183,18 @@ class TestViaAccount:
                 count += 1
             assert count == 20_000
             assert sim.stats.requests <= 5000 / 20
+
+
+async def test_a_service_that_ignores_the_date_filters_is_found_out_by_its_first_page() -> None:
+    old = {"sid": "RT" + "1" * 32, "status": "completed", "date_created": "2020-01-01T00:00:00Z"}
+    page = {"recordings": 100 * [old], "meta": {"key": "recordings", "next_page_url": "https://x.example/?PageToken=n"}}
+
+    async def handle(_: Request) -> bytes:
+        return response(json.dumps(page).encode())
+
+    window = DateWindow(datetime(2026, 1, 1, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC))
+    async with raw_server(handle) as server, RecordingsClient(CREDENTIALS, base_url=server.url) as client:
+        with pytest.raises(PaginationError, match="the service ignores the date filters: recording RT1"):
+            async for _ in client.scan(window):
+                raise AssertionError("nothing lies in the window")
+        assert len(server.requests) == 1

@@ -392,6 +392,7 @@ async def stored(client, simulator):
     raise AssertionError("no recording with media")
 
 
+@pytest.mark.slow
 def test_memory_stays_flat(s3: S3Server) -> None:
     s3.bucket("flat")
     done = subprocess.run(

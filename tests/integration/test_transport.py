@@ -152,6 +152,7 @@ class TestTimeouts:
             with pytest.raises(RequestTimeoutError, match=r"nothing received for 0\.4 s"):
                 await client.recordings(sim.room_sids[0]).to_list()
 
+    @pytest.mark.slow
     async def test_a_slow_body_may_take_longer_than_one_read(self, sim: Simulator) -> None:
         sim.inject(faults.SlowDrip(bytes_per_second=10_000))
         headers = {"Accept-Encoding": "identity"}

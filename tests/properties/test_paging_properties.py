@@ -35,6 +35,7 @@ class Service:
         self._failing = set(failing)
         self.asked: list[int] = []
         self.notifier = Notifier()
+        self.account_sid = record(0)["account_sid"]
 
     async def get(self, path: str, query: str, deadline: Deadline, operation: Operation) -> Response:
         number = int(query.rpartition("PageToken=")[2]) if "PageToken" in query else 0

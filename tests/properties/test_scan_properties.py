@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncGenerator
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta, timezone
 from itertools import pairwise
 from typing import cast
@@ -78,7 +79,7 @@ async def test_nothing_is_lost_or_repeated(
     after = START + timedelta(seconds=data.draw(st.integers(-10, 300)), microseconds=data.draw(st.integers(0, 999_999)))
     before = data.draw(st.none() | st.integers(0, 500).map(lambda seconds: after + timedelta(seconds=seconds)))
     found: Counter[str | None] = Counter()
-    async for recordings in scan(DateWindow(after, before), service.list_window, lambda: at_once):
+    async for recordings in scan(DateWindow(after, before), service.list_window, lambda: at_once, nullcontext()):
         found.update(recording.sid for recording in recordings)
     wanted = [
         recording.sid
@@ -96,7 +97,7 @@ async def test_splitting_costs_little_where_the_service_lists_by_date(order: str
     instants = [START + timedelta(seconds=number * 100) for number in range(count)]
     service = Service(made(instants, order, []))
     window = DateWindow(START, START + timedelta(seconds=count * 100))
-    found = [len(recordings) async for recordings in scan(window, service.list_window, lambda: 4)]
+    found = [len(recordings) async for recordings in scan(window, service.list_window, lambda: 4, nullcontext())]
     assert sum(found) == count
     pages = -(-count // PAGE)
     assert service.requests <= pages * 1.25 + 2

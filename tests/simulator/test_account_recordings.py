@@ -107,7 +107,7 @@ async def test_a_grouping_sid_is_a_room_or_a_participant_and_several_must_all_ho
         assert sids(found) == sids(record for record in every if is_listed(record, query))
 
 
-@pytest.mark.parametrize("shift", [-1.0, -0.000001, 0.0, 0.000001, 1.0])
+@pytest.mark.parametrize("shift", [-1, 0, 1])
 async def test_the_window_of_dates_begins_with_its_first_instant_and_ends_before_its_last(sim, http, shift):
     every = all_records(sim, "processing", "completed", "failed")
     moments = sorted({datetime.fromisoformat(record["date_created"]) for record in every})

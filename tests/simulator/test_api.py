@@ -70,11 +70,25 @@ async def test_a_recording_is_found_by_its_sid_alone(sim, http):
         await refused(http, account_url(sim, sid), 404, 20404)
 
 
-@pytest.mark.parametrize("sid", ["RM" + "0" * 32, "RM123", "RT" + "a" * 32, "RM" + "g" * 32, "%20", "RM" + "A" * 32])
+@pytest.mark.parametrize("sid", ["RM" + "0" * 32, "RM123", "RT" + "a" * 32, "RM" + "g" * 32, "%20", "rm" + "a" * 32])
 async def test_an_unknown_or_malformed_room_is_404(sim, http, sid):
     body = await refused(http, f"{sim.base_url}/v1/Rooms/{sid}/Recordings?PageSize=no", 404, 20404)
     assert body["message"].startswith("The requested resource /Rooms/R" if sid[0] == "R" else "The requested resource")
     assert body["message"].endswith("/Recordings was not found")
+
+
+async def test_the_digits_of_a_sid_may_be_in_either_case(sim, http):
+    room_sid = sim.room_sids[0]
+    upper = f"RM{room_sid[2:].upper()}"
+    found = list(sim.recordings(room_sid))
+    assert await records(http, room_list(sim, upper, PageSize=7)) == found
+    source = found[0]["source_sid"]
+    of_track = [record for record in found if record["source_sid"] == source]
+    assert await records(http, room_list(sim, upper, SourceSid=f"MT{source[2:].upper()}")) == of_track
+    of_room = await records(http, account_list(sim, {"GroupingSid": upper}))
+    assert sids(of_room) == sids(found)
+    sid = found[0]["sid"]
+    assert await ok(http, f"{sim.base_url}/v1/Rooms/{upper}/Recordings/RT{sid[2:].upper()}") == found[0]
 
 
 async def test_a_room_of_another_account_is_404(sim, http):
@@ -108,9 +122,9 @@ async def test_the_bounds_of_dates_are_inclusive_and_exclusive(sim, http):
     assert after[0]["date_created"] == moment
 
 
-@pytest.mark.parametrize("shift", [-1.0, -0.000001, 0.0, 0.000001, 1.0])
+@pytest.mark.parametrize("shift", [-1, 0, 1])
 @pytest.mark.parametrize("hours", [0, 14, -9.5])
-async def test_instants_are_compared_whatever_their_offset_and_precision(sim, http, shift, hours):
+async def test_instants_are_compared_whatever_their_offset(sim, http, shift, hours):
     room_sid = sim.room_sids[2]
     everything = list(sim.recordings(room_sid))
     moment = datetime.fromisoformat(everything[7]["date_created"]) + timedelta(seconds=shift)

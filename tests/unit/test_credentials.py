@@ -66,17 +66,29 @@ KEY_ENV = {"TWILIO_API_KEY": KEY_SID, "TWILIO_API_SECRET": SECRET}
         pytest.param(ACCOUNT_ENV | TOKEN_ENV, BY_TOKEN, id="token"),
         pytest.param(ACCOUNT_ENV | KEY_ENV, BY_KEY, id="key"),
         pytest.param(ACCOUNT_ENV | KEY_ENV | TOKEN_ENV, BY_KEY, id="key before token"),
-        pytest.param(ACCOUNT_ENV | TOKEN_ENV | {"TWILIO_API_KEY": KEY_SID}, BY_TOKEN, id="token before half a key"),
         pytest.param(
-            ACCOUNT_ENV | TOKEN_ENV | {"TWILIO_API_SECRET": SECRET}, BY_TOKEN, id="token before the other half"
+            ACCOUNT_ENV | {"TWILIO_API_KEY_SID": KEY_SID, "TWILIO_API_KEY_SECRET": SECRET}, BY_KEY, id="other names"
         ),
+        pytest.param(
+            ACCOUNT_ENV | {"TWILIO_API_KEY": KEY_SID, "TWILIO_API_KEY_SECRET": SECRET}, BY_KEY, id="a name of each kind"
+        ),
+        pytest.param(
+            ACCOUNT_ENV | KEY_ENV | {"TWILIO_API_KEY_SID": f" {KEY_SID}\n"}, BY_KEY, id="the same key under both names"
+        ),
+        pytest.param(
+            {"TWILIO_ACCOUNT_SID": f" {ACCOUNT_SID}\r\n", "TWILIO_AUTH_TOKEN": f"{TOKEN}\n"}, BY_TOKEN, id="newlines"
+        ),
+        pytest.param(
+            ACCOUNT_ENV | {"TWILIO_API_KEY": f"{KEY_SID}\n", "TWILIO_API_SECRET": f"\t{SECRET} "}, BY_KEY, id="key's"
+        ),
+        pytest.param(ACCOUNT_ENV | TOKEN_ENV | {"TWILIO_API_KEY": "\n"}, BY_TOKEN, id="blank is not set"),
         pytest.param(
             ACCOUNT_ENV | TOKEN_ENV | {"TWILIO_API_KEY": "", "TWILIO_API_SECRET": ""}, BY_TOKEN, id="empty is not set"
         ),
     ],
 )
 def test_the_environment(env: dict[str, str], expected: Credentials, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in (*ACCOUNT_ENV, *TOKEN_ENV, *KEY_ENV):
+    for name in (*ACCOUNT_ENV, *TOKEN_ENV, *KEY_ENV, "TWILIO_API_KEY_SID", "TWILIO_API_KEY_SECRET"):
         monkeypatch.delenv(name, raising=False)
     assert Credentials.from_env(env) == expected
     for name, value in env.items():
@@ -126,14 +138,40 @@ def test_what_is_missing_in_the_environment_is_named(env: dict[str, str], missin
     assert SECRET not in str(caught.value)
 
 
-def test_a_whole_key_without_account_asks_for_the_account() -> None:
-    with pytest.raises(ConfigurationError, match="TWILIO_ACCOUNT_SID"):
-        Credentials.from_env(KEY_ENV)
+@pytest.mark.parametrize("env", [KEY_ENV, TOKEN_ENV, KEY_ENV | TOKEN_ENV], ids=["key", "token", "both"])
+def test_without_the_account_only_that_is_asked_for(env: dict[str, str]) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        Credentials.from_env(env)
+    assert str(caught.value) == "no credentials: set TWILIO_ACCOUNT_SID in the environment"
 
 
-def test_a_whole_token_without_account_asks_for_the_account() -> None:
-    with pytest.raises(ConfigurationError, match="TWILIO_ACCOUNT_SID"):
-        Credentials.from_env(TOKEN_ENV)
+@pytest.mark.parametrize(
+    ("half", "missing"),
+    [
+        ({"TWILIO_API_KEY": KEY_SID}, "TWILIO_API_SECRET"),
+        ({"TWILIO_API_KEY_SID": KEY_SID}, "TWILIO_API_SECRET"),
+        ({"TWILIO_API_SECRET": SECRET}, "TWILIO_API_KEY"),
+        ({"TWILIO_API_KEY_SECRET": SECRET}, "TWILIO_API_KEY"),
+    ],
+    ids=str,
+)
+def test_half_a_key_is_not_replaced_by_the_token(half: dict[str, str], missing: str) -> None:
+    with pytest.raises(ConfigurationError, match=rf"^no credentials: set {missing} in .* or unset the rest of the API"):
+        Credentials.from_env(ACCOUNT_ENV | TOKEN_ENV | half)
+
+
+@pytest.mark.parametrize(
+    ("env", "names"),
+    [
+        ({"TWILIO_API_KEY_SID": "SK" + "9" * 32}, "TWILIO_API_KEY and TWILIO_API_KEY_SID"),
+        ({"TWILIO_API_KEY_SECRET": "another-secret"}, "TWILIO_API_SECRET and TWILIO_API_KEY_SECRET"),
+    ],
+    ids=str,
+)
+def test_two_keys_are_refused_and_not_shown(env: dict[str, str], names: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        Credentials.from_env(ACCOUNT_ENV | KEY_ENV | env)
+    assert str(caught.value) == f"{names} are set to different values: unset one of them"
 
 
 # Refusals

@@ -5,13 +5,16 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import stat
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from roomrec_async import MediaError
+from roomrec_async import InvalidArgumentError, MediaError, _files
 from roomrec_async._files import (
     PartFile,
     add_path_to_disk_full_errors,
@@ -20,6 +23,7 @@ from roomrec_async._files import (
     file_sha256,
     file_size,
     replace_file,
+    sync_directory,
 )
 
 ETAG = '"one"'
@@ -37,7 +41,7 @@ def test_a_part_is_resumed_and_renamed_when_it_is_finished(tmp_path: Path) -> No
     part.close()
     assert names(path.parent) == [f"{path.name}.part", f"{path.name}.part.etag"]
     part = PartFile(path)
-    assert (part.size, part.etag, b"".join(part.read())) == (6, ETAG, b"abcdef")
+    assert (part.size, part.validator, b"".join(part.read())) == (6, ETAG, b"abcdef")
     part.write([b"ghi"])
     part.finish()
     part.close()
@@ -53,11 +57,11 @@ def test_restart_drops_the_bytes_and_their_etag(tmp_path: Path) -> None:
     part.restart(ETAG)
     part.write([b"of old"])
     part.restart(None)
-    assert (part.size, part.etag) == (0, None)
+    assert (part.size, part.validator) == (0, None)
     part.write([b"new"])
     part.close()
     part = PartFile(path)
-    assert (part.size, part.etag, part.resumable_size) == (3, None, 0)
+    assert (part.size, part.validator, part.resumable_size) == (3, None, 0)
     part.close()
 
 
@@ -85,7 +89,7 @@ def test_an_unreadable_etag_is_none(tmp_path: Path) -> None:
     (tmp_path / "name.part").write_bytes(b"abc")
     (tmp_path / "name.part.etag").write_bytes(b"\xff\xfe")
     part = PartFile(tmp_path / "name")
-    assert (part.size, part.etag) == (3, None)
+    assert (part.size, part.validator) == (3, None)
     part.close()
 
 
@@ -107,7 +111,7 @@ def test_a_process_that_dies_releases_the_lock_and_leaves_its_part(tmp_path: Pat
     holder.send_signal(signal.SIGKILL)
     holder.communicate()
     part = PartFile(path)
-    assert (part.size, part.etag, part.resumable_size) == (100_000, ETAG, 100_000)
+    assert (part.size, part.validator, part.resumable_size) == (100_000, ETAG, 100_000)
     part.close()
 
 
@@ -152,6 +156,103 @@ class TestAtomicWrite:
         assert (tmp_path / "name").read_bytes() == b"of old"
         assert names(tmp_path) == ["name"]
 
+    def test_writers_of_one_file_do_not_mix(self, tmp_path: Path) -> None:
+        path = tmp_path / "name"
+        with ExitStack() as first, ExitStack() as second:
+            files = [first.enter_context(atomic_write(path)), second.enter_context(atomic_write(path))]
+            for _ in range(1000):
+                for number, file in enumerate(files):
+                    file.write(f"{number}".encode() * 100)
+            second.close()
+            assert path.read_bytes() == b"1" * 100_000
+            first.close()
+        assert path.read_bytes() == b"0" * 100_000
+        assert names(tmp_path) == ["name"]
+
+    def test_one_writer_that_fails_does_not_disturb_the_other(self, tmp_path: Path) -> None:
+        path = tmp_path / "name"
+        with atomic_write(path) as file:
+            file.write(b"whole")
+            with pytest.raises(ValueError, match="x"), atomic_write(path) as other:
+                other.write(b"other")
+                raise ValueError("x")
+        assert path.read_bytes() == b"whole"
+        assert names(tmp_path) == ["name"]
+
+    def test_processes_at_once_leave_the_file_of_one(self, tmp_path: Path) -> None:
+        processes = [subprocess.Popen([sys.executable, "-c", WRITER, tmp_path / "name", each]) for each in "abc"]
+        assert [process.wait(20) for process in processes] == [0, 0, 0]
+        content = (tmp_path / "name").read_bytes()
+        assert content in [each * 300_000 for each in (b"a", b"b", b"c")]
+        assert names(tmp_path) == ["name"]
+
+    def test_links_are_not_followed(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        other = tmp_path / "other"
+        other.write_bytes(b"of somebody else")
+        # What was the name of the temporary file.
+        (tmp_path / "name.part").symlink_to(other)
+        (tmp_path / "name").symlink_to(other)
+        with atomic_write(tmp_path / "name") as file:
+            file.write(b"new")
+        assert ((tmp_path / "name").read_bytes(), (tmp_path / "name").is_symlink()) == (b"new", False)
+        assert other.read_bytes() == b"of somebody else"
+        assert (tmp_path / "name.part").is_symlink()
+
+        # Even if somebody had guessed the name.
+        monkeypatch.setattr(_files, "token_hex", lambda _: "0")
+        (tmp_path / ".name.0.part").symlink_to(other)
+        with pytest.raises(FileExistsError), atomic_write(tmp_path / "name") as file:
+            file.write(b"newer")
+        assert other.read_bytes() == b"of somebody else"
+        assert (tmp_path / "name").read_bytes() == b"new"
+
+    @pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+    def test_the_permissions_are_those_of_any_new_file(self, tmp_path: Path, umask: int, mode: int) -> None:
+        previous = os.umask(umask)
+        try:
+            with atomic_write(tmp_path / "name"):
+                (temporary,) = tmp_path.iterdir()
+                assert stat.S_IMODE(temporary.stat().st_mode) == mode
+        finally:
+            os.umask(previous)
+        assert stat.S_IMODE((tmp_path / "name").stat().st_mode) == mode
+
+    @pytest.mark.parametrize("name", ["x" * 255, "\N{GRINNING FACE}" * 63])
+    def test_names_may_be_as_long_as_the_file_system_allows(self, tmp_path: Path, name: str) -> None:
+        with atomic_write(tmp_path / name) as file:
+            file.write(b"new")
+        assert names(tmp_path) == [name]
+
+    def test_devices_and_pipes_are_not_replaced(self, tmp_path: Path) -> None:
+        os.mkfifo(tmp_path / "pipe")
+        (tmp_path / "null").symlink_to("/dev/null")
+        # As /dev/stdout, also where standard output is a regular file.
+        (tmp_path / "file").touch()
+        with (tmp_path / "file").open() as file:
+            (tmp_path / "stdout").symlink_to(f"/proc/self/fd/{file.fileno()}")
+            before = names(tmp_path)
+            for path in (tmp_path / "pipe", tmp_path / "null", tmp_path / "stdout", Path("/dev/null")):
+                with pytest.raises(InvalidArgumentError, match=f"{path} is no regular file"), atomic_write(path):
+                    pass
+        assert names(tmp_path) == before
+        assert stat.S_ISCHR(Path("/dev/null").stat().st_mode)
+
+    def test_an_error_names_the_file(self, tmp_path: Path) -> None:
+        with pytest.raises(FileNotFoundError) as caught, atomic_write(tmp_path / "missing" / "name"):
+            pass
+        assert caught.value.filename == str(tmp_path / "missing" / "name")
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from roomrec_async._files import atomic_write
+for _ in range(30):
+    with atomic_write(Path(sys.argv[1])) as file:
+        for _ in range(300):
+            file.write(sys.argv[2].encode() * 1000)
+"""
+
 
 def test_replace_file_renames(tmp_path: Path) -> None:
     (tmp_path / "source").write_bytes(b"new")
@@ -192,3 +293,52 @@ def test_a_destination_is_a_directory_or_a_file(tmp_path: Path) -> None:
     assert file_path(tmp_path / "new", "x.mka") == tmp_path / "new"
     assert file_path(os.fspath(tmp_path / "a.mka"), "x.mka") == tmp_path / "a.mka"
     assert file_size(tmp_path / "missing") is None
+
+
+class TestNetworkFileSystems:
+    """Some cannot lock files, and some cannot sync directories. What is then not promised is logged once."""
+
+    @pytest.fixture(autouse=True)
+    def forget(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(_files, "_warned", set())
+
+    @pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS])
+    def test_a_file_without_a_lock_is_written(
+        self, number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        monkeypatch.setattr("fcntl.flock", failing(number))
+        for name in ("one", "two"):
+            part = PartFile(tmp_path / name)
+            part.write([b"abc"])
+            part.finish()
+            part.close()
+        assert names(tmp_path) == ["one", "two"]
+        [message] = caplog.messages
+        assert message == f"the file system of {tmp_path} has no locks: two downloads at once may mix their bytes"
+
+    @pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP])
+    def test_a_directory_that_is_not_synced_has_the_file(
+        self, number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        monkeypatch.setattr(os, "fsync", failing(number))
+        for _ in range(2):
+            sync_directory(tmp_path)
+        [message] = caplog.messages
+        assert message.startswith(f"the file system of {tmp_path} cannot sync directories")
+
+    def test_other_errors_are_raised(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("fcntl.flock", failing(errno.EIO))
+        with pytest.raises(OSError, match="failed"):
+            PartFile(tmp_path / "name")
+        monkeypatch.setattr(os, "fsync", failing(errno.EIO))
+        with pytest.raises(OSError, match="failed"):
+            sync_directory(tmp_path)
+
+
+def failing(number: int) -> Callable[..., None]:
+    """A system call that fails with this error."""
+
+    def call(*_: object) -> None:
+        raise OSError(number, "failed")
+
+    return call

@@ -46,6 +46,8 @@ class TestSizes:
             (999_999, "1,000.0 kB"),
             (2**63 - 1, "9.2 EB"),
             (10**27, "1,000.0 YB"),
+            (-5, "-5 bytes"),
+            (10**400, f"{10**376:,} YB"),
         ],
     )
     def test_have_one_decimal_place(self, size: int, text: str) -> None:
@@ -74,10 +76,21 @@ class TestSizes:
 class TestDurations:
     @pytest.mark.parametrize(
         ("seconds", "text"),
-        [(0, "0:00:00"), (59.9, "0:00:59"), (36_061, "10:01:01"), (86_400 + 3_725, "1 day, 1:02:05")],
+        [
+            (0, "0:00:00"),
+            (59.9, "0:00:59"),
+            (36_061, "10:01:01"),
+            (86_400 + 3_725, "1 day, 1:02:05"),
+            (10**15, "11574074074 days, 1:46:40"),
+            (-1, "-1 day, 23:59:59"),
+        ],
     )
     def test_in_whole_seconds(self, seconds: float, text: str) -> None:
         assert format_duration(seconds) == text
+
+    @given(st.integers(-(10**12), 10**12))
+    def test_in_whole_seconds_as_those_of_a_timedelta(self, seconds: int) -> None:
+        assert format_duration(seconds) == str(timedelta(seconds=seconds))
 
     @pytest.mark.parametrize(("seconds", "text"), [(0, "0.0 h"), (5_400, "1.5 h"), (4_444_200, "1,234.5 h")])
     def test_in_hours(self, seconds: int, text: str) -> None:
@@ -135,3 +148,10 @@ def test_dates_are_in_utc() -> None:
     assert format_date(instant) == "2026-02-28 23:30:15"
     assert format_date(instant, timespec="minutes") == "2026-02-28 23:30"
     assert format_date(datetime(33, 1, 1, tzinfo=UTC)) == "0033-01-01 00:00:00"
+
+
+def test_dates_that_utc_does_not_have_keep_their_offset() -> None:
+    first = datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=14)))
+    assert format_date(first) == "0001-01-01 00:00:00+14:00"
+    last = datetime(9999, 12, 31, 23, 59, 59, tzinfo=timezone(timedelta(hours=-12)))
+    assert format_date(last, timespec="minutes") == "9999-12-31 23:59-12:00"

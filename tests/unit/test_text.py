@@ -90,6 +90,11 @@ def test_a_long_text_is_cut_and_ends_with_an_ellipsis(text: str, max_length: int
     assert safe_text(text, max_length) == shown
 
 
+class Unprintable:
+    def __repr__(self) -> str:
+        raise RuntimeError("no")
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [
@@ -100,8 +105,18 @@ def test_a_long_text_is_cut_and_ends_with_an_ellipsis(text: str, max_length: int
         (b"\xff" * 1000, "b'" + r"\xff" * 19 + r"\x..."),
         (10**79, "1" + "0" * 79),
         (10**5000, "a very large int"),
+        (Unprintable(), "a Unprintable that cannot be shown"),
     ],
-    ids=["control character", "none", "as long as may be", "one longer", "bytes", "80 digits", "5001 digits"],
+    ids=[
+        "control character",
+        "none",
+        "as long as may be",
+        "one longer",
+        "bytes",
+        "80 digits",
+        "5001 digits",
+        "no repr",
+    ],
 )
 def test_a_refused_value_is_shown_on_one_line_and_cut(value: object, text: str) -> None:
     assert safe_repr(value) == text

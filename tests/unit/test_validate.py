@@ -20,6 +20,7 @@ from roomrec_async._validate import (
     INT64_MAX,
     RECORDING_SID,
     ROOM_SID,
+    canonical_sid,
     check_aware,
     check_choice,
     check_integer,
@@ -249,3 +250,9 @@ def test_a_naive_datetime_is_refused_with_a_remedy(zone: tzinfo | None) -> None:
     assert refusal(check_aware, "after", naive) == (
         f"after must have a time zone: {naive!r} is naive. For UTC, use .replace(tzinfo=datetime.UTC)"
     )
+
+
+@pytest.mark.parametrize("sid", ["RM" + "aB" * 16, "rm" + "AB" * 16, "Rm" + "ab" * 16])
+def test_all_spellings_of_a_sid_have_one_canonical_form(sid: str) -> None:
+    assert canonical_sid(sid) == "RM" + "ab" * 16
+    assert canonical_sid(canonical_sid(sid)) == canonical_sid(sid)

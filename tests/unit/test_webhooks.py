@@ -9,6 +9,7 @@ import string
 from datetime import UTC, datetime
 from urllib.parse import urlencode
 
+import attrs
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,9 +22,23 @@ from roomrec_async import (
     InvalidArgumentError,
     MediaType,
     RecordingStatus,
+    RoomStatus,
     SignatureError,
 )
-from roomrec_async.webhooks import RecordingEvent, RecordingEventType, parse, receive, validate
+from roomrec_async.webhooks import (
+    OtherEvent,
+    ParticipantEvent,
+    ParticipantEventType,
+    RecordingEvent,
+    RecordingEventType,
+    RoomEvent,
+    RoomEventType,
+    TrackEvent,
+    TrackEventType,
+    parse,
+    receive,
+    validate,
+)
 
 TOKEN = "canary-auth-token"
 URL = "https://app.example/recordings?tenant=7"
@@ -74,6 +89,7 @@ def signed_json(fields: object, url: str = URL) -> tuple[str, bytes, dict[str, s
 
 def test_a_completed_recording() -> None:
     event = receive(*signed(), TOKEN)
+    assert isinstance(event, RecordingEvent)
     assert event.status_callback_event is RecordingEventType.COMPLETED
     assert event.timestamp == datetime(2026, 3, 1, 9, 30, 0, 123000, tzinfo=UTC)
     assert (event.duration, event.size, event.offset_from_twilio_video_epoch, event.sequence_number) == (
@@ -96,22 +112,215 @@ def test_a_completed_recording() -> None:
 
 def test_other_events_and_unknown_values() -> None:
     started = parse(b"StatusCallbackEvent=recording-started&Codec=AV2&Type=&Size=")
+    assert isinstance(started, RecordingEvent)
     assert started.recording().status is RecordingStatus.PROCESSING
     assert (started.codec, started.type, started.size) == ("AV2", None, None)
     failed = parse(b"StatusCallbackEvent=recording-failed&FailedOperation=upload")
+    assert isinstance(failed, RecordingEvent)
     assert (failed.recording().status, failed.failed_operation) == (RecordingStatus.FAILED, "upload")
-    assert parse(b"StatusCallbackEvent=recording-enchanted").recording().status is None
-    assert parse(b"") == RecordingEvent()
+    enchanted = parse(b"StatusCallbackEvent=recording-enchanted")
+    assert isinstance(enchanted, RecordingEvent)
+    assert enchanted.recording().status is None
+    assert not enchanted.status_callback_event.is_known
+
+
+def test_a_real_completed_recording() -> None:
+    """Fields as they were seen in a real callback: no Type, microseconds, and lower-case codec."""
+    event = receive(
+        *signed(
+            fields={
+                "StatusCallbackEvent": "recording-completed",
+                "Codec": "vp8",
+                "Container": "mkv",
+                "Timestamp": "2026-03-01T09:30:00.123456Z",
+                "OffsetFromTwilioVideoEpoch": "155137307765",
+                "RoomStatus": "in-progress",
+            }
+        ),
+        TOKEN,
+    )
+    assert isinstance(event, RecordingEvent)
+    assert (event.codec, event.container, event.type) == (Codec.VP8, ContainerFormat.MKV, None)
+    assert event.timestamp == datetime(2026, 3, 1, 9, 30, 0, 123456, tzinfo=UTC)
+    assert event.offset_from_twilio_video_epoch == 155_137_307_765
+    assert event.room_status is RoomStatus.IN_PROGRESS
+
+
+ROOM_FIELDS = {
+    "AccountSid": "AC" + "1" * 32,
+    "RoomSid": "RM" + "2" * 32,
+    "RoomStatus": "in-progress",
+    "Timestamp": "2026-03-01T09:30:00.5Z",
+    "SequenceNumber": "0",
+}
+
+
+class TestOtherEventsOfARoom:
+    """The room's status callback URL receives all of its events, not only those of recordings."""
+
+    def test_a_room_that_has_ended(self) -> None:
+        fields = ROOM_FIELDS | {"StatusCallbackEvent": "room-ended", "RoomStatus": "completed", "RoomDuration": "61"}
+        event = receive(*signed(fields=fields), TOKEN)
+        assert isinstance(event, RoomEvent)
+        assert event.status_callback_event is RoomEventType.ENDED
+        assert (event.room_duration, event.room_status, event.sequence_number) == (61, RoomStatus.COMPLETED, 0)
+        assert event.key == ("RM" + "2" * 32, "room-ended")
+
+    def test_a_participant_who_went(self) -> None:
+        fields = ROOM_FIELDS | {
+            "StatusCallbackEvent": "participant-disconnected",
+            "ParticipantSid": "PA" + "4" * 32,
+            "ParticipantIdentity": "Zoë",
+            "ParticipantStatus": "disconnected",
+            "ParticipantDuration": "60",
+        }
+        event = receive(*signed(fields=fields), TOKEN)
+        assert isinstance(event, ParticipantEvent)
+        assert event.status_callback_event is ParticipantEventType.DISCONNECTED
+        assert (event.participant_identity, event.participant_status) == ("Zoë", "disconnected")
+        assert event.participant_duration == 60
+        assert event.key == ("PA" + "4" * 32, "participant-disconnected")
+
+    def test_a_track_that_is_muted_twice(self) -> None:
+        fields = ROOM_FIELDS | {
+            "StatusCallbackEvent": "track-disabled",
+            "ParticipantSid": "PA" + "4" * 32,
+            "TrackSid": "MT" + "5" * 32,
+            "TrackKind": "audio",
+        }
+        event = receive(*signed(fields=fields), TOKEN)
+        assert isinstance(event, TrackEvent)
+        assert event.status_callback_event is TrackEventType.DISABLED
+        assert (event.track_sid, event.track_kind) == ("MT" + "5" * 32, MediaType.AUDIO)
+
+        again = fields | {"Timestamp": "2026-03-01T09:31:00Z", "SequenceNumber": "7"}
+        assert parse(urlencode(fields).encode()).key == event.key
+        assert parse(urlencode(again).encode()).key != event.key
+
+    def test_an_event_that_is_not_known_yet(self) -> None:
+        event = receive(*signed(fields=ROOM_FIELDS | {"StatusCallbackEvent": "caption-added", "Words": "hi"}), TOKEN)
+        assert isinstance(event, OtherEvent)
+        assert (event.status_callback_event, event.raw["Words"], event.room_sid) == (
+            "caption-added",
+            "hi",
+            "RM" + "2" * 32,
+        )
+        for name in ("room-painted", "participant-waved", "track-tuned"):
+            event = parse(urlencode(ROOM_FIELDS | {"StatusCallbackEvent": name}).encode())
+            assert event.status_callback_event == name
+            # It may happen many times: the key tells the occasions apart.
+            assert event.key[-2:] == ("2026-03-01T09:30:00.5Z", "0")
+
+    @pytest.mark.parametrize("name", ["ROOM-ENDED", "Room-Ended"])
+    def test_the_case_of_an_event_makes_no_difference(self, name: str) -> None:
+        assert parse(f"StatusCallbackEvent={name}".encode()).status_callback_event == RoomEventType.ENDED
+
+
+class TestGet:
+    """With StatusCallbackMethod=GET, the parameters are in the query, and there is no body."""
+
+    @pytest.mark.parametrize("headers", [{}, {"Content-Type": FORM}, {"Content-Type": "application/json"}])
+    def test_the_event_is_in_the_query(self, headers: dict[str, str]) -> None:
+        url = f"{URL}&{urlencode(COMPLETED)}"
+        signature = OFFICIAL.compute_signature(url, {})
+        assert OFFICIAL.validate(url, {}, signature)
+        event = receive(url, b"", {"X-Twilio-Signature": signature, **headers}, TOKEN)
+        assert isinstance(event, RecordingEvent)
+        assert attrs.evolve(event, raw=COMPLETED) == receive(*signed(), TOKEN)
+        assert event.raw == COMPLETED | {"tenant": "7"}
+        assert event.key == ("RT" + "3" * 32, "recording-completed")
+        with pytest.raises(SignatureError):
+            validate(url.replace("240000", "240001"), b"", {"X-Twilio-Signature": signature, **headers}, TOKEN)
+
+    def test_the_query_of_a_post_is_not_read(self) -> None:
+        url, body, headers = signed(f"{URL}&Size=1&StatusCallbackEvent=room-ended")
+        event = receive(url, body, headers, TOKEN)
+        assert isinstance(event, RecordingEvent)
+        assert event.size == 240000
+
+    @pytest.mark.parametrize("url", [URL, f"{URL}&StatusCallbackEvent=", "https://app.example", ""])
+    def test_a_request_without_an_event_is_none(self, url: str) -> None:
+        headers = {"X-Twilio-Signature": OFFICIAL.compute_signature(url, {})}
+        with pytest.raises(DecodeError, match="no StatusCallbackEvent"):
+            receive(url, b"", headers, TOKEN)
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"&&", b"RecordingSid=RT1", b'{"RecordingSid": "RT1"}', b"[]", b'{"StatusCallbackEvent": null}']
+)
+def test_a_body_without_an_event_is_none(body: bytes) -> None:
+    with pytest.raises(DecodeError, match="no StatusCallbackEvent"):
+        parse(body)
 
 
 def test_a_json_body() -> None:
-    event = receive(*signed_json({"RecordingSid": "RT1", "Size": 7, "Nested": {"a": 1}}), TOKEN)
+    fields = {"StatusCallbackEvent": "recording-started", "RecordingSid": "RT1", "Size": 7, "Nested": {"a": 1}}
+    event = receive(*signed_json(fields | {"Duration": None, "TrackName": None}), TOKEN)
+    assert isinstance(event, RecordingEvent)
     assert (event.recording_sid, event.size, event.raw["Nested"]) == ("RT1", 7, '{"a": 1}')
+    assert (event.duration, event.track_name) == (None, None)
+    assert "TrackName" not in event.raw
+
+
+@pytest.mark.parametrize("content_type", [None, "", "text/plain", "application/octet-stream", "application/json"])
+def test_json_is_judged_as_by_the_official_validator_whatever_the_content_type(content_type: str | None) -> None:
+    body = json.dumps({"StatusCallbackEvent": "room-ended", "RoomName": "Zoë"}).encode()
+    right = hashlib.sha256(body).hexdigest()
+    for claimed, key in ((right, TOKEN), (right[::-1], TOKEN), ("0", TOKEN), (right, "another")):
+        url = f"{URL}&bodySHA256={claimed}"
+        signature = RequestValidator(key).compute_signature(url, {})
+        headers = {"X-Twilio-Signature": signature}
+        if content_type is not None:
+            headers["Content-Type"] = content_type
+        try:
+            event = receive(url, body, headers, TOKEN)
+        except SignatureError:
+            event = None
+        assert (event is not None) == OFFICIAL.validate(url, body.decode(), signature)
+
+
+def test_a_body_that_was_taken_away_is_missed() -> None:
+    """Without its body and content type, a JSON callback must not become a GET request."""
+    url, _, headers = signed_json({"StatusCallbackEvent": "room-created"}, f"{URL}&StatusCallbackEvent=room-ended")
+    for content_type in (None, FORM, "application/json"):
+        with pytest.raises(SignatureError, match="bodySHA256"):
+            validate(
+                url,
+                b"",
+                {"x-twilio-signature": headers["x-twilio-signature"], "Content-Type": content_type or ""},
+                TOKEN,
+            )
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "field", "expected"),
+    [
+        ("OffsetFromTwilioVideoEpoch", "-12", "offset_from_twilio_video_epoch", -12),
+        ("Duration", "12.7", "duration", 12),
+        ("Timestamp", "2016-12-31T23:59:60Z", "timestamp", datetime(2017, 1, 1, tzinfo=UTC)),
+        ("Timestamp", "2026-03-01T24:00:00Z", "timestamp", datetime(2026, 3, 2, tzinfo=UTC)),
+        ("Timestamp", "Sun, 01 Mar 2026 09:30:00 GMT", "timestamp", datetime(2026, 3, 1, 9, 30, tzinfo=UTC)),
+    ],
+)
+def test_unusual_values_are_read(name: str, value: str, field: str, expected: object) -> None:
+    assert getattr(receive(*signed(fields={**COMPLETED, name: value}), TOKEN), field) == expected
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("Size", "many"), ("Size", "-1"), ("Size", "٣"), ("Size", "9" * 5000), ("Timestamp", "yesterday")],
+    [
+        ("Size", "many"),
+        ("Size", "-1"),
+        ("Size", "٣"),
+        ("Size", "9" * 5000),
+        ("Timestamp", "yesterday"),
+        ("Duration", "-1"),
+        ("Duration", "-0.5e3"),
+        ("Timestamp", "0001-01-01T00:00:00+14:00"),
+        ("Timestamp", "9999-12-31T23:59:60Z"),
+        ("Timestamp", "9999-12-31T23:59:59-12:00"),
+        ("Timestamp", "2026-02-30T00:00:00Z"),
+    ],
 )
 def test_a_field_that_cannot_be_read_is_named(name: str, value: str) -> None:
     with pytest.raises(DecodeError, match=name.lower()):
@@ -156,10 +365,30 @@ class TestRefusals:
         with pytest.raises(SignatureError):
             validate(url, b"RecordingSid=RT2", {**headers, "content-type": FORM}, TOKEN)
 
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "https://[evil/x",
+            "https://[::1/x?bodySHA256=1",
+            "https://a.example:port/",
+            "https://a.example:99999/",
+            "//[",
+            "https://\u2100.example/",
+        ],
+    )
+    @pytest.mark.parametrize("content_type", ["application/json", FORM, ""])
+    def test_a_malformed_url_is_refused(self, url: str, content_type: str) -> None:
+        """Its host is what the sender wrote into the Host header."""
+        headers = {"X-Twilio-Signature": OFFICIAL.compute_signature(url, {}), "Content-Type": content_type}
+        with pytest.raises(SignatureError, match="malformed"):
+            receive(url, b"", headers, TOKEN)
+
     def test_the_signature_of_another_token_is_refused(self) -> None:
         with pytest.raises(SignatureError):
             validate(*signed(token="another"), TOKEN)
         validate(*signed(token="another"), [TOKEN, "another"])
+        with pytest.raises(SignatureError):
+            validate(*signed(), "half a pair \ud800")
         for nothing in ("", [], ["", TOKEN]):
             with pytest.raises(InvalidArgumentError):
                 validate(*signed(), nothing)
@@ -252,8 +481,8 @@ def test_anything_gives_only_documented_errors(url: str, body: bytes, headers: d
     with pytest.raises(SignatureError):
         validate(url, body, headers, TOKEN)
     try:
-        event = parse(body)
+        event = parse(body or b"StatusCallbackEvent=x", url)
     except DecodeError as error:
         assert str(error)
     else:
-        assert isinstance(event, RecordingEvent)
+        assert event.status_callback_event

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import AbstractAsyncContextManager, aclosing
 from datetime import datetime
 from functools import partial
 from itertools import islice
@@ -13,6 +12,7 @@ from typing import Final
 
 import attrs
 import click
+from rich.console import Console
 
 from roomrec_async._archive.report import ArchiveProgress, ArchiveReport
 from roomrec_async._format import format_count, format_size
@@ -24,6 +24,8 @@ from roomrec_async.cli.support.errors import ExitCode
 from roomrec_async.cli.support.failures import Failures
 from roomrec_async.cli.support.input import RoomSources
 from roomrec_async.cli.support.options import (
+    LocalPath,
+    allow_empty_option,
     base_url_option,
     destination_option,
     downloads_option,
@@ -32,9 +34,14 @@ from roomrec_async.cli.support.options import (
     rooms_argument,
     window_options,
 )
+from roomrec_async.cli.support.output import LineWriter
 from roomrec_async.cli.support.progress import show_transfers
 from roomrec_async.cli.support.resources import make_client, make_decryption, parse_destination
+from roomrec_async.cli.support.signals import run_async
+from roomrec_async.cli.support.tables import Table
+from roomrec_async.client import RecordingsClient
 from roomrec_async.credentials import Credentials
+from roomrec_async.models import Recording, RecordingStatus
 from roomrec_async.protocols import Destination
 
 _MAX_FAILURES_SHOWN: Final = 20
@@ -42,7 +49,7 @@ _MAX_FAILURES_SHOWN: Final = 20
 _EXAMPLES: Final = """\b
 Examples:
   roomrec archive --after 2026-03-01T00:00:00Z --before 2026-04-01T00:00:00Z -o archive/
-  roomrec archive --from-file rooms.txt -o s3://bucket/rooms --ledger rooms.sqlite3 --delete
+  roomrec archive --from-file rooms.txt -o s3://bucket/rooms --ledger rooms.sqlite3 --delete --yes
   roomrec --dask tls://scheduler:8786 archive --from-file rooms.txt -o /shared/archive
 """
 
@@ -50,13 +57,20 @@ Examples:
 @click.command("archive", epilog=_EXAMPLES, short_help="Copy recordings, verify the copies, and delete the originals.")
 @rooms_argument
 @files_option
+@allow_empty_option
 @window_options("recordings of the whole account that started")
 @destination_option
-@click.option("--delete", is_flag=True, help="Delete each recording at the service once its copy is verified.")
+@click.option(
+    "--delete",
+    is_flag=True,
+    help="Delete each recording at the service once its copy is verified. It needs --yes: without that, only show "
+    "what would be copied and deleted.",
+)
+@click.option("--yes", is_flag=True, help="Really copy and delete, with --delete.")
 @click.option(
     "--ledger",
     metavar="FILE",
-    type=click.Path(path_type=Path),
+    type=LocalPath(),
     help="SQLite file that records what is done. Required with an object store; by default it is in the directory. "
     "With 'roomrec --dask', a directory for the ledgers of all shards.",
 )
@@ -74,10 +88,12 @@ Examples:
 def archive(
     rooms: tuple[str, ...],
     files: tuple[str, ...],
+    allow_empty: bool,
     after: datetime | None,
     before: datetime | None,
     output: str,
     delete: bool,
+    yes: bool,
     ledger: Path | None,
     manifest: tuple[TableFormat, ...],
     downloads: int,
@@ -86,8 +102,9 @@ def archive(
 ) -> int:
     """Archive the completed recordings of rooms, or of the whole account since a given time.
 
-    Each recording is copied and the copy verified; then, with --delete, the recording is deleted at the service. If
-    this is interrupted, run the same command again: it resumes. At the end, a manifest lists all archived recordings.
+    Each recording is copied and the copy verified; then, with --delete --yes, the recording is deleted at the
+    service. With --delete alone, nothing is copied or deleted, only shown. If this is interrupted, run the same
+    command again: it resumes. At the end, a manifest lists all archived recordings.
 
     ROOM is a room SID; - reads room SIDs from standard input, one per line. The credentials come from the
     environment, as for 'roomrec list'.
@@ -101,9 +118,11 @@ def archive(
     if address is not None and after is not None:
         raise click.UsageError("--dask needs rooms instead of --after and --before: list the rooms first")
     check_ledger(ledger, on_cluster=address is not None)
+    if yes and not delete:
+        raise click.UsageError("--yes is for --delete: without that, nothing is deleted")
 
     job = ArchiveRun(
-        source=RoomSources(rooms, files) if after is None else DateWindow(after, before),
+        source=RoomSources(rooms, files, allow_empty) if after is None else DateWindow(after, before),
         destination=parse_destination(output),
         delete=delete,
         private_key=private_key,
@@ -112,7 +131,9 @@ def archive(
         downloads=downloads,
         base_url=base_url,
     )
-    return asyncio.run(job.run(address))
+    if delete and not yes:
+        return run_async(job.preview())
+    return run_async(job.run(address))
 
 
 def check_ledger(ledger: Path | None, *, on_cluster: bool) -> None:
@@ -155,7 +176,7 @@ class ArchiveRun:
             cluster: the address of the cluster that does it, or None for this process.
         """
         with show_transfers(self.failures.console, self._byte_counts, self._format_progress):
-            async with aclosing(self._room_sids()) as room_sids:
+            async with self._open_room_sids() as room_sids:
                 if cluster is None:
                     report = await self._archive(room_sids)
                 else:
@@ -204,12 +225,51 @@ class ArchiveRun:
                 progress=self.progress,
             )
 
-    async def _room_sids(self) -> AsyncGenerator[str, None]:
-        # A window has no rooms: there is nothing to yield.
-        if isinstance(self.source, RoomSources):
-            async with aclosing(self.source.sids(self.failures.add_line)) as sids:
-                async for sid in sids:
-                    yield sid
+    async def preview(self) -> int:
+        """Show the recordings that a run would copy and delete, and return the exit code."""
+        console = Console(highlight=False)
+        table = Table.for_recordings(console.width)
+        count = size = external = 0
+        async with (
+            make_client(self.base_url) as client,
+            self._open_room_sids() as room_sids,
+            aclosing(self._list(client, room_sids)) as recordings,
+            LineWriter(self.failures.console) as output,
+        ):
+            async for recording in recordings:
+                if recording.media_external_location:
+                    external += 1
+                    continue
+                count += 1
+                size += recording.size or 0
+                await output.write(table.row(recording).plain)
+
+        would = f"--yes would copy {format_count(count, 'recording')}, {format_size(size)}, and delete them"
+        kept = f"; {external:,} more in a bucket of your own" if external else ""
+        self.failures.print(
+            f"nothing was copied or deleted: {would} at the service{kept}{self.failures.format_suffix()}"
+        )
+        return self.failures.exit_code
+
+    async def _list(
+        self, client: RecordingsClient, room_sids: AsyncGenerator[str, None]
+    ) -> AsyncGenerator[Recording, None]:
+        """Yield the recordings that a run would find."""
+        status = RecordingStatus.COMPLETED
+        if isinstance(self.source, DateWindow):
+            async with aclosing(client.scan(self.source, status=status)) as lists:
+                async for recordings in lists:
+                    for recording in recordings:
+                        yield recording
+            return
+        async with aclosing(client.stream(room_sids, on_error=self.failures.add_room, status=status)) as stream:
+            async for recording in stream:
+                yield recording
+
+    def _open_room_sids(self) -> AbstractAsyncContextManager[AsyncGenerator[str, None]]:
+        # A window has no rooms.
+        sources = self.source if isinstance(self.source, RoomSources) else RoomSources((), ())
+        return sources.open(self.failures.add_line)
 
     def _byte_counts(self) -> tuple[int, int]:
         return self.progress.bytes, self.progress.expected_bytes
@@ -235,6 +295,8 @@ class ArchiveRun:
         parts = [f"{format_count(report.archived, 'recording')} in the archive, {format_size(report.bytes)}"]
         if report.deleted:
             parts.append(f"{report.deleted:,} of them deleted at the service")
+        if self.delete and report.left_alone:
+            parts.append(f"{report.left_alone:,} from earlier runs left alone")
         if report.external:
             parts.append(f"{report.external:,} more in a bucket of your own")
         if report.failed:

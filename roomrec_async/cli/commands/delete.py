@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from datetime import datetime
@@ -17,10 +16,17 @@ from roomrec_async._format import format_count, format_size
 from roomrec_async._text import safe_text
 from roomrec_async.cli.support.failures import Failures
 from roomrec_async.cli.support.input import RoomSources
-from roomrec_async.cli.support.options import base_url_option, files_option, rooms_argument, window_options
+from roomrec_async.cli.support.options import (
+    allow_empty_option,
+    base_url_option,
+    files_option,
+    rooms_argument,
+    window_options,
+)
 from roomrec_async.cli.support.output import LineWriter
 from roomrec_async.cli.support.progress import show_progress
-from roomrec_async.cli.support.resources import make_client, make_sources
+from roomrec_async.cli.support.resources import check_options, make_client, make_sources
+from roomrec_async.cli.support.signals import run_async
 from roomrec_async.cli.support.tables import Table
 from roomrec_async.client import RecordingsClient, RoomOptions
 from roomrec_async.errors import RoomRecError
@@ -41,6 +47,7 @@ Examples:
 @click.command("delete", epilog=_EXAMPLES, short_help="Delete the recordings of rooms, for good.")
 @rooms_argument
 @files_option
+@allow_empty_option
 @click.option(
     "--status",
     type=click.Choice(_STATUSES, case_sensitive=False),
@@ -54,6 +61,7 @@ Examples:
 def delete(
     rooms: tuple[str, ...],
     files: tuple[str, ...],
+    allow_empty: bool,
     status: str,
     after: datetime | None,
     before: datetime | None,
@@ -68,9 +76,9 @@ def delete(
     ROOM is a room SID; - reads room SIDs from standard input, one per line. The credentials come from the
     environment, as for 'roomrec list'.
     """
-    sources = make_sources(rooms, files)
+    sources = make_sources(rooms, files, allow_empty=allow_empty)
     options = RoomOptions(status=status, date_created_after=after, date_created_before=before)
-    return asyncio.run(DeleteRun(sources, dry_run=not yes).run(make_client(base_url), options))
+    return run_async(DeleteRun(sources, dry_run=not yes).run(make_client(base_url), options))
 
 
 @attrs.define
@@ -94,9 +102,10 @@ class DeleteRun:
 
     async def run(self, client: RecordingsClient, options: RoomOptions) -> int:
         """Show or delete all recordings, and return the exit code."""
+        check_options(client, options)
         async with (
             client,
-            aclosing(self.sources.sids(self.failures.add_line)) as room_sids,
+            self.sources.open(self.failures.add_line) as room_sids,
             aclosing(client.stream(room_sids, on_error=self.failures.add_room, **options)) as recordings,
             LineWriter(self.failures.console) as output,
         ):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import math
 import time
@@ -22,6 +21,7 @@ from roomrec_async._text import safe_text
 from roomrec_async._views.totals import Overview, RoomTotals, Totals, add_up
 from roomrec_async.cli.support.errors import ExitCode, format_error
 from roomrec_async.cli.support.progress import show_progress
+from roomrec_async.cli.support.signals import run_async
 from roomrec_async.cli.support.simulation import latency_option, latency_range, recordings_option, seed_option
 from roomrec_async.client import RecordingsClient
 from roomrec_async.models import RoomResult
@@ -52,7 +52,7 @@ def demo(rooms: int, recordings: int, latency: float, seed: int, as_json: bool) 
     """
     simulator = Simulator(rooms, (0, recordings), seed, latency=latency_range(latency))
     reporter = JsonReporter() if as_json else TableReporter()
-    return asyncio.run(DemoRun(simulator, reporter, latency / 1000).run())
+    return run_async(DemoRun(simulator, reporter, latency / 1000).run())
 
 
 @attrs.frozen

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -20,6 +19,7 @@ from roomrec_async._text import safe_text
 from roomrec_async.cli.support.failures import Failures
 from roomrec_async.cli.support.input import RoomSources
 from roomrec_async.cli.support.options import (
+    allow_empty_option,
     base_url_option,
     destination_option,
     downloads_option,
@@ -31,12 +31,14 @@ from roomrec_async.cli.support.options import (
 from roomrec_async.cli.support.output import LineWriter
 from roomrec_async.cli.support.progress import show_transfers
 from roomrec_async.cli.support.resources import (
+    check_options,
     make_client,
     make_decryption,
     make_sources,
     parse_destination,
     prepare_destination,
 )
+from roomrec_async.cli.support.signals import run_async
 from roomrec_async.client import RecordingsClient, RoomOptions
 from roomrec_async.errors import RoomRecError
 from roomrec_async.models import MediaType, Recording, RecordingStatus
@@ -45,13 +47,14 @@ from roomrec_async.protocols import Decryption, Destination
 _EXAMPLES: Final = """\b
 Examples:
   roomrec download RM0123456789abcdef0123456789abcdef -o media/
-  roomrec rooms --sids --after 2026-03-01T00:00:00Z | roomrec download - -o s3://bucket/rooms
+  set -o pipefail; roomrec rooms --sids --after 2026-03-01T00:00:00Z | roomrec download - -o s3://bucket/rooms
 """
 
 
 @click.command("download", epilog=_EXAMPLES, short_help="Download the media of rooms.")
 @rooms_argument
 @files_option
+@allow_empty_option
 @destination_option
 @click.option(
     "--type",
@@ -74,6 +77,7 @@ Examples:
 def download(
     rooms: tuple[str, ...],
     files: tuple[str, ...],
+    allow_empty: bool,
     output: str,
     media_type: str | None,
     after: datetime | None,
@@ -93,7 +97,7 @@ def download(
     environment, as for 'roomrec list'.
     """
     job = DownloadRun(
-        sources=make_sources(rooms, files),
+        sources=make_sources(rooms, files, allow_empty=allow_empty),
         destination=parse_destination(output),
         decryption=make_decryption(private_key),
         media_type=None if media_type is None else MediaType(media_type),
@@ -102,7 +106,7 @@ def download(
         as_json=as_json,
     )
     options = RoomOptions(status=RecordingStatus.COMPLETED, date_created_after=after, date_created_before=before)
-    return asyncio.run(job.run(make_client(base_url), options))
+    return run_async(job.run(make_client(base_url), options))
 
 
 @attrs.define
@@ -140,29 +144,33 @@ class DownloadRun:
 
     async def run(self, client: RecordingsClient, options: RoomOptions) -> int:
         """Download all media, and return the exit code."""
-        # A mistake in the destination is found before anything is listed.
-        await prepare_destination(self.destination)
+        check_options(client, options)
+        async with client, self.sources.open(self.failures.add_line) as room_sids:
+            # A mistake in the destination is found before anything is listed.
+            await prepare_destination(self.destination)
+            with show_transfers(self.failures.console, self._byte_counts, self._format_counts):
+                await self._download_all(client, room_sids, options)
 
+        self.failures.print(f"{self._format_counts()}, {format_size(self.received_bytes)}")
+        return self.failures.exit_code
+
+    async def _download_all(
+        self, client: RecordingsClient, room_sids: AsyncGenerator[str, None], options: RoomOptions
+    ) -> None:
         async def download_one(recording: Recording) -> AsyncGenerator[Download, None]:
             finished = await self._download(client, recording)
             if finished is not None:
                 yield finished
 
-        with show_transfers(self.failures.console, self._byte_counts, self._format_counts):
-            async with (
-                client,
-                aclosing(self.sources.sids(self.failures.add_line)) as room_sids,
-                aclosing(client.stream(room_sids, on_error=self.failures.add_room, **options)) as recordings,
-                aclosing(
-                    map_concurrently(self._select(recordings), download_one, lambda: self.max_concurrent)
-                ) as downloads,
-                LineWriter(self.failures.console) as output,
-            ):
-                async for finished in downloads:
-                    await output.write(self._format_line(finished))
-
-        self.failures.print(f"{self._format_counts()}, {format_size(self.received_bytes)}")
-        return self.failures.exit_code
+        async with (
+            aclosing(client.stream(room_sids, on_error=self.failures.add_room, **options)) as recordings,
+            aclosing(
+                map_concurrently(self._select(recordings), download_one, lambda: self.max_concurrent)
+            ) as downloads,
+            LineWriter(self.failures.console) as output,
+        ):
+            async for finished in downloads:
+                await output.write(self._format_line(finished))
 
     async def _select(self, recordings: AsyncGenerator[Recording, None]) -> AsyncGenerator[Recording, None]:
         """Yield the recordings of the type that was asked for, and count what is to be downloaded."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import stat
 import sys
 from collections.abc import AsyncGenerator
-from contextlib import AbstractContextManager, aclosing, nullcontext
+from contextlib import AbstractContextManager, aclosing, nullcontext, suppress
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -22,18 +21,26 @@ from roomrec_async._api.codec import to_dict
 from roomrec_async._api.params import MAX_PAGE_SIZE
 from roomrec_async._asyncio import run_in_thread
 from roomrec_async._format import format_count, format_duration, format_pace
-from roomrec_async._tables import open_table, recording_columns, table_format
+from roomrec_async._tables import TableWriter, open_table, recording_columns, table_format
 from roomrec_async._text import safe_text
 from roomrec_async.cli.support.cluster import ClusterExport, cluster_address
-from roomrec_async.cli.support.failures import Failures
+from roomrec_async.cli.support.failures import Failures, write_failed_rooms
 from roomrec_async.cli.support.input import RoomSources
-from roomrec_async.cli.support.options import base_url_option, files_option, rooms_argument, window_options
+from roomrec_async.cli.support.options import (
+    LocalPath,
+    allow_empty_option,
+    base_url_option,
+    files_option,
+    rooms_argument,
+    window_options,
+)
 from roomrec_async.cli.support.output import StdoutWriter
 from roomrec_async.cli.support.progress import show_progress
-from roomrec_async.cli.support.resources import make_client, make_sources
+from roomrec_async.cli.support.resources import check_options, make_client, make_sources
+from roomrec_async.cli.support.signals import run_async
 from roomrec_async.cli.support.tables import Table, render_lines, room_heading
 from roomrec_async.client import RecordingsClient, RoomOptions
-from roomrec_async.models import Recording, RecordingStatus
+from roomrec_async.models import Recording, RecordingStatus, RoomResult
 
 Recordings: TypeAlias = AsyncGenerator[Recording, None]
 
@@ -55,6 +62,7 @@ Examples:
 @click.command("list", epilog=_EXAMPLES, short_help="List the recordings of rooms.")
 @rooms_argument
 @files_option
+@allow_empty_option
 @click.option(
     "--status",
     type=click.Choice([status.value for status in RecordingStatus], case_sensitive=False),
@@ -82,10 +90,17 @@ Examples:
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path),
+    type=LocalPath(),
     metavar="FILE",
-    help="Write to a file instead: .jsonl, .csv or .parquet. It appears when it is complete, even if some rooms "
-    "failed. With 'roomrec --dask', a directory for the Parquet files that the cluster writes.",
+    help="Write to a file instead: .jsonl, .csv or .parquet. It is written only if no room failed. With "
+    "'roomrec --dask', a directory for the Parquet files that the cluster writes.",
+)
+@click.option("--allow-partial", is_flag=True, help="Write the file of --output even if some rooms failed.")
+@click.option(
+    "--failed-rooms",
+    type=LocalPath(dir_okay=False),
+    metavar="FILE",
+    help="Write the SIDs of the rooms that failed to this file, one per line, for --from-file.",
 )
 @click.option(
     "--progress/--no-progress",
@@ -95,6 +110,7 @@ Examples:
 def list_recordings(
     rooms: tuple[str, ...],
     files: tuple[str, ...],
+    allow_empty: bool,
     status: str | None,
     source_sid: str | None,
     after: datetime | None,
@@ -105,6 +121,8 @@ def list_recordings(
     timeout: float | None,
     as_json: bool | None,
     output: Path | None,
+    allow_partial: bool,
+    failed_rooms: Path | None,
     progress: bool | None,
 ) -> int:
     """List the recordings of rooms, many rooms at a time.
@@ -117,7 +135,7 @@ def list_recordings(
     The credentials come from the environment: TWILIO_ACCOUNT_SID with TWILIO_AUTH_TOKEN, or with TWILIO_API_KEY and
     TWILIO_API_SECRET.
     """
-    sources = make_sources(rooms, files)
+    sources = make_sources(rooms, files, allow_empty=allow_empty)
     options = RoomOptions(
         status=status,
         source_sid=source_sid,
@@ -128,7 +146,9 @@ def list_recordings(
     )
     if output is not None and as_json is not None:
         raise click.UsageError("--output cannot be used with --json or --table: its file extension sets the format")
-    if (address := cluster_address()) is not None:
+    address = cluster_address()
+    check_incomplete(output, allow_partial, failed_rooms, on_cluster=address is not None)
+    if address is not None:
         return export_on_cluster(address, base_url, sources, options, timeout, output, progress)
 
     if output is not None:
@@ -139,8 +159,15 @@ def list_recordings(
     # Progress would be drawn over a table, and over what the reader of a pipe prints.
     if progress is None:
         progress = output is not None or not stdout_is_pipe()
-    job = ListRun(sources, output=output, as_table=as_table, with_progress=progress and not as_table)
-    return asyncio.run(job.run(make_client(base_url, timeout), options))
+    job = ListRun(
+        sources,
+        output=output,
+        allow_partial=allow_partial,
+        failed_rooms=failed_rooms,
+        as_table=as_table,
+        with_progress=progress and not as_table,
+    )
+    return run_async(job.run(make_client(base_url, timeout), options))
 
 
 def export_on_cluster(
@@ -171,7 +198,21 @@ def export_on_cluster(
         # Nothing is printed that it could be drawn over.
         with_progress=progress is not False,
     )
-    return asyncio.run(export.run())
+    return run_async(export.run())
+
+
+def check_incomplete(output: Path | None, allow_partial: bool, failed_rooms: Path | None, *, on_cluster: bool) -> None:
+    """Check the options for a list that is not complete.
+
+    Raises:
+        UsageError: they cannot be used with the others.
+    """
+    if on_cluster and (allow_partial or failed_rooms is not None):
+        raise click.UsageError("--allow-partial and --failed-rooms cannot be used with --dask")
+    if allow_partial and output is None:
+        raise click.UsageError("--allow-partial needs --output FILE")
+    if failed_rooms is not None and failed_rooms == output:
+        raise click.UsageError("--failed-rooms and --output name the same file")
 
 
 def check_file(output: Path) -> None:
@@ -199,6 +240,8 @@ class ListRun:
     Attributes:
         sources: the rooms.
         output: the file to write, or None for standard output.
+        allow_partial: True to write the file even if rooms failed.
+        failed_rooms: the file for the SIDs of rooms that failed, or None.
         as_table: True to print a table, False to print JSON lines.
         with_progress: True to show progress, if stderr is a terminal.
         rooms: number of rooms so far, malformed lines of the input included.
@@ -207,6 +250,8 @@ class ListRun:
 
     sources: RoomSources
     output: Path | None
+    allow_partial: bool
+    failed_rooms: Path | None
     as_table: bool
     with_progress: bool
     failures: Failures = attrs.field(factory=Failures)
@@ -215,23 +260,23 @@ class ListRun:
 
     async def run(self, client: RecordingsClient, options: RoomOptions) -> int:
         """List all recordings, and return the exit code."""
-        async with client, aclosing(self._room_sids()) as room_sids:
-            recordings = self._count(client.stream(room_sids, on_error=self.failures.add_room, **options))
-            with self._show_progress(client):
-                async with aclosing(recordings):
-                    if self.output is None:
-                        await self._print(recordings)
-                    else:
-                        await write_file(self.output, recordings)
+        check_options(client, options)
+        async with client, self.sources.open(self._on_invalid_line) as room_sids:
+            with write_failed_rooms(self.failed_rooms) as add_failed_room, self._show_progress(client):
 
-        if self.output is not None:
-            self.failures.print(f"{safe_text(str(self.output))}: {self._format_summary()}")
-        elif self.as_table and self.failures.console.is_terminal:
-            self.failures.print(self._format_summary())
+                def on_error(result: RoomResult) -> None:
+                    self.failures.add_room(result)
+                    add_failed_room(result.room_sid)
+
+                recordings = client.stream(self._count_rooms(room_sids), on_error=on_error, **options)
+                async with aclosing(self._count(recordings)) as counted:
+                    await self._write(counted)
+
+        self._print_summary()
         return self.failures.exit_code
 
-    async def _room_sids(self) -> AsyncGenerator[str, None]:
-        async for room_sid in self.sources.sids(self._on_invalid_line):
+    async def _count_rooms(self, room_sids: AsyncGenerator[str, None]) -> AsyncGenerator[str, None]:
+        async for room_sid in room_sids:
             self.rooms += 1
             yield room_sid
 
@@ -244,6 +289,20 @@ class ListRun:
             async for recording in recordings:
                 self.recordings += 1
                 yield recording
+
+    async def _write(self, recordings: Recordings) -> None:
+        if self.output is None:
+            await self._print(recordings)
+            return
+        file_format = table_format(self.output)
+        with suppress(IncompleteError), open_table(self.output, recording_columns(), file_format) as table:
+            await write_rows(table, recordings)
+            if self._is_incomplete:
+                raise IncompleteError
+
+    @property
+    def _is_incomplete(self) -> bool:
+        return self.failures.count > 0 and not self.allow_partial
 
     async def _print(self, recordings: Recordings) -> None:
         lines = table_lines(recordings) if self.as_table else json_lines(recordings)
@@ -262,6 +321,18 @@ class ListRun:
             )
 
         return show_progress(self.failures.console, format_progress)
+
+    def _print_summary(self) -> None:
+        if self.output is not None and self._is_incomplete:
+            self.failures.print(
+                f"{safe_text(str(self.output))} was not written: {self.failures.count:,} of "
+                f"{format_count(self.rooms, 'room')} failed. Run this again, or add --allow-partial to write the "
+                f"{format_count(self.recordings, 'recording')} that were listed"
+            )
+        elif self.output is not None:
+            self.failures.print(f"{safe_text(str(self.output))}: {self._format_summary()}")
+        elif self.as_table and self.failures.console.is_terminal:
+            self.failures.print(self._format_summary())
 
     def _format_summary(self) -> str:
         return f"{format_count(self.recordings, 'recording')} of {self._format_rooms()}"
@@ -290,13 +361,16 @@ async def table_lines(recordings: Recordings) -> AsyncGenerator[str, None]:
         yield render_lines(console, table.row(recording))
 
 
-async def write_file(path: Path, recordings: Recordings) -> None:
-    """Write recordings to a file, in batches: disks are slow, and the event loop must not wait for them."""
-    with open_table(path, recording_columns(), table_format(path)) as table:
-        batch: list[dict[str, object]] = []
-        async for recording in recordings:
-            batch.append(to_dict(recording))
-            if len(batch) >= _BATCH_SIZE:
-                await run_in_thread(partial(table.write, batch))
-                batch = []
-        await run_in_thread(partial(table.write, batch))
+class IncompleteError(Exception):
+    """Ends the writing of a file that would lack the recordings of some rooms."""
+
+
+async def write_rows(table: TableWriter, recordings: Recordings) -> None:
+    """Write recordings to a table, in batches: disks are slow, and the event loop must not wait for them."""
+    batch: list[dict[str, object]] = []
+    async for recording in recordings:
+        batch.append(to_dict(recording))
+        if len(batch) >= _BATCH_SIZE:
+            await run_in_thread(partial(table.write, batch))
+            batch = []
+    await run_in_thread(partial(table.write, batch))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import shlex
 from pathlib import Path
@@ -16,8 +15,9 @@ from roomrec_async._text import safe_text
 from roomrec_async._views.film import Size
 from roomrec_async.cli.support.errors import ExitCode
 from roomrec_async.cli.support.failures import Failures
-from roomrec_async.cli.support.options import base_url_option, private_key_option, room_argument
+from roomrec_async.cli.support.options import LocalPath, base_url_option, private_key_option, room_argument
 from roomrec_async.cli.support.resources import make_client, make_decryption
+from roomrec_async.cli.support.signals import run_async
 from roomrec_async.client import RecordingsClient
 from roomrec_async.protocols import Decryption
 
@@ -50,13 +50,13 @@ def parse_size(_: click.Context, __: click.Parameter, text: str) -> Size:
     "--output",
     required=True,
     metavar="FILE",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=LocalPath(dir_okay=False),
     help="File to write: .mkv or .mp4. An existing one is replaced.",
 )
 @click.option(
     "--media",
     metavar="DIR",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=LocalPath(file_okay=False),
     help="Directory to keep downloads in, and to find earlier ones in. Without it, they are deleted at the end.",
 )
 @click.option(
@@ -81,8 +81,8 @@ def mux(
     'roomrec list'.
     """
     if print_only:
-        return asyncio.run(print_command(make_client(base_url), room, output, media or Path(), size))
-    return asyncio.run(mux_room(make_client(base_url), room, output, media, size, make_decryption(private_key)))
+        return run_async(print_command(make_client(base_url), room, output, media or Path(), size))
+    return run_async(mux_room(make_client(base_url), room, output, media, size, make_decryption(private_key)))
 
 
 async def print_command(client: RecordingsClient, room: str, output: Path, media: Path, size: Size) -> int:

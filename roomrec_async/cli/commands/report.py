@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import math
 from collections.abc import AsyncGenerator, Callable, Iterator
@@ -24,9 +23,10 @@ from roomrec_async._text import safe_repr, safe_text
 from roomrec_async._views.totals import Overview, utc_day
 from roomrec_async.cli.support.errors import ExitCode
 from roomrec_async.cli.support.failures import Failures
-from roomrec_async.cli.support.options import base_url_option, window_options
+from roomrec_async.cli.support.options import LocalPath, base_url_option, window_options
 from roomrec_async.cli.support.progress import show_progress
 from roomrec_async.cli.support.resources import make_client
+from roomrec_async.cli.support.signals import run_async
 from roomrec_async.cli.support.table_reader import make_reader
 from roomrec_async.client import RecordingsClient
 from roomrec_async.errors import InvalidArgumentError
@@ -67,7 +67,7 @@ Renderer: TypeAlias = Callable[[Overview], str]
 @click.option(
     "-o",
     "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=LocalPath(dir_okay=False),
     metavar="FILE",
     help="File to write: .html for a page, .json for the numbers. An existing one is replaced.",
 )
@@ -101,7 +101,7 @@ def report(
         raise click.UsageError("nothing to sum up: give --after TIME for the whole account, or --manifest FILE")
     window = DateWindow(after, before)
     job = ReportRun(output, renderer_for(output, format_title(window)), Overview(days_of(window)))
-    return asyncio.run(job.run_on_account(make_client(base_url), window))
+    return run_async(job.run_on_account(make_client(base_url), window))
 
 
 def format_title(window: DateWindow) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sys
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from roomrec_async.cli.support.errors import ExitCode
 from roomrec_async.cli.support.options import base_url_option, window_options
 from roomrec_async.cli.support.output import StdoutWriter
 from roomrec_async.cli.support.resources import make_client
+from roomrec_async.cli.support.signals import run_async
 from roomrec_async.cli.support.tables import Table, render_lines
 from roomrec_async.client import RecordingsClient
 from roomrec_async.models import Room, RoomStatus
@@ -26,7 +26,7 @@ from roomrec_async.models import Room, RoomStatus
 _EXAMPLES: Final = """\b
 Examples:
   roomrec rooms --after 2026-03-01T00:00:00Z
-  roomrec rooms --sids | roomrec list -
+  set -o pipefail; roomrec rooms --sids | roomrec list -
 """
 
 
@@ -79,7 +79,7 @@ def list_rooms(
         format_room = format_json
     else:
         format_room = table_formatter()
-    return asyncio.run(print_rooms(client, rooms, format_room))
+    return run_async(print_rooms(client, rooms, format_room))
 
 
 async def print_rooms(client: RecordingsClient, rooms: Pager[Room], format_room: Callable[[Room], str]) -> int:

@@ -14,8 +14,11 @@ from typing import Final
 
 import click
 
+from roomrec_async._files import atomic_write
 from roomrec_async._format import format_count
 from roomrec_async.cli.support.errors import CommandExit, ExitCode
+from roomrec_async.cli.support.options import LocalPath
+from roomrec_async.cli.support.signals import run_async
 from roomrec_async.cli.support.simulation import latency_option, latency_range, recordings_option, seed_option
 from roomrec_async.simulator import Simulator
 
@@ -62,7 +65,7 @@ Examples:
 @click.option("--unlimited", is_flag=True, help="No quotas: as many requests per second as this machine can serve.")
 @click.option(
     "--write-rooms",
-    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    type=LocalPath(dir_okay=False),
     metavar="FILE",
     help="First write the SIDs of the rooms to a file, one per line.",
 )
@@ -97,9 +100,9 @@ def simulate(
         simulator.concurrency_limit = concurrency
     # Before the command starts: it may read them.
     if write_rooms:
-        with write_rooms.open("w", encoding="ascii") as file:
-            file.writelines(f"{room_sid}\n" for room_sid in simulator.room_sids)
-    return asyncio.run(serve(simulator, command))
+        with atomic_write(write_rooms) as file:
+            file.writelines(f"{room_sid}\n".encode() for room_sid in simulator.room_sids)
+    return run_async(serve(simulator, command))
 
 
 async def serve(simulator: Simulator, command: tuple[str, ...]) -> int:
@@ -120,7 +123,9 @@ def environment_variables(simulator: Simulator) -> dict[str, str]:
         "TWILIO_AUTH_TOKEN": simulator.credentials.password,
         # Empty is the same as unset. An API key of the user's would be preferred to the token.
         "TWILIO_API_KEY": "",
+        "TWILIO_API_KEY_SID": "",
         "TWILIO_API_SECRET": "",
+        "TWILIO_API_KEY_SECRET": "",
         "ROOMREC_BASE_URL": simulator.base_url,
     }
 

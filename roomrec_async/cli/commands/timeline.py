@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -14,8 +13,9 @@ from roomrec_async._listing.records import merge_listings
 from roomrec_async._text import safe_repr, safe_text
 from roomrec_async.cli.support.errors import ExitCode
 from roomrec_async.cli.support.failures import Failures
-from roomrec_async.cli.support.options import base_url_option, room_argument
+from roomrec_async.cli.support.options import LocalPath, base_url_option, room_argument
 from roomrec_async.cli.support.resources import make_client
+from roomrec_async.cli.support.signals import run_async
 from roomrec_async.client import RecordingsClient
 from roomrec_async.errors import InvalidArgumentError
 from roomrec_async.models import Recording, RecordingStatus
@@ -42,7 +42,7 @@ class Renderer(Protocol):
     "-o",
     "--output",
     required=True,
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=LocalPath(dir_okay=False),
     metavar="FILE",
     help="File to write: .html for an interactive page, .svg for a drawing. An existing one is replaced.",
 )
@@ -57,7 +57,7 @@ def timeline(room: str, output: Path, base_url: str) -> int:
     'roomrec list'.
     """
     render = renderer_for(output)
-    return asyncio.run(draw(make_client(base_url), room, output, render))
+    return run_async(draw(make_client(base_url), room, output, render))
 
 
 def renderer_for(output: Path) -> Renderer:

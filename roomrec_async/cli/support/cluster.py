@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from contextlib import AbstractContextManager, aclosing, asynccontextmanager, nullcontext
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -121,8 +121,10 @@ class ClusterExport:
         from roomrec_async.integrations.dask import ClusterSettings, export_on  # noqa: PLC0415  an extra of its own
 
         settings = ClusterSettings(credentials=Credentials.from_env(), base_url=self.base_url)
-        sids = self.sources.sids(self.failures.add_line)
-        async with connect_cluster(self.address) as cluster, aclosing(sids):
+        async with (
+            self.sources.open(self.failures.add_line) as sids,
+            connect_cluster(self.address) as cluster,
+        ):
             return await export_on(cluster, sids, self.directory, settings=settings, progress=progress, **self.options)
 
     def _format_progress(self, progress: ExportProgress, elapsed: float) -> str:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 import attrs
 from rich.console import Console
 from rich.text import Text
 
+from roomrec_async._files import add_path_to_disk_full_errors, atomic_write
 from roomrec_async._text import safe_text
 from roomrec_async.errors import AuthenticationError, RoomRecError
 from roomrec_async.models import RoomResult
@@ -59,3 +64,17 @@ class Failures:
     def format_suffix(self) -> str:
         """Return the end of a summary, such as ``, 3 failed``; empty if nothing failed."""
         return f", {self.count:,} failed" if self.count else ""
+
+
+@contextmanager
+def write_failed_rooms(path: Path | None) -> Iterator[Callable[[str], object]]:
+    """Open the file for the SIDs of failed rooms, one per line, which appears when the block has ended.
+
+    Yields:
+        A function that adds a SID. It does nothing if the path is None.
+    """
+    if path is None:
+        yield lambda _: None
+        return
+    with add_path_to_disk_full_errors(path), atomic_write(path) as file:
+        yield lambda room_sid: file.write(f"{room_sid}\n".encode())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Final, TypeVar
 import click
 
 from roomrec_async._api.urls import DEFAULT_BASE_URL
+from roomrec_async._destinations import local_path
 from roomrec_async._validate import check_room_sid
 from roomrec_async.errors import InvalidArgumentError
 
@@ -34,6 +36,22 @@ class DateTimeType(click.ParamType[datetime]):
             in_utc = f"{instant.isoformat()}Z"
             self.fail(f"{value!r} has no time zone: for UTC write {in_utc}, else add an offset like +02:00", param, ctx)
         return instant
+
+
+class LocalPath(click.Path):
+    """A local path. A URL of an object store, which would become a directory named ``s3:``, is refused."""
+
+    def __init__(self, *, file_okay: bool = True, dir_okay: bool = True) -> None:
+        super().__init__(file_okay=file_okay, dir_okay=dir_okay, path_type=Path)
+
+    def convert(self, value: str | os.PathLike[str], param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """Return the path that a text stands for."""
+        try:
+            path = local_path("it", value)
+        except InvalidArgumentError as error:
+            self.fail(str(error), param, ctx)
+        super().convert(path, param, ctx)
+        return path
 
 
 def check_rooms(_: click.Context, __: click.Parameter, rooms: tuple[str, ...]) -> tuple[str, ...]:
@@ -70,6 +88,11 @@ files_option: Final = click.option(
     metavar="FILE",
     type=click.Path(exists=True, dir_okay=False, readable=True, allow_dash=True),
     help="Read room SIDs from a file, one per line; blank lines and # comments are skipped.",
+)
+allow_empty_option: Final = click.option(
+    "--allow-empty",
+    is_flag=True,
+    help="Do nothing if there is nothing on standard input. Without this, that is an error.",
 )
 base_url_option: Final = click.option(
     "--base-url",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from roomrec_async.client import RecordingsClient
+from roomrec_async._destinations import resolve_destination
+from roomrec_async.client import RecordingsClient, RoomOptions
 from roomrec_async.credentials import Credentials
 from roomrec_async.errors import ConfigurationError
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from roomrec_async.protocols import Decryption, Destination
 
 
-def make_sources(rooms: tuple[str, ...], files: tuple[str, ...]) -> RoomSources:
+def make_sources(rooms: tuple[str, ...], files: tuple[str, ...], *, allow_empty: bool) -> RoomSources:
     """Return the rooms of a command that needs some.
 
     Raises:
@@ -26,7 +28,7 @@ def make_sources(rooms: tuple[str, ...], files: tuple[str, ...]) -> RoomSources:
     """
     if not rooms and not files:
         raise click.UsageError("no rooms: give room SIDs, --from-file FILE, or - for standard input")
-    return RoomSources(rooms, files)
+    return RoomSources(rooms, files, allow_empty)
 
 
 def make_client(base_url: str, timeout: float | None = None) -> RecordingsClient:
@@ -43,6 +45,16 @@ def make_client(base_url: str, timeout: float | None = None) -> RecordingsClient
     return RecordingsClient(credentials, base_url=base_url, timeout=timeout)
 
 
+def check_options(client: RecordingsClient, options: RoomOptions) -> None:
+    """Check the options of the lists of rooms, before any room is read: a pipe can take its time.
+
+    Raises:
+        InvalidArgumentError: an option is out of its bounds.
+    """
+    # Checks its arguments at once, and sends nothing until it is iterated.
+    client.stream((), **options)
+
+
 def make_decryption(private_key: Path | None) -> Decryption | None:
     """Return the decryption with the key in a file, or None without a file."""
     if private_key is None:
@@ -53,12 +65,16 @@ def make_decryption(private_key: Path | None) -> Decryption | None:
 
 
 def parse_destination(text: str) -> Path | Destination:
-    """Return a directory, or the object store that a URL such as ``s3://bucket/prefix`` names."""
-    if "://" not in text:
-        return Path(text)
-    from roomrec_async.integrations.stores import ObjectStore  # noqa: PLC0415  an extra of its own
+    """Return a directory, or the object store that a URL such as ``s3://bucket/prefix`` names.
 
-    return ObjectStore.from_url(text)
+    Raises:
+        InvalidArgumentError: the text has another scheme.
+        ConfigurationError: the store cannot be used, or needs an extra that is not installed.
+    """
+    destination = resolve_destination(text)
+    if isinstance(destination, (str, os.PathLike)):
+        return Path(destination)
+    return destination
 
 
 async def prepare_destination(destination: Path | Destination) -> None:

@@ -17,6 +17,7 @@ from roomrec_async._archive.ledger import Entry, Ledger
 from roomrec_async._archive.manifest import write_manifest
 from roomrec_async._archive.report import ArchiveProgress, ArchiveReport
 from roomrec_async._asyncio import run_in_thread
+from roomrec_async._destinations import local_path, resolve_destination
 from roomrec_async._listing.fanout import RoomSids, check_room_sids
 from roomrec_async._tables import TableFormat, check_formats
 from roomrec_async.client import RecordingsClient
@@ -52,10 +53,11 @@ async def archive_on(
     Args:
         cluster: a client of the cluster, with ``asynchronous=True``.
         room_sids: any iterable or async iterable; each room once.
-        destination: a directory that all workers and the caller see under this name, or a store that can be pickled,
-            such as :class:`roomrec_async.integrations.stores.ObjectStore` for a bucket.
+        destination: a directory that all workers and the caller see under this name, or a store: its URL, such
+            as ``s3://bucket/prefix``, or an object that can be pickled.
         settings: the credentials, and the division of the quota.
-        delete: True to delete recordings at the source, each when its copy is verified and safe.
+        delete: True to delete recordings at the source, each on proof of its copy: see
+            :meth:`roomrec_async.RecordingsClient.archive`.
         decryption: returns the decryption of encrypted media; called on the worker, once for each shard, such as
             ``partial(PrivateKey.from_file, "/shared/key.pem")``. Private keys are not sent to the workers.
         ledgers: the directory of the ledgers, ``000000.sqlite3`` and so on, which all workers and the caller see; by
@@ -79,6 +81,7 @@ async def archive_on(
     check_room_sids(room_sids)
     check_cluster(cluster)
     check_formats(manifest)
+    destination = resolve_destination(destination)
     _check_picklable("destination", destination)
     _check_picklable("decryption", decryption)
     target, ledger_directory = _resolve_paths(destination, ledgers)
@@ -139,6 +142,7 @@ class _ArchiveTotals:
     deleted: int = 0
     external: int = 0
     failed: int = 0
+    left_alone: int = 0
     failures: dict[str, str] = attrs.field(factory=dict)
 
     def add(self, shard: Shard, outcome: ArchiveReport | RoomRecError) -> None:
@@ -152,6 +156,7 @@ class _ArchiveTotals:
         self.deleted += outcome.deleted
         self.external += outcome.external
         self.failed += outcome.failed
+        self.left_alone += outcome.left_alone
         add_failures(self.failures, outcome.failures)
 
     def update(self, progress: ArchiveProgress) -> None:
@@ -174,6 +179,7 @@ class _ArchiveTotals:
             failures=self.failures,
             failed=self.failed,
             manifest=manifest,
+            left_alone=self.left_alone,
         )
 
 
@@ -205,14 +211,13 @@ def _resolve_paths(
     destination: str | os.PathLike[str] | Destination, ledgers: str | os.PathLike[str] | None
 ) -> tuple[Path | Destination, Path]:
     """Return the destination and the directory of the ledgers, with absolute paths."""
+    ledger_directory = None if ledgers is None else absolute_path(local_path("ledgers", ledgers))
     if isinstance(destination, (str, os.PathLike)):
         directory = absolute_path(destination)
-        if ledgers is None:
-            return directory, directory / "ledgers"
-        return directory, absolute_path(ledgers)
-    if ledgers is None:
+        return directory, ledger_directory or directory / "ledgers"
+    if ledger_directory is None:
         raise ConfigurationError("an archive in a store needs a directory for its ledgers, which all workers see")
-    return destination, absolute_path(ledgers)
+    return destination, ledger_directory
 
 
 def _ledger_destination(destination: Path | Destination) -> str:

@@ -8,13 +8,13 @@ from contextlib import aclosing
 from functools import partial
 from pathlib import Path
 from typing import Final, Unpack
-from uuid import uuid4
 
 import attrs
 from distributed import Client
 
 from roomrec_async._api.codec import to_dict
 from roomrec_async._asyncio import run_in_thread
+from roomrec_async._destinations import local_path
 from roomrec_async._listing.fanout import RoomSids
 from roomrec_async._tables import check_formats, open_table, recording_columns
 from roomrec_async.client import RecordingsClient, RoomOptions
@@ -105,7 +105,7 @@ async def export_on(
     check_rooms(settings, room_sids, options)
     check_cluster(cluster)
     check_formats(["parquet"])
-    path = absolute_path(directory)
+    path = absolute_path(local_path("directory", directory))
     await run_in_thread(partial(_make_directory, path))
 
     totals = _ExportTotals()
@@ -138,18 +138,15 @@ class _ShardExporter:
         check_formats(["parquet"])
         await check_visible(self.directory, self.marker)
 
-        # A worker that was declared dead may still be writing: each run has a temporary file of its own, and the last
-        # one to finish replaces the others' with the same content.
-        name = f"part-{shard.index:06d}.parquet"
-        temporary_path = self.directory / f".{name}.{uuid4().hex[:8]}"
+        # A worker that was declared dead may still be writing: the last one to finish replaces the other's file, with
+        # the same content.
+        path = self.directory / f"part-{shard.index:06d}.parquet"
         failures: dict[str, RoomRecError] = {}
         recordings = client.stream(shard.room_sids, on_error=partial(_add_failure, failures), **self.options)
         async with aclosing(recordings):
-            count = await _write_parquet(temporary_path, recordings)
+            count = await _write_parquet(path, recordings)
 
-        size = temporary_path.stat().st_size
-        temporary_path.replace(self.directory / name)
-        return _ShardExport(failures, count, size, files=1)
+        return _ShardExport(failures, count, path.stat().st_size, files=1)
 
 
 def _add_failure(failures: dict[str, RoomRecError], result: RoomResult) -> None:

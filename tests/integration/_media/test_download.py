@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import hashlib
 import threading
 import time
 from collections.abc import Iterable
@@ -11,12 +12,15 @@ from functools import partial
 from pathlib import Path
 
 import aiohttp
+import attrs
 import pytest
 from aiohttp import web
+from obstore.store import LocalStore
 
 from roomrec_async import (
     ConnectionFailedError,
     Credentials,
+    DecryptionError,
     InvalidArgumentError,
     MediaError,
     NotFoundError,
@@ -29,6 +33,7 @@ from roomrec_async import (
 from roomrec_async._files import PartFile
 from roomrec_async._media import download as download_module
 from roomrec_async._media.download import _Pipeline, _SerialExecutor
+from roomrec_async.integrations.stores import ObjectStore
 
 from ...conftest import ACCOUNT_SID, AUTH_TOKEN, record
 from .media_store import CONTENT, DIGEST, SID, Answer, MediaStore, cut_after, files, refuse, respond
@@ -107,7 +112,7 @@ class TestResume:
         assert (tmp_path / f"{SID}.mka").read_bytes() == CONTENT[::-1]
         assert files(tmp_path) == [f"{SID}.mka"]
 
-    async def test_a_part_without_a_strong_etag_is_not_resumed(
+    async def test_a_part_with_a_weak_etag_is_not_resumed(
         self, client: RecordingsClient, store: MediaStore, recording: Recording, tmp_path: Path
     ) -> None:
         store.etag = 'W/"weak"'
@@ -118,6 +123,165 @@ class TestResume:
         assert (await client.download(recording, tmp_path)).resumed_at == 0
         assert (tmp_path / f"{SID}.mka").read_bytes() == CONTENT
         assert files(tmp_path) == [f"{SID}.mka"]
+
+
+def unmarked(cut: int | None = None, **headers: str) -> Answer:
+    """Serve the content with these headers only, ranges included; break the connection after so many bytes."""
+
+    async def answer(request: web.Request, store: MediaStore) -> web.StreamResponse:
+        start = request.http_range.start or 0
+        size = len(store.content)
+        response = web.StreamResponse(status=206 if start else 200)
+        if start:
+            response.headers["Content-Range"] = f"bytes {start}-{size - 1}/{size}"
+        response.headers.update({name.replace("_", "-"): value for name, value in headers.items()})
+        response.content_length = size - start
+        await response.prepare(request)
+        await response.write(store.content[start : None if cut is None else start + cut])
+        if cut is not None:
+            await asyncio.sleep(0.01)
+            assert request.transport is not None
+            request.transport.abort()
+        return response
+
+    return answer
+
+
+OLD = "Thu, 01 Jan 2026 00:00:00 GMT"
+OLD_SEEN = "Thu, 01 Jan 2026 00:01:00 GMT"
+FRESH_SEEN = "Thu, 01 Jan 2026 00:00:59 GMT"
+
+
+class TestVersions:
+    """A file never has bytes of two versions."""
+
+    @pytest.mark.parametrize(
+        "headers",
+        [
+            {},
+            {"ETag": 'W/"weak"'},
+            {"ETag": "unquoted"},
+            {"ETag": '""'},
+            {"Last_Modified": OLD, "Date": FRESH_SEEN},
+            {"Last_Modified": OLD, "Date": "yesterday"},
+            {"Last_Modified": "yesterday"},
+            {"Last_Modified": "Thu, 01 Jan 2026 00:00:00", "Date": OLD_SEEN},
+        ],
+    )
+    @pytest.mark.parametrize("in_memory", [False, True])
+    async def test_media_that_nothing_identifies_start_again(
+        self,
+        client: RecordingsClient,
+        store: MediaStore,
+        recording: Recording,
+        tmp_path: Path,
+        headers: dict[str, str],
+        in_memory: bool,
+    ) -> None:
+        async def replaced(request: web.Request, store: MediaStore) -> web.StreamResponse:
+            store.content = CONTENT[::-1]
+            return await unmarked(**headers)(request, store)
+
+        store.answers = [unmarked(600_000, **headers), replaced]
+        target = ObjectStore(LocalStore(tmp_path)) if in_memory else tmp_path
+        download = await client.download(recording, target)
+        assert (tmp_path / f"{SID}.mka").read_bytes() == CONTENT[::-1]
+        assert download.sha256 == hashlib.sha256(CONTENT[::-1]).hexdigest()
+        assert store.ranges == [None, None]
+        assert files(tmp_path) == [f"{SID}.mka"]
+
+    async def test_that_is_bounded_whatever_arrived(
+        self, client: RecordingsClient, store: MediaStore, recording: Recording, tmp_path: Path
+    ) -> None:
+        store.answers = [unmarked(600_000)] * 50
+        with pytest.raises(ConnectionFailedError):
+            await client.download(recording, tmp_path)
+        assert len(store.ranges) == 5
+
+    async def test_that_is_bounded_too_where_ranges_have_no_total(
+        self, client: RecordingsClient, store: MediaStore, recording: Recording, tmp_path: Path
+    ) -> None:
+        async def without_total(request: web.Request, store: MediaStore) -> web.StreamResponse:
+            if request.http_range.start is None:
+                return await cut_after(300_000)(request, store)
+            headers = {"ETag": store.etag, "Content-Range": f"bytes {request.http_range.start}-7/*"}
+            return web.Response(status=206, body=b"", headers=headers)
+
+        store.answers = [without_total] * 100
+        with pytest.raises(ConnectionFailedError):
+            await client.download(recording, tmp_path)
+        assert len(store.ranges) < 12
+
+    async def test_a_part_on_disk_that_nothing_identifies_is_not_resumed(
+        self, client: RecordingsClient, store: MediaStore, recording: Recording, tmp_path: Path
+    ) -> None:
+        store.answers = [unmarked(600_000)] * 5
+        with pytest.raises(ConnectionFailedError):
+            await client.download(recording, tmp_path)
+        store.content, store.answers = CONTENT[::-1], [unmarked()]
+        assert (await client.download(recording, tmp_path)).resumed_at == 0
+        assert (tmp_path / f"{SID}.mka").read_bytes() == CONTENT[::-1]
+
+    async def test_a_date_of_long_ago_identifies_them(
+        self, client: RecordingsClient, store: MediaStore, recording: Recording, tmp_path: Path
+    ) -> None:
+        dates = {"Last_Modified": OLD, "Date": OLD_SEEN}
+        store.answers = [unmarked(300_000, **dates)] + [unmarked(0, **dates)] * 5
+        with pytest.raises(ConnectionFailedError):
+            await client.download(recording, tmp_path)
+        store.answers = [unmarked(300_000, **dates), unmarked(**dates)]
+        download = await client.download(recording, tmp_path)
+        assert download.resumed_at > 0
+        assert download.sha256 == DIGEST
+        assert None not in store.ranges[1:]
+
+    async def test_another_date_is_another_version(
+        self, client: RecordingsClient, store: MediaStore, recording: Recording, tmp_path: Path
+    ) -> None:
+        changed = {"Last_Modified": "Thu, 01 Jan 2026 00:00:01 GMT", "Date": "Thu, 01 Jan 2026 10:00:00 GMT"}
+        store.answers = [unmarked(300_000, Last_Modified=OLD, Date=OLD_SEEN), unmarked(**changed)]
+        with pytest.raises(VerificationError, match="changed"):
+            await client.download(recording, tmp_path)
+        assert files(tmp_path) == []
+
+    async def test_a_range_without_the_total_is_not_resumed(
+        self, client: RecordingsClient, store: MediaStore, recording: Recording, tmp_path: Path
+    ) -> None:
+        async def without_total(request: web.Request, store: MediaStore) -> web.StreamResponse:
+            start = request.http_range.start
+            assert start
+            value = f"bytes {start}-{len(CONTENT) - 1}/*"
+            return web.Response(status=206, body=CONTENT[start:], headers={"ETag": store.etag, "Content-Range": value})
+
+        store.answers = [cut_after(300_000), without_total]
+        assert (await client.download(recording, tmp_path)).sha256 == DIGEST
+        (tmp_path / f"{SID}.mka").unlink()
+
+        store.answers = [cut_after(300_000)] + [cut_after(0)] * 5
+        with pytest.raises(ConnectionFailedError):
+            await client.download(recording, tmp_path)
+        store.answers = [without_total]
+        assert (await client.download(recording, tmp_path)).resumed_at == 0
+
+    async def test_a_range_of_very_many_digits_is_an_error(
+        self, client: RecordingsClient, store: MediaStore, recording: Recording, tmp_path: Path
+    ) -> None:
+        digits = "9" * 5000
+        store.answers = [cut_after(300_000), unmarked(ETag='"one"', Content_Range=f"bytes 5-7/{digits}")]
+        with pytest.raises(VerificationError, match="another range"):
+            await client.download(recording, tmp_path)
+
+
+class TestEncryption:
+    @pytest.mark.parametrize("in_memory", [False, True])
+    async def test_encrypted_media_without_their_key_are_refused(
+        self, client: RecordingsClient, store: MediaStore, recording: Recording, tmp_path: Path, in_memory: bool
+    ) -> None:
+        encrypted = attrs.evolve(recording, encryption_key="CR" + "0" * 32)
+        target = ObjectStore(LocalStore(tmp_path)) if in_memory else tmp_path
+        with pytest.raises(DecryptionError, match="sent no key for them"):
+            await client.download(encrypted, target)
+        assert files(tmp_path) == []
 
 
 class TestVerification:

@@ -15,6 +15,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from roomrec_async import (
+    BadRequestError,
     ConnectionFailedError,
     Credentials,
     MediaError,
@@ -27,7 +28,7 @@ from roomrec_async import (
     Timeout,
 )
 from roomrec_async._http.timers import Deadline
-from roomrec_async._media.locate import Media, MediaStream, drop_bytes, is_encrypted, media_name
+from roomrec_async._media.locate import Media, MediaStream, drop_bytes, is_encrypted, media_name, redirect_target
 from roomrec_async.events import Operation
 from roomrec_async.models import MediaType
 
@@ -264,6 +265,86 @@ class TestExpiry:
             await client.download(recording, tmp_path)
         assert store.located == 1
         assert "do-not-show-me" not in str(caught.value) + repr(vars(caught.value))
+
+    @pytest.mark.parametrize("code", ["ExpiredToken", "RequestExpired"])
+    async def test_a_token_that_has_expired_is_answered_with_400(
+        self, client: RecordingsClient, store: MediaStore, recording: Recording, tmp_path: Path, code: str
+    ) -> None:
+        body = f"<Error><Code>{code}</Code><Message>The provided token has expired.</Message></Error>"
+        store.answers = [cut_after(100_000), refuse(400, body)]
+        assert (await client.download(recording, tmp_path)).sha256 == DIGEST
+        assert store.located == 2
+
+    async def test_another_400_is_an_error(
+        self, client: RecordingsClient, store: MediaStore, recording: Recording, tmp_path: Path
+    ) -> None:
+        store.answers = [cut_after(100_000)] + [refuse(400, "<Error><Code>InvalidArgument</Code></Error>")] * 2
+        with pytest.raises(BadRequestError, match="InvalidArgument"):
+            await client.download(recording, tmp_path)
+        assert (store.located, store.answers) == (2, [])
+
+
+class TestStoreAnswers:
+    """What a store may answer that a file is still to be had from."""
+
+    @pytest.mark.parametrize("status", [307, 308])
+    async def test_redirects_are_followed_without_credentials(
+        self, client: RecordingsClient, store: MediaStore, recording: Recording, tmp_path: Path, status: int
+    ) -> None:
+        store.answers = [respond(status, b"", Location=f"/media?moved={hop}") for hop in range(5)]
+        assert (await client.download(recording, tmp_path)).sha256 == DIGEST
+        assert len(store.headers) == 6
+        assert not any("Authorization" in headers or "Cookie" in headers for headers in store.headers)
+
+    @pytest.mark.parametrize(
+        ("locations", "message"),
+        [
+            ([f"/media?moved={hop}" for hop in range(6)], "redirected more than 5 times"),
+            (["ftp://127.0.0.1/media"], "no usable https URL"),
+            (["http://user:canary@127.0.0.1/media"], "no usable https URL"),
+            ([""], "no usable https URL"),
+        ],
+    )
+    async def test_redirects_that_are_not_followed(
+        self,
+        client: RecordingsClient,
+        store: MediaStore,
+        recording: Recording,
+        tmp_path: Path,
+        locations: list[str],
+        message: str,
+    ) -> None:
+        store.answers = [respond(307, b"", Location=location) for location in locations]
+        with pytest.raises(MediaError, match=message) as caught:
+            await client.download(recording, tmp_path)
+        assert "canary" not in str(caught.value)
+        assert "do-not-show-me" not in str(caught.value)
+        assert store.answers == []
+
+    def test_a_redirect_from_https_stays_in_https(self) -> None:
+        origin, base_url = URL("https://one.example/a?sign"), "http://127.0.0.1"
+        with pytest.raises(MediaError, match="no usable https URL"):
+            redirect_target(origin, "http://two.example/b?c=%2F", base_url, "GET x")
+        target = redirect_target(origin, "https://two.example/b?c=%2F", base_url, "GET x")
+        assert str(target) == "https://two.example/b?c=%2F"
+
+    async def test_media_that_the_store_does_not_have_yet_are_waited_for(
+        self, client: RecordingsClient, store: MediaStore, recording: Recording, tmp_path: Path
+    ) -> None:
+        store.answers = [refuse(404, "<Error><Code>NoSuchKey</Code></Error>")]
+        assert (await client.download(recording, tmp_path, wait=5)).sha256 == DIGEST
+        assert store.located == 2
+        store.answers = [refuse(404, "<Error><Code>NoSuchKey</Code></Error>")]
+        with pytest.raises(NotFoundError):
+            await client.download(recording, tmp_path / "other.mka")
+
+    @pytest.mark.parametrize("size", [0, None])
+    async def test_a_size_that_is_not_known_yet_blocks_nothing(
+        self, client: RecordingsClient, store: MediaStore, recording: Recording, tmp_path: Path, size: int | None
+    ) -> None:
+        (tmp_path / f"{SID}.mka").touch()
+        download = await client.download(attrs.evolve(recording, size=size), tmp_path)
+        assert (download.sha256, download.already_there) == (DIGEST, False)
 
 
 class TestTimeouts:

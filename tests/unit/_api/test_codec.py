@@ -291,6 +291,10 @@ EIGHT = datetime(2015, 7, 30, 20, tzinfo=UTC)
         pytest.param("size", "23", 23, id="number as string"),
         pytest.param("size", " 23 ", 23, id="number as padded string"),
         pytest.param("size", 23.0, 23, id="integral float"),
+        pytest.param("duration", 12.7, 12, id="fraction"),
+        pytest.param("duration", "12.7", 12, id="fraction as string"),
+        pytest.param("offset", -12.7, -12, id="negative fraction"),
+        pytest.param("offset", " -12.700 ", -12, id="negative fraction as string"),
         pytest.param("size", 0, 0, id="zero"),
         pytest.param("size", "0", 0, id="zero as string"),
         pytest.param("size", 2**40, 2**40, id="a terabyte"),
@@ -333,6 +337,14 @@ EIGHT = datetime(2015, 7, 30, 20, tzinfo=UTC)
         pytest.param("date_created", "Thu, 30 Jul 2015 20:00:00 GMT", EIGHT, id="RFC 2822, GMT"),
         pytest.param("date_created", "Thu, 30 Jul 2015 22:00:00 +0200", EIGHT, id="RFC 2822, another offset"),
         pytest.param("date_created", "Thu, 30 Jul 2015 20:00:00 -0000", EIGHT, id="RFC 2822, zone unknown"),
+        pytest.param("date_created", "2015-07-30T19:59:60Z", EIGHT, id="leap second"),
+        pytest.param(
+            "date_created", "2015-07-30T21:59:60.25+02:00", EIGHT.replace(microsecond=250000), id="within a leap second"
+        ),
+        pytest.param("date_created", "Thu, 30 Jul 2015 19:59:60 GMT", EIGHT, id="RFC 2822, leap second"),
+        pytest.param("date_created", "2015-07-30T24:00:00Z", datetime(2015, 7, 31, tzinfo=UTC), id="24:00:00"),
+        pytest.param("date_created", "2015-12-31T24:00Z", datetime(2016, 1, 1, tzinfo=UTC), id="24:00"),
+        pytest.param("date_created", "2015-07-30 24:00:00.000", datetime(2015, 7, 31, tzinfo=UTC), id="24:00:00.000"),
         pytest.param("date_deleted", "", None, id="empty date"),
         pytest.param("date_deleted", "  ", None, id="blank date"),
     ],
@@ -354,8 +366,8 @@ def test_repairs(field: str, sent: object, expected: object, decode) -> None:
 @pytest.mark.parametrize(
     ("field", "sent", "complaint"),
     [
-        pytest.param("size", 1.5, "1.5 where an integer should be", id="fraction"),
-        pytest.param("size", "1.5", "'1.5' where an integer should be", id="fraction as string"),
+        pytest.param("size", "1.5.2", "'1.5.2' where an integer should be", id="two points"),
+        pytest.param("size", "1.", "'1.' where an integer should be", id="point at the end"),
         pytest.param("size", "large", "'large' where an integer should be", id="word"),
         pytest.param("size", math.nan, "nan where an integer should be", id="NaN"),
         pytest.param("size", math.inf, "inf where an integer should be", id="Infinity"),
@@ -374,6 +386,9 @@ def test_repairs(field: str, sent: object, expected: object, decode) -> None:
         pytest.param("date_updated", "yesterday", "'yesterday' where an ISO 8601 date should be", id="word for a date"),
         pytest.param("date_updated", "2015-02-30T00:00:00Z", "ISO 8601 date should be", id="a day that is none"),
         pytest.param("date_updated", "2015-07-30T25:00:00Z", "ISO 8601 date should be", id="an hour that is none"),
+        pytest.param("date_updated", "2015-07-30T24:00:01Z", "ISO 8601 date should be", id="after the end of the day"),
+        pytest.param("date_updated", "2015-07-30T20:00:61Z", "ISO 8601 date should be", id="a second that is none"),
+        pytest.param("date_updated", "9999-12-31T24:00:00Z", "ISO 8601 date should be", id="after the calendar"),
     ],
 )
 def test_a_field_that_cannot_be_read_is_named_and_the_records_before_are_kept(
@@ -425,8 +440,12 @@ ONE_RECORD = json.dumps(record(1)).encode()
         pytest.param(b"<html><title>Bad gateway</title>", "not JSON.*<html>", id="HTML"),
         pytest.param(EXAMPLE[:-5], "not JSON", id="cut off"),
         pytest.param(EXAMPLE + b"{}", "not JSON", id="something after it"),
-        pytest.param(EXAMPLE.replace(b"A name", b"\xff\xfe"), "not JSON", id="invalid UTF-8"),
-        pytest.param(EXAMPLE.replace(b"23,", b"9" * 5000 + b","), "not JSON", id="5000 digits"),
+        pytest.param(
+            body([], following="Page=1").replace(b"Page=1", b"Page=\xff"),
+            "next page is damaged",
+            id="damaged next page",
+        ),
+        pytest.param(b"\xff\xfe\xfd\x1f\x8b" * 9, "not JSON", id="no text at all"),
         pytest.param(b"[" * 100_000, "not JSON", id="deep arrays, not closed"),
         pytest.param(b'{"a":' * 100_000 + b"1" + b"}" * 100_000, "not JSON|has no 'recordings'", id="deep objects"),
         pytest.param(b"[]", "an array where an object should be", id="array"),
@@ -475,6 +494,54 @@ def test_a_body_that_is_no_page_is_refused_as_a_whole(whole: bytes, complaint: s
 def test_a_body_that_only_the_lenient_decoder_reads_is_a_page(whole: bytes) -> None:
     page = decode_recordings(whole)
     assert (page.items, page.error) == ([EXAMPLE_RECORDING], None)
+
+
+def test_a_number_of_too_many_digits_costs_no_more_than_its_record() -> None:
+    whole = body([record(1), record(2, size=123321), record(3, bitrate=123321)]).replace(b"123321", b"9" * 5000)
+    page = decode_recordings(whole)
+    assert len(page.items) == 1
+    assert page.error is not None
+    assert (page.error.index, page.error.field) == (1, "size")
+    assert [recording.sid for recording in decode_recordings(whole, 2).items] == [
+        None if number == 2 else record(number)["sid"] for number in (1, 2, 3)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("sent", "shown"),
+    [
+        (b"A \xff name", "A \ufffd name"),
+        (b"Zo\xc3", "Zo\ufffd"),
+        (b"\xe6\xbc", "\ufffd"),
+        ("Zoë".encode("latin-1"), "Zo\ufffd"),
+    ],
+)
+def test_a_damaged_character_costs_no_more_than_itself(sent: bytes, shown: str) -> None:
+    whole = body([record(1), record(2, track_name="here"), record(3)], following="Page=1").replace(b"here", sent)
+    page = decode_recordings(whole)
+    assert [recording.sid for recording in page.items] == [record(number)["sid"] for number in (1, 2, 3)]
+    assert page.items[1].track_name == shown
+    assert page.error is None
+    assert page.meta.next_page_url is not None
+
+
+@pytest.mark.parametrize("others", [[], [record(9, duration="7")]], ids=["strict", "lenient"])
+def test_a_record_without_a_sid_is_one_of_the_list(others: list[object]) -> None:
+    page = decode_recordings(body([record(1), record(2, sid=None), *others]))
+    assert [recording.sid for recording in page.items][:2] == [record(1)["sid"], None]
+    assert page.items[1].room_sid == record(2)["room_sid"]
+    assert page.error is None
+
+
+def test_records_that_are_skipped_need_not_be_readable() -> None:
+    records = [record(1, size=[]), record(2), None, record(4), record(5, size=[])]
+    for skip, bad in ((0, 0), (1, 2), (2, 2), (3, 4), (4, 4)):
+        page = decode_recordings(body(records), skip)
+        assert page.error is not None
+        assert (page.error.index, len(page.items)) == (bad, bad)
+    page = decode_recordings(body(records), 5)
+    assert page.error is None
+    assert [recording.sid for recording in page.items] == [None, record(2)["sid"], None, record(4)["sid"], None]
 
 
 def test_a_null_list_is_an_empty_one() -> None:

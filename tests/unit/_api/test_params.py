@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from decimal import Decimal
 from typing import Any
 
@@ -255,6 +255,29 @@ def test_an_integer_of_thousands_of_digits_is_refused_in_one_line(name: str) -> 
 # Dates
 
 
+class Unprintable:
+    def __repr__(self) -> str:
+        raise RuntimeError("no")
+
+
+class NotATime(datetime):
+    """Like pandas.NaT, which is a datetime and not equal to itself, and refuses to have a UTC offset."""
+
+    def utcoffset(self) -> timedelta:
+        raise ValueError("NaTType does not support utcoffset")
+
+    def __repr__(self) -> str:
+        return "NaT"
+
+
+class BrokenZone(tzinfo):
+    def utcoffset(self, _: datetime | None) -> timedelta:
+        raise RuntimeError("no")
+
+    def __repr__(self) -> str:
+        raise RuntimeError("no")
+
+
 DATES = [
     pytest.param(datetime(2017, 12, 31, 23, 59, 59, tzinfo=UTC), "2017-12-31T23:59:59Z", id="UTC"),
     pytest.param(
@@ -265,13 +288,15 @@ DATES = [
         "2018-01-01T00:00:00Z",
         id="the year after, west of UTC",
     ),
-    pytest.param(datetime(2017, 6, 1, 12, 0, 0, 1, tzinfo=UTC), "2017-06-01T12:00:00.000001Z", id="one microsecond"),
-    pytest.param(datetime(2017, 6, 1, 12, 0, 0, 500000, tzinfo=UTC), "2017-06-01T12:00:00.500000Z", id="half a second"),
+    pytest.param(datetime(2017, 6, 1, 12, 0, 0, 1, tzinfo=UTC), "2017-06-01T12:00:01Z", id="one microsecond"),
+    pytest.param(datetime(2017, 6, 1, 12, 0, 0, 500000, tzinfo=UTC), "2017-06-01T12:00:01Z", id="half a second"),
     pytest.param(
         datetime(2017, 6, 1, 12, 0, 0, 999999, tzinfo=KATHMANDU),
-        "2017-06-01T06:15:00.999999Z",
+        "2017-06-01T06:15:01Z",
         id="microseconds of another offset",
     ),
+    pytest.param(datetime(2017, 12, 31, 23, 59, 59, 1, tzinfo=UTC), "2018-01-01T00:00:00Z", id="into the next year"),
+    pytest.param(datetime.max.replace(tzinfo=UTC), "9999-12-31T23:59:59Z", id="the last second of the calendar"),
     pytest.param(datetime(987, 6, 1, tzinfo=UTC), "0987-06-01T00:00:00Z", id="a year of three digits"),
 ]
 
@@ -295,6 +320,12 @@ def test_dates_are_sent_in_utc(name: str, parameter: str, value: datetime, sent:
         pytest.param("", "must be a datetime, not ''", id="empty str"),
         pytest.param(1496275200, "must be a datetime, not 1496275200", id="int"),
         pytest.param(0, "must be a datetime, not 0", id="zero"),
+        pytest.param(NotATime(2017, 6, 1), "must be a datetime with a time zone, not NaT", id="pandas.NaT"),
+        pytest.param(float("nan"), "must be a datetime, not nan", id="NaN"),
+        pytest.param(Unprintable(), "must be a datetime, not a Unprintable that cannot be shown", id="unprintable"),
+        pytest.param(
+            datetime(2017, 6, 1, tzinfo=BrokenZone()), "must be a datetime with a time zone, not a datetime", id="zone"
+        ),
     ],
 )
 @pytest.mark.parametrize("with_the_other", [False, True], ids=["alone", "beside an aware one"])
@@ -438,9 +469,10 @@ def test_a_room_may_have_any_name(name: str) -> None:
     assert parse_query(query_string(parameters)) == {"UniqueName": (name,)}
 
 
-@pytest.mark.parametrize("name", ["", b"stand-up", 1, ["a"]], ids=repr)
+@pytest.mark.parametrize("name", ["", b"stand-up", 1, ["a"], "half a \ud83d pair", "\udcff"], ids=ascii)
 def test_an_empty_name_and_what_is_no_text_are_refused(name: Any) -> None:
-    assert refusal(rooms_parameters, unique_name=name) == f"unique_name must be a name, not {name!r}"
+    message = refusal(rooms_parameters, unique_name=name)
+    assert message == f"unique_name must be a name of Unicode characters, not {name!r}"
 
 
 @pytest.mark.parametrize("token", ["PT0", "0", "a%2Bb+c/d==", "!~", "x" * 5000])

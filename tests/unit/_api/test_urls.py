@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from yarl import URL
 
@@ -56,10 +58,14 @@ def test_a_base_url_has_no_slash_at_its_end(given: str, returned: str) -> None:
         "https://video twilio.com",
         "https://video.twilio.com/\r\nX-Header: 1",
         "https://video.twilio.com/\ud800",
+        5,
+        None,
+        b"https://video.twilio.com",
+        URL("https://video.twilio.com"),
     ],
     ids=ascii,
 )
-def test_a_base_url_is_a_scheme_a_host_a_port_and_a_path(base_url: str) -> None:
+def test_a_base_url_is_a_scheme_a_host_a_port_and_a_path(base_url: Any) -> None:
     with pytest.raises(InvalidArgumentError) as caught:
         check_base_url(base_url)
     assert str(caught.value) == "base_url must be 'https://host' with an optional port and path, and nothing else"
@@ -108,9 +114,18 @@ def test_a_proxy_is_returned_as_it_is(proxy: str | None) -> None:
 
 
 @pytest.mark.parametrize(
-    "proxy", ["", "proxy.example:3128", "http://", "http://[", "socks5://user:password@proxy.example"]
+    "proxy",
+    [
+        "",
+        "proxy.example:3128",
+        "http://",
+        "http://[",
+        5,
+        URL("http://proxy.example"),
+        "socks5://user:password@proxy.example",
+    ],
 )
-def test_a_proxy_that_is_not_an_http_one_is_refused_and_not_shown(proxy: str) -> None:
+def test_a_proxy_that_is_not_an_http_one_is_refused_and_not_shown(proxy: Any) -> None:
     with pytest.raises(InvalidArgumentError, match=r"^proxy must be the URL of an HTTP proxy") as caught:
         check_proxy(proxy)
     assert "password" not in str(caught.value)

@@ -52,18 +52,28 @@ async def only(ledger: Ledger) -> Entry:
 
 
 class TestAdding:
-    async def test_new_recordings_are_counted_and_known_ones_left_alone(self, ledger: Ledger) -> None:
+    async def test_new_recordings_are_counted_and_known_ones_keep_their_state(self, ledger: Ledger) -> None:
         assert await ledger.add_recordings([recording(1, 10), recording(2, None)]) == Count(2, 10)
         [first, _] = await ledger.next_entries(State, 0)
         await ledger.mark_archived(first, copy_of(first))
         assert await ledger.add_recordings([recording(1, 99), recording(3, 5), recording(3, 5)]) == Count(1, 5)
+        await ledger.begin_run()
+        # The size of the first one is not to be copied any more.
+        assert await ledger.add_recordings([recording(1, 99), recording(3, 5), recording(3, 5)]) == Count(2, 5)
         entries = await ledger.next_entries(State, 0)
         assert [(entry.number, entry.sid, entry.state) for entry in entries] == [
             (1, f"RT{1:032x}", State.ARCHIVED),
             (2, f"RT{2:032x}", State.FOUND),
             (3, f"RT{3:032x}", State.FOUND),
         ]
-        assert entries[0].recording == recording(1, 10)
+        assert entries[0].recording == recording(1, 99)
+
+    async def test_a_deleted_recording_keeps_its_fields(self, ledger: Ledger) -> None:
+        [entry] = await add(ledger, recording(1, 10))
+        await ledger.mark_archived(entry, copy_of(entry))
+        await ledger.mark_deleted(entry)
+        await ledger.add_recordings([recording(1, None)])
+        assert (await only(ledger)).recording == recording(1, 10)
 
     async def test_recordings_in_the_accounts_own_bucket_are_external(self, ledger: Ledger) -> None:
         [entry] = await add(ledger, recording(1, external=True))
@@ -109,9 +119,8 @@ class TestStates:
         await ledger.mark_failed(entry, "no key")
         entry = await only(ledger)
         assert (entry.state, entry.error) == (State.FAILED, "no key")
-        await ledger.retry_failed()
-        entry = await only(ledger)
-        assert entry.state is State.FOUND
+        [queued], _ = await ledger.next_queued(0)
+        assert queued == entry
         await ledger.mark_archived(entry, copy_of(entry))
         assert (await only(ledger)).error is None
 
@@ -121,8 +130,6 @@ class TestStates:
         await ledger.mark_failed(entry, "refused")
         entry = await only(ledger)
         assert (entry.state, entry.error) == (State.ARCHIVED, "refused")
-        await ledger.retry_failed()
-        assert (await only(ledger)).state is State.ARCHIVED
         await ledger.mark_deleted(entry)
         assert (await only(ledger)).error is None
 
@@ -212,14 +219,14 @@ asyncio.run(main())
 
 
 class TestFile:
-    """The schema is kept: ledgers of earlier versions are read."""
+    """The schema is kept, or migrated: ledgers of earlier versions are read."""
 
     async def test_a_row_has_the_recording_and_its_state(self, path: Path) -> None:
         async with Ledger(path, "/archive") as ledger:
             await ledger.add_recordings([recording(1, 10)])
         connection = sqlite3.connect(path)
         try:
-            assert connection.execute("SELECT version, destination FROM about").fetchall() == [(1, "/archive")]
+            assert connection.execute("SELECT version, destination FROM about").fetchall() == [(2, "/archive")]
             [(number, sid, text, state)] = connection.execute("SELECT number, sid, recording, state FROM recordings")
         finally:
             connection.close()
@@ -235,7 +242,7 @@ class TestFile:
                 """
                 INSERT INTO recordings VALUES (
                     7, 'RT1', '{"sid": "RT1", "size": 10}', 'deleted', '/archive/RT1', 10, 'digest', NULL,
-                    '2026-03-01T09:30:00+00:00', '2026-03-01T09:31:00+00:00', NULL
+                    '2026-03-01T09:30:00+00:00', '2026-03-01T09:31:00+00:00', NULL, NULL, NULL, NULL, NULL
                 )
                 """
             )
@@ -253,13 +260,142 @@ class TestFile:
             deleted_at=datetime(2026, 3, 1, 9, 31, tzinfo=UTC),
         )
 
+    async def test_a_ledger_of_version_1_is_migrated(self, path: Path) -> None:
+        path.parent.mkdir()
+        connection = sqlite3.connect(path)
+        first = {"sid": "RT1", "room_sid": "RMAB", "size": 10, "date_created": "2026-03-01T09:30:00+01:00"}
+        with connection:
+            connection.executescript(_SCHEMA_1)
+            connection.execute("INSERT INTO about VALUES (1, '/archive')")
+            insert = "INSERT INTO recordings (sid, recording, state, sha256) VALUES (?, ?, 'archived', 'digest')"
+            connection.execute(insert, ("RT1", json.dumps(first)))
+            connection.execute(insert, ("RT2", '{"sid": "RT2"}'))
+            connection.execute(insert, ("RT3", "{"))
+            connection.execute("INSERT INTO listed_rooms VALUES ('RMAB')")
+        connection.close()
+
+        for _ in range(2):
+            async with Ledger(path, "/archive") as ledger:
+                await ledger.begin_run()
+                assert await ledger.count_left_alone() == 3
+                assert await ledger.queue_room("RMAB") == Count(1, 0)
+                [entry], _ = await ledger.next_queued(0)
+                assert (entry.sid, entry.sha256, entry.unproven) == ("RT1", "digest", None)
+                assert await ledger.queue_window(datetime(2026, 3, 1, 8, 30, tzinfo=UTC), None) == Count(0, 0)
+                assert await ledger.add_recordings([Recording(sid="RT2")]) == Count(1, 0)
+                assert await ledger.count_left_alone() == 1
+
+    @pytest.mark.parametrize(
+        ("column", "value", "reason"),
+        [
+            ("recording", "{", "row 1 cannot be read"),
+            ("recording", b"\xff", "row 1 cannot be read"),
+            ("recording", "[]", "row 1 cannot be read"),
+            ("recording", '{"sid": "RT2"}', "it is that of '" + f"RT{1:032x}" + "', with the fields of 'RT2'"),
+            ("state", "lost", "'lost' is not a valid State"),
+            ("archived_at", "yesterday", "row 1 cannot be read"),
+            ("deleted_at", 7, "row 1 cannot be read"),
+        ],
+    )
+    async def test_a_damaged_row_is_an_error_that_names_it(
+        self, path: Path, column: str, value: object, reason: str
+    ) -> None:
+        async with Ledger(path, "/archive") as ledger:
+            await ledger.add_recordings([recording(1, 10)])
+        connection = sqlite3.connect(path)
+        with connection:
+            connection.execute(f"UPDATE recordings SET {column} = ?", (value,))
+        connection.close()
+        async with Ledger(path, "/archive") as ledger:
+            with pytest.raises(ConfigurationError, match=r"ledger\.sqlite3 is damaged: row 1.*Restore") as caught:
+                await ledger.next_entries(State if column != "state" else ["lost"], 0)  # type: ignore[list-item]
+        assert reason in str(caught.value)
+
+
+_SCHEMA_1 = """
+CREATE TABLE about (version INTEGER NOT NULL, destination TEXT NOT NULL);
+CREATE TABLE recordings (
+    number INTEGER PRIMARY KEY,
+    sid TEXT NOT NULL UNIQUE,
+    recording TEXT NOT NULL,
+    state TEXT NOT NULL,
+    location TEXT,
+    bytes INTEGER,
+    sha256 TEXT,
+    etag TEXT,
+    archived_at TEXT,
+    deleted_at TEXT,
+    error TEXT
+);
+CREATE INDEX recordings_by_state ON recordings (state, number);
+CREATE TABLE listed_rooms (room_sid TEXT PRIMARY KEY) WITHOUT ROWID;
+"""
+
+
+class TestQueue:
+    """What the source of a run names, in the order in which it was found."""
+
+    async def test_it_has_what_was_named_since_the_run_began(self, ledger: Ledger) -> None:
+        await ledger.add_recordings(map(recording, range(3)))
+        await ledger.begin_run()
+        assert await ledger.next_queued(0) == ([], 0)
+        await ledger.add_recordings([recording(2), recording(5), recording(0), recording(2)])
+        entries, position = await ledger.next_queued(0)
+        assert [entry.number for entry in entries] == [3, 4, 1]
+        assert await ledger.next_queued(position) == ([], position)
+        # A recording that is known for long comes after those seen already.
+        await ledger.add_recordings([recording(1)])
+        entries, _ = await ledger.next_queued(position)
+        assert [entry.number for entry in entries] == [2]
+
+    async def test_it_skips_what_needs_nothing(self, ledger: Ledger) -> None:
+        [archived, deleted, failed, *_] = await add(ledger, *map(recording, range(4)), recording(4, external=True))
+        await ledger.mark_archived(archived, copy_of(archived))
+        await ledger.mark_archived(deleted, copy_of(deleted))
+        await ledger.mark_deleted(deleted)
+        await ledger.mark_failed(failed, "broken")
+        entries, _ = await ledger.next_queued(0)
+        assert [entry.number for entry in entries] == [1, 3, 4]
+
+    async def test_rooms_have_one_spelling(self, ledger: Ledger) -> None:
+        await ledger.add_recordings([Recording(sid="RT1", room_sid="RMab", size=7), Recording(sid="RT2", size=1)])
+        await ledger.begin_run()
+        assert await ledger.queue_room("rmAB") == Count(1, 7)
+        assert await ledger.queue_room("RMab") == Count(0, 0)
+
+    async def test_a_window_includes_its_first_instant_only(self, ledger: Ledger) -> None:
+        dates = [datetime(2026, 3, 1, hour, tzinfo=UTC) for hour in (8, 9, 10)]
+        await ledger.add_recordings(
+            [Recording(sid=f"RT{number}", date_created=date) for number, date in enumerate(dates)]
+            + [Recording(sid="RT9")]
+        )
+        await ledger.begin_run()
+        assert await ledger.queue_window(dates[1], dates[2]) == Count(1, 0)
+        [entry], _ = await ledger.next_queued(0)
+        assert entry.recording.date_created == dates[1]
+        assert await ledger.queue_window(dates[0], None) == Count(2, 0)
+
+    async def test_copies_that_are_not_in_it_are_left_alone(self, ledger: Ledger) -> None:
+        [first, second, third] = await add(ledger, *map(recording, range(3)))
+        for entry in (first, second):
+            await ledger.mark_archived(entry, copy_of(entry))
+        await ledger.mark_failed(third, "broken")
+        assert await ledger.count_left_alone() == 0
+        await ledger.begin_run()
+        assert await ledger.count_left_alone() == 2
+        await ledger.add_recordings([recording(1)])
+        assert await ledger.count_left_alone() == 1
+
+    async def test_a_size_beyond_all_disks_is_not_summed_up(self, ledger: Ledger) -> None:
+        assert await ledger.add_recordings([recording(1, 10**30)]) == Count(1, 0)
+
 
 class TestRefused:
     async def test_the_ledger_of_another_destination(self, path: Path) -> None:
         async with Ledger(path, "/archive"):
             pass
         with pytest.raises(
-            ConfigurationError, match=r"ledger\.sqlite3 is the ledger of /archive \(version 1\), not of /other"
+            ConfigurationError, match=r"ledger\.sqlite3 is the ledger of /archive \(version 2\), not of /other"
         ):
             async with Ledger(path, "/other"):
                 pass
@@ -267,8 +403,8 @@ class TestRefused:
     async def test_a_ledger_of_another_version(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         async with Ledger(path, "/archive"):
             pass
-        monkeypatch.setattr(ledger_module, "_VERSION", 2)
-        with pytest.raises(ConfigurationError, match=r"of /archive \(version 1\)"):
+        monkeypatch.setattr(ledger_module, "_VERSION", 3)
+        with pytest.raises(ConfigurationError, match=r"of /archive \(version 2\)"):
             async with Ledger(path, "/archive"):
                 pass
 

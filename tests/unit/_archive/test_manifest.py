@@ -17,7 +17,7 @@ from roomrec_async._archive import manifest as manifest_module
 from roomrec_async._archive.ledger import Ledger, State
 from roomrec_async._archive.manifest import write_manifest
 
-LEDGER_COLUMNS = ["state", "location", "bytes", "sha256", "etag", "archived_at", "deleted_at", "error"]
+LEDGER_COLUMNS = ["state", "location", "bytes", "sha256", "etag", "archived_at", "deleted_at", "error", "unproven"]
 COLUMNS = [*(field.name for field in attrs.fields(Recording)), *LEDGER_COLUMNS]
 
 

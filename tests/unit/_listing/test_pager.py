@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
 import re
 from collections.abc import AsyncIterator
 from typing import Any
@@ -35,7 +36,7 @@ from roomrec_async._listing.resume import Position
 from roomrec_async._observe import Notifier
 from roomrec_async.events import Activity, Operation, Request
 
-from ...conftest import BASE_URL, LIST_URL, ROOM_SID, body, page_url, record
+from ...conftest import ACCOUNT_SID, BASE_URL, LIST_URL, ROOM_SID, body, page_url, record
 
 
 def sids(recordings: Any) -> list[int]:
@@ -428,8 +429,10 @@ async def test_a_list_goes_on_behind_the_records_that_moved(service: Any, client
 @pytest.mark.parametrize(
     ("pages", "given"),
     [
-        pytest.param([[0, 1, 2], [1, 3]], [0, 1, 2, 1, 3], id="followed by another than before"),
-        pytest.param([[0, 1, 2], [0, 3]], [0, 1, 2, 0, 3], id="from the beginning of the page before"),
+        pytest.param([[0, 1, 2], [1, 3]], [0, 1, 2, 3], id="followed by another than before"),
+        pytest.param([[0, 1, 2], [0, 3]], [0, 1, 2, 3], id="from the beginning of the page before"),
+        pytest.param([[0], [0], [1]], [0, 1], id="one a page"),
+        pytest.param([[0, 1], [2, 3], [0, 1], [2, 3], [4]], [0, 1, 2, 3, 4], id="by more than a page"),
         pytest.param([[0, 1, 2], [3, 2]], [0, 1, 2, 3, 2], id="in the middle of the page"),
     ],
 )
@@ -452,15 +455,29 @@ async def test_records_without_a_sid_are_never_taken_for_the_same(service: Any, 
 
 
 @PREFETCH
-async def test_a_page_that_comes_again_is_an_error_and_its_records_are_given_once(
+async def test_a_page_that_comes_again_and_again_is_an_error_and_its_records_are_given_once(
     service: Any, client: RecordingsClient, prefetch: bool
 ) -> None:
-    serve(service, [0, 1], [2, 3], [2, 3], [4])
+    serve(service, [0, 1], *(11 * [[2, 3]]), [4])
     seen, error = await until_error(client.recordings(ROOM_SID, prefetch=prefetch), PaginationError)
     assert seen == [0, 1, 2, 3]
-    assert str(error) == f"{page_url('PageToken=2')}: the page is the same as the one before it"
-    assert sorted(sent(service)) == ["PageSize=1000", "PageToken=1", "PageToken=2"]
+    assert str(error) == f"{page_url('PageToken=11')}: 10 pages have brought nothing new"
+    assert len(sent(service)) == 12
     assert sids(await client.recordings(ROOM_SID, resume=error.resume_token).to_list()) == [4]
+
+
+@pytest.mark.parametrize("records", [200_000 * [{"sid": "RT"}], 5_000 * [{"sid": "RT", "duration": "10"}]])
+async def test_many_times_the_records_of_a_page_are_not_decoded(
+    service: Any, client: RecordingsClient, records: list[dict[str, object]]
+) -> None:
+    service.get(page_url("PageSize=50"), body=body(records))
+    with pytest.raises(BoundsExceededError, match="records"):
+        await client.recordings(ROOM_SID, page_size=50).to_list()
+
+
+async def test_a_service_that_ignores_the_page_size_is_listed(service: Any, client: RecordingsClient) -> None:
+    service.get(page_url("PageSize=5"), body=body([record(number) for number in range(1000)]))
+    assert len(await client.recordings(ROOM_SID, page_size=5).to_list()) == 1000
 
 
 @pytest.mark.parametrize(
@@ -561,6 +578,36 @@ async def test_nothing_is_fetched_after_a_bad_record(service: Any, client: Recor
 
 
 @PREFETCH
+async def test_a_list_goes_on_past_records_that_cannot_be_read(
+    service: Any, client: RecordingsClient, prefetch: bool
+) -> None:
+    bad = record(9, size="large")
+    service.get(
+        page_url("PageSize=1000"),
+        body=body([bad, record(0), record(1), bad, bad], following="PageToken=1"),
+        repeat=True,
+    )
+    service.get(page_url("PageToken=1"), body=body([record(2), record(3, sid=None), bad, record(4), bad]), repeat=True)
+    seen: list[int | None] = []
+    errors: list[DecodeError] = []
+    token: str | None = None
+    while True:
+        try:
+            async for recording in client.recordings(ROOM_SID, resume=token, prefetch=prefetch):
+                seen.append(recording.sid and int(recording.sid[2:], 16))
+            break
+        except DecodeError as error:
+            errors.append(error)
+            token = error.skip_token
+            with pytest.raises(DecodeError) as again:
+                await client.recordings(ROOM_SID, resume=error.resume_token).to_list()
+            assert (again.value.index, again.value.skip_token) == (error.index, token)
+    assert seen == [0, 1, 2, None, 4]
+    assert [(error.index, error.field) for error in errors] == [(index, "size") for index in (0, 3, 4, 2, 4)]
+    assert pickle.loads(pickle.dumps(errors[0])).skip_token == errors[0].skip_token
+
+
+@PREFETCH
 async def test_a_page_that_is_none_names_its_url_and_can_be_read_again(
     service: Any, client: RecordingsClient, prefetch: bool
 ) -> None:
@@ -569,6 +616,8 @@ async def test_a_page_that_is_none_names_its_url_and_can_be_read_again(
     seen, error = await until_error(client.recordings(ROOM_SID, prefetch=prefetch), DecodeError)
     assert seen == [0]
     assert error.url == page_url("PageToken=1")
+    # No single record is to blame.
+    assert error.skip_token is None
     service.get(page_url("PageToken=1"), body=body([record(1)]))
     assert sids(await client.recordings(ROOM_SID, resume=error.resume_token).to_list()) == [1]
 
@@ -677,6 +726,7 @@ class Patient:
 
     notifier: Notifier = attrs.field(factory=Notifier)
     deadlines: list[Deadline] = attrs.field(factory=list)
+    account_sid: str = ACCOUNT_SID
 
     async def get(self, path: str, query: str, deadline: Deadline, operation: Operation) -> Response:
         self.deadlines.append(deadline)
@@ -708,3 +758,40 @@ async def test_a_list_that_is_read_at_once_has_one_time_for_all_its_pages(name: 
     assert len(patient.deadlines) == (1 if name == "first" else 3)
     assert len({deadline.at for deadline in patient.deadlines}) == 1
     assert patient.deadlines[0].timeout.total == 7
+
+
+# Records of another account
+
+
+async def test_records_of_another_account_are_logged_once_and_shown_to_observers(
+    service: Any, credentials: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    foreign = "AC" + "f" * 32
+    service.get(page_url("PageSize=1000"), body=body([record(0, account_sid=foreign)]), repeat=True)
+    operations: list[Operation] = []
+
+    class Operations:
+        def started(self, activity: Activity) -> None: ...
+
+        def ended(self, activity: Activity) -> None:
+            if isinstance(activity, Operation):
+                operations.append(activity)
+
+    async with RecordingsClient(credentials, observers=[Operations()]) as client:
+        for _ in range(3):
+            await client.recordings(ROOM_SID).to_list()
+    assert [operation.foreign_account_sid for operation in operations] == 3 * [foreign]
+    (line,) = caplog.records
+    assert line.levelname == "WARNING"
+    assert foreign in line.getMessage()
+
+
+@pytest.mark.parametrize("account_sid", [None, "own", "OWN"])
+async def test_records_of_the_own_account_or_of_none_are_nothing_special(
+    service: Any, client: RecordingsClient, caplog: pytest.LogCaptureFixture, account_sid: str | None
+) -> None:
+    if account_sid is not None:
+        account_sid = client._transport.account_sid if account_sid == "own" else client._transport.account_sid.upper()
+    service.get(page_url("PageSize=1000"), body=body([record(0, account_sid=account_sid)]))
+    await client.recordings(ROOM_SID).to_list()
+    assert caplog.records == []

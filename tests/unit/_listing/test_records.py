@@ -132,3 +132,21 @@ def test_it_is_a_list() -> None:
 
 def cells(row: str) -> str:
     return "".join(f"<td>{cell}</td>" for cell in row.split(","))
+
+
+@pytest.mark.parametrize(
+    "date",
+    [
+        datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=14))),
+        datetime(9999, 12, 31, 23, 59, 59, tzinfo=timezone(timedelta(hours=-12))),
+    ],
+)
+def test_absurd_dates_and_numbers_are_shown(date: datetime) -> None:
+    records = Records([recording(date_created=date, duration=10**15, size=-(10**400))])
+    for shown in (records._repr_html_(), on_a_terminal(records)):
+        assert str(date)[:19] in shown
+        assert "11574074074 days, 1:46:40" in shown
+    assert records.to_rows()[0]["date_created"] == date
+    assert repr(date) in repr(records)
+    rooms = Records([Room(date_created=date, duration=-(10**15))])
+    assert "-11574074075 days, 22:13:20" in rooms._repr_html_()

@@ -29,8 +29,18 @@ def test_a_token_carries_a_position_unchanged(skip: int, query: str | None) -> N
 
 
 def test_the_callers_parameters_may_be_repeated() -> None:
-    token = Position(PATH, "Status=completed&PageSize=50", "PageToken=x").token()
-    assert position_from(token, PATH, {"Status": "completed"}).query == "PageToken=x"
+    query = "Status=completed&PageSize=50&Page=1&PageToken=x"
+    token = Position(PATH, "Status=completed&PageSize=50", query).token()
+    assert position_from(token, PATH, {"Status": "completed"}).query == query
+    assert position_from(token, PATH, {}).query == query
+
+
+def test_the_service_may_spell_a_filter_otherwise() -> None:
+    sid = "MT" + "a" * 32
+    start = f"SourceSid={sid}&DateCreatedAfter=2026-03-01T00%3A00%3A00Z"
+    query = f"SourceSid={sid.upper()}&DateCreatedAfter=2026-03-01T01%3A00%3A00%2B01%3A00&PageToken=x"
+    given = {"SourceSid": sid, "DateCreatedAfter": "2026-03-01T00:00:00Z"}
+    assert position_from(Position(PATH, start, query).token(), PATH, given).query == query
 
 
 @pytest.mark.parametrize(
@@ -45,6 +55,35 @@ def test_changed_parameters_are_refused_by_name(parameters: dict[str, str], mess
     token = Position(PATH, "Status=completed&GroupingSid=RM1&GroupingSid=RM2", "PageToken=x").token()
     with pytest.raises(InvalidArgumentError, match=message):
         position_from(token, PATH, parameters)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "PageSize=50",
+        "PageToken=x",
+        "Status=failed&PageToken=x",
+        "Status=completed&Status=failed",
+        "Status=",
+        "status=completed",
+    ],
+)
+def test_a_forged_query_cannot_lift_a_filter(query: str) -> None:
+    """What counts is what will be sent, and not what the token says that the list began with."""
+    forged = Position(PATH, "Status=completed", query).token()
+    with pytest.raises(InvalidArgumentError, match=r"Status was .*, not completed"):
+        position_from(forged, PATH, {"Status": "completed"})
+
+
+def test_a_token_at_the_end_of_a_list_sends_nothing() -> None:
+    token = Position(PATH, "Status=completed", None).token()
+    assert position_from(token, PATH, {"Status": "completed"}).query is None
+
+
+def test_two_spellings_of_a_sid_are_one_list() -> None:
+    path = "/v1/Rooms/RM{}/Recordings"
+    token = Position(path.format("A" * 32), "", "Page=1").token()
+    assert position_from(token, path.format("a" * 32), {}).path == path.format("a" * 32)
 
 
 def test_a_token_of_another_list_is_refused() -> None:

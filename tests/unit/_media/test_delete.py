@@ -6,7 +6,7 @@ import pytest
 from aioresponses import aioresponses as AioResponses  # noqa: N812  (the class has a function's name)
 from yarl import URL
 
-from roomrec_async import InvalidArgumentError, PermissionDeniedError, RecordingsClient, Timeout
+from roomrec_async import InvalidArgumentError, NotFoundError, PermissionDeniedError, RecordingsClient, Timeout
 from roomrec_async._http.timers import Deadline
 from roomrec_async._media.delete import delete_recording
 from roomrec_async.events import Activity, Operation
@@ -32,6 +32,18 @@ async def test_an_unknown_recording_is_false(client: RecordingsClient, service: 
     assert await delete(client) is False
 
 
+@pytest.mark.parametrize("status", [404, 410])
+@pytest.mark.parametrize(
+    "body", [b"<html><title>Not Found</title></html>", b"", b'{"code": 20001, "message": "no"}', b'{"code": "20404"}']
+)
+async def test_a_404_that_is_not_the_services_own_deletes_nothing(
+    client: RecordingsClient, service: AioResponses, status: int, body: bytes
+) -> None:
+    service.delete(RECORDING_URL, status=status, body=body)
+    with pytest.raises(NotFoundError):
+        await delete(client)
+
+
 async def test_a_refusal_is_an_error(client: RecordingsClient, service: AioResponses) -> None:
     service.delete(RECORDING_URL, status=403, payload={"code": 20403, "message": "suspended", "status": 403})
     with pytest.raises(PermissionDeniedError, match="suspended"):
@@ -55,7 +67,7 @@ async def test_observers_see_the_operation(credentials, service: AioResponses) -
         def ended(self, activity: Activity) -> None: ...
 
     seen = Seen()
-    service.delete(RECORDING_URL, status=404)
+    service.delete(RECORDING_URL, status=404, payload={"code": 20404})
     async with RecordingsClient(credentials, observers=[seen]) as client:
         assert await delete(client) is False
     operations = [activity for activity in seen if isinstance(activity, Operation)]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta, timezone
 from html.parser import HTMLParser
 from xml.etree import ElementTree as ET
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -81,6 +83,28 @@ def test_a_drawing_is_xml(typed: str) -> None:
     (track,) = (each for each in root.iter(f"{SVG}svg") if each.get("class", "").startswith("track "))
     assert (track.findtext(f"{SVG}title") or "").startswith(safe_text(typed).strip())
     assert root.findtext(f"{SVG}title") == f"Timeline of {safe_text(typed)}"
+
+
+# Instants that UTC has no date for.
+FIRST = datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=14)))
+LAST = datetime(9999, 12, 31, 23, 59, 59, tzinfo=timezone(timedelta(hours=-12)))
+
+
+@pytest.mark.parametrize("date", [FIRST, LAST])
+@pytest.mark.parametrize("number", [-1, 10**15, 2**63, 10**400])
+@pytest.mark.parametrize("status", [RecordingStatus.COMPLETED, RecordingStatus.PROCESSING])
+def test_numbers_and_dates_may_be_absurd(date: datetime, number: int, status: RecordingStatus) -> None:
+    odd = Recording(sid="RT1", status=status, size=number, duration=number, offset=number, date_created=date)
+    undated = Recording(sid="RT2", duration=5, offset=0)
+    for recordings in (
+        [odd],
+        [odd, undated],
+        [Recording(date_created=FIRST), Recording(date_created=LAST, duration=1)],
+    ):
+        page = timeline_html(recordings, title="odd")
+        assert _Page(page).handlers == []
+        ET.fromstring(timeline_svg(recordings, title="odd").encode())
+    assert date.isoformat(" ") in timeline_html([odd], title="odd")
 
 
 def test_a_page_is_the_same_however_the_recordings_come() -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from html import unescape
 from html.parser import HTMLParser
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -74,6 +75,21 @@ def test_whatever_was_typed_is_text(typed: str) -> None:
     assert [text.replace("\r", "\n") for text in page.typed if text != "unknown"] == [
         safe_text(typed).replace("\r", "\n") for text in page.typed if text != "unknown"
     ]
+
+
+@pytest.mark.parametrize(
+    "date",
+    [
+        datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=14))),
+        datetime(9999, 12, 31, 23, 59, 59, tzinfo=timezone(timedelta(hours=-12))),
+    ],
+)
+@pytest.mark.parametrize("number", [-1, 10**15, 2**63, 10**400])
+def test_numbers_and_dates_may_be_absurd(date: datetime, number: int) -> None:
+    odd = Recording(size=number, duration=number, date_created=date, status=RecordingStatus.FAILED, room_sid="RM1")
+    page = report_html(overview_of(odd, Recording(size=1, duration=2, date_created=CREATED)), title="odd")
+    assert date.isoformat(" ") in page
+    assert "2026" in page
 
 
 def number(label: str) -> float:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from roomrec_async import AuthenticationError, DecodeError, NotFoundError, RoomResult
-from roomrec_async.cli.support.failures import Failures
+from roomrec_async.cli.support.failures import Failures, write_failed_rooms
 
 ROOM_SID = "RM" + "1" * 32
 HOSTILE = "\x1b[2J\r\nroomrec: all good"
@@ -68,3 +69,22 @@ def test_hostile_text_stays_in_its_line(failures: Failures) -> None:
 def test_brackets_are_no_markup(failures: Failures) -> None:
     failures.print("[red]RT1[/red]")
     assert printed(failures) == ["[red]RT1[/red]"]
+
+
+def test_failed_rooms_are_written_when_the_block_has_ended(tmp_path: Path) -> None:
+    path = tmp_path / "failed.txt"
+    with write_failed_rooms(path) as add:
+        add("RM1")
+        add("RM2")
+        assert not path.exists()
+    assert path.read_text("utf-8") == "RM1\nRM2\n"
+    with pytest.raises(ZeroDivisionError), write_failed_rooms(path) as add:
+        add("RM3")
+        raise ZeroDivisionError
+    assert path.read_text("utf-8") == "RM1\nRM2\n"
+    assert [each.name for each in tmp_path.iterdir()] == ["failed.txt"]
+
+
+def test_failed_rooms_need_no_file() -> None:
+    with write_failed_rooms(None) as add:
+        add("RM1")

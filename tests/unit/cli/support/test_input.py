@@ -6,8 +6,10 @@ import io
 from contextlib import aclosing
 from pathlib import Path
 
+import attrs
 import pytest
 
+from roomrec_async import InvalidArgumentError
 from roomrec_async.cli.support import input as input_module
 from roomrec_async.cli.support.input import RoomSources
 
@@ -69,3 +71,34 @@ async def test_a_line_is_read_only_when_it_is_asked_for(monkeypatch: pytest.Monk
 async def test_a_file_that_cannot_be_opened(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="missing"):
         await read(RoomSources([], [str(tmp_path / "missing.txt")]))
+
+
+async def test_the_first_line_is_read_when_the_sources_are_opened(tmp_path: Path) -> None:
+    file = tmp_path / "rooms.txt"
+    file.write_text(f"nonsense\n{A}\n{B}\nmore\n{C}\n", "utf-8")
+    refusals = Refusals()
+    async with RoomSources([], [str(file)]).open(refusals) as sids:
+        assert len(refusals) == 1
+        assert [sid async for sid in sids] == [A, B, C]
+    assert len(refusals) == 2
+    (tmp_path / "empty.txt").touch()
+    async with RoomSources([], [str(tmp_path / "empty.txt")]).open(refusals) as sids:
+        assert [sid async for sid in sids] == []
+
+
+@pytest.mark.parametrize("given", ["", "\n  \n"])
+@pytest.mark.parametrize("sources", [RoomSources(["-"], []), RoomSources([], ["-"])])
+async def test_nothing_on_standard_input_is_a_mistake(
+    sources: RoomSources, given: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(input_module, "open_stdin", lambda: io.StringIO(given))
+    with pytest.raises(InvalidArgumentError, match=r"nothing on standard input.*--allow-empty"):
+        await read(sources)
+    assert await read(attrs.evolve(sources, allow_empty=True)) == ([], [])
+
+
+@pytest.mark.parametrize("given", ["# nothing\n", "nonsense\n"])
+async def test_a_comment_on_standard_input_is_something(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(input_module, "open_stdin", lambda: io.StringIO(given))
+    sids, _ = await read(RoomSources(["-"], []))
+    assert sids == []

@@ -22,10 +22,10 @@ ROOM_SID = "RM" + "1" * 32
 
 
 def test_rooms_are_needed_from_arguments_or_files() -> None:
-    assert make_sources((ROOM_SID,), ()) == RoomSources((ROOM_SID,), ())
-    assert make_sources((), ("rooms.txt",)) == RoomSources((), ("rooms.txt",))
+    assert make_sources((ROOM_SID,), (), allow_empty=False) == RoomSources((ROOM_SID,), ())
+    assert make_sources((), ("rooms.txt",), allow_empty=True) == RoomSources((), ("rooms.txt",), allow_empty=True)
     with pytest.raises(click.UsageError, match="no rooms: give room SIDs, --from-file FILE, or - for standard input"):
-        make_sources((), ())
+        make_sources((), (), allow_empty=True)
 
 
 async def test_the_client_has_the_credentials_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,8 +50,9 @@ def test_a_key_is_read_from_its_file(tmp_path: Path) -> None:
 
 def test_destinations_are_directories_or_urls(tmp_path: Path) -> None:
     assert parse_destination("media/rooms") == Path("media/rooms")
-    assert isinstance(parse_destination(f"file://{tmp_path}/"), ObjectStore)
-    with pytest.raises((ConfigurationError, InvalidArgumentError), match="ftp"):
+    assert parse_destination(f"file://{tmp_path}/") == tmp_path
+    assert isinstance(parse_destination("s3://bucket/rooms"), ObjectStore)
+    with pytest.raises(InvalidArgumentError, match="ftp"):
         parse_destination("ftp://host/rooms")
 
 

@@ -46,6 +46,14 @@ def test_a_wide_row_shows_everything() -> None:
     assert row.split() == f"RT{'2' * 32} audio completed 2026-02-28 23:00 1:02:03 2.0 MB microphone".split()
 
 
+@pytest.mark.parametrize("number", [-1, 10**15, 10**400])
+def test_absurd_numbers_and_dates_fit_their_columns(number: int) -> None:
+    date = datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=14)))
+    row = Table.for_recordings(120).row(a_recording(duration=number, size=number, date_created=date)).plain
+    assert cell_len(row) <= 120
+    assert "0001-01-01 00:00" in row
+
+
 @pytest.mark.parametrize(("width", "last"), [(40, "recording"), (80, "length"), (100, "size"), (104, "track")])
 def test_a_narrow_terminal_has_fewer_columns(width: int, last: str) -> None:
     assert Table.for_recordings(width).header().plain.split()[-1] == last
