@@ -74,8 +74,12 @@ def check_media_url(url: str, base_url: str, request: str) -> URL:
     return location.with_fragment(None)
 
 
-def check_proxy(proxy: str | None) -> str | None:
+def check_proxy(proxy: str | None, name: str = "proxy") -> str | None:
     """Return the URL of a proxy, or None for no proxy.
+
+    Args:
+        proxy: the URL.
+        name: where it comes from, for the message.
 
     Raises:
         InvalidArgumentError: it is not an http or https URL.
@@ -85,7 +89,7 @@ def check_proxy(proxy: str | None) -> str | None:
     url = parse_url(proxy)
     if url.scheme not in ("http", "https") or not url.host or not _is_printable(proxy):
         # The value is not repeated: URLs of proxies may hold passwords.
-        raise InvalidArgumentError("proxy must be the URL of an HTTP proxy, such as 'http://proxy.example:3128'")
+        raise InvalidArgumentError(f"{name} must be the URL of an HTTP proxy, such as 'http://proxy.example:3128'")
     return proxy
 
 

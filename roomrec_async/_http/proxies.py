@@ -33,8 +33,8 @@ class Proxies:
         if trust_env and proxy is None:
             found = getproxies()
             self._by_scheme = {scheme: found[scheme] for scheme in ("http", "https") if scheme in found}
-        for url in self._by_scheme.values():
-            check_proxy(url)
+        for scheme, url in self._by_scheme.items():
+            check_proxy(url, f"{scheme.upper()}_PROXY")
 
     def proxy_for(self, url: URL) -> str | None:
         """Return the URL of the proxy for a request, or None."""

@@ -132,6 +132,9 @@ class Pager(Generic[Model]):
         recordings = await pager.to_list()
         newest = await pager.first()
 
+    The API promises no snapshot: what is added or deleted while a list is read may or may not be in it. A record that
+    was there all the time is in it, and once, unless more than ten pages of others are added meanwhile.
+
     An error in the middle of a list has a ``resume_token``. A loop that is left early stops the fetching in the next
     turn of the event loop; ``async with contextlib.aclosing(aiter(pager)) as records:`` stops it at once.
 

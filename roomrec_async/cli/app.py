@@ -13,6 +13,7 @@ import click
 
 from roomrec_async._text import safe_text
 from roomrec_async._version import __version__
+from roomrec_async.cli.support.options import proxy_option
 from roomrec_async.errors import RoomRecError
 
 from .commands.archive import archive
@@ -67,8 +68,9 @@ class RoomrecGroup(click.Group):
 @click.group(cls=RoomrecGroup, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="roomrec")
 @dask_option
+@proxy_option
 @click.pass_context
-def roomrec(ctx: click.Context, dask: str | None) -> None:
+def roomrec(ctx: click.Context, dask: str | None, proxy: str | None) -> None:  # noqa: ARG001  read by make_client
     """List, download, archive and delete recordings of video rooms (Twilio Video REST API).
 
     'roomrec demo' is a demonstration that needs no account. 'roomrec simulate' runs a simulated service to try

@@ -158,3 +158,32 @@ def test_without_arguments_there_is_help(roomrec: Command) -> None:
 def test_the_library_does_not_need_the_command() -> None:
     program = "import roomrec_async, sys; sys.exit(bool({'click', 'rich', 'roomrec_async.cli'} & {*sys.modules}))"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+class TestProxies:
+    """Another simulated service stands for the proxy: it answers whatever host it is asked for, and refuses us."""
+
+    @pytest.fixture
+    def proxy(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulator]:
+        for name in ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"):
+            monkeypatch.delenv(name, raising=False)
+            monkeypatch.delenv(name.lower(), raising=False)
+        with Simulator(rooms=1, seed=99, **UNLIMITED) as simulator:
+            yield simulator
+
+    def test_a_proxy_is_given_before_the_command(self, roomrec: Command, proxy: Simulator) -> None:
+        assert roomrec("--proxy", proxy.base_url, "rooms").code == 3
+        assert proxy.stats.requests == 1
+
+    def test_a_proxy_of_the_environment_is_used(
+        self, roomrec: Command, proxy: Simulator, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("HTTP_PROXY", proxy.base_url)
+        assert roomrec("rooms").code == 3
+        assert proxy.stats.requests == 1
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        assert roomrec("rooms").code == 0
+        assert proxy.stats.requests == 1
+
+    def test_what_is_no_proxy_is_refused(self, roomrec: Command) -> None:
+        assert "proxy must be the URL of an HTTP proxy" in roomrec.fails("--proxy", "socks5://x", "rooms")

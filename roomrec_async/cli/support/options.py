@@ -102,6 +102,11 @@ base_url_option: Final = click.option(
     show_default=True,
     help="URL of the API: another one for a gateway or 'roomrec simulate'; also $ROOMREC_BASE_URL.",
 )
+proxy_option: Final = click.option(
+    "--proxy",
+    metavar="URL",
+    help="HTTP proxy for everything. By default that of $HTTPS_PROXY or $HTTP_PROXY, without the hosts in $NO_PROXY.",
+)
 destination_option: Final = click.option(
     "-o",
     "--output",

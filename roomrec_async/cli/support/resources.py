@@ -42,7 +42,16 @@ def make_client(base_url: str, timeout: float | None = None) -> RecordingsClient
     except ConfigurationError as error:
         # Many who see this have no account, and want to try the command out.
         raise ConfigurationError(f"{error}. 'roomrec demo' needs none") from None
-    return RecordingsClient(credentials, base_url=base_url, timeout=timeout)
+    return RecordingsClient(credentials, base_url=base_url, timeout=timeout, proxy=proxy_url(), trust_env=True)
+
+
+def proxy_url() -> str | None:
+    """Return the URL that was given with ``--proxy``, before the command, or None."""
+    context = click.get_current_context(silent=True)
+    if context is None:
+        return None
+    url: str | None = context.find_root().params.get("proxy")
+    return url
 
 
 def check_options(client: RecordingsClient, options: RoomOptions) -> None:
