@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager, aclosing, nullcontext
 from typing import Final, Generic, TypeVar
@@ -30,6 +30,20 @@ def is_cancelling() -> bool:
     """Return True if somebody asked for the cancellation of the current task."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
+
+
+async def call_destination(call: Awaitable[_Result]) -> _Result:
+    """Return what a method of a destination returns.
+
+    Raises:
+        RoomRecError: it ended cancelled, though nobody cancelled the current task.
+    """
+    try:
+        return await call
+    except asyncio.CancelledError:
+        if is_cancelling():
+            raise
+        raise unrequested_cancellation() from None
 
 
 async def wait_finished(future: asyncio.Future[_Result]) -> None:

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 from roomrec_async._api.codec import to_dict
-from roomrec_async._asyncio import run_in_thread
+from roomrec_async._asyncio import call_destination, run_in_thread
 from roomrec_async._tables import Column, Row, TableFormat, open_table, recording_columns
 from roomrec_async.protocols import Destination
 
@@ -54,7 +54,7 @@ async def write_format(
     with TemporaryDirectory(prefix="roomrec-") as directory:
         path = Path(directory) / name
         await write_table(ledger, path, table_format)
-        await destination.write(name, read_chunks(path))
+        await call_destination(destination.write(name, read_chunks(path)))
     return destination.location(name)
 
 

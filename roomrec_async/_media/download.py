@@ -15,7 +15,7 @@ from typing import Final, Self, TypeAlias, TypeVar
 import attrs
 import msgspec
 
-from roomrec_async._asyncio import run_in_thread, wait_finished
+from roomrec_async._asyncio import call_destination, run_in_thread, wait_finished
 from roomrec_async._files import PartFile, file_path, file_size
 from roomrec_async._http.timers import Deadline
 from roomrec_async.errors import (
@@ -183,7 +183,7 @@ class DownloadOperation(msgspec.Struct, frozen=True):
             self._check_size(pipeline, stream)
 
         async with aclosing(chunks()) as arriving:
-            await destination.write(self.name, arriving)
+            await call_destination(destination.write(self.name, arriving))
         return pipeline
 
     def _is_complete(self, existing_size: int) -> bool:

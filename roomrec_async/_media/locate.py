@@ -208,6 +208,8 @@ class MediaStream:
         self._furthest = 0
         # Failed attempts since the last progress.
         self._failures = 0
+        # Retries that it took from the client's budget, and has not given back.
+        self._charged = 0
 
     async def open(self, offset: int, is_same_version: Callable[[str], bool]) -> None:
         """Connect, and resume at an offset if the media have not changed; otherwise start at the beginning.
@@ -274,11 +276,13 @@ class MediaStream:
                 # Bytes that were read before, and lost, are no progress.
                 if self.position - self._furthest >= _MIN_PROGRESS:
                     self._failures = 0
+                    self._give_back_retries()
                 self._furthest = max(self._furthest, self.position)
                 if self.validator is None:
                     raise failure
                 await self._backoff(failure)
                 self._body = await self._reconnect(failure)
+        self._give_back_retries()
 
     async def retry(self, failure: TransportError) -> None:
         """Back off after a failure, so that the caller can start again; raise it if that is not to be done.
@@ -410,7 +414,12 @@ class MediaStream:
     async def _backoff(self, failure: RoomRecError) -> None:
         """Count a failed attempt, and sleep until the next one; raise the failure if there is none."""
         self._failures += 1
-        await self._media.transport.retry_or_raise(failure, self._failures, self._deadline)
+        self._charged += await self._media.transport.retry_or_raise(failure, self._failures, self._deadline)
+
+    def _give_back_retries(self) -> None:
+        """Give the retries back to the client's budget: they were worth it."""
+        self._media.transport.retries_succeeded(self._charged)
+        self._charged = 0
 
     @property
     def _name(self) -> str:

@@ -31,6 +31,7 @@ from roomrec_async import (
     RateLimiter,
     RecordingsClient,
     RetryPolicy,
+    RoomRecError,
     ServerError,
 )
 from roomrec_async._archive.ledger import Ledger
@@ -549,3 +550,35 @@ async def test_runs_killed_at_any_instant_end_with_everything_once(account: Simu
     assert sorted(row["sid"] for row in rows) == sorted(paths)
     assert {row["state"] for row in rows} == {"deleted"}
     assert all(row["sha256"] == hashlib.sha256(contents[row["sid"]]).hexdigest() for row in rows)
+
+
+class CancelledDestination:
+    """Ends each write as somebody does who awaits a task that was cancelled."""
+
+    def location(self, name: str) -> str:
+        return f"nowhere/{name}"
+
+    async def size(self, name: str) -> int | None:
+        return None
+
+    async def write(self, name: str, chunks: AsyncIterator[bytes]) -> None:
+        task = asyncio.ensure_future(asyncio.sleep(60))
+        task.cancel()
+        await task
+
+
+async def test_a_cancellation_that_nobody_asked_for_is_a_failure_of_the_recording(
+    sim: Simulator, client: RecordingsClient, key: PrivateKey, tmp_path: Path
+) -> None:
+    progress = ArchiveProgress()
+    with pytest.raises(RoomRecError, match="though nobody cancelled the operation"):
+        await client.archive(
+            sim.room_sids,
+            CancelledDestination(),
+            ledger=tmp_path / "ledger",
+            decryption=key,
+            progress=progress,
+            **SINGLE,
+        )
+    assert progress.archived == 0
+    assert progress.failed == sum(record["media_external_location"] is None for record in completed(sim)) > 0
