@@ -147,9 +147,10 @@ def stress(session: nox.Session) -> None:
 
 @nox.session(python=[python for python in PYTHONS if python != "3.11"])
 def eager(session: nox.Session) -> None:
-    """Run what depends on when tasks start under ``asyncio.eager_task_factory``, which Python 3.12 brought."""
+    """Run the tests once more under ``asyncio.eager_task_factory``, which Python 3.12 brought."""
     _install_wheel(session)
     session.run("pytest", "tests/eager", *session.posargs)
+    session.run("pytest", "tests/integration", "tests/unit", *session.posargs, env={"ROOMREC_EAGER_TASKS": "1"})
 
 
 @nox.session

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 from unittest.mock import Mock
@@ -14,6 +15,10 @@ from aiohttp.client_proto import ResponseHandler
 from aioresponses import aioresponses as AioResponses  # noqa: N812  (the class has a function's name)
 
 from roomrec_async import Credentials, RateLimiter, RecordingsClient, RetryPolicy
+
+# All tests that have no event loop of their own can be run with eager tasks (nox -s eager).
+if "ROOMREC_EAGER_TASKS" in os.environ:
+    from .eager.conftest import pytest_asyncio_loop_factories  # noqa: F401
 
 ACCOUNT_SID = "AC" + "0" * 32
 AUTH_TOKEN = "a-secret-token-that-must-never-be-shown"

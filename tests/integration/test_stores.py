@@ -104,6 +104,8 @@ async def test_a_cancellation_at_any_moment_leaves_nothing(
     store = ObjectStore(s3.bucket(bucket))
 
     async def cancelling() -> AsyncIterator[bytes]:
+        # Where tasks start eagerly, this one has no name before its first wait.
+        await asyncio.sleep(0)
         for number in range(80):
             if number == after:
                 task.cancel()

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import ssl
+import sys
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -17,6 +20,7 @@ from aiohttp.test_utils import TestServer
 
 from roomrec_async import (
     AuthenticationError,
+    ConfigurationError,
     ConnectionFailedError,
     Credentials,
     InvalidArgumentError,
@@ -366,3 +370,58 @@ class TestTls:
                 await client.recordings(ROOM_SID).to_list()
             assert caught.value.attempts == 1
             assert requests == []
+
+    async def test_a_private_authority_is_trusted_by_ssl_or_by_the_environment(self, tmp_path: Path) -> None:
+        authority = trustme.CA()
+        server_context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        authority.issue_cert("localhost").configure_cert(server_context)
+        trusting = ssl.create_default_context()
+        authority.configure_trust(trusting)
+        authority_file = tmp_path / "authority.pem"
+        authority.cert_pem.write_to_path(authority_file)
+
+        async def empty_list(_: web.Request) -> web.Response:
+            return web.json_response({"recordings": [], "meta": {"next_page_url": None}})
+
+        app = web.Application()
+        app.router.add_get("/{tail:.*}", empty_list)
+        server = TestServer(app, host="127.0.0.1", scheme="https")
+        await server.start_server(ssl=server_context)
+        async with server:
+            url = f"https://localhost:{server.port}"
+            credentials = Credentials(ACCOUNT_SID, AUTH_TOKEN)
+            async with RecordingsClient(credentials, base_url=url, ssl=trusting) as client:
+                assert await client.recordings(ROOM_SID).to_list() == []
+            async with RecordingsClient(credentials, base_url=url) as client:
+                with pytest.raises(ConnectionFailedError, match="certificate"):
+                    await client.recordings(ROOM_SID).to_list()
+            # Python reads the variable when it makes its first context: in a process of its own.
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-c",
+                _LIST_A_ROOM,
+                env={**os.environ, "SSL_CERT_FILE": str(authority_file), "ROOMREC_BASE_URL": url},
+                stdout=asyncio.subprocess.PIPE,
+            )
+            printed, _ = await process.communicate()
+        assert printed.decode().strip() == "[]"
+
+    async def test_ssl_does_not_go_with_a_lent_session(self) -> None:
+        async with aiohttp.ClientSession() as session:
+            with pytest.raises(ConfigurationError, match="ssl belongs to the session"):
+                RecordingsClient(
+                    Credentials(ACCOUNT_SID, AUTH_TOKEN), session=session, ssl=ssl.create_default_context()
+                )
+
+
+_LIST_A_ROOM = f"""
+import asyncio, os
+from roomrec_async import Credentials, RecordingsClient
+
+async def main():
+    os.environ.update(TWILIO_ACCOUNT_SID={ACCOUNT_SID!r}, TWILIO_AUTH_TOKEN="token")
+    async with RecordingsClient.from_env() as client:
+        print(await client.recordings({ROOM_SID!r}).to_list())
+
+asyncio.run(main())
+"""
