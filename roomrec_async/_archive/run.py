@@ -30,7 +30,7 @@ from roomrec_async._media.download import DownloadOperation, check_destination
 from roomrec_async._media.locate import Media, media_name
 from roomrec_async._tables import TableFormat, check_formats
 from roomrec_async._text import safe_text
-from roomrec_async._validate import check_integer
+from roomrec_async._validate import canonical_sid, check_integer
 from roomrec_async.config import Timeout
 from roomrec_async.errors import (
     AuthenticationError,
@@ -54,8 +54,8 @@ Source: TypeAlias = RoomSids | DateWindow
 LEDGER_NAME: Final = "ledger.sqlite3"
 """Name of the ledger in a directory that is archived to."""
 
-# Failures whose messages are kept for the report; those after them are only counted.
 _MAX_SID_LENGTH: Final = 40
+# Failures whose messages are kept for the report; those after them are only counted.
 _MAX_FAILURES: Final = 1000
 
 
@@ -151,6 +151,9 @@ class _Run:
         self._failures: dict[str, str] = {}
         # Set when the ledger has new entries, and when listing has ended.
         self._changed = asyncio.Event()
+        # Not that of the progress, which belongs to the caller, and may have been used before.
+        self._is_listing = True
+        self._progress.listing = True
 
     async def archive(self) -> None:
         """List and process recordings at the same time. The ledger is the queue between the two, of any length."""
@@ -192,6 +195,7 @@ class _Run:
             else:
                 await self._list_rooms(source)
         finally:
+            self._is_listing = False
             self._progress.listing = False
             self._changed.set()
 
@@ -201,7 +205,7 @@ class _Run:
         scope = self._operation.transport.operation_scope()
         async with aclosing(scan(window, open_window, lists.max_rooms, scope)) as batches:
             async for recordings in batches:
-                await self._add(recordings)
+                await self._add([recording for recording in recordings if self._is_in_window(recording, window)])
         # Those that an interrupted run has deleted, without being able to record it, are listed no more.
         self._count_found(await self._ledger.queue_window(window.after, window.before))
 
@@ -215,7 +219,7 @@ class _Run:
             ) as results,
         ):
             async for result in results:
-                await self._add(result.recordings)
+                await self._add([item for item in result.recordings if self._is_in_room(item, result.room_sid)])
                 if result.error is None:
                     # As in a window.
                     self._count_found(await self._ledger.queue_room(result.room_sid))
@@ -234,6 +238,31 @@ class _Run:
     async def _add(self, recordings: list[Recording]) -> None:
         usable = [recording for recording in recordings if self._is_usable(recording)]
         self._count_found(await self._ledger.add_recordings(usable))
+
+    def _is_in_window(self, recording: Recording, window: DateWindow) -> bool:
+        """Return True if a recording began in the window; without a date, record the failure of a deletion.
+
+        The service's filters have whole seconds, and it is not documented whether they include the ends.
+        """
+        created = recording.date_created
+        if created is not None:
+            return window.after <= created and (window.before is None or created < window.before)
+        if not self._operation.delete:
+            return True
+        self._leave_alone(recording, "it has no date, and may lie outside the window; to delete it, name its room")
+        return False
+
+    def _is_in_room(self, recording: Recording, room_sid: str) -> bool:
+        """Return True if a recording is of the room that was listed; otherwise record the failure: nobody named it."""
+        if recording.room_sid is None or canonical_sid(recording.room_sid) == canonical_sid(room_sid):
+            return True
+        other = safe_text(recording.room_sid, _MAX_SID_LENGTH)
+        self._leave_alone(recording, f"the list of {room_sid} has it, but it says that it is of {other}")
+        return False
+
+    def _leave_alone(self, recording: Recording, reason: str) -> None:
+        sid = safe_text(recording.sid or "a recording without a SID", _MAX_SID_LENGTH)
+        self._record_failure(sid, VerificationError(f"{sid} was neither copied nor deleted: {reason}"))
 
     def _is_usable(self, recording: Recording) -> bool:
         """Return True if a recording has the SIDs that lead to its media; otherwise record the failure."""
@@ -255,7 +284,7 @@ class _Run:
         position = 0
         while True:
             # Both before the query: what is added after it sets the event again, and is found in the next round.
-            may_grow = self._progress.listing
+            may_grow = self._is_listing
             self._changed.clear()
             entries, position = await self._ledger.next_queued(position)
             for entry in entries:
@@ -331,6 +360,8 @@ class _Run:
 
     async def _delete(self, entry: Entry) -> None:
         operation = self._operation
+        if entry.recording.media_external_location:
+            raise VerificationError(f"the media of {entry.sid} are in the account's own bucket: it is not deleted")
         # A parent's API key with a subaccount's SID reaches the parent's recordings: nobody named those.
         if operation.transport.is_foreign(entry.recording.account_sid):
             account_sid = safe_text(entry.recording.account_sid or "", _MAX_SID_LENGTH)

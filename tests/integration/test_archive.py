@@ -11,9 +11,9 @@ import resource
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +91,24 @@ def truth(sim: Simulator, sid: str) -> bytes:
 
 def manifest(directory: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (directory / "manifest.jsonl").read_text().splitlines()]
+
+
+def copied_record(sim: Simulator) -> dict[str, Any]:
+    """A recording whose media the provider has."""
+    return next(record for record in completed(sim) if record["sid"] in stored(sim))
+
+
+def rooms_with_copies(sim: Simulator) -> list[str]:
+    return sorted({path.split("/")[0] for path in stored(sim).values()})
+
+
+def page_of(records: Sequence[dict[str, Any]]) -> bytes:
+    """The body of a list that is a single page of these records."""
+    url = "https://video.twilio.com/v1/Recordings?PageSize=100&Page=0"
+    meta = {"page": 0, "page_size": 100, "first_page_url": url, "previous_page_url": None, "url": url}
+    return json.dumps(
+        {"recordings": list(records), "meta": meta | {"next_page_url": None, "key": "recordings"}}
+    ).encode()
 
 
 def files(directory: Path) -> set[str]:
@@ -225,6 +243,64 @@ class TestScope:
         assert report.archived == len(stored(sim)) > 0
         assert sim.credentials.account_sid in next(iter(report.failures.values()))
         assert all("not deleted" in reason for reason in report.failures.values())
+
+    async def test_recordings_of_another_room_in_the_list_of_a_room(
+        self, sim: Simulator, client: RecordingsClient, key: PrivateKey, tmp_path: Path
+    ) -> None:
+        named, other = rooms_with_copies(sim)[:2]
+        # As a cache that mixes up two rooms would answer.
+        records = list(sim.recordings(other, "completed"))
+        sim.inject(faults.Respond(200, page_of(records)))
+        report = await client.archive([named], tmp_path, delete=True, decryption=key, **SINGLE)
+        assert (report.deleted, report.archived, report.failed) == (0, 0, len(records))
+        assert all(named in reason and other in reason for reason in report.failures.values())
+        assert files(tmp_path) == {"manifest.jsonl", "ledger.sqlite3"}
+
+    @pytest.mark.parametrize(("starts", "ends"), [(-86_400, 0), (1, None)])
+    async def test_a_recording_at_the_edge_of_a_window(
+        self,
+        sim: Simulator,
+        client: RecordingsClient,
+        key: PrivateKey,
+        tmp_path: Path,
+        starts: int,
+        ends: int | None,
+    ) -> None:
+        record = copied_record(sim)
+        created = datetime.fromisoformat(record["date_created"])
+        window = DateWindow(created + timedelta(seconds=starts), None if ends is None else created)
+        # A service whose filters include their ends.
+        sim.inject(faults.Respond(200, page_of([record])))
+        report = await client.archive(window, tmp_path, delete=True, decryption=key, **SINGLE)
+        assert (report.deleted, report.archived, report.failed) == (0, 0, 0)
+
+    async def test_a_recording_without_a_date_in_a_window(
+        self, sim: Simulator, client: RecordingsClient, key: PrivateKey, tmp_path: Path
+    ) -> None:
+        record = copied_record(sim)
+        window = DateWindow(datetime(2030, 1, 1, tzinfo=UTC))
+        sim.inject(faults.Respond(200, page_of([record | {"date_created": None}])))
+        report = await client.archive(window, tmp_path, delete=True, decryption=key, **SINGLE)
+        assert (report.deleted, list(report.failures)) == (0, [record["sid"]])
+        assert "no date" in report.failures[record["sid"]]
+
+    async def test_media_that_moved_to_the_own_bucket_of_the_account(
+        self, sim: Simulator, client: RecordingsClient, key: PrivateKey, tmp_path: Path
+    ) -> None:
+        record = copied_record(sim)
+        await client.archive([record["room_sid"]], tmp_path, decryption=key, **SINGLE)
+        moved = record | {"media_external_location": "https://bucket.example.com/media"}
+        sim.inject(faults.Respond(200, page_of([moved])))
+        report = await client.archive([record["room_sid"]], tmp_path, delete=True, decryption=key, **SINGLE)
+        assert "own bucket" in report.failures[record["sid"]]
+        assert record["sid"] in stored(sim)
+
+    async def test_progress_of_an_earlier_run(
+        self, sim: Simulator, client: RecordingsClient, key: PrivateKey, tmp_path: Path
+    ) -> None:
+        progress = ArchiveProgress(listing=False)
+        report = await client.archive(sim.room_sids, tmp_path, decryption=key, progress=progress, **SINGLE)
+        assert report.archived == len(stored(sim))
 
     async def test_a_room_in_the_folder_of_an_earlier_archive(
         self, sim: Simulator, client: RecordingsClient, key: PrivateKey, tmp_path: Path
