@@ -110,8 +110,10 @@ async def map_concurrently(
             pool.ready_slots.release()
         await workers
     finally:
-        await cancel_and_wait(workers)
-        await source.aclose()
+        try:
+            await cancel_and_wait(workers)
+        finally:
+            await source.aclose()
 
 
 class _WorkerPool(Generic[_Work, _Item]):

@@ -54,7 +54,7 @@ class Limiter(Protocol):
         """Return a permit for one write."""
 
     def pause(self, seconds: float) -> None:
-        """Start nothing for the given seconds: the service asked for it with ``Retry-After``. 0 ends a pause."""
+        """Start nothing for some seconds, because of a ``Retry-After``. 0 ends a pause, if it can."""
 
 
 class Observer(Protocol):

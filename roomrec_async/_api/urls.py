@@ -69,7 +69,13 @@ def check_media_url(url: str, base_url: str, request: str) -> URL:
     if base_url.startswith("http:"):
         schemes.add("http")
     # Taken as already encoded, the URL was not checked: other characters than ASCII would go out as they are.
-    if location.scheme not in schemes or not location.host or location.user or not url.isascii() or " " in url:
+    if (
+        location.scheme not in schemes
+        or not location.host
+        or location.user
+        or not url.isascii()
+        or not _is_printable(url)
+    ):
         raise MediaError(f"{request}: the service sent no usable https URL for the media")
     return location.with_fragment(None)
 

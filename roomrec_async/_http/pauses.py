@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import math
+from typing import ClassVar
+from weakref import WeakValueDictionary
 
 from roomrec_async._observe import LOGGER
 from roomrec_async.errors import RateLimitError
@@ -23,6 +25,15 @@ class Pauses:
         are_active: False if there was no pause yet, so that there is nothing to look at.
         waiting: the deadlines of the requests that wait for a permit.
     """
+
+    # What the service asks of one client holds for all that share a limiter. By its identity: it lives as long as its
+    # pauses do.
+    _by_limiter: ClassVar[WeakValueDictionary[int, Pauses]] = WeakValueDictionary()
+
+    @classmethod
+    def shared_by(cls, limiter: Limiter) -> Pauses:
+        """Return the pauses that all clients of a limiter share."""
+        return cls._by_limiter.setdefault(id(limiter), cls(limiter))
 
     def __init__(self, limiter: Limiter) -> None:
         self._limiter = limiter
@@ -47,10 +58,17 @@ class Pauses:
         self._until = max(self._until, asyncio.get_running_loop().time() + seconds)
         self.are_active = True
         self._cause = cause
-        self._refused_sent_at = sent_at
+        # Refusals may arrive in another order than their requests were sent.
+        is_paused = self._remaining() > 0 and self._refused_sent_at < math.inf
+        self._refused_sent_at = max(self._refused_sent_at, sent_at) if is_paused else sent_at
+        # Not at once: a request that has just got its permit must be able to say so first.
+        asyncio.get_running_loop().call_soon(self._fail_those_too_late)
+
+    def _fail_those_too_late(self) -> None:
+        """End the wait of the requests whose deadline lies before the end of the pause."""
         for deadline_scope in list(self.waiting):
             if deadline_scope.when < self._until:
-                deadline_scope.reschedule(0.0)
+                deadline_scope.expire()
 
     def came_through(self, sent_at: float) -> None:
         """End the pause, if the request that came through was sent after the one that was refused."""

@@ -9,6 +9,8 @@ from yarl import URL
 
 from roomrec_async._api.urls import check_proxy
 
+from .session import has_default_proxy
+
 
 class Proxies:
     """Chooses the proxy of each request, for the API and for media alike.
@@ -29,7 +31,8 @@ class Proxies:
         self._proxy = check_proxy(proxy)
         self._by_scheme: dict[str, str] = {}
         if user_session is not None:
-            trust_env = trust_env or user_session.trust_env
+            # A proxy of the session's own comes before those of the environment, as in aiohttp.
+            trust_env = (trust_env or user_session.trust_env) and not has_default_proxy(user_session)
         if trust_env and proxy is None:
             found = getproxies()
             self._by_scheme = {scheme: found[scheme] for scheme in ("http", "https") if scheme in found}

@@ -206,6 +206,10 @@ class PendingRequest:
         error.out_of_descriptors = out_of_descriptors
         return error
 
+    def connection_closed(self) -> ConnectionFailedError:
+        """Return the error for a connection that was closed from within this process."""
+        return self.connection_failed("the connection was closed while the request was under way")
+
     def too_large(self, max_bytes: int) -> BoundsExceededError:
         """Return the error for a response with too many bytes."""
         return BoundsExceededError(

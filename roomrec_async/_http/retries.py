@@ -99,6 +99,11 @@ class RetryBudget:
         self._taken += self._TENTHS
         return True
 
+    def put_back(self, error: RoomRecError) -> None:
+        """Put a retry back that was taken for this error, and never sent."""
+        if is_charged(error):
+            self._taken = max(0, self._taken - self._TENTHS)
+
     def earn(self, retries: int = 0) -> None:
         """Give back a tenth of a retry for a request that succeeded, and the retries that it took."""
         self._taken = max(0, self._taken - self._TENTHS * retries - 1)

@@ -68,15 +68,19 @@ class Sessions:
         trace_configs: Sequence[aiohttp.TraceConfig],
         ssl: SSLContext | None,
         timer: SharedTimer,
+        *,
+        has_proxy: bool,
     ) -> None:
         self._ssl = ssl
+        # The client's own proxy comes before that of the user's session, whose password is not for it.
+        self._has_proxy = has_proxy
         self.connections = ConnectionLog()
         self._api_headers = CIMultiDict(
             {"Authorization": credentials.authorization, "User-Agent": USER_AGENT, "Accept": "application/json"}
         )
         self.is_owned = user_session is None
         self.headers = None
-        if user_session is not None and not _has_authentication(user_session):
+        if user_session is not None and not self._has_authentication(user_session):
             self.headers = self._api_headers
         self._user_session = user_session
         self._owned_session: aiohttp.ClientSession | None = None
@@ -121,6 +125,12 @@ class Sessions:
             )
         return self._media_session
 
+    def _has_authentication(self, session: aiohttp.ClientSession) -> bool:
+        """Return True if a session may add authentication of its own to a request, for the service or for a proxy."""
+        if self._has_proxy and session._default_proxy_auth is not None:
+            return True
+        return session.auth is not None or session.trust_env
+
     def _session_beside(self, user_session: aiohttp.ClientSession) -> aiohttp.ClientSession:
         """Return a session for the API over the user's connections, with the user's headers and proxy.
 
@@ -145,8 +155,8 @@ class Sessions:
             auto_decompress=auto_decompress,
             trace_configs=self._trace_configs,
             # aiohttp has no public way to read these two.
-            proxy=session._default_proxy,
-            proxy_auth=session._default_proxy_auth,
+            proxy=None if self._has_proxy else session._default_proxy,
+            proxy_auth=None if self._has_proxy else session._default_proxy_auth,
         )
         _disable_hidden_retry(new_session)
         return new_session
@@ -154,10 +164,12 @@ class Sessions:
     async def aclose(self) -> None:
         """Close the sessions that were made here. May be called again."""
         self.closed = True
-        if self._media_session is not None:
-            await self._media_session.close()
-        if self._owned_session is not None:
-            await self._owned_session.close()
+        try:
+            if self._media_session is not None:
+                await self._media_session.close()
+        finally:
+            if self._owned_session is not None:
+                await self._owned_session.close()
 
     def _new_api_session(self) -> aiohttp.ClientSession:
         _keep_read_buffers()
@@ -180,9 +192,9 @@ class Sessions:
             )
 
 
-def _has_authentication(session: aiohttp.ClientSession) -> bool:
-    """Return True if a session may add authentication of its own to a request: its own, or that of a .netrc file."""
-    return session.auth is not None or session.trust_env
+def has_default_proxy(session: aiohttp.ClientSession) -> bool:
+    """Return True if a session sends everything through a proxy of its own."""
+    return session._default_proxy is not None
 
 
 class _Connector(aiohttp.TCPConnector):

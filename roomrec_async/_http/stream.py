@@ -9,6 +9,7 @@ from typing import Final
 import aiohttp
 
 from roomrec_async._api.codec import RawBody
+from roomrec_async._asyncio import is_cancelling
 from roomrec_async.config import Timeout
 from roomrec_async.errors import ConnectionFailedError, RoomRecError
 
@@ -71,6 +72,10 @@ class ResponseStream:
                 return await self._response.content.readany()
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             return self._request.transport_error(error, self._timeout, read_timeout)
+        except asyncio.CancelledError:
+            if is_cancelling():
+                raise
+            return self._request.connection_closed()
 
     def truncated(self, message: str) -> ConnectionFailedError:
         """Return the error for a body with fewer bytes than announced."""

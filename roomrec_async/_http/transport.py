@@ -84,11 +84,11 @@ class Transport:
         self.backing_off = 0
         self._retry = retry
         self._budget = RetryBudget(retry)
-        self._pauses = Pauses(limiter)
+        self._pauses = Pauses.shared_by(limiter)
         self._bounds = bounds
         self._timer = SharedTimer()
         self._warned_of_account = False
-        self._sessions = Sessions(credentials, session, trace_configs, ssl, self._timer)
+        self._sessions = Sessions(credentials, session, trace_configs, ssl, self._timer, has_proxy=proxy is not None)
 
     async def get(self, path: str, query: str, deadline: Deadline, operation: Operation) -> Response:
         """GET a path below the base URL, with as many attempts as the settings and the deadline allow.
@@ -201,13 +201,14 @@ class Transport:
             if is_cancelling():
                 raise
             # Whoever closed the session or the connector cancelled what it was waiting for, not this task.
-            return request.connection_failed("the connection was closed while the request was under way"), False
+            return request.connection_closed(), False
         finally:
             self._sessions.connections.forget(read_timeout.task)
 
         if body is None:
             return request.too_large(self._bounds.max_response_bytes), False
-        if response.status == _OK and not body.endswith(b"}") and not _is_whole_json(body):
+        is_json = response.status == _OK and _OK in request.accepted
+        if is_json and not body.endswith(b"}") and not _is_whole_json(body):
             return request.connection_failed("the body is empty, or was cut off"), False
         return request.classify(response.status, response.headers, body), False
 
@@ -245,7 +246,12 @@ class Transport:
             error,
             extra={"roomrec_attempt": attempt},
         )
-        await asyncio.sleep(delay)
+        try:
+            await asyncio.sleep(delay)
+        except asyncio.CancelledError:
+            # No retry was sent.
+            self._budget.put_back(error)
+            raise
         return int(is_charged(error))
 
     def retries_succeeded(self, count: int) -> None:
@@ -307,13 +313,18 @@ class Transport:
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             died_unseen = response is None and self._was_pooled(error, read_timeout)
             return request.transport_error(error, timeout, read_timeout), died_unseen
+        except asyncio.CancelledError:
+            if is_cancelling():
+                raise
+            return request.connection_closed(), False
         finally:
             self._sessions.connections.forget(read_timeout.task)
         return request.api_error(response.status, response.headers, body), False
 
     def _was_pooled(self, error: Exception, read_timeout: TimeoutScope) -> bool:
         """Return True if a connection broke that came from the pool, which only the owned session tells."""
-        if not self._sessions.is_owned or isinstance(error, TimeoutError):
+        # A timeout is slow, not dead; and whoever sends a malformed response has responded.
+        if not self._sessions.is_owned or isinstance(error, (TimeoutError, aiohttp.ClientResponseError)):
             return False
         return read_timeout.task not in self._sessions.connections.opened_by
 
@@ -353,8 +364,10 @@ class Transport:
         self._sessions.closed = True
         self._timer.close()
         # Whoever was cancelled gives back its permit and its connection before the connections are closed.
-        await self._timer.wait_unused(_CLOSING_SECONDS)
-        await self._sessions.aclose()
+        try:
+            await self._timer.wait_unused(_CLOSING_SECONDS)
+        finally:
+            await self._sessions.aclose()
 
 
 def _is_whole_json(body: RawBody) -> bool:

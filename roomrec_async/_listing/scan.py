@@ -67,14 +67,15 @@ async def scan(
     A window is listed to its end, or it is split and nothing of its own list is used: so nothing is lost or doubled
     whatever the order in which the service lists.
     """
-    queue = _WindowQueue(window)
+    # In other zones, a sum or a comparison is one of clocks on the wall, which go back in autumn.
+    before = None if window.before is None else window.before.astimezone(UTC)
+    queue = _WindowQueue(DateWindow(window.after.astimezone(UTC), before))
 
     async def list_window(window: DateWindow) -> AsyncGenerator[list[Recording], None]:
         try:
             first = True
             async with aclosing(open_window(window).pages()) as pages:
                 async for page in pages:
-                    _check_dates(window, page.items)
                     _check_dates(window, page.items)
                     # Decided on the first page, before any of its records is used.
                     if first and page.meta.next_page_url and queue.split(window, page.items):

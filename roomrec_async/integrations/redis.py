@@ -184,7 +184,10 @@ class RedisRateLimiter:
         return _LeasedPermit(self, self._writes)
 
     def pause(self, seconds: float) -> None:
-        """Start nothing in any process for the given seconds: the service asked for it with ``Retry-After``."""
+        """Start nothing in any process for the given seconds: the service asked for it with ``Retry-After``.
+
+        The pause of a fleet lasts as long as it was asked for: 0 does not end it.
+        """
         self._paused_until = max(self._paused_until, asyncio.get_running_loop().time() + seconds)
         if self._fallback is not None:
             self._fallback.pause(seconds)

@@ -57,6 +57,21 @@ class Middlebox:
         return response(page())
 
 
+async def test_a_malformed_response_of_a_pooled_connection_is_not_asked_for_again() -> None:
+    served = 0
+
+    async def handle(request: Request) -> bytes:
+        nonlocal served
+        served += 1
+        return response(page()) if served == 1 else b"HTTP/1.1 2x0 nonsense\r\n\r\n"
+
+    async with raw_server(handle) as server, client(server.url, retry=RetryPolicy(max_attempts=1)) as one:
+        await one.recordings(ROOM_SID).to_list()
+        with pytest.raises(RoomRecError):
+            await one.recordings(ROOM_SID).to_list()
+        assert served == 2
+
+
 @pytest.mark.parametrize("how", ["reset", "closed"])
 @pytest.mark.parametrize("pooled", [1, 5, 20])
 async def test_a_list_survives_any_number_of_dead_pooled_connections(how: str, pooled: int) -> None:

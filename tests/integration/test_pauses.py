@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 
 import pytest
 
 from roomrec_async import RateLimiter, RateLimitError, RecordingsClient, RetryPolicy
+from roomrec_async._http.pauses import Pauses
 
 from .raw_server import CREDENTIALS, ROOM_SID, Request, page, raw_server, response
 
@@ -110,3 +112,55 @@ async def test_an_earlier_request_that_comes_through_does_not_end_a_pause() -> N
         with pytest.raises(RateLimitError):
             await shared.recordings(ROOM_SID, timeout=5).to_list()
         refused.cancel()
+
+
+def refused(retry_after: float) -> RateLimitError:
+    return RateLimitError(
+        status=429,
+        code=20429,
+        message="Too Many Requests",
+        more_info=None,
+        request_id=None,
+        method="GET",
+        url="https://video.twilio.com/v1/Rooms",
+        retry_after=retry_after,
+        attempts=1,
+    )
+
+
+async def test_clients_of_one_limiter_share_its_pause() -> None:
+    loop = asyncio.get_running_loop()
+    limiter = RateLimiter(5, None, None)
+    async with (
+        raw_server(refuse_the_first) as server,
+        RecordingsClient(CREDENTIALS, base_url=server.url, limiter=limiter) as one,
+        RecordingsClient(CREDENTIALS, base_url=server.url, limiter=limiter) as other,
+    ):
+        patient = asyncio.ensure_future(one.rooms(timeout=100).to_list())
+        await asyncio.sleep(0.2)
+        begun = loop.time()
+        with pytest.raises(RateLimitError, match="a pause"):
+            await other.recordings(ROOM_SID, timeout=10).to_list()
+        assert loop.time() - begun < 1
+        patient.cancel()
+
+
+async def test_the_latest_refusal_counts_in_whatever_order_they_arrive() -> None:
+    limiter = RateLimiter(5, None, None)
+    pauses = Pauses.shared_by(limiter)
+    pauses.start(refused(20), 20, 105.0)
+    pauses.start(refused(20), 20, 100.0)
+    pauses.came_through(103.0)
+    # A request that was sent before the refusal ends no pause.
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.2), limiter.read():
+            pass
+
+
+async def test_nothing_is_left_of_limiters_that_are_gone() -> None:
+    before = len(Pauses._by_limiter)
+    for _ in range(50):
+        async with RecordingsClient(CREDENTIALS):
+            pass
+    gc.collect()
+    assert len(Pauses._by_limiter) <= before

@@ -123,6 +123,16 @@ async def test_media_go_through_the_proxy_of_a_lent_session_as_well(
     assert_credentials_went_to_the_service_alone(proxy)
 
 
+async def test_the_proxy_of_a_lent_session_comes_before_that_of_the_environment(
+    origin: RawServer, proxy: RawServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with raw_server(serve) as other:
+        monkeypatch.setenv("HTTP_PROXY", other.url)
+        async with aiohttp.ClientSession(proxy=proxy.url, trust_env=True) as session:
+            await list_and_download(origin, tmp_path, session=session)
+        assert (paths(proxy), paths(other), paths(origin)) == (EVERYTHING, [], [])
+
+
 async def test_a_netrc_file_changes_nothing(origin: RawServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     netrc = tmp_path / "netrc"
     netrc.write_text("default login somebody password else\n")

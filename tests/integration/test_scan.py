@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -21,6 +24,7 @@ from roomrec_async import (
     RecordingsClient,
     RetryPolicy,
 )
+from roomrec_async._listing.scan import scan
 from roomrec_async.simulator import Simulator, faults
 
 from .raw_server import CREDENTIALS, Request, raw_server, response
@@ -66,6 +70,37 @@ async def test_bounds_between_two_seconds_ask_for_exactly_the_same_records(
     before = await client.recordings(room_sid, date_created_before=bound).to_list()
     assert {recording.sid for recording in after} == {sid for sid, moment in moments.items() if moment >= bound}
     assert {recording.sid for recording in before} == {sid for sid, moment in moments.items() if moment < bound}
+
+
+@pytest.mark.parametrize(("month", "day"), [(3, 29), (10, 25)])
+async def test_a_day_on_which_the_clocks_change_is_split_without_gaps(month: int, day: int) -> None:
+    midnight = datetime(2026, month, day, tzinfo=ZoneInfo("Europe/Berlin"))
+    window = DateWindow(midnight, midnight + timedelta(days=1))
+    begin, end = midnight.astimezone(UTC), (midnight + timedelta(days=1)).astimezone(UTC)
+    minutes = range((end - begin) // timedelta(minutes=1))
+    existing = [Recording(sid=f"RT{n:032x}", date_created=begin + timedelta(minutes=n)) for n in minutes]
+    asked: list[DateWindow] = []
+
+    class Pages:
+        """A list of the recordings between two instants, five to a page."""
+
+        def __init__(self, window: DateWindow) -> None:
+            asked.append(window)
+            before = (window.before or end).astimezone(UTC)
+            inside = [item for item in existing if window.after.astimezone(UTC) <= item.date_created < before]  # type: ignore[operator]
+            self._pages = [inside[n : n + 5] for n in range(0, len(inside), 5)]
+
+        async def pages(self) -> AsyncIterator[SimpleNamespace]:
+            for n, items in enumerate(self._pages, start=1):
+                yield SimpleNamespace(items=items, meta=SimpleNamespace(next_page_url="x" if self._pages[n:] else None))
+
+    found = [
+        item.sid
+        async for items in scan(window, Pages, lambda: 4, nullcontext())  # type: ignore[arg-type]
+        for item in items
+    ]
+    assert len(asked) > 2
+    assert sorted(map(str, found)) == [item.sid for item in existing]
 
 
 class TestViaAccount:
