@@ -193,6 +193,8 @@ class PartFile:
 
     def read(self) -> Iterator[bytes]:
         """Yield the bytes written so far, in chunks."""
+        with self._lock, add_path_to_disk_full_errors(self._part_path):
+            self._file.flush()
         with self._part_path.open("rb") as file:
             while chunk := file.read(_READ_SIZE):
                 yield chunk

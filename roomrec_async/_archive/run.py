@@ -30,7 +30,7 @@ from roomrec_async._media.download import DownloadOperation, check_destination
 from roomrec_async._media.locate import Media, media_name
 from roomrec_async._tables import TableFormat, check_formats
 from roomrec_async._text import safe_text
-from roomrec_async._validate import canonical_sid, check_integer
+from roomrec_async._validate import ROOM_SID, canonical_sid, check_integer
 from roomrec_async.config import Timeout
 from roomrec_async.errors import (
     AuthenticationError,
@@ -95,6 +95,8 @@ class ArchiveOperation:
 
     def __attrs_post_init__(self) -> None:
         check_destination(self.destination)
+        if isinstance(self.destination, (str, os.PathLike)):
+            check_path_text(self.destination)
         if self.ledger is None and not isinstance(self.destination, (str, os.PathLike)):
             raise ConfigurationError(
                 "an archive in a store needs a ledger: name a file for it (--ledger FILE on the command line)"
@@ -230,7 +232,8 @@ class _Run:
     async def _unlisted(self, room_sids: RoomSids) -> AsyncGenerator[str, None]:
         """Yield the rooms that a previous run, if it was interrupted, had not listed; queue what it found of others."""
         async for room_sid in iter_room_sids(room_sids):
-            if await self._ledger.is_room_listed(room_sid):
+            # A malformed SID fails as its room; the ledger may not even be able to store it.
+            if ROOM_SID.fullmatch(room_sid) and await self._ledger.is_room_listed(room_sid):
                 self._count_found(await self._ledger.queue_room(room_sid))
             else:
                 yield room_sid
@@ -384,6 +387,21 @@ class _Run:
         self._progress.failed += 1
         if len(self._failures) < _MAX_FAILURES:
             self._failures[sid] = str(error)
+
+
+def check_path_text(path: str | os.PathLike[str]) -> None:
+    """Check that a path can be written to the ledger and the manifest, which are UTF-8.
+
+    Raises:
+        InvalidArgumentError: it has bytes that are no text.
+    """
+    try:
+        os.fspath(path).encode()
+    except UnicodeEncodeError:
+        shown = safe_text(os.fspath(path))
+        raise InvalidArgumentError(
+            f"{shown} has bytes that are no UTF-8: name another folder for the archive"
+        ) from None
 
 
 def room_folder(recording: Recording) -> str:

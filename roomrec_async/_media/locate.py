@@ -44,7 +44,8 @@ _UNKNOWN_TOTAL: Final = re.compile(r"bytes \d{1,18}-\d{1,18}/\*", re.ASCII)
 _NUMBER: Final = re.compile(r"\d{1,18}", re.ASCII)
 # Redirects of a store that are followed: buckets move, but not often.
 _MAX_REDIRECTS: Final = 5
-_STRONG_ETAG: Final = re.compile(r'"[^"]+"')
+# Bytes that are no UTF-8 become surrogates, which no file and no database takes.
+_STRONG_ETAG: Final = re.compile(r'"[^"\x00-\x20\x7f\ud800-\udfff]+"')
 # Minimum time between the last change of media and a response for the date of the change to identify them. RFC 9110
 # asks for one second of one clock; RFC 7232 for a minute, which allows for clocks that differ.
 _MIN_AGE: Final = timedelta(seconds=60)

@@ -302,6 +302,10 @@ class TestScope:
         report = await client.archive(sim.room_sids, tmp_path, decryption=key, progress=progress, **SINGLE)
         assert report.archived == len(stored(sim))
 
+    async def test_a_malformed_sid_is_a_failure_of_that_room(self, client: RecordingsClient, tmp_path: Path) -> None:
+        report = await client.archive(["RM\udcff", "room"], tmp_path, **SINGLE)
+        assert (report.failed, len(report.failures)) == (2, 2)
+
     async def test_a_room_in_the_folder_of_an_earlier_archive(
         self, sim: Simulator, client: RecordingsClient, key: PrivateKey, tmp_path: Path
     ) -> None:
@@ -469,6 +473,8 @@ class TestRefused:
             await client.archive(sim.room_sids, 7)  # type: ignore[arg-type]
         with pytest.raises(InvalidArgumentError):
             await client.archive(sim.room_sids[0], tmp_path)
+        with pytest.raises(InvalidArgumentError, match="no UTF-8"):
+            await client.archive(sim.room_sids, tmp_path / os.fsdecode(b"a\xff"))
         assert sim.stats.requests == 0
         assert list(tmp_path.iterdir()) == []
 

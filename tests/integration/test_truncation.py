@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gzip
+import json
+from pathlib import Path
 
 import pytest
 
-from roomrec_async import ConnectionFailedError, RateLimiter, RecordingsClient, RetryPolicy
+from roomrec_async import ConnectionFailedError, RateLimiter, Recording, RecordingsClient, RetryPolicy
 
 from .raw_server import CREDENTIALS, ROOM_SID, Request, page, raw_server, response
 
@@ -110,3 +112,20 @@ async def test_headers_are_cleaned_and_cut_before_they_are_shown(header: str, va
     text.encode("utf-8")
     assert text.isprintable()
     assert len(text) < 600
+
+
+@pytest.mark.parametrize("etag", ["\xff", "a\x7f", "a b"])
+async def test_an_etag_that_is_no_text_identifies_nothing(etag: str, tmp_path: Path) -> None:
+    media = b"\x1a\x45\xdf\xa3" + bytes(1000)
+
+    async def handle(request: Request) -> bytes:
+        if request.target.endswith("/Media"):
+            location = f"http://{request.headers['host']}/store"
+            return response(json.dumps({"redirect_to": location}).encode(), "302 Found")
+        return response(media, "200 OK", f'ETag: "{etag}"')
+
+    recording = Recording(sid="RT" + "1" * 32, room_sid=ROOM_SID, size=len(media), container_format="mka")  # type: ignore[arg-type]
+    async with raw_server(handle) as server, RecordingsClient(CREDENTIALS, base_url=server.url) as client:
+        download = await client.download(recording, tmp_path / "media.mka")
+    assert download.etag is None
+    assert (tmp_path / "media.mka").read_bytes() == media

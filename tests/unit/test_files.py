@@ -33,6 +33,15 @@ def names(directory: Path) -> list[str]:
     return sorted(path.name for path in directory.iterdir())
 
 
+def test_what_was_just_written_is_read(tmp_path: Path) -> None:
+    part = PartFile(tmp_path / "name")
+    part.write([b"a" * 5000])
+    assert sum(map(len, part.read())) == part.size == 5000
+    part.write([b"b" * 100_000, b"c" * 100])
+    assert sum(map(len, part.read())) == part.size == 105_100
+    part.close()
+
+
 def test_a_part_is_resumed_and_renamed_when_it_is_finished(tmp_path: Path) -> None:
     path = tmp_path / "new" / "odd [name]*.mka"
     part = PartFile(path)
