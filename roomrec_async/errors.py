@@ -50,6 +50,10 @@ class RoomRecError(Exception):
     resume_token: str | None = None
     retry_budget_exhausted: bool = False
 
+    def __reduce__(self) -> tuple[object, ...]:
+        # Without this, pickle would call the constructor with positional arguments.
+        return (_restore, (type(self), self.args, self.__dict__.copy()))
+
 
 class APIError(RoomRecError):
     """The service answered with an error.
@@ -108,10 +112,6 @@ class APIError(RoomRecError):
             parts.append(self.hint)
         return "; ".join(parts)
 
-    def __reduce__(self) -> tuple[object, ...]:
-        # Without this, pickle would call the constructor with positional arguments.
-        return (_restore, (type(self), self.args, self.__dict__.copy()))
-
 
 class BadRequestError(APIError):
     """HTTP 400: the service refused a parameter, usually with code 20001."""
@@ -151,7 +151,8 @@ class TransportError(RoomRecError):
         method: HTTP method of the request.
         url: URL of the request.
         attempts: number of times that the request was sent.
-        transient: True if another attempt may succeed; False for a certificate that was refused.
+        transient: True if another attempt may succeed; False for a certificate that was refused, a proxy that wants a
+            password, and a response that is not valid HTTP.
     """
 
     def __init__(self, message: str, *, method: str, url: str, attempts: int = 1, transient: bool = True) -> None:
@@ -169,9 +170,6 @@ class TransportError(RoomRecError):
         if self.retry_budget_exhausted:
             message += f"; {_BUDGET_EXHAUSTED}"
         return message
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return (_restore, (type(self), self.args, self.__dict__.copy()))
 
 
 class ConnectionFailedError(TransportError):
@@ -219,9 +217,6 @@ class DecodeError(RoomRecError):
             location.append(f"field {self.field!r}")
         parts = (self.url, ", ".join(location), self.message)
         return ": ".join(part for part in parts if part)
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return (_restore, (type(self), self.args, self.__dict__.copy()))
 
 
 class BoundsExceededError(RoomRecError):

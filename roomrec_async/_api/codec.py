@@ -31,8 +31,9 @@ _Attrs = TypeVar("_Attrs", Recording, Room, PageMeta)
 RawBody: TypeAlias = bytes | bytearray
 """Body of a response: a buffer that grew while it was read, or any bytes."""
 
+# Records of a page that needs repair: a few times the largest page.
+_MAX_REPAIRED_RECORDS: Final = 4_000
 # Characters of an error's message; also the longest link that is shown.
-_MAX_REPAIRED_RECORDS = 4_000
 _MAX_MESSAGE_LENGTH: Final = 300
 # Bytes of a body that an error quotes. safe_repr() cuts them further.
 _MAX_EXCERPT_SIZE: Final = 200

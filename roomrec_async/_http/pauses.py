@@ -22,7 +22,6 @@ class Pauses:
     comes through that was sent after the one that was refused: then the service takes requests again.
 
     Attributes:
-        are_active: False if there was no pause yet, so that there is nothing to look at.
         waiting: the deadlines of the requests that wait for a permit.
     """
 
@@ -41,8 +40,7 @@ class Pauses:
         self._until = -math.inf
         # The refusal that asked for it, and when that request was sent.
         self._cause: RateLimitError | None = None
-        self._refused_sent_at = math.inf
-        self.are_active = False
+        self._refused_sent_at = -math.inf
         self.waiting: set[TimeoutScope] = set()
 
     def start(self, cause: RateLimitError, seconds: float, sent_at: float) -> None:
@@ -56,11 +54,9 @@ class Pauses:
         LOGGER.info("rate limited: pausing all requests for %.1f s (Retry-After)", seconds)
         self._limiter.pause(seconds)
         self._until = max(self._until, asyncio.get_running_loop().time() + seconds)
-        self.are_active = True
         self._cause = cause
         # Refusals may arrive in another order than their requests were sent.
-        is_paused = self._remaining() > 0 and self._refused_sent_at < math.inf
-        self._refused_sent_at = max(self._refused_sent_at, sent_at) if is_paused else sent_at
+        self._refused_sent_at = max(self._refused_sent_at, sent_at)
         # Not at once: a request that has just got its permit must be able to say so first.
         asyncio.get_running_loop().call_soon(self._fail_those_too_late)
 
@@ -72,7 +68,7 @@ class Pauses:
 
     def came_through(self, sent_at: float) -> None:
         """End the pause, if the request that came through was sent after the one that was refused."""
-        if sent_at > self._refused_sent_at and self._remaining() > 0:
+        if self._cause is not None and sent_at > self._refused_sent_at and self._remaining() > 0:
             LOGGER.info("the service takes requests again: the pause ends early")
             self._limiter.pause(0.0)
             self._until = -math.inf

@@ -78,9 +78,8 @@ class PendingRequest:
         url: where it goes; shown in errors, so it holds no secret.
         accepted: the statuses that are a success.
         attempts: how many times it was sent.
-        resends: how many of these were no attempts of their own, because a pooled connection was found dead.
         charged: how many retries it took from the client's budget.
-        needs_new_connection: True to open a new connection for it.
+        needs_new_connection: True once it was sent again, on a new connection, because one from the pool was dead.
         is_waiting: True while it waits for a permit.
         waiting_since: when it began to wait, on the clock of :func:`time.perf_counter`.
         sent_at: when its last attempt was sent, on the clock of :func:`time.perf_counter`.
@@ -93,7 +92,6 @@ class PendingRequest:
     url: URL
     accepted: AbstractSet[int]
     attempts: int = 0
-    resends: int = 0
     charged: int = 0
     needs_new_connection: bool = False
     is_waiting: bool = False
@@ -119,7 +117,6 @@ class PendingRequest:
         if self.needs_new_connection:
             return False
         self.needs_new_connection = True
-        self.resends += 1
         return True
 
     def classify(self, status: int, headers: CIMultiDictProxy[str], body: RawBody) -> Response | APIError:

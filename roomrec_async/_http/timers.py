@@ -190,6 +190,9 @@ class TimeoutScope:
 
     def expire(self) -> None:
         """Cancel the task inside the block, because it is due."""
+        # A second cancellation would outlive the block, and look like one that the caller asked for.
+        if self.expired:
+            return
         self.expired = True
         if not self.closed:
             self.task.cancel()

@@ -135,7 +135,7 @@ class Transport:
         self, request: PendingRequest, deadline: Deadline, deadline_scope: TimeoutScope
     ) -> Response:
         while True:
-            if self._pauses.are_active and (error := self._pauses.error_for(request, deadline)):
+            if error := self._pauses.error_for(request, deadline):
                 raise error
 
             request.waiting_since = perf_counter()
@@ -151,20 +151,25 @@ class Transport:
                     _record(outcome, attempt)
                 _report(outcome, permit)
                 # Before the permit is given back, which would let the next request start.
-                if isinstance(outcome, RateLimitError) and outcome.retry_after:
-                    seconds = min(outcome.retry_after, self._retry.max_retry_after)
-                    self._pauses.start(outcome, seconds, request.sent_at)
+                if isinstance(outcome, RateLimitError):
+                    self._pause(outcome, request.sent_at)
 
             # Here the permit and the connection are given back: nobody holds one while backing off.
             if isinstance(outcome, Response):
                 self._budget.earn(request.charged)
-                if self._pauses.are_active:
-                    self._pauses.came_through(request.sent_at)
+                self._pauses.came_through(request.sent_at)
                 return outcome
             if was_pooled and request.resend_on_new_connection():
                 LOGGER.debug("a pooled connection was dead, sending again on a new one: %s", outcome)
                 continue
             await self._backoff(outcome, request, deadline)
+
+    def _pause(self, error: RateLimitError, sent_at: float) -> None:
+        """Pause all requests for as long as the service asked, and the settings allow."""
+        seconds = min(error.retry_after or 0.0, self._retry.max_retry_after)
+        # Asking the limiter for no pause would end that of another client.
+        if seconds > 0:
+            self._pauses.start(error, seconds, sent_at)
 
     async def _send(self, request: PendingRequest, timeout: Timeout) -> tuple[Response | RoomRecError, bool]:
         """Send a request once; return the outcome, and True if a connection from the pool broke before a response.
@@ -217,7 +222,9 @@ class Transport:
         request.last_error = error
         self.backing_off += 1
         try:
-            request.charged += await self.retry_or_raise(error, request.attempts - request.resends, deadline)
+            # To send a request again on a new connection was no attempt of its own.
+            attempt = request.attempts - request.needs_new_connection
+            request.charged += await self.retry_or_raise(error, attempt, deadline)
         finally:
             self.backing_off -= 1
 

@@ -104,7 +104,7 @@ async def test_a_request_that_waits_ends_as_well(waiting_for: str) -> None:
     assert (limiter.in_flight, limiter.waiting) == (0, 0)
 
 
-async def test_an_iteration_that_is_between_two_pages_ends_at_its_next_step(server: RawServer) -> None:
+async def test_an_iteration_that_is_between_two_pages_ends_at_its_next_step() -> None:
     async def handle(_: Request) -> bytes:
         return response(page(2, "https://video.example/v1/x?PageToken=next"))
 

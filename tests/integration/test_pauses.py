@@ -45,7 +45,8 @@ async def test_others_fail_at_once_where_the_pause_outlasts_their_deadline() -> 
         refused.cancel()
 
 
-async def test_those_who_wait_already_fail_at_once_as_well() -> None:
+@pytest.mark.parametrize("permits", [1, 4])
+async def test_those_who_wait_already_fail_at_once_as_well(permits: int) -> None:
     blocked = asyncio.Event()
 
     async def handle(request: Request) -> bytes:
@@ -53,25 +54,30 @@ async def test_those_who_wait_already_fail_at_once_as_well() -> None:
         return REFUSED
 
     loop = asyncio.get_running_loop()
-    limiter = RateLimiter(1, None, None)
+    limiter = RateLimiter(permits, None, None)
     async with (
         raw_server(handle) as server,
         RecordingsClient(CREDENTIALS, base_url=server.url, limiter=limiter) as shared,
     ):
-        first = asyncio.ensure_future(shared.rooms(timeout=100).to_list())
+        # All of them are refused at the same moment.
+        refused = [asyncio.ensure_future(shared.rooms(timeout=100).to_list()) for _ in range(permits)]
         await asyncio.sleep(0.1)
         waiting = [asyncio.ensure_future(shared.recordings(ROOM_SID, timeout=10).to_list()) for _ in range(3)]
+        rooms = [f"RM{number:032x}" for number in range(6)]
+        gathering = asyncio.ensure_future(shared.gather(rooms, timeout=10, return_exceptions=True))
         patient = asyncio.ensure_future(shared.recordings(ROOM_SID, timeout=100).to_list())
         await asyncio.sleep(0.1)
         begun = loop.time()
         blocked.set()
         results = await asyncio.gather(*waiting, return_exceptions=True)
+        gathered = await gathering
         assert loop.time() - begun < 1
-        assert {type(result) for result in results} == {RateLimitError}
+        assert {type(result) for result in (*results, *gathered.values())} == {RateLimitError}
+        assert list(gathered) == rooms
         assert not patient.done()
-        first.cancel()
-        patient.cancel()
-        await asyncio.gather(first, patient, return_exceptions=True)
+        for task in (*refused, patient):
+            task.cancel()
+        await asyncio.gather(*refused, patient, return_exceptions=True)
         assert limiter.in_flight == limiter.waiting == 0
 
 
@@ -164,3 +170,25 @@ async def test_nothing_is_left_of_limiters_that_are_gone() -> None:
             pass
     gc.collect()
     assert len(Pauses._by_limiter) <= before
+
+
+async def test_a_client_that_pauses_for_no_time_ends_nobodys_pause() -> None:
+    limiter = RateLimiter(5, None, None)
+
+    async def handle(request: Request) -> bytes:
+        return REFUSED
+
+    async with (
+        raw_server(handle) as server,
+        RecordingsClient(CREDENTIALS, base_url=server.url, limiter=limiter) as patient,
+        RecordingsClient(
+            CREDENTIALS, base_url=server.url, limiter=limiter, retry=RetryPolicy(max_attempts=1, max_retry_after=0)
+        ) as impatient,
+    ):
+        both = [asyncio.ensure_future(each.rooms(timeout=100).to_list()) for each in (patient, impatient)]
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2), limiter.read():
+                pass
+        both[0].cancel()
+        await asyncio.gather(*both, return_exceptions=True)

@@ -10,8 +10,6 @@ from typing import Any
 
 import aiohttp
 import pytest
-from aiohttp import web
-from aiohttp.test_utils import TestServer
 
 from roomrec_async import (
     ClientClosedError,
@@ -145,23 +143,6 @@ class TestSession:
                 RecordingsClient(
                     Credentials(ACCOUNT_SID, AUTH_TOKEN), session=session, trace_configs=[aiohttp.TraceConfig()]
                 )
-
-    async def test_requests_go_through_the_proxy(self, sim: Simulator) -> None:
-        proxied = []
-
-        async def proxy(request: web.Request) -> web.Response:
-            proxied.append(str(request.url))
-            return web.json_response({"recordings": [], "meta": {"next_page_url": None}})
-
-        app = web.Application()
-        app.router.add_route("*", "/{tail:.*}", proxy)
-        async with (
-            TestServer(app) as server,
-            RecordingsClient(sim.credentials, base_url=sim.base_url, proxy=str(server.make_url("/"))) as client,
-        ):
-            assert await listed(client, sim.room_sids[0]) == []
-        assert proxied == [f"{sim.base_url}/v1/Rooms/{sim.room_sids[0]}/Recordings?PageSize=1000"]
-        assert sim.stats.requests == 0
 
     async def test_who_is_calling(self, sim: Simulator) -> None:
         async with sim.client() as client:

@@ -110,7 +110,7 @@ async def test_what_came_before_a_break_is_delivered_first(
         async for batch in media.batches():
             received += b"".join(batch)
     media.close()
-    assert (CHUNK * 3).startswith(received)
+    assert received == CHUNK * 3
 
 
 async def test_a_stream_that_falls_silent_ends_in_time(

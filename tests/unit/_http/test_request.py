@@ -139,8 +139,9 @@ class TestDeadline:
 
 def test_attempts_are_numbered_from_1_and_know_how_long_they_waited() -> None:
     request = pending()
+    request.waiting_since = 0.125
     attempts = [request.next_attempt(0.25), request.next_attempt(0.5)]
-    assert [(attempt.number, attempt.waited) for attempt in attempts] == [(1, 0.25), (2, 0.5)]
+    assert [(attempt.number, attempt.waited) for attempt in attempts] == [(1, 0.125), (2, 0.375)]
     assert {attempt.request for attempt in attempts} == {request.event}
 
 

@@ -258,3 +258,14 @@ async def test_refusals_for_the_rate_leave_a_client_its_budget(service: Any, cre
         service.get(page_url("PageSize=1000"), status=503)
         service.get(page_url("PageSize=1000"), body=body([]))
         assert await client.recordings(ROOM_SID).to_list() == []
+
+
+def test_a_retry_that_was_never_sent_is_put_back() -> None:
+    budget = RetryBudget(RetryPolicy(budget=1))
+    assert budget.take(BROKEN)
+    assert not budget.take(BROKEN)
+    budget.put_back(BROKEN)
+    assert budget.take(BROKEN)
+    # A refusal takes nothing, and so has nothing to put back.
+    budget.put_back(answered(429))
+    assert not budget.take(BROKEN)
