@@ -79,9 +79,10 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
     file = open_temporary(path)
     temporary_path = Path(file.name)
     try:
-        with file:
-            yield file
-        replace_file(temporary_path, path)
+        with add_path_to_disk_full_errors(path):
+            with file:
+                yield file
+            replace_file(temporary_path, path)
     except BaseException:
         temporary_path.unlink(missing_ok=True)
         raise

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final, Literal, Protocol, TypeAlias,
 
 import attrs
 
-from ._files import add_path_to_disk_full_errors, atomic_write
+from ._files import atomic_write
 from ._text import safe_repr
 from .errors import ConfigurationError, InvalidArgumentError
 from .models import Recording
@@ -118,7 +118,7 @@ def open_table(path: Path, columns: Sequence[Column], format: TableFormat) -> It
     Raises:
         OSError: the file cannot be written.
     """
-    with add_path_to_disk_full_errors(path), atomic_write(path) as file:
+    with atomic_write(path) as file:
         writer = _WRITERS[format](file, columns)
         try:
             yield writer

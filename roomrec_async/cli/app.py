@@ -6,14 +6,12 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Final
 
 import click
 
 from roomrec_async._text import safe_text
 from roomrec_async._version import __version__
-from roomrec_async.cli.support.options import proxy_option
 from roomrec_async.errors import RoomRecError
 
 from .commands.archive import archive
@@ -28,6 +26,7 @@ from .commands.simulate import simulate
 from .commands.timeline import timeline
 from .support.cluster import check_command, dask_option
 from .support.errors import CommandExit, ExitCode, exit_code_for, format_error
+from .support.options import proxy_option
 from .support.signals import TerminatedError, raise_on_signals
 
 # The backspace keeps click from wrapping the lines of this paragraph; so do those of the commands' examples.
@@ -70,13 +69,13 @@ class RoomrecGroup(click.Group):
 @dask_option
 @proxy_option
 @click.pass_context
-def roomrec(ctx: click.Context, dask: str | None, proxy: str | None) -> None:  # noqa: ARG001  read by make_client
+def roomrec(ctx: click.Context, dask: str | None, proxy: str | None) -> None:
     """List, download, archive and delete recordings of video rooms (Twilio Video REST API).
 
     'roomrec demo' is a demonstration that needs no account. 'roomrec simulate' runs a simulated service to try
     programs with.
     """
-    check_command(ctx.invoked_subcommand, dask)
+    check_command(ctx.invoked_subcommand, dask, proxy)
 
 
 for _command in (demo, list_rooms, list_recordings, download, delete, archive, timeline, mux, report, simulate):
@@ -112,7 +111,8 @@ def open_missing_streams() -> None:
     """Replace streams that the shell closed, with ``>&-`` or ``2>&-``, by the null device: printing expects them."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
-            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115  for good
+            # Open until the process ends, which is no leak.
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8", closefd=False))
 
 
 def discard_output() -> None:

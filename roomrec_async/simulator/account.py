@@ -146,16 +146,6 @@ class RoomData:
             indices = self._recordings_of_track(source_sid)
         return slice_by_date(indices, self.recording_created, created_from, created_before)
 
-    def recording_index(self, sid: str) -> int | None:
-        """Return the index of a recording of this room, or None for any other SID."""
-        number = self.account.recording_sids.number(sid)
-        if number is None:
-            return None
-        room_index, index = split_number(number)
-        if room_index != self.index or index >= self.total_count:
-            return None
-        return index
-
     def recording_sid(self, index: int) -> str:
         """Return the SID of a recording."""
         return self.account.recording_sids.sid(join_number(self.index, index))

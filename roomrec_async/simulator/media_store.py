@@ -158,10 +158,11 @@ class MediaStore(HttpServer):
         return _media_response(stored, part, HTTPStatus.PARTIAL_CONTENT, headers)
 
     def _find_recording(self, request: web.Request) -> tuple[RoomData, int]:
-        room = self._account.find_room(request.match_info["room_sid"])
-        if room is not None:
-            index = room.recording_index(request.match_info["sid"])
-            if index is not None and room.has_media(index):
+        found = self._account.find_recording(request.match_info["sid"])
+        if found is not None:
+            room, index = found
+            # The path is signed, so its SIDs are spelled as they were sent.
+            if room.sid == request.match_info["room_sid"] and room.has_media(index):
                 return room, index
         raise _StoreError(HTTPStatus.NOT_FOUND, "NoSuchKey", "The specified key does not exist.")
 

@@ -33,9 +33,6 @@ def room_simulator(room_simulator_factory: Callable[[Simulator], Simulator]) -> 
 @pytest.fixture
 def room_simulator_env(room_simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> Simulator:
     """Return ``room_simulator``, and set the environment variables with which ``from_env()`` makes a client of it."""
-    monkeypatch.setenv("TWILIO_ACCOUNT_SID", room_simulator.credentials.account_sid)
-    monkeypatch.setenv("TWILIO_AUTH_TOKEN", room_simulator.credentials.password)
-    for name in ("TWILIO_API_KEY", "TWILIO_API_KEY_SID", "TWILIO_API_SECRET", "TWILIO_API_KEY_SECRET"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("ROOMREC_BASE_URL", room_simulator.base_url)
+    for name, value in room_simulator.environment().items():
+        monkeypatch.setenv(name, value)
     return room_simulator

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import random
 from collections.abc import Iterator
 from http import HTTPStatus
@@ -126,6 +127,25 @@ class Simulator(HttpServer):
     def api_key_credentials(self) -> Credentials:
         """API key of the account."""
         return self.account.api_key_credentials
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment variables with which ``from_env()`` makes a client of the simulator.
+
+        Empty ones are the same as unset: an API key would be preferred to the auth token.
+        """
+        # The simulator is on this machine: no proxy leads to it.
+        no_proxy = ",".join(filter(None, (os.environ.get("NO_PROXY") or os.environ.get("no_proxy"), self._host)))
+        return {
+            "TWILIO_ACCOUNT_SID": self.credentials.account_sid,
+            "TWILIO_AUTH_TOKEN": self.credentials.password,
+            "TWILIO_API_KEY": "",
+            "TWILIO_API_KEY_SID": "",
+            "TWILIO_API_SECRET": "",
+            "TWILIO_API_KEY_SECRET": "",
+            "ROOMREC_BASE_URL": self.base_url,
+            "NO_PROXY": no_proxy,
+            "no_proxy": no_proxy,
+        }
 
     @property
     def room_sids(self) -> LazyRoomSids:

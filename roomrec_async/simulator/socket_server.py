@@ -73,7 +73,7 @@ class SocketServer(ABC):
         thread.start()
         try:
             request_stop = started.result()
-        except BaseException:
+        except Exception:
             thread.join()
             raise
 

@@ -22,7 +22,15 @@ from roomrec_async.cli import app
 from roomrec_async.simulator import Simulator, faults
 
 ROOMREC = (sys.executable, "-W", "error", "-m", "roomrec_async.cli")
-CREDENTIALS = ("TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN", "TWILIO_API_KEY", "TWILIO_API_SECRET")
+CREDENTIALS = (
+    "TWILIO_ACCOUNT_SID",
+    "TWILIO_AUTH_TOKEN",
+    "TWILIO_API_KEY",
+    "TWILIO_API_KEY_SID",
+    "TWILIO_API_SECRET",
+    "TWILIO_API_KEY_SECRET",
+)
+PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
 UNKNOWN_ROOM = "RM" + "0" * 32
 UNLIMITED: dict[str, Any] = {"reads_per_second": None, "writes_per_second": None, "concurrency_limit": None}
 
@@ -88,7 +96,7 @@ def shared() -> Iterator[Simulator]:
 @pytest.fixture(autouse=True)
 def simulator(shared: Simulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulator]:
     """Point the command to the shared account. Processes inherit the environment."""
-    for name in (*CREDENTIALS, "COLUMNS", "FORCE_COLOR", "NO_COLOR", "PYTHONWARNINGS"):
+    for name in (*CREDENTIALS, *PROXIES, "COLUMNS", "FORCE_COLOR", "NO_COLOR", "PYTHONWARNINGS"):
         monkeypatch.delenv(name, raising=False)
     point_to(shared, monkeypatch)
     yield shared
@@ -105,6 +113,7 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulator]:
 
 
 def point_to(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Not its own environment(), which would hide what the command does with proxies.
     monkeypatch.setenv("TWILIO_ACCOUNT_SID", simulator.credentials.account_sid)
     monkeypatch.setenv("TWILIO_AUTH_TOKEN", simulator.credentials.password)
     monkeypatch.setenv("ROOMREC_BASE_URL", simulator.base_url)

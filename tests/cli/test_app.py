@@ -85,10 +85,11 @@ class TestFailures:
         assert (result.returncode, result.stdout) == (2, "")
         assert result.stderr == "roomrec: [Errno 9] standard input is closed\n"
 
-    def test_standard_output_that_is_closed(self, simulator: Simulator) -> None:
+    @pytest.mark.parametrize("closing", [">&-", "2>&-"])
+    def test_output_that_is_closed(self, simulator: Simulator, closing: str) -> None:
         command = shlex.join([*ROOMREC, "list", simulator.room_sids[0]])
-        result = subprocess.run(["sh", "-c", f"{command} >&-"], capture_output=True, text=True, check=False)
-        assert "Traceback" not in result.stderr
+        result = subprocess.run(["sh", "-c", f"{command} {closing}"], capture_output=True, text=True, check=False)
+        assert (result.returncode, result.stderr) == (0, "")
 
     @pytest.mark.parametrize("missing", ["click", "rich"])
     def test_the_extra_is_not_installed(self, missing: str) -> None:
@@ -164,10 +165,7 @@ class TestProxies:
     """Another simulated service stands for the proxy: it answers whatever host it is asked for, and refuses us."""
 
     @pytest.fixture
-    def proxy(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulator]:
-        for name in ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"):
-            monkeypatch.delenv(name, raising=False)
-            monkeypatch.delenv(name.lower(), raising=False)
+    def proxy(self) -> Iterator[Simulator]:
         with Simulator(rooms=1, seed=99, **UNLIMITED) as simulator:
             yield simulator
 
@@ -184,6 +182,9 @@ class TestProxies:
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
         assert roomrec("rooms").code == 0
         assert proxy.stats.requests == 1
+
+    def test_a_cluster_uses_none(self, roomrec: Command, proxy: Simulator) -> None:
+        assert "--proxy" in roomrec.fails("--proxy", proxy.base_url, "--dask", "tcp://127.0.0.1:1", "list", "RM")
 
     def test_what_is_no_proxy_is_refused(self, roomrec: Command) -> None:
         assert "proxy must be the URL of an HTTP proxy" in roomrec.fails("--proxy", "socks5://x", "rooms")

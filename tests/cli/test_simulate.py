@@ -23,13 +23,24 @@ from .conftest import (
 
 
 class TestSimulate:
-    def test_a_command_gets_the_environment_and_gives_the_exit_code(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize(
+        "another_account",
+        [
+            {"TWILIO_API_KEY": "SK" + "0" * 32, "TWILIO_API_SECRET": "another-account"},
+            {"TWILIO_API_KEY_SID": "SK" + "0" * 32, "TWILIO_API_KEY_SECRET": "another-account"},
+            {"HTTP_PROXY": "http://127.0.0.1:9", "NO_PROXY": "example.com"},
+            {"http_proxy": "http://127.0.0.1:9"},
+        ],
+    )
+    def test_a_command_gets_the_environment_and_gives_the_exit_code(
+        self, tmp_path: Path, another_account: dict[str, str]
+    ) -> None:
         rooms = tmp_path / "rooms.txt"
         listing = shlex.join([*ROOMREC, "list", "--from-file", str(rooms)])
         result = run_process(
             "simulate", "--rooms", "3", "--seed", "8", "--unlimited", "--write-rooms", str(rooms), "--",
             "sh", "-c", f"{listing} && exit 41",
-            TWILIO_API_KEY="SK" + "0" * 32, TWILIO_API_SECRET="another-account",
+            **another_account,
         )  # fmt: skip
         assert (result.code, result.err) == (41, "")
         with Simulator(3, seed=8) as simulator:
@@ -67,8 +78,9 @@ class TestSimulate:
     def test_serves_until_ctrl_c(self) -> None:
         process = start_process("simulate", "--rooms", "2")
         assert process.stdout
-        lines = [process.stdout.readline() for _ in range(10)]
-        variables = dict(line.removeprefix("export ").rstrip("\n").split("=", 1) for line in lines[:7])
+        lines = [process.stdout.readline() for _ in range(12)]
+        exports = [line.removeprefix("export ").rstrip("\n") for line in lines if line.startswith("export ")]
+        variables = dict(line.split("=", 1) for line in exports)
         room_sid = lines[-1].split()[-1]
         result = run_process("list", room_sid, **variables)
         assert (result.code, result.err) == (0, "")

@@ -70,8 +70,7 @@ async def serve() -> None:
         while not stdin_closed.done():
             for origin in (sim, sim.store):
                 if not origin._injected_faults:
-                    for _ in range(HEALTHY_REQUESTS):
-                        origin.inject(faults.StallHeaders(0))
+                    origin.inject(faults.StallHeaders(0), times=HEALTHY_REQUESTS)
                     origin.inject(rng.choice(FAULTS))
             await asyncio.sleep(0.005)
 
@@ -131,6 +130,8 @@ async def soak(minutes: float) -> list[Sample]:
                 while time.monotonic() < until:
                     samples.append(take_sample())
                     await asyncio.sleep(minutes * 54 / SAMPLES)
+            assert outcomes["rounds"] > 0
+            assert outcomes["downloads"] > 0
             assert client.limiter.in_flight == client.limiter.waiting == 0
         server.communicate("")
     print(", ".join(f"{count:,} {outcome}" for outcome, count in outcomes.most_common()))

@@ -152,10 +152,11 @@ def check_ledger(ledger: Path | None, *, on_cluster: bool) -> None:
 
 @attrs.frozen
 class ArchiveRun:
-    """One run of the command. Its fields are the values of the options.
+    """One run of the command. The other fields are the values of the options.
 
     Attributes:
         progress: counts what is done so far.
+        failures: the rooms and recordings that failed.
     """
 
     source: RoomSources | DateWindow

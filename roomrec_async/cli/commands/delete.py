@@ -88,6 +88,7 @@ class DeleteRun:
     Attributes:
         sources: the rooms.
         dry_run: True to only show the recordings.
+        failures: the rooms and recordings that failed.
         recordings: number of recordings shown or deleted.
         bytes: their total size.
         already_gone: how many of them something else had deleted in the meantime.

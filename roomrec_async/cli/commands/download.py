@@ -121,6 +121,7 @@ class DownloadRun:
         max_concurrent: maximum number of downloads at a time.
         wait: seconds to wait for media that are not ready.
         as_json: True to print JSON instead of locations.
+        failures: the rooms and recordings that failed.
         found: number of recordings listed so far that are to be downloaded.
         complete: number of those whose media are stored.
         already_there: number of those whose media were stored before.

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, aclosing, nullcontext, suppress
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, get_args
 
 import attrs
 import click
@@ -21,7 +21,7 @@ from roomrec_async._api.codec import to_dict
 from roomrec_async._api.params import MAX_PAGE_SIZE
 from roomrec_async._asyncio import run_in_thread
 from roomrec_async._format import format_count, format_duration, format_pace
-from roomrec_async._tables import TableWriter, open_table, recording_columns, table_format
+from roomrec_async._tables import TableFormat, TableWriter, open_table, recording_columns, table_format
 from roomrec_async._text import safe_text
 from roomrec_async.cli.support.cluster import ClusterExport, cluster_address
 from roomrec_async.cli.support.failures import Failures, write_failed_rooms
@@ -46,8 +46,6 @@ Recordings: TypeAlias = AsyncGenerator[Recording, None]
 
 # Rows that are written to a file at once, in a thread.
 _BATCH_SIZE: Final = 1_000
-
-_FILE_EXTENSIONS: Final = (".jsonl", ".csv", ".parquet")
 
 _EXAMPLES: Final = """\b
 Examples:
@@ -186,7 +184,7 @@ def export_on_cluster(
     """
     if output is None:
         raise click.UsageError("--dask needs --output DIRECTORY, which the workers write Parquet files to")
-    if output.suffix.lower() in _FILE_EXTENSIONS:
+    if output.suffix.lower().removeprefix(".") in get_args(TableFormat):
         raise click.UsageError(f"with --dask, --output is a directory, not a file such as {output.name!r}")
     export = ClusterExport(
         address=address,

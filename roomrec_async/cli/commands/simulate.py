@@ -109,30 +109,16 @@ async def serve(simulator: Simulator, command: tuple[str, ...]) -> int:
     """Run the service until the command ends or, without one, until Ctrl-C. Return the exit code."""
     async with simulator:
         if command:
-            return await run_command(command, {**os.environ, **environment_variables(simulator)})
+            return await run_command(command, os.environ | simulator.environment())
         print_instructions(simulator)
         # Nothing sets it: Ctrl-C cancels the task.
         await asyncio.Event().wait()
     return ExitCode.SUCCESS
 
 
-def environment_variables(simulator: Simulator) -> dict[str, str]:
-    """Return the variables that point a program to the simulator."""
-    return {
-        "TWILIO_ACCOUNT_SID": simulator.credentials.account_sid,
-        "TWILIO_AUTH_TOKEN": simulator.credentials.password,
-        # Empty is the same as unset. An API key of the user's would be preferred to the token.
-        "TWILIO_API_KEY": "",
-        "TWILIO_API_KEY_SID": "",
-        "TWILIO_API_SECRET": "",
-        "TWILIO_API_KEY_SECRET": "",
-        "ROOMREC_BASE_URL": simulator.base_url,
-    }
-
-
 def print_instructions(simulator: Simulator) -> None:
     """Print the variables and some commands to try, in a form to paste into a shell."""
-    for name, value in environment_variables(simulator).items():
+    for name, value in simulator.environment().items():
         click.echo(f"export {name}={value}")
 
     rooms = simulator.room_sids

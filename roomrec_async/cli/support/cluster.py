@@ -40,14 +40,18 @@ dask_option: Final = click.option(
 )
 
 
-def check_command(command: str | None, address: str | None) -> None:
-    """Raise for a command that cannot run on a cluster, if a cluster was asked for.
+def check_command(command: str | None, address: str | None, proxy: str | None) -> None:
+    """Raise for a command that cannot run on a cluster as it was asked for, if a cluster was asked for.
 
     Raises:
         UsageError: it cannot.
     """
-    if address is not None and command is not None and command not in _COMMANDS:
+    if address is None:
+        return
+    if command is not None and command not in _COMMANDS:
         raise click.UsageError(f"--dask works with {' and '.join(_COMMANDS)} only, not with {command}")
+    if proxy is not None:
+        raise click.UsageError("--proxy does not work with --dask: the workers send the requests, and use no proxy")
 
 
 def cluster_address() -> str | None:

@@ -10,7 +10,7 @@ import attrs
 from rich.console import Console
 from rich.text import Text
 
-from roomrec_async._files import add_path_to_disk_full_errors, atomic_write
+from roomrec_async._files import atomic_write
 from roomrec_async._text import safe_text
 from roomrec_async.errors import AuthenticationError, RoomRecError
 from roomrec_async.models import RoomResult
@@ -76,5 +76,5 @@ def write_failed_rooms(path: Path | None) -> Iterator[Callable[[str], object]]:
     if path is None:
         yield lambda _: None
         return
-    with add_path_to_disk_full_errors(path), atomic_write(path) as file:
+    with atomic_write(path) as file:
         yield lambda room_sid: file.write(f"{room_sid}\n".encode())

@@ -105,7 +105,8 @@ base_url_option: Final = click.option(
 proxy_option: Final = click.option(
     "--proxy",
     metavar="URL",
-    help="HTTP proxy for everything. By default that of $HTTPS_PROXY or $HTTP_PROXY, without the hosts in $NO_PROXY.",
+    help="HTTP proxy for the API and its media. By default that of $HTTPS_PROXY or $HTTP_PROXY, "
+    "without the hosts in $NO_PROXY.",
 )
 destination_option: Final = click.option(
     "-o",
