@@ -22,7 +22,7 @@ import attrs
 from roomrec_async._api.codec import from_dict, to_dict
 from roomrec_async._asyncio import run_in_thread
 from roomrec_async._media.download import Download
-from roomrec_async._validate import canonical_sid
+from roomrec_async._validate import INT64_MAX, canonical_sid
 from roomrec_async.errors import ConfigurationError, DecodeError
 from roomrec_async.models import Recording
 
@@ -75,8 +75,6 @@ COMMIT;
 """
 # The version of the schema. Version 1 is migrated; a ledger of any other version is refused.
 _VERSION: Final = 2
-# Largest integer of SQLite.
-_MAX_INTEGER: Final = 2**63 - 1
 # Entries read at once.
 _BATCH_SIZE: Final = 500
 
@@ -232,8 +230,9 @@ class Ledger:
         Returns:
             At most 500 entries, none if there are no more at present; and the position of the last one.
         """
+        # CROSS JOIN: SQLite keeps this order of the tables, and so reads only the batch, in its order.
         rows = await self._read(
-            "SELECT recordings.*, position FROM queue JOIN recordings USING (number) "
+            "SELECT recordings.*, position FROM queue CROSS JOIN recordings USING (number) "
             "WHERE position > ? AND state IN (?, ?, ?) ORDER BY position LIMIT ?",
             (after, State.FOUND, State.FAILED, State.ARCHIVED, _BATCH_SIZE),
         )
@@ -286,28 +285,24 @@ class Ledger:
         """Unmark all rooms: they may have new recordings from now on."""
         await self._write("DELETE FROM listed_rooms", [()])
 
-    async def next_entries(self, states: Iterable[State], after: int) -> list[Entry]:
-        """Return the next entries in any of these states, in order of their numbers.
+    async def next_entries(self, after: int) -> list[Entry]:
+        """Return the next entries, in order of their numbers.
 
         Args:
-            states: the states.
             after: the number of the last entry seen; 0 to start at the beginning.
 
         Returns:
             At most 500 entries; an empty list if there are no more.
         """
-        wanted = tuple(states)
-        placeholders = ", ".join("?" * len(wanted))
         rows = await self._read(
-            f"SELECT * FROM recordings WHERE state IN ({placeholders}) AND number > ? ORDER BY number LIMIT ?",  # noqa: S608
-            (*wanted, after, _BATCH_SIZE),
+            "SELECT * FROM recordings WHERE number > ? ORDER BY number LIMIT ?", (after, _BATCH_SIZE)
         )
         return [self._entry(row) for row in rows]
 
     async def entries(self) -> AsyncGenerator[list[Entry], None]:
         """Yield all entries in order of their numbers, in batches."""
         number = 0
-        while batch := await self.next_entries(State, number):
+        while batch := await self.next_entries(number):
             yield batch
             number = batch[-1].number
 
@@ -444,7 +439,7 @@ def indexed_values(recording: Recording) -> tuple[str | None, float | None, int 
     room_sid = None if recording.room_sid is None else canonical_sid(recording.room_sid)
     created = None if recording.date_created is None else recording.date_created.timestamp()
     size = recording.size
-    if size is not None and abs(size) > _MAX_INTEGER:
+    if size is not None and abs(size) > INT64_MAX:
         size = None
     return room_sid, created, size
 

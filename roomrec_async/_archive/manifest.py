@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncGenerator, Collection
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final
+from typing import Final, Protocol
 
 from roomrec_async._api.codec import to_dict
 from roomrec_async._asyncio import call_destination, run_in_thread
-from roomrec_async._tables import Column, Row, TableFormat, open_table, recording_columns
+from roomrec_async._tables import Column, Row, TableFormat, TableWriter, open_table, recording_columns
 from roomrec_async.protocols import Destination
 
-from .ledger import Entry, Ledger
+from .ledger import Entry
 
 # Written after the columns of the recordings.
 _LEDGER_COLUMNS: Final = (
@@ -33,36 +34,54 @@ _LEDGER_COLUMNS: Final = (
 _READ_SIZE: Final = 2**20
 
 
+class EntrySource(Protocol):
+    """What a manifest is made of: a ledger, or several."""
+
+    def entries(self) -> AsyncGenerator[list[Entry], None]:
+        """Yield all entries, in batches."""
+
+
 async def write_manifest(
-    ledger: Ledger, destination: str | os.PathLike[str] | Destination, formats: Collection[TableFormat]
+    ledger: EntrySource, destination: str | os.PathLike[str] | Destination, formats: Collection[TableFormat]
 ) -> tuple[str, ...]:
-    """Write the manifest in each format, as ``manifest.jsonl`` and so on, and return their paths or URLs."""
-    return tuple([await write_format(ledger, destination, table_format) for table_format in formats])
+    """Write the manifest in each format, as ``manifest.jsonl`` and so on, and return their paths or URLs.
 
-
-async def write_format(
-    ledger: Ledger, destination: str | os.PathLike[str] | Destination, table_format: TableFormat
-) -> str:
-    """Write the manifest in one format, and return its path or URL. An existing manifest is overwritten."""
-    name = f"manifest.{table_format}"
+    An existing manifest is overwritten.
+    """
     if isinstance(destination, (str, os.PathLike)):
-        path = Path(destination) / name
-        await write_table(ledger, path, table_format)
-        return str(path)
+        return tuple(map(str, await write_tables(ledger, Path(destination), formats)))
 
     # A store takes an object as a stream, and a table needs a file: it is written to a temporary one first.
     with TemporaryDirectory(prefix="roomrec-") as directory:
-        path = Path(directory) / name
-        await write_table(ledger, path, table_format)
-        await call_destination(destination.write(name, read_chunks(path)))
-    return destination.location(name)
+        paths = await write_tables(ledger, Path(directory), formats)
+        for path in paths:
+            await call_destination(destination.write(path.name, read_chunks(path)))
+    return tuple(destination.location(path.name) for path in paths)
 
 
-async def write_table(ledger: Ledger, path: Path, table_format: TableFormat) -> None:
-    """Write all entries of a ledger to a table file."""
-    with open_table(path, [*recording_columns(), *_LEDGER_COLUMNS], table_format) as table:
+async def write_tables(ledger: EntrySource, directory: Path, formats: Collection[TableFormat]) -> list[Path]:
+    """Write all entries of a ledger, which is read once, to a table file in each format. Returns their paths."""
+    paths = [directory / f"manifest.{table_format}" for table_format in formats]
+    columns = [*recording_columns(), *_LEDGER_COLUMNS]
+    with ExitStack() as stack:
+
+        def open_tables() -> list[TableWriter]:
+            return [
+                stack.enter_context(open_table(path, columns, table_format))
+                for path, table_format in zip(paths, formats, strict=True)
+            ]
+
+        def write(entries: list[Entry]) -> None:
+            rows = [manifest_row(entry) for entry in entries]
+            for table in tables:
+                table.write(rows)
+
+        tables = await run_in_thread(open_tables)
         async for entries in ledger.entries():
-            await run_in_thread(partial(table.write, [manifest_row(entry) for entry in entries]))
+            await run_in_thread(partial(write, entries))
+        # Closing writes the rest, and syncs the files to disk.
+        await run_in_thread(stack.pop_all().close)
+    return paths
 
 
 def manifest_row(entry: Entry) -> Row:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import AsyncIterator
 from functools import partial
@@ -11,8 +10,8 @@ from typing import Final, TypeGuard
 
 import attrs
 
-from roomrec_async._asyncio import run_in_thread
-from roomrec_async._media.download import MATROSKA_MAGIC
+from roomrec_async._asyncio import call_destination, run_in_thread
+from roomrec_async._media.download import Digest
 from roomrec_async.errors import VerificationError
 from roomrec_async.models import Recording
 from roomrec_async.protocols import Destination, ReadableDestination
@@ -42,26 +41,6 @@ class StoredCopy:
         return (self.size, self.sha256) == (entry.bytes, entry.sha256)
 
 
-class _Digest:
-    """Hashes the bytes of a copy. Blocks: run it in a thread."""
-
-    def __init__(self) -> None:
-        self._hash = hashlib.sha256()
-        self._head = b""
-        self._size = 0
-
-    def update(self, chunk: bytes) -> None:
-        """Add the next bytes."""
-        if len(self._head) < len(MATROSKA_MAGIC):
-            self._head = (self._head + chunk)[: len(MATROSKA_MAGIC)]
-        self._hash.update(chunk)
-        self._size += len(chunk)
-
-    def result(self) -> StoredCopy:
-        """Return the copy that consists of the bytes so far."""
-        return StoredCopy(self._size, self._hash.hexdigest(), self._head == MATROSKA_MAGIC)
-
-
 async def read_back(destination: str | os.PathLike[str] | Destination, name: str) -> StoredCopy | None:
     """Read a copy from the archive, and return what it is, or None if there is none.
 
@@ -76,29 +55,29 @@ async def read_back(destination: str | os.PathLike[str] | Destination, name: str
         raise VerificationError(
             f"{destination.location(name)} cannot be read back: {type(destination).__name__} has no method read()"
         )
-    if await destination.size(name) is None:
+    if await call_destination(destination.size(name)) is None:
         return None
-    return await read_object(destination.read(name))
+    return await call_destination(read_object(destination.read(name)))
 
 
 def read_file(path: Path) -> StoredCopy | None:
     """Return what a file is, or None if there is none."""
-    digest = _Digest()
+    digest = Digest()
     try:
         with path.open("rb", buffering=0) as file:
             while chunk := file.read(_READ_SIZE):
                 digest.update(chunk)
     except FileNotFoundError:
         return None
-    return digest.result()
+    return StoredCopy(digest.size, digest.sha256, digest.is_matroska)
 
 
 async def read_object(chunks: AsyncIterator[bytes]) -> StoredCopy:
     """Return what an object of a store is."""
-    digest = _Digest()
+    digest = Digest()
     async for chunk in chunks:
         await run_in_thread(partial(digest.update, chunk))
-    return digest.result()
+    return StoredCopy(digest.size, digest.sha256, digest.is_matroska)
 
 
 def check_proof(entry: Entry, copy: StoredCopy | None) -> None:

@@ -18,7 +18,7 @@ from typing import Final, TypeAlias
 import attrs
 
 from roomrec_async._api.params import media_path
-from roomrec_async._asyncio import cancel_and_wait, map_concurrently, run_in_thread
+from roomrec_async._asyncio import call_destination, cancel_and_wait, map_concurrently, run_in_thread
 from roomrec_async._files import file_size
 from roomrec_async._http.timers import Deadline
 from roomrec_async._http.transport import Transport
@@ -118,7 +118,7 @@ class ArchiveOperation:
             await run_in_thread(partial(Path(self.destination).mkdir, parents=True, exist_ok=True))
         else:
             # A store that does not answer fails here once, and not for each recording.
-            await self.destination.size("manifest.jsonl")
+            await call_destination(self.destination.size("manifest.jsonl"))
         async with Ledger(self._ledger_path, self._ledger_destination) as ledger:
             run = _Run(self, ledger)
             await run.archive()
@@ -128,18 +128,15 @@ class ArchiveOperation:
 
     @property
     def _ledger_path(self) -> Path:
-        if self.ledger is not None or not isinstance(self.destination, (str, os.PathLike)):
-            return Path(self.ledger or LEDGER_NAME)
-        return Path(self.destination) / LEDGER_NAME
+        if self.ledger is not None:
+            return Path(self.ledger)
+        # Only a directory comes without one.
+        return Path(str(self.destination)) / LEDGER_NAME
 
     @property
     def _ledger_destination(self) -> str:
         """Destination that the ledger belongs to: ``.`` for the directory that it is in, which may be moved with it."""
-        if not isinstance(self.destination, (str, os.PathLike)):
-            return self.destination.location("")
-        if self.ledger is None:
-            return "."
-        return str(Path(self.destination).resolve())
+        return "." if self.ledger is None else ledger_destination(self.destination)
 
 
 class _Run:
@@ -264,7 +261,7 @@ class _Run:
         return False
 
     def _leave_alone(self, recording: Recording, reason: str) -> None:
-        sid = safe_text(recording.sid or "a recording without a SID", _MAX_SID_LENGTH)
+        sid = shown_sid(recording)
         self._record_failure(sid, VerificationError(f"{sid} was neither copied nor deleted: {reason}"))
 
     def _is_usable(self, recording: Recording) -> bool:
@@ -272,7 +269,7 @@ class _Run:
         try:
             media_path(recording)
         except InvalidArgumentError as error:
-            self._record_failure(recording.sid or f"a recording of {recording.room_sid} without a SID", error)
+            self._record_failure(shown_sid(recording), error)
             return False
         return True
 
@@ -316,6 +313,13 @@ class _Run:
         Raises:
             VerificationError: the copy is no proof. The recording stays at the source, and the copy in the archive.
         """
+        refusal = self._refusal(entry)
+        if refusal is not None:
+            # The copy is not read back: whatever it is, the recording stays.
+            if not await self._has_copy(entry):
+                await self._copy(entry)
+            raise VerificationError(f"{entry.sid} stays at the source: {refusal}")
+
         stored = None
         if entry.state is State.ARCHIVED and not may_improve(entry):
             stored = await self._read_back(entry)
@@ -324,6 +328,19 @@ class _Run:
             stored = await self._read_back(entry)
         check_proof(entry, stored)
         await self._delete(entry)
+
+    def _refusal(self, entry: Entry) -> str | None:
+        """Return why a recording is not deleted whatever its copy is, or None."""
+        recording = entry.recording
+        if recording.size is None:
+            return "the service announced no size, so that no copy is a proof"
+        if recording.media_external_location:
+            return "its media are in the account's own bucket"
+        # A parent's API key with a subaccount's SID reaches the parent's recordings: nobody named those.
+        if self._operation.transport.is_foreign(recording.account_sid):
+            account_sid = safe_text(recording.account_sid or "", _MAX_SID_LENGTH)
+            return f"it belongs to account {account_sid}, and not to that of the credentials"
+        return None
 
     async def _copy(self, entry: Entry) -> Entry:
         """Download a recording to the archive, and mark it as archived. The download verifies and syncs the copy."""
@@ -363,14 +380,6 @@ class _Run:
 
     async def _delete(self, entry: Entry) -> None:
         operation = self._operation
-        if entry.recording.media_external_location:
-            raise VerificationError(f"the media of {entry.sid} are in the account's own bucket: it is not deleted")
-        # A parent's API key with a subaccount's SID reaches the parent's recordings: nobody named those.
-        if operation.transport.is_foreign(entry.recording.account_sid):
-            account_sid = safe_text(entry.recording.account_sid or "", _MAX_SID_LENGTH)
-            raise VerificationError(
-                f"{entry.sid} belongs to account {account_sid}, not to that of the credentials: it is not deleted"
-            )
         deadline = Deadline.start(operation.timeout)
         # False, for a recording that the service no longer knows, is as good as True.
         await delete_recording(operation.transport, entry.recording.room_sid or "", entry.sid, deadline)
@@ -402,6 +411,20 @@ def check_path_text(path: str | os.PathLike[str]) -> None:
         raise InvalidArgumentError(
             f"{shown} has bytes that are no UTF-8: name another folder for the archive"
         ) from None
+
+
+def shown_sid(recording: Recording) -> str:
+    """Return the SID of a recording as it is shown, whatever the service sent."""
+    if recording.sid:
+        return safe_text(recording.sid, _MAX_SID_LENGTH)
+    return f"a recording of {safe_text(recording.room_sid or 'no room', _MAX_SID_LENGTH)} without a SID"
+
+
+def ledger_destination(destination: str | os.PathLike[str] | Destination) -> str:
+    """Return the destination that a ledger elsewhere belongs to."""
+    if isinstance(destination, (str, os.PathLike)):
+        return str(Path(destination).resolve())
+    return destination.location("")
 
 
 def room_folder(recording: Recording) -> str:

@@ -159,12 +159,12 @@ class DownloadOperation(msgspec.Struct, frozen=True):
 
     async def _download_to_destination(self, destination: Destination, stream: MediaStream) -> Download:
         location = destination.location(self.name)
-        existing_size = await destination.size(self.name)
+        existing_size = await call_destination(destination.size(self.name))
         if existing_size is not None and self._is_complete(existing_size):
             return self._existing_download(location, existing_size)
 
         pipeline = await start_again(stream, partial(self._fill_object, destination, stream))
-        stored_size = await destination.size(self.name)
+        stored_size = await call_destination(destination.size(self.name))
         if stored_size != pipeline.size:
             raise VerificationError(f"{location}: {stored_size} bytes are stored, and {pipeline.size} were written")
         return self._finished_download(location, stream, pipeline, 0)
@@ -197,10 +197,10 @@ class DownloadOperation(msgspec.Struct, frozen=True):
             self._sid,
             location,
             pipeline.size,
-            pipeline.sha256,
+            pipeline.digest.sha256,
             stream.etag,
             resumed_at,
-            is_matroska=pipeline.is_matroska,
+            is_matroska=pipeline.digest.is_matroska,
         )
 
     def _pipeline(self, stream: MediaStream) -> _Pipeline:
@@ -224,7 +224,8 @@ class DownloadOperation(msgspec.Struct, frozen=True):
         Raises:
             VerificationError: there are fewer, or more.
         """
-        announced = pipeline.announced_size or stream.total
+        # The store's total is that of the encrypted bytes.
+        announced = pipeline.announced_size if is_encrypted(stream.headers) else stream.total
         if announced is None:
             announced = self.media.size
         if announced is not None and pipeline.size != announced:
@@ -257,19 +258,52 @@ def check_destination(destination: str | os.PathLike[str] | Destination) -> None
         raise InvalidArgumentError(f"destination must be a path or a store, not {type(destination).__name__}")
 
 
-class _Pipeline:
-    """Decrypts bytes if they are encrypted, hashes and counts them. Runs in threads, one call at a time.
+class Digest:
+    """Hashes the bytes of media, counts them, and looks at how they begin. Blocks: run it in a thread.
 
     Attributes:
-        size: number of bytes that have come out so far.
+        size: number of bytes so far.
     """
 
-    def __init__(self, decryptor: Decryptor | None) -> None:
+    def __init__(self) -> None:
         self.size = 0
-        self._decryptor = decryptor
         self._hash = hashlib.sha256()
         # The first bytes, as many as the magic number has.
         self._head = b""
+
+    def update(self, chunk: bytes) -> None:
+        """Add the next bytes."""
+        if len(self._head) < len(MATROSKA_MAGIC):
+            self._head = (self._head + chunk)[: len(MATROSKA_MAGIC)]
+        self.size += len(chunk)
+        self._hash.update(chunk)
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of the bytes so far, in hexadecimal."""
+        return self._hash.hexdigest()
+
+    @property
+    def is_matroska(self) -> bool:
+        """True if the bytes begin as a Matroska file."""
+        return self._head == MATROSKA_MAGIC
+
+
+class _Pipeline:
+    """Decrypts bytes if they are encrypted, and keeps a digest of them. Runs in threads, one call at a time.
+
+    Attributes:
+        digest: the digest of the bytes that have come out so far.
+    """
+
+    def __init__(self, decryptor: Decryptor | None) -> None:
+        self.digest = Digest()
+        self._decryptor = decryptor
+
+    @property
+    def size(self) -> int:
+        """Number of bytes that have come out so far."""
+        return self.digest.size
 
     @property
     def announced_size(self) -> int | None:
@@ -277,16 +311,6 @@ class _Pipeline:
         if self._decryptor is None:
             return None
         return self._decryptor.size
-
-    @property
-    def sha256(self) -> str:
-        """SHA-256 of the bytes that have come out, in hexadecimal."""
-        return self._hash.hexdigest()
-
-    @property
-    def is_matroska(self) -> bool:
-        """True if the bytes begin as a Matroska file."""
-        return self._head == MATROSKA_MAGIC
 
     def process(self, chunks: Iterable[bytes]) -> list[bytes]:
         """Return the next chunks, decrypted."""
@@ -301,10 +325,7 @@ class _Pipeline:
         return self._count(self._decryptor.finalize())
 
     def _count(self, chunk: bytes) -> bytes:
-        if len(self._head) < len(MATROSKA_MAGIC):
-            self._head = (self._head + chunk)[: len(MATROSKA_MAGIC)]
-        self.size += len(chunk)
-        self._hash.update(chunk)
+        self.digest.update(chunk)
         return chunk
 
 
@@ -347,7 +368,7 @@ async def write_part(part: PartFile, batches: AsyncGenerator[list[bytes], None],
             await writer.submit(partial(write, batch))
             if part.unsynced >= _SYNC_THRESHOLD and syncer.is_idle:
                 await syncer.submit(part.sync)
-    part.write([await run_in_thread(pipeline.finish)])
+    await run_in_thread(lambda: part.write([pipeline.finish()]))
 
 
 class _SerialExecutor:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from roomrec_async._validate import INT64_MAX
 from roomrec_async.models import Recording
 
 MAX_TEXT_LENGTH: Final = 200
@@ -16,13 +17,12 @@ UNKNOWN: Final = "unknown"
 """Text shown for a field that the service left empty."""
 
 # API reference: size and offset are 64-bit integers. A duration is an integer; 32 bits are 68 years.
-_MAX_INT64: Final = 2**63 - 1
 _MAX_DURATION: Final = 2**31 - 1
 
 
 def valid_size(recording: Recording) -> int | None:
     """Return the size in bytes, or None if there is none or it is out of range."""
-    return in_range(recording.size, 0, _MAX_INT64)
+    return in_range(recording.size, 0, INT64_MAX)
 
 
 def valid_duration(recording: Recording) -> int | None:
@@ -32,7 +32,7 @@ def valid_duration(recording: Recording) -> int | None:
 
 def valid_offset(recording: Recording) -> int | None:
     """Return the offset in milliseconds, which may be negative, or None if there is none or it is out of range."""
-    return in_range(recording.offset, -_MAX_INT64 - 1, _MAX_INT64)
+    return in_range(recording.offset, -INT64_MAX - 1, INT64_MAX)
 
 
 def in_range(value: int | None, minimum: int, maximum: int) -> int | None:

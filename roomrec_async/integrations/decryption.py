@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, NoReturn, Self
 
+from roomrec_async._media.download import MATROSKA_MAGIC
+from roomrec_async._media.locate import KEY_HEADER
 from roomrec_async.errors import ConfigurationError, DecryptionError
 
 try:
@@ -24,17 +26,13 @@ try:
 except ModuleNotFoundError as error:
     raise ConfigurationError("decryption needs cryptography: pip install 'roomrec-async[crypto]'") from error
 
-# The object store's headers: the AES key, encrypted with RSA; the initialization vector; the size once decrypted.
-_KEY_HEADER: Final = "x-amz-meta-x-amz-key"
+# More headers of the object store: the initialization vector; the size once decrypted.
 _IV_HEADER: Final = "x-amz-meta-x-amz-iv"
 _SIZE_HEADER: Final = "x-amz-meta-x-amz-unencrypted-content-length"
 
 # Bytes.
 _BLOCK_SIZE: Final = 16
 _AES_KEY_SIZE: Final = 32
-
-# Every recording is a Matroska file, which starts with this element.
-_EBML_MAGIC: Final = b"\x1a\x45\xdf\xa3"
 
 
 class PrivateKey:
@@ -101,7 +99,7 @@ class PrivateKey:
         if not (size.isascii() and size.isdecimal()):
             raise DecryptionError(f"the object store's header {_SIZE_HEADER} is missing or not a number")
 
-        aes_key = self._unwrap_key(_decode_header(headers, _KEY_HEADER))
+        aes_key = self._unwrap_key(_decode_header(headers, KEY_HEADER))
         return AesDecryptor(aes_key, _decode_header(headers, _IV_HEADER), int(size))
 
     def _unwrap_key(self, wrapped_key: bytes) -> bytes:
@@ -168,7 +166,7 @@ class AesDecryptor:
     def _check_plaintext(self, plaintext: bytes) -> bytes:
         """Return decrypted bytes if they start like a recording and are not more than announced."""
         # Blocks are decrypted as a whole, so that the first bytes contain the whole magic number, or all of the media.
-        if self._decrypted == 0 and plaintext and not plaintext.startswith(_EBML_MAGIC[: self._size]):
+        if self._decrypted == 0 and plaintext and not plaintext.startswith(MATROSKA_MAGIC[: self._size]):
             raise _wrong_key()
         self._decrypted += len(plaintext)
         if self._decrypted > self._size:

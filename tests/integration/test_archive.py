@@ -11,7 +11,7 @@ import resource
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -36,6 +36,7 @@ from roomrec_async import (
 )
 from roomrec_async._archive.ledger import Ledger
 from roomrec_async.integrations.decryption import PrivateKey
+from roomrec_async.protocols import Decryptor
 from roomrec_async.simulator import Simulator, faults
 from roomrec_async.simulator.http_exchange import Exchange
 
@@ -102,12 +103,12 @@ def rooms_with_copies(sim: Simulator) -> list[str]:
     return sorted({path.split("/")[0] for path in stored(sim).values()})
 
 
-def page_of(records: Sequence[dict[str, Any]]) -> bytes:
-    """The body of a list that is a single page of these records."""
+def page_of(records: Sequence[dict[str, Any]], next_page_url: str | None = None) -> bytes:
+    """The body of a page of these records, by default the only one of its list."""
     url = "https://video.twilio.com/v1/Recordings?PageSize=100&Page=0"
     meta = {"page": 0, "page_size": 100, "first_page_url": url, "previous_page_url": None, "url": url}
     return json.dumps(
-        {"recordings": list(records), "meta": meta | {"next_page_url": None, "key": "recordings"}}
+        {"recordings": list(records), "meta": meta | {"next_page_url": next_page_url, "key": "recordings"}}
     ).encode()
 
 
@@ -242,7 +243,7 @@ class TestScope:
         assert report.deleted == 0
         assert report.archived == len(stored(sim)) > 0
         assert sim.credentials.account_sid in next(iter(report.failures.values()))
-        assert all("not deleted" in reason for reason in report.failures.values())
+        assert all("stays at the source" in reason for reason in report.failures.values())
 
     async def test_recordings_of_another_room_in_the_list_of_a_room(
         self, sim: Simulator, client: RecordingsClient, key: PrivateKey, tmp_path: Path
@@ -426,15 +427,19 @@ async def test_refused_credentials_end_the_run_at_once(sim: Simulator, tmp_path:
         async with RecordingsClient(wrong, base_url=sim.base_url) as client:
             with pytest.raises(AuthenticationError):
                 await client.archive(source, tmp_path, **SINGLE)
-    assert sim.stats.requests < 100
+    assert sim.stats.requests < len(sim.room_sids)
 
 
 async def test_a_window_that_cannot_be_listed_is_an_error_after_what_was_found(
-    sim: Simulator, client: RecordingsClient, tmp_path: Path
+    sim: Simulator, client: RecordingsClient, key: PrivateKey, tmp_path: Path
 ) -> None:
+    records = [record for record in completed(sim) if record["sid"] in stored(sim)]
+    # The first page is there, and the one that it leads to never comes.
+    sim.inject(faults.Respond(200, page_of(records, next_page_url=f"{sim.base_url}/v1/Recordings?Page=1")))
     sim.inject(faults.Respond(500), times=None, path_contains="/v1/Recordings?")
     with pytest.raises(ServerError):
-        await client.archive(EVERYTHING, tmp_path, **SINGLE)
+        await client.archive(EVERYTHING, tmp_path, decryption=key, **SINGLE)
+    assert files(tmp_path) == {*stored(sim).values(), "ledger.sqlite3"}
 
 
 @contextmanager
@@ -634,33 +639,111 @@ async def test_runs_killed_at_any_instant_end_with_everything_once(account: Simu
     assert all(row["sha256"] == hashlib.sha256(contents[row["sid"]]).hexdigest() for row in rows)
 
 
+class Unsized:
+    """Decrypts like a key, for a store that does not say how many bytes will come out."""
+
+    def __init__(self, key: PrivateKey) -> None:
+        self._key = key
+
+    def decryptor(self, headers: Mapping[str, str]) -> Unsized.Decryptor:
+        return self.Decryptor(self._key.decryptor(headers))
+
+    class Decryptor:
+        size = None
+
+        def __init__(self, decryptor: Decryptor) -> None:
+            self.update, self.finalize = decryptor.update, decryptor.finalize
+
+
+async def test_encrypted_media_of_unknown_size_are_archived(
+    sim: Simulator, client: RecordingsClient, key: PrivateKey, tmp_path: Path
+) -> None:
+    encrypted = [record for record in completed(sim) if record["encryption_key"] and record["sid"] in stored(sim)]
+    assert encrypted
+    report = await client.archive(sim.room_sids, tmp_path, decryption=Unsized(key), **SINGLE)
+    assert (report.archived, report.failures) == (len(stored(sim)), {})
+    for record in encrypted:
+        assert (tmp_path / stored(sim)[record["sid"]]).read_bytes() == truth(sim, record["sid"])
+
+
 class CancelledDestination:
-    """Ends each write as somebody does who awaits a task that was cancelled."""
+    """Ends one of its methods as somebody does who awaits a task that was cancelled."""
+
+    def __init__(self, cancelled: str) -> None:
+        self._cancelled = cancelled
+        self._objects: dict[str, bytes] = {}
+
+    async def _call(self, method: str) -> None:
+        if method == self._cancelled:
+            task = asyncio.ensure_future(asyncio.sleep(60))
+            task.cancel()
+            await task
 
     def location(self, name: str) -> str:
         return f"nowhere/{name}"
 
     async def size(self, name: str) -> int | None:
-        return None
+        await self._call("size")
+        return len(self._objects[name]) if name in self._objects else None
 
     async def write(self, name: str, chunks: AsyncIterator[bytes]) -> None:
-        task = asyncio.ensure_future(asyncio.sleep(60))
-        task.cancel()
-        await task
+        await self._call("write")
+        self._objects[name] = b"".join([chunk async for chunk in chunks])
+
+    async def read(self, name: str) -> AsyncIterator[bytes]:
+        await self._call("read")
+        yield self._objects[name]
 
 
-async def test_a_cancellation_that_nobody_asked_for_is_a_failure_of_the_recording(
+async def test_a_copy_whose_reading_ends_cancelled_is_a_failure_of_the_recording(
     sim: Simulator, client: RecordingsClient, key: PrivateKey, tmp_path: Path
+) -> None:
+    destination = CancelledDestination("read")
+    report = await client.archive(
+        sim.room_sids, destination, delete=True, ledger=tmp_path / "ledger", decryption=key, **SINGLE
+    )
+    assert (report.deleted, report.failed, report.archived) == (0, len(stored(sim)), len(stored(sim)))
+    assert all("though nobody cancelled" in reason for reason in report.failures.values())
+
+
+async def test_a_copy_is_not_read_back_where_the_recording_stays_anyway(
+    sim: Simulator, client: RecordingsClient, key: PrivateKey, tmp_path: Path
+) -> None:
+    # Of another account. The destination could not read the copies.
+    client._transport.account_sid = "AC" + "f" * 32
+    destination = CancelledDestination("read")
+    report = await client.archive(
+        sim.room_sids, destination, delete=True, ledger=tmp_path / "ledger", decryption=key, **SINGLE
+    )
+    assert (report.deleted, report.archived, report.failed) == (0, len(stored(sim)), len(stored(sim)))
+    assert all("stays at the source: it belongs to account" in reason for reason in report.failures.values())
+
+
+@pytest.mark.parametrize("method", ["size", "write"])
+async def test_a_download_whose_destination_ends_cancelled_is_an_error(
+    sim: Simulator, client: RecordingsClient, key: PrivateKey, method: str
+) -> None:
+    record = copied_record(sim)
+    recording = await client.recording(record["room_sid"], record["sid"])
+    with pytest.raises(RoomRecError, match="though nobody cancelled the operation"):
+        await client.download(recording, CancelledDestination(method), decryption=key)
+
+
+@pytest.mark.parametrize("method", ["size", "write"])
+async def test_a_cancellation_that_nobody_asked_for_is_an_error(
+    sim: Simulator, client: RecordingsClient, key: PrivateKey, tmp_path: Path, method: str
 ) -> None:
     progress = ArchiveProgress()
     with pytest.raises(RoomRecError, match="though nobody cancelled the operation"):
         await client.archive(
             sim.room_sids,
-            CancelledDestination(),
+            CancelledDestination(method),
             ledger=tmp_path / "ledger",
             decryption=key,
             progress=progress,
             **SINGLE,
         )
     assert progress.archived == 0
-    assert progress.failed == sum(record["media_external_location"] is None for record in completed(sim)) > 0
+    copied = sum(record["media_external_location"] is None for record in completed(sim))
+    # A destination that does not even tell a size ends the run before anything is listed.
+    assert progress.failed == (0 if method == "size" else copied)

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Callable, Collection
 from contextlib import aclosing
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import attrs
 from distributed import Client
@@ -16,6 +16,7 @@ from distributed import Client
 from roomrec_async._archive.ledger import Entry, Ledger
 from roomrec_async._archive.manifest import write_manifest
 from roomrec_async._archive.report import ArchiveProgress, ArchiveReport
+from roomrec_async._archive.run import ledger_destination
 from roomrec_async._asyncio import run_in_thread
 from roomrec_async._destinations import local_path, resolve_destination
 from roomrec_async._listing.fanout import RoomSids, check_room_sids
@@ -99,8 +100,7 @@ async def archive_on(
                 totals.update(progress)
     progress.listing = False
 
-    # A manifest reads nothing of a ledger but its entries.
-    ledger = cast("Ledger", _CombinedLedger(ledger_directory, _ledger_destination(target)))
+    ledger = _CombinedLedger(ledger_directory, ledger_destination(target))
     return totals.report(await write_manifest(ledger, target, manifest))
 
 
@@ -218,10 +218,3 @@ def _resolve_paths(
     if ledger_directory is None:
         raise ConfigurationError("an archive in a store needs a directory for its ledgers, which all workers see")
     return destination, ledger_directory
-
-
-def _ledger_destination(destination: Path | Destination) -> str:
-    """Return the destination as the ledgers name it."""
-    if isinstance(destination, Path):
-        return str(destination.resolve())
-    return destination.location("")

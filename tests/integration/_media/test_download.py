@@ -408,7 +408,7 @@ class TestPipeline:
         assert pipeline.finish() == b""
         assert (pipeline.size, pipeline.announced_size) == (3, None)
         # FIPS 180-2, appendix B.1.
-        assert pipeline.sha256 == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        assert pipeline.digest.sha256 == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 
     def test_decrypts_first(self) -> None:
         class Lowercase:
@@ -425,7 +425,7 @@ class TestPipeline:
         assert (pipeline.size, pipeline.announced_size) == (2, 3)
         assert pipeline.finish() == b"c"
         assert pipeline.size == 3
-        assert pipeline.sha256 == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        assert pipeline.digest.sha256 == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 
 
 class TestSerialExecutor:

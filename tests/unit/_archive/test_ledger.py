@@ -10,6 +10,7 @@ import sqlite3
 import sys
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -43,24 +44,24 @@ async def ledger(path: Path) -> AsyncIterator[Ledger]:
 
 async def add(ledger: Ledger, *recordings: Recording) -> list[Entry]:
     await ledger.add_recordings(recordings)
-    return await ledger.next_entries(State, 0)
+    return await ledger.next_entries(0)
 
 
 async def only(ledger: Ledger) -> Entry:
-    [entry] = await ledger.next_entries(State, 0)
+    [entry] = await ledger.next_entries(0)
     return entry
 
 
 class TestAdding:
     async def test_new_recordings_are_counted_and_known_ones_keep_their_state(self, ledger: Ledger) -> None:
         assert await ledger.add_recordings([recording(1, 10), recording(2, None)]) == Count(2, 10)
-        [first, _] = await ledger.next_entries(State, 0)
+        [first, _] = await ledger.next_entries(0)
         await ledger.mark_archived(first, copy_of(first))
         assert await ledger.add_recordings([recording(1, 99), recording(3, 5), recording(3, 5)]) == Count(1, 5)
         await ledger.begin_run()
         # The size of the first one is not to be copied any more.
         assert await ledger.add_recordings([recording(1, 99), recording(3, 5), recording(3, 5)]) == Count(2, 5)
-        entries = await ledger.next_entries(State, 0)
+        entries = await ledger.next_entries(0)
         assert [(entry.number, entry.sid, entry.state) for entry in entries] == [
             (1, f"RT{1:032x}", State.ARCHIVED),
             (2, f"RT{2:032x}", State.FOUND),
@@ -146,7 +147,7 @@ class TestStates:
         await ledger.mark_archived(second, copy_of(second))
         await ledger.mark_deleted(second)
         await ledger.mark_failed(third, "broken")
-        states = [entry.state for entry in await ledger.next_entries(State, 0)]
+        states = [entry.state for entry in await ledger.next_entries(0)]
         assert states == [State.ARCHIVED, State.DELETED, State.FAILED]
 
     async def test_counts_are_of_copies(self, ledger: Ledger) -> None:
@@ -170,14 +171,20 @@ class TestReading:
         assert [len(batch) for batch in batches] == [500, 500, 201]
         assert [entry.sid for batch in batches for entry in batch] == [f"RT{number:032x}" for number in range(1_201)]
 
-    async def test_next_entries_are_those_after_a_number_in_some_states(self, ledger: Ledger) -> None:
-        [first, second, *_] = await add(ledger, *map(recording, range(4)))
-        await ledger.mark_archived(first, copy_of(first))
-        await ledger.mark_failed(second, "broken")
-        numbers = [entry.number for entry in await ledger.next_entries((State.FOUND, State.ARCHIVED), 0)]
-        assert numbers == [1, 3, 4]
-        assert [entry.number for entry in await ledger.next_entries([State.FOUND], 3)] == [4]
-        assert await ledger.next_entries(State, 4) == []
+    async def test_next_entries_are_those_after_a_number(self, ledger: Ledger) -> None:
+        await add(ledger, *map(recording, range(4)))
+        assert [entry.number for entry in await ledger.next_entries(2)] == [3, 4]
+        assert await ledger.next_entries(4) == []
+
+    async def test_what_is_queued_is_found_without_going_through_the_ledger(self, ledger: Ledger) -> None:
+        asked: list[str] = []
+        await ledger._call(partial(ledger._connection.set_trace_callback, asked.append))
+        await ledger.next_queued(0)
+        rows = await ledger._read(f"EXPLAIN QUERY PLAN {asked[-1]}", ())
+        plan = [row["detail"] for row in rows]
+        assert len(plan) == 2
+        assert plan[0].startswith("SEARCH queue")
+        assert plan[1].startswith("SEARCH recordings USING INTEGER PRIMARY KEY")
 
 
 async def test_listed_rooms_are_remembered_until_they_are_forgotten(path: Path) -> None:
@@ -196,7 +203,7 @@ async def test_a_process_that_is_killed_leaves_what_it_has_recorded(path: Path) 
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", _RECORD_AND_DIE, str(path))
     assert await process.wait() == -signal.SIGKILL
     async with Ledger(path, "/archive") as ledger:
-        [first, second] = await ledger.next_entries(State, 0)
+        [first, second] = await ledger.next_entries(0)
     assert (first.state, first.sha256) == (State.ARCHIVED, "digest")
     assert second.state is State.FOUND
 
@@ -210,7 +217,7 @@ from roomrec_async._archive.ledger import Ledger, State
 async def main():
     async with Ledger(Path(sys.argv[1]), "/archive") as ledger:
         await ledger.add_recordings([Recording(sid="RT1"), Recording(sid="RT2")])
-        [first, _] = await ledger.next_entries(State, 0)
+        [first, _] = await ledger.next_entries(0)
         await ledger.mark_archived(first, Download("RT1", "/archive/RT1", 3, "digest"))
         os.kill(os.getpid(), signal.SIGKILL)
 
@@ -308,7 +315,7 @@ class TestFile:
         connection.close()
         async with Ledger(path, "/archive") as ledger:
             with pytest.raises(ConfigurationError, match=r"ledger\.sqlite3 is damaged: row 1.*Restore") as caught:
-                await ledger.next_entries(State if column != "state" else ["lost"], 0)  # type: ignore[list-item]
+                await ledger.next_entries(0)
         assert reason in str(caught.value)
 
 
@@ -440,7 +447,7 @@ class TestDisk:
                 await ledger.add_recordings(map(recording, range(1_000)))
             assert caught.value.errno == errno.ENOSPC
             # All or nothing.
-            assert await ledger.next_entries(State, 0) == []
+            assert await ledger.next_entries(0) == []
 
     async def test_another_failure_is_an_error_that_names_the_ledger(self, ledger: Ledger, path: Path) -> None:
         with pytest.raises(OSError, match="no such table") as caught:
