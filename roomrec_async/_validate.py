@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Collection
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final, TypeGuard, TypeVar
 
 from ._text import safe_repr
@@ -18,6 +18,8 @@ _Text = TypeVar("_Text", bound=str)
 
 # The API's integers have 64 bits.
 INT64_MAX: Final = 2**63 - 1
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 # Requests per second: more than any quota.
 MAX_RATE: Final = 1_000_000
@@ -162,6 +164,15 @@ def check_aware(name: str, value: object) -> datetime:
             f"{name} must have a time zone: {value!r} is naive. For UTC, use .replace(tzinfo=datetime.UTC)"
         )
     return value
+
+
+def is_before(one: datetime, other: datetime) -> bool:
+    """Return True if an aware datetime is the earlier instant of two.
+
+    ``<`` compares the clocks on the wall if both are of one zone, and those go back in autumn. Converting to UTC fails
+    at the ends of the calendar.
+    """
+    return one - _EPOCH < other - _EPOCH
 
 
 def is_number(value: object) -> TypeGuard[int | float]:

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from datetime import datetime
 from ssl import SSLContext
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, Self, TypeAlias, TypedDict, Unpack, cast, overload
+from typing import TYPE_CHECKING, Literal, Self, TypeAlias, Unpack, cast, overload
 
 import aiohttp
 import attrs
@@ -17,6 +17,8 @@ from ._api.params import (
     ACCOUNT_RECORDINGS_PATH,
     MAX_ACCOUNT_PAGE_SIZE,
     ROOMS_PATH,
+    RoomFilters,
+    ScanFilters,
     account_recordings_parameters,
     check_limit,
     media_parameters,
@@ -55,14 +57,9 @@ Via: TypeAlias = Literal["rooms", "account"]
 """The lists that the recordings of many rooms come from; see :meth:`RecordingsClient.gather`."""
 
 
-class RoomOptions(TypedDict, total=False):
+class RoomOptions(RoomFilters, total=False):
     """Options for the lists of many rooms; see :meth:`RecordingsClient.recordings`."""
 
-    status: RecordingStatus | str | None
-    source_sid: str | None
-    date_created_after: datetime | None
-    date_created_before: datetime | None
-    page_size: int | None
     limit: int | None
     timeout: Timeout | float | None
 
@@ -668,13 +665,11 @@ class RecordingsClient:
         self,
         room_sids: RoomSids,
         *,
-        status: RecordingStatus | str | None = None,
-        source_sid: str | None = None,
         date_created_after: datetime | None = None,
         date_created_before: datetime | None = None,
-        page_size: int | None = None,
         limit: int | None = None,
         timeout: Timeout | float | None = None,
+        **filters: Unpack[ScanFilters],
     ) -> tuple[RoomSids, AsyncGenerator[list[Recording], None], int | None]:
         """Return the arguments of the functions in :mod:`.scan`. All options are checked before anything is sent."""
         if date_created_after is None:
@@ -682,8 +677,7 @@ class RecordingsClient:
                 "via='account' needs date_created_after: when the first of the rooms was created"
             )
         check_limit(limit)
-        window = DateWindow(date_created_after, date_created_before)
-        lists = self.scan(window, status=status, source_sid=source_sid, page_size=page_size, timeout=timeout)
+        lists = self.scan(DateWindow(date_created_after, date_created_before), timeout=timeout, **filters)
         return check_room_sids(room_sids), lists, limit
 
     def scan(

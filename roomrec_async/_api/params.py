@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Final, TypeAlias, cast
+from typing import Final, TypeAlias, TypedDict, cast
 from urllib.parse import parse_qs, quote, unquote_plus
 
 from roomrec_async._text import safe_repr
@@ -19,6 +19,7 @@ from roomrec_async._validate import (
     check_match,
     check_recording_sid,
     check_room_sid,
+    is_before,
 )
 from roomrec_async.errors import InvalidArgumentError
 from roomrec_async.models import MediaType, OpenEnum, Recording, RecordingStatus, RoomStatus
@@ -28,6 +29,22 @@ MAX_PAGE_SIZE: Final = 1000
 
 MAX_ACCOUNT_PAGE_SIZE: Final = 100
 """Largest ``PageSize`` of the account's recordings."""
+
+
+class ScanFilters(TypedDict, total=False):
+    """The filters of a list that has its window from elsewhere; see :meth:`RecordingsClient.scan`."""
+
+    status: RecordingStatus | str | None
+    source_sid: str | None
+    page_size: int | None
+
+
+class RoomFilters(ScanFilters, total=False):
+    """The filters of the lists of many rooms; see :meth:`RecordingsClient.recordings`."""
+
+    date_created_after: datetime | None
+    date_created_before: datetime | None
+
 
 Parameters: TypeAlias = Mapping[str, str | tuple[str, ...]]
 """Query parameters by the API's names; one that is repeated has a tuple."""
@@ -268,7 +285,7 @@ def check_window(after: datetime | None, before: datetime | None) -> None:
     if after is None or before is None:
         return
     # Naive datetimes cannot be compared with aware ones.
-    if check_aware("date_created_after", after) > check_aware("date_created_before", before):
+    if is_before(check_aware("date_created_before", before), check_aware("date_created_after", after)):
         raise InvalidArgumentError(
             f"date_created_after ({after.isoformat()}) is later than date_created_before ({before.isoformat()})"
         )

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
-from typing import Final
+from typing import Final, Unpack
 
 import attrs
-import msgspec
 
 from roomrec_async._api.codec import DecodedPage, RawBody, decode_account_recordings, decode_recordings
 from roomrec_async._api.params import (
@@ -15,6 +13,8 @@ from roomrec_async._api.params import (
     MAX_ACCOUNT_PAGE_SIZE,
     MAX_PAGE_SIZE,
     Parameters,
+    RoomFilters,
+    ScanFilters,
     account_recordings_parameters,
     check_limit,
     recordings_parameters,
@@ -23,7 +23,7 @@ from roomrec_async._api.params import (
 from roomrec_async._http.transport import Transport
 from roomrec_async.config import Timeout
 from roomrec_async.events import OperationName
-from roomrec_async.models import Model, Recording, RecordingStatus
+from roomrec_async.models import Model, Recording
 
 from .fanout import OpenRoom
 from .pager import ListOperation, Pager
@@ -82,63 +82,37 @@ class Lists:
         return Pager(operation)
 
     def room_opener(
-        self,
-        *,
-        status: RecordingStatus | str | None = None,
-        source_sid: str | None = None,
-        date_created_after: datetime | None = None,
-        date_created_before: datetime | None = None,
-        page_size: int | None = None,
-        limit: int | None = None,
-        timeout: Timeout | float | None = None,
+        self, *, limit: int | None = None, timeout: Timeout | float | None = None, **filters: Unpack[RoomFilters]
     ) -> OpenRoom:
         """Return a function that opens the list of a room. The options are checked here, once, for all rooms."""
-        template: ListOperation[Recording] = ListOperation(
-            name="recordings",
-            transport=self.transport,
-            path="",
-            parameters=recordings_parameters(
-                status=status,
-                source_sid=source_sid,
-                date_created_after=date_created_after,
-                date_created_before=date_created_before,
-                page_size=page_size,
-            ),
-            decode=decode_recordings,
-            timeout=Timeout._resolve(timeout, self.timeout),
-            limit=check_limit(limit),
-            # Rooms run side by side already: a prefetched page in each would only hold memory.
-            prefetch=False,
-            max_pages=self.max_pages,
-        )
+        parameters = recordings_parameters(**filters)
+        limit = check_limit(limit)
+        timeout = Timeout._resolve(timeout, self.timeout)
 
         def open_room(room_sid: str) -> Pager[Recording]:
-            return Pager(msgspec.structs.replace(template, path=recordings_path(room_sid)))
+            # Rooms run side by side already: a prefetched page in each would only hold memory.
+            return self.open(
+                "recordings",
+                recordings_path(room_sid),
+                parameters,
+                decode_recordings,
+                limit=limit,
+                prefetch=False,
+                timeout=timeout,
+            )
 
         return open_room
 
-    def window_opener(
-        self,
-        *,
-        status: RecordingStatus | str | None = None,
-        source_sid: str | None = None,
-        page_size: int | None = None,
-        timeout: Timeout | float | None = None,
-    ) -> OpenWindow:
+    def window_opener(self, *, timeout: Timeout | float | None = None, **filters: Unpack[ScanFilters]) -> OpenWindow:
         """Return a function that opens the list of the account's recordings in a window."""
 
         def open_window(window: DateWindow) -> Pager[Recording]:
-            parameters = account_recordings_parameters(
-                status=status,
-                source_sid=source_sid,
-                date_created_after=window.after,
-                date_created_before=window.before,
-                page_size=page_size,
-            )
             return self.open(
                 "account_recordings",
                 ACCOUNT_RECORDINGS_PATH,
-                parameters,
+                account_recordings_parameters(
+                    date_created_after=window.after, date_created_before=window.before, **filters
+                ),
                 decode_account_recordings,
                 prefetch=False,
                 timeout=timeout,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from typing import Final, TypeAlias
@@ -14,11 +14,11 @@ import attrs
 
 from roomrec_async._api.params import ACCOUNT_RECORDINGS_PATH
 from roomrec_async._asyncio import map_concurrently
-from roomrec_async._validate import canonical_sid, check_aware, check_room_sid
+from roomrec_async._validate import canonical_sid, check_aware, check_room_sid, is_before
 from roomrec_async.errors import InvalidArgumentError, PaginationError
 from roomrec_async.models import Recording, RoomResult
 
-from .fanout import Limit, RoomSids, Scope
+from .fanout import Limit, RoomSids, Scope, iter_room_sids
 from .pager import Pager
 from .records import Records
 
@@ -51,7 +51,7 @@ class DateWindow:
         if self.before is None:
             return
         check_aware("before", self.before)
-        if self.before < self.after:
+        if is_before(self.before, self.after):
             raise InvalidArgumentError(f"the window begins at {self.after} and ends before that, at {self.before}")
 
 
@@ -129,9 +129,9 @@ class _WindowQueue:
 
 
 def split_window(window: DateWindow, parts: int) -> list[DateWindow]:
-    """Return a window in this many parts, or fewer, of whole seconds each.
+    """Return a window in this many parts, or fewer, split at whole seconds.
 
-    A window without an end is split at the present.
+    A window without an end is split at the present, and what comes from then on is one part more.
     """
     now = datetime.now(UTC).replace(microsecond=0)
     end = window.before or max(window.after, now)
@@ -152,7 +152,7 @@ def _check_dates(window: DateWindow, recordings: Sequence[Recording]) -> None:
     A service that ignores the filters would list everything for each of thousands of windows.
 
     Raises:
-        PaginationError: one lies more than a second outside.
+        PaginationError: one lies more than a second before the window, or a second or more behind it.
     """
     for recording in recordings:
         created = recording.date_created
@@ -221,11 +221,8 @@ async def stream(
 async def _spellings(room_sids: RoomSids) -> dict[str, str]:
     """Return the caller's first spelling of each room's SID, by the canonical one."""
     spellings: dict[str, str] = {}
-    if isinstance(room_sids, AsyncIterable):
-        async for room_sid in room_sids:
-            spellings.setdefault(canonical_sid(check_room_sid(room_sid)), room_sid)
-    else:
-        for room_sid in room_sids:
+    async with aclosing(iter_room_sids(room_sids)) as checked:
+        async for room_sid in checked:
             spellings.setdefault(canonical_sid(check_room_sid(room_sid)), room_sid)
     return spellings
 

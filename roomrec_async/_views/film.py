@@ -191,8 +191,7 @@ class Film:
         spans = [(track, frame_at(track.start), frame_at(track.end)) for track in self.videos]
         cuts = {0, self.frames}
         for _, start, end in spans:
-            # Rounding may put the end of a track behind the last frame of the film.
-            cuts.update(frame for frame in (start, end) if frame < self.frames)
+            cuts.update((start, end))
 
         scenes: list[Scene] = []
         for first, after_last in pairwise(sorted(cuts)):

@@ -45,8 +45,7 @@ class Muxed:
         seconds: duration.
         videos: number of video tracks in it.
         audios: number of audio tracks in it.
-        left_out: number of recordings that are not in it: data tracks, and those that are not completed or have no
-            ``offset``.
+        left_out: number of completed recordings that are not in it: data tracks, and those that have no ``offset``.
     """
 
     path: Path

@@ -24,6 +24,7 @@ from roomrec_async import (
     RecordingsClient,
     RetryPolicy,
 )
+from roomrec_async._listing import scan as scan_module
 from roomrec_async._listing.scan import scan
 from roomrec_async.simulator import Simulator, faults
 
@@ -101,6 +102,29 @@ async def test_a_day_on_which_the_clocks_change_is_split_without_gaps(month: int
     ]
     assert len(asked) > 2
     assert sorted(map(str, found)) == [item.sid for item in existing]
+
+
+async def test_windows_are_bounded_however_dense_the_service_says_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scan_module, "_MAX_WINDOWS", 3)
+    window = DateWindow(datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC))
+    asked: list[DateWindow] = []
+
+    class Dense:
+        """A list whose first page always covers a second, and so seems to be one of millions."""
+
+        def __init__(self, window: DateWindow) -> None:
+            asked.append(window)
+            self._window = window
+
+        async def pages(self) -> AsyncIterator[SimpleNamespace]:
+            for next_page_url in ("x", None):
+                items = [Recording(sid=f"RT{len(asked):032x}", date_created=self._window.after)]
+                yield SimpleNamespace(items=items, meta=SimpleNamespace(next_page_url=next_page_url))
+
+    async for _ in scan(window, Dense, lambda: 4, nullcontext()):
+        pass
+    # The window and its parts, none of which is split once more.
+    assert 1 < len(asked) <= 1 + scan_module._MAX_PARTS
 
 
 class TestViaAccount:
@@ -220,9 +244,13 @@ class TestViaAccount:
             assert sim.stats.requests <= 5000 / 20
 
 
-async def test_a_service_that_ignores_the_date_filters_is_found_out_by_its_first_page() -> None:
-    old = {"sid": "RT" + "1" * 32, "status": "completed", "date_created": "2020-01-01T00:00:00Z"}
-    page = {"recordings": 100 * [old], "meta": {"key": "recordings", "next_page_url": "https://x.example/?PageToken=n"}}
+@pytest.mark.parametrize("date_created", ["2020-01-01T00:00:00Z", "2025-12-31T23:59:58Z", "2027-01-01T00:00:01Z"])
+async def test_a_service_that_ignores_the_date_filters_is_found_out_by_its_first_page(date_created: str) -> None:
+    outside = {"sid": "RT" + "1" * 32, "status": "completed", "date_created": date_created}
+    page = {
+        "recordings": 100 * [outside],
+        "meta": {"key": "recordings", "next_page_url": "https://x.example/?PageToken=n"},
+    }
 
     async def handle(_: Request) -> bytes:
         return response(json.dumps(page).encode())

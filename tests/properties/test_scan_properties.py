@@ -112,9 +112,12 @@ async def test_splitting_costs_little_where_the_service_lists_by_date(order: str
 )
 def test_the_parts_of_a_window_are_the_window(after: datetime, length: timedelta, parts: int, open_ended: bool) -> None:
     before = None if open_ended else min(after + length, datetime(9999, 12, 30, tzinfo=UTC))
+    now = datetime.now(UTC).replace(microsecond=0)
     split = split_window(DateWindow(after, before), parts)
     assert 1 <= len(split) <= parts + open_ended
     assert (split[0].after, split[-1].before) == (after, before)
+    # What is created from now on is a part of its own.
+    assert not open_ended or split[-1].after >= max(after, now)
     for one, following in pairwise(split):
         assert one.before == following.after
         assert one.after < following.after

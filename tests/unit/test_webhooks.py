@@ -13,6 +13,7 @@ import attrs
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from multidict import MultiDict
 from twilio.request_validator import RequestValidator
 
 from roomrec_async import (
@@ -409,6 +410,13 @@ def test_a_url_matches_with_and_without_the_standard_port(url: str) -> None:
     _, body, headers = signed(url)
     with pytest.raises(SignatureError):
         validate(url.replace("a.example", "b.example").replace("[::1]", "[::2]"), body, headers, TOKEN)
+
+
+def test_a_field_that_is_there_twice_is_signed_once() -> None:
+    fields = MultiDict([*COMPLETED.items(), ("Extra", "b"), ("Extra", "a"), ("Extra", "b")])
+    signature = OFFICIAL.compute_signature(URL, fields)
+    headers = {"X-Twilio-Signature": signature, "Content-Type": FORM}
+    validate(URL, urlencode(list(fields.items())).encode(), headers, TOKEN)
 
 
 def test_it_agrees_with_the_official_validator() -> None:

@@ -7,10 +7,19 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from decimal import Decimal
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
-from roomrec_async import InvalidArgumentError, MediaType, Recording, RecordingsClient, RecordingStatus, RoomStatus
+from roomrec_async import (
+    DateWindow,
+    InvalidArgumentError,
+    MediaType,
+    Recording,
+    RecordingsClient,
+    RecordingStatus,
+    RoomStatus,
+)
 from roomrec_async._api.params import (
     MAX_PAGE_SIZE,
     account_recordings_parameters,
@@ -729,3 +738,23 @@ async def test_gather_refuses_its_arguments_for_all_rooms_and_sends_nothing(
     with pytest.raises(InvalidArgumentError):
         await client.gather([ROOM_SID], return_exceptions=return_exceptions, **arguments)
     assert not service.requests
+
+
+BERLIN = ZoneInfo("Europe/Berlin")
+# The hour from 2 to 3 came twice on this day.
+FIRST_TIME = datetime(2026, 10, 25, 2, 50, tzinfo=BERLIN)
+SECOND_TIME = datetime(2026, 10, 25, 2, 10, tzinfo=BERLIN, fold=1)
+
+
+def test_a_window_in_the_hour_that_comes_twice() -> None:
+    recordings_parameters(date_created_after=FIRST_TIME, date_created_before=SECOND_TIME)
+    DateWindow(FIRST_TIME, SECOND_TIME)
+    with pytest.raises(InvalidArgumentError, match="later than"):
+        recordings_parameters(date_created_after=SECOND_TIME, date_created_before=FIRST_TIME)
+    with pytest.raises(InvalidArgumentError, match="ends before"):
+        DateWindow(SECOND_TIME, FIRST_TIME)
+
+
+def test_a_window_as_long_as_the_calendar() -> None:
+    east, west = timezone(timedelta(hours=14)), timezone(-timedelta(hours=12))
+    DateWindow(datetime.min.replace(tzinfo=east), datetime.max.replace(tzinfo=west))

@@ -432,6 +432,7 @@ async def test_a_list_goes_on_behind_the_records_that_moved(service: Any, client
         pytest.param([[0, 1, 2], [1, 3]], [0, 1, 2, 3], id="followed by another than before"),
         pytest.param([[0, 1, 2], [0, 3]], [0, 1, 2, 3], id="from the beginning of the page before"),
         pytest.param([[0], [0], [1]], [0, 1], id="one a page"),
+        pytest.param([[n] for n in range(12) for _ in range(2)], list(range(12)), id="every second page"),
         pytest.param([[0, 1], [2, 3], [0, 1], [2, 3], [4]], [0, 1, 2, 3, 4], id="by more than a page"),
         pytest.param([[0, 1, 2], [3, 2]], [0, 1, 2, 3, 2], id="in the middle of the page"),
     ],

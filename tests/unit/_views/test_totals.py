@@ -245,6 +245,12 @@ class TestLargest:
         )
         assert [room.room_sid for room in overview.largest(3, by="recordings")] == ["RM2", "RM4", "RM3"]
 
+    def test_recordings_decide_between_equal_sizes(self) -> None:
+        overview = overview_of(
+            *(recording(room_sid=room, size=size) for room, size in (("RM9", 4), ("RM1", 2), ("RM1", 2)))
+        )
+        assert [room.room_sid for room in overview.largest()] == ["RM1", "RM9"]
+
     def test_are_ten(self) -> None:
         overview = overview_of(*(recording(room_sid=f"RM{room:02}", size=room) for room in range(30)))
         assert [room.room_sid for room in overview.largest()] == [f"RM{room:02}" for room in range(29, 19, -1)]

@@ -112,3 +112,12 @@ def test_scales_are_round_and_reach_to_the_highest_bar(count: int, size: int, du
         assert ticks == [step * ticks[1] for step in range(len(ticks))]
         assert max(most, 1) <= ticks[-1] * (1 + 1e-9)
         assert most == 0 or ticks[-2] < most * (1 + 1e-9)
+
+
+def test_only_the_first_label_of_a_year_always_shows_it() -> None:
+    begin = datetime(2025, 12, 20, tzinfo=UTC)
+    recordings = (Recording(sid=f"RT{day:032x}", date_created=begin + timedelta(days=day)) for day in range(40))
+    page = report_html(overview_of(*recordings), title="")
+    years = re.findall(r'<i( class="same")?> (\d{4})</i>', page)
+    assert len(years) > 4
+    assert [year for same, year in years if not same] == ["2025", "2026"]
