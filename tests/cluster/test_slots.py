@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from typing import cast
 
 import pytest
@@ -29,6 +30,23 @@ async def test_the_quota_is_the_accounts_also_between_jobs_and_shards(cluster: C
         assert_each_once(results[0] + results[1], simulator)
         stats = simulator.stats
     assert (stats.requests, stats.refused, stats.peak_in_flight) == (5, 0, 1)
+
+
+def refreshing_semaphores() -> int:
+    """Return how many semaphores of this process have a timer that runs."""
+    semaphores = (each for each in gc.get_objects() if type(each) is Semaphore)
+    return sum(semaphore.refresh_callback.is_running() for semaphore in semaphores)
+
+
+async def test_finished_shards_leave_no_timers(cluster: Client) -> None:
+    async with Simulator(20, 1) as simulator:
+        rooms = simulator.room_sids
+        await collect(as_completed_on(cluster, rooms, settings=settings(simulator, rooms_per_shard=1)))
+        # A worker forgets a task a moment after its result is there.
+        async with asyncio.timeout(5):
+            while any((await cluster.run(refreshing_semaphores)).values()):
+                await asyncio.sleep(0.05)
+        assert refreshing_semaphores() == 0
 
 
 class FakeSemaphore:

@@ -41,10 +41,12 @@ the shards under way: six with 4 slots, which is 20 MB for 5 recordings of 0.7 K
 with 5,000 recordings has about 0.6 MB; shards of 10,000 rooms make 1,000 files of 6 MB.
 """
 
+from importlib import import_module
+
 from roomrec_async.errors import ConfigurationError
 
 try:
-    import distributed as _  # noqa: F401
+    import_module("distributed")
 except ModuleNotFoundError as error:
     raise ConfigurationError("a cluster needs distributed: pip install 'roomrec-async[dask]'") from error
 

@@ -12,14 +12,14 @@ import dask.config
 from distributed import Client, KilledWorker, Semaphore, get_worker
 from distributed.client import FutureCancelledError
 
-from roomrec_async._asyncio import map_concurrently
+from roomrec_async._asyncio import is_cancelling, map_concurrently
 from roomrec_async._listing.fanout import RoomSids
 from roomrec_async.client import RoomOptions
 from roomrec_async.errors import ConfigurationError, RoomRecError
 
 from .settings import ClusterSettings
 from .shards import Result, Shard, ShardFunction, split_into_shards
-from .slots import LEASE_TIMEOUT, SlotPool
+from .slots import LEASE_TIMEOUT, SlotPool, stop_refreshing
 from .stopping import Stopper, wait_stopped
 
 if TYPE_CHECKING:
@@ -76,13 +76,16 @@ class Job:
         """Return the slots of the account, and register their semaphore with the scheduler."""
         slots = self._settings.slots or await self._default_slots()
         pool = SlotPool(self._settings, slots, dask.config.get(LEASE_TIMEOUT))
+        semaphore = Semaphore(slots, pool.semaphore_name, self._cluster.scheduler, self._cluster.loop)
         try:
-            await Semaphore(slots, pool.semaphore_name, self._cluster.scheduler, self._cluster.loop)
+            await semaphore
         except ValueError as error:
             raise ConfigurationError(
                 f"all jobs of one account must use the same number of slots, here {slots}; an earlier job on this "
                 f"cluster has used another: {error}"
             ) from None
+        finally:
+            stop_refreshing(semaphore)
         return pool
 
     async def _default_slots(self) -> int:
@@ -103,8 +106,7 @@ class Job:
         except KilledWorker:
             return RoomRecError("workers kept dying while processing this room's shard: see the workers' logs")
         except FutureCancelledError as error:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
+            if is_cancelling():
                 raise
             # It is a CancelledError, which would end this job silently and leave these rooms out.
             raise RoomRecError(f"the cluster has dropped {key}: {error.reason}") from None

@@ -52,21 +52,36 @@ class SlotPool:
     @asynccontextmanager
     async def client(self) -> AsyncGenerator[RecordingsClient, None]:
         """Wait for a slot, and yield a client that keeps to its fraction of the quota."""
+        async with self._slot() as last_request, self.settings.client(self.size, last_request) as client:
+            yield client
+
+    @asynccontextmanager
+    async def _slot(self) -> AsyncGenerator[LastRequest, None]:
+        """Hold a slot, until a second after the last request that the observer of the block has seen."""
         # Semaphores read the timeout when they are made.
         with dask.config.set({LEASE_TIMEOUT: self.lease_timeout}):
             semaphore = Semaphore(self.size, self.semaphore_name)
         last_request = LastRequest()
 
-        await _acquire(semaphore)
         try:
-            async with self.settings.client(self.size, last_request) as client:
-                yield client
-        finally:
-            # After a cancellation too: the next holder may send a whole second's requests at once.
+            await _acquire(semaphore)
             try:
-                await asyncio.sleep(last_request.remaining_cooldown())
+                yield last_request
             finally:
-                await semaphore.release()
+                # After a cancellation too: the next holder may send a whole second's requests at once.
+                try:
+                    await asyncio.sleep(last_request.remaining_cooldown())
+                finally:
+                    await semaphore.release()
+        finally:
+            stop_refreshing(semaphore)
+
+
+def stop_refreshing(semaphore: Semaphore) -> None:
+    """Stop the timer that refreshes a semaphore's leases; it keeps the semaphore alive for as long as the loop runs."""
+    # Without a lease timeout ("inf") there is no timer.
+    if hasattr(semaphore, "refresh_callback"):
+        semaphore.refresh_callback.stop()
 
 
 async def _acquire(semaphore: Semaphore) -> None:
