@@ -17,6 +17,9 @@ from typing import BinaryIO, Final
 
 from .errors import InvalidArgumentError, MediaError
 
+if sys.platform != "win32":
+    import fcntl
+
 _LOGGER: Final = logging.getLogger("roomrec_async")
 # Topics of the warnings that were logged.
 _warned: Final[set[str]] = set()
@@ -278,8 +281,6 @@ def lock_file(file: BufferedRandom, path: Path) -> None:
     if sys.platform == "win32":
         # Windows itself refuses to replace a file that is open.
         return
-    import fcntl  # noqa: PLC0415  not on Windows
-
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

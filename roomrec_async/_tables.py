@@ -103,7 +103,7 @@ class TableWriter(Protocol):
 
 
 @contextmanager
-def open_table(path: Path, columns: Sequence[Column], format: TableFormat) -> Iterator[TableWriter]:  # noqa: A002
+def open_table(path: Path, columns: Sequence[Column], file_format: TableFormat) -> Iterator[TableWriter]:
     """Open a table file that appears at ``path`` only if the block succeeds.
 
     In CSV, untrusted text that a spreadsheet would evaluate as a formula is prefixed with an apostrophe. In CSV and
@@ -113,13 +113,13 @@ def open_table(path: Path, columns: Sequence[Column], format: TableFormat) -> It
     Args:
         path: the file; an existing one is overwritten.
         columns: the columns.
-        format: the format of the file.
+        file_format: the format of the file.
 
     Raises:
         OSError: the file cannot be written.
     """
     with atomic_write(path) as file:
-        writer = _WRITERS[format](file, columns)
+        writer = _WRITERS[file_format](file, columns)
         try:
             yield writer
             writer.finish()

@@ -8,11 +8,11 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 from unittest.mock import Mock
 
-import aioresponses.core
+import aioresponses.core as aioresponses_core
 import pytest
 from aiohttp import ClientResponse, StreamReader
 from aiohttp.client_proto import ResponseHandler
-from aioresponses import aioresponses as AioResponses  # noqa: N812  (the class has a function's name)
+from aioresponses import aioresponses
 
 from roomrec_async import Credentials, RateLimiter, RecordingsClient, RetryPolicy
 
@@ -42,14 +42,14 @@ def _reader_for_mocks(loop: Any = None) -> StreamReader:
 
 @pytest.fixture(autouse=True)
 def _mocks_that_know_aiohttp(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(aioresponses.core, "ClientResponse", _ResponseForMocks)
-    monkeypatch.setattr(aioresponses.core, "stream_reader_factory", _reader_for_mocks)
+    monkeypatch.setattr(aioresponses_core, "ClientResponse", _ResponseForMocks)
+    monkeypatch.setattr(aioresponses_core, "stream_reader_factory", _reader_for_mocks)
 
 
 @pytest.fixture
-def service() -> Iterator[AioResponses]:
+def service() -> Iterator[aioresponses]:
     """The service, mocked: what is not registered here is a refused connection."""
-    with AioResponses() as mocked:
+    with aioresponses() as mocked:
         yield mocked
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import Enum
+from html import escape
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
@@ -39,9 +40,6 @@ class Records(list[Model]):
 
     def _repr_html_(self) -> str:
         """Return the table as HTML; Jupyter calls this."""
-        # Imported late: html loads its table of all entities.
-        from html import escape  # noqa: PLC0415
-
         table = ""
         if self:
             titles = "".join(f"<th>{escape(column.title)}</th>" for column in self._columns)

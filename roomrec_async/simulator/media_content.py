@@ -8,7 +8,7 @@ from functools import cache
 from hashlib import blake2b, shake_128
 from importlib.resources import files
 from itertools import chain
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 import attrs
 
@@ -156,5 +156,5 @@ def _public_key() -> RSAPublicKey:
     # Cached because loading a private key checks it, which takes longer than a hundred encryptions.
     from cryptography.hazmat.primitives.serialization import load_pem_private_key  # noqa: PLC0415  an extra
 
-    private_key: RSAPrivateKey = load_pem_private_key(private_key_pem(), None)  # type: ignore[assignment]
+    private_key = cast("RSAPrivateKey", load_pem_private_key(private_key_pem(), None))
     return private_key.public_key()

@@ -636,7 +636,7 @@ def test_a_limiter_whose_loop_was_closed_with_waiters_in_it_says_what_to_do() ->
     task = loop.create_task(wait())
     # Its loop is closed before it ends: it must not be collected, either.
     NEVER_ENDING.append(task)
-    task._log_destroy_pending = False  # type: ignore[attr-defined]
+    task._log_destroy_pending = False
     loop.run_until_complete(asyncio.sleep(0))
     loop.close()
 

@@ -18,7 +18,7 @@ def now() -> float:
 
 def timers() -> int:
     """The timers of the event loop that are still to fire."""
-    return sum(not handle.cancelled() for handle in asyncio.get_running_loop()._scheduled)  # type: ignore[attr-defined]
+    return sum(not handle.cancelled() for handle in asyncio.get_running_loop()._scheduled)
 
 
 @pytest.fixture(autouse=True)

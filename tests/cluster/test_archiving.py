@@ -123,7 +123,7 @@ async def test_mistakes_are_refused_before_anything_is_sent(cluster: Client, tmp
         with pytest.raises(InvalidArgumentError, match="downloads must be an integer from 1"):
             await archive_on(cluster, rooms, tmp_path, settings=right, downloads=0)
         with pytest.raises(InvalidArgumentError, match="format"):
-            await archive_on(cluster, rooms, tmp_path, settings=right, manifest=["xls"])  # type: ignore[list-item]
+            await archive_on(cluster, rooms, tmp_path, settings=right, manifest=["xls"])
         with pytest.raises(ConfigurationError, match="does not see"):
             directory = tmp_path / "ledgers"
             await archive_on(cluster, hide_marker(directory, list(rooms)), tmp_path, settings=right)

@@ -92,5 +92,5 @@ async def test_mistakes_are_refused_before_anything_is_sent(cluster: Client) -> 
             naive = datetime.now(UTC).replace(tzinfo=None)
             as_completed_on(cluster, rooms, settings=right, date_created_after=naive)
         with pytest.raises(ConfigurationError, match="a Dask client for this event loop"):
-            as_completed_on("tcp://127.0.0.1:8786", rooms, settings=right)  # type: ignore[arg-type]
+            as_completed_on("tcp://127.0.0.1:8786", rooms, settings=right)
         assert simulator.stats.requests == 0

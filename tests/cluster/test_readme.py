@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from roomrec_async.integrations.dask import ClusterSettings
 from roomrec_async.simulator import Simulator
 
 README = Path(__file__).parents[2] / "README.md"
@@ -29,6 +30,4 @@ async def test_the_readme(address: str, tmp_path: Path, monkeypatch: pytest.Monk
 
 def settings_for(simulator: Simulator, given: dict[str, Any]) -> Any:
     """The README's settings, for the simulator's endpoint and not the provider's."""
-    from roomrec_async.integrations.dask import ClusterSettings  # noqa: PLC0415
-
     return ClusterSettings(base_url=simulator.base_url, **given)

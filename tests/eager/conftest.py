@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 
 def _new_event_loop() -> asyncio.AbstractEventLoop:
     loop = asyncio.new_event_loop()
-    loop.set_task_factory(asyncio.eager_task_factory)  # type: ignore[attr-defined, unused-ignore]
+    loop.set_task_factory(asyncio.eager_task_factory)
     return loop
 
 

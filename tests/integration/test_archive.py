@@ -475,7 +475,7 @@ class TestRefused:
             with pytest.raises(InvalidArgumentError):
                 await client.archive(sim.room_sids, tmp_path, **wrong)
         with pytest.raises(InvalidArgumentError):
-            await client.archive(sim.room_sids, 7)  # type: ignore[arg-type]
+            await client.archive(sim.room_sids, 7)
         with pytest.raises(InvalidArgumentError):
             await client.archive(sim.room_sids[0], tmp_path)
         with pytest.raises(InvalidArgumentError, match="no UTF-8"):

@@ -22,7 +22,7 @@ async def refuse_the_first(request: Request) -> bytes:
 
 
 def client(url: str, **options: object) -> RecordingsClient:
-    return RecordingsClient(CREDENTIALS, base_url=url, limiter=RateLimiter(5, None, None), **options)  # type: ignore[arg-type]
+    return RecordingsClient(CREDENTIALS, base_url=url, limiter=RateLimiter(5, None, None), **options)
 
 
 async def test_a_pause_is_30_seconds_at_most_by_default() -> None:

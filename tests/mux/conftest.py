@@ -66,13 +66,13 @@ class Room:
     def add_video(self, offset: int, seconds: float, *, who: int, color: str, **made: object) -> str:
         """Add a participant's video; the offset is in milliseconds, as in the API."""
         sid = self._add(offset, seconds, who, type="video", container_format="mkv", codec="VP8")
-        make_video(self.file(sid), seconds=seconds, color=color, **made)  # type: ignore[arg-type]
+        make_video(self.file(sid), seconds=seconds, color=color, **made)
         return self._set_size(sid)
 
     def add_audio(self, offset: int, seconds: float, *, who: int, beep: float, **made: object) -> str:
         """Add a participant's audio."""
         sid = self._add(offset, seconds, who)
-        make_audio(self.file(sid), seconds=seconds, beep=beep, **made)  # type: ignore[arg-type]
+        make_audio(self.file(sid), seconds=seconds, beep=beep, **made)
         return self._set_size(sid)
 
     def add(self, offset: int | None, **fields: object) -> None:

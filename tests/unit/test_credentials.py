@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 import attrs
 import pytest
+from rich.pretty import pretty_repr
 
 from roomrec_async import (
     ConfigurationError,
@@ -301,9 +302,8 @@ def test_a_sid_in_bytes_is_refused() -> None:
 @both_forms
 def test_nothing_secret_is_shown_by_rich(credentials: Credentials) -> None:
     # rich, and with it typer's and textual's tracebacks, reads the fields of attrs classes, and not their repr.
-    pretty = pytest.importorskip("rich.pretty")
     for shown in (credentials, [credentials], {"credentials": credentials}, Holder(credentials)):
-        text = pretty.pretty_repr(shown)
+        text = pretty_repr(shown)
         assert ACCOUNT_SID in text
         assert credentials.password not in text
 

@@ -122,7 +122,7 @@ def test_a_destination_of_the_caller_stays_as_it_is() -> None:
         def write(self) -> None: ...
 
     store = Store()
-    assert resolve_destination(store) is store  # type: ignore[arg-type,comparison-overlap]
+    assert resolve_destination(store) is store
 
 
 def test_without_obstore_the_extra_is_named() -> None:

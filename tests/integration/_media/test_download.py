@@ -528,7 +528,7 @@ class TestPaths:
             with pytest.raises(InvalidArgumentError):
                 await client.download(from_dict(Recording, {**record(7), **fields}), tmp_path)
         with pytest.raises(InvalidArgumentError, match="destination"):
-            await client.download(from_dict(Recording, record(7)), 7)  # type: ignore[arg-type]
+            await client.download(from_dict(Recording, record(7)), 7)
         with pytest.raises(InvalidArgumentError, match="wait"):
             await client.download(from_dict(Recording, record(7)), tmp_path, wait=-1)
         assert store.located == 0

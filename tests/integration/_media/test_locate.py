@@ -164,7 +164,7 @@ class TestWaiting:
 
         monkeypatch.setattr(asyncio, "sleep", sleep)
         transport = SimpleNamespace(get_redirect=get_redirect, base_url="https://service.example")
-        media = Media("download", transport, recording, 3600.0, Timeout(), Timeout())  # type: ignore[arg-type]
+        media = Media("download", transport, recording, 3600.0, Timeout(), Timeout())
         assert str(await media.url({})) == "https://store.example/media?x=1"
         assert delays == [1, 2, 4, 8, 10, 10]
 

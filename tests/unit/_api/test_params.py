@@ -40,6 +40,7 @@ ROOM_SID = "RM" + "a1" * 16
 SID = "RT" + "b2" * 16
 SOURCE_SID = "MT" + "c3" * 16
 GROUPING_SIDS = ("RM" + "d4" * 16, "PA" + "e5" * 16)
+NAIVE = datetime.fromisoformat("2017-06-01T00:00:00")
 AFTER = datetime(2017, 1, 1, 0, 0, 1, tzinfo=UTC)
 NOON = datetime(2017, 6, 1, 12, tzinfo=UTC)
 BEFORE = datetime(2017, 12, 31, 23, 59, 59, tzinfo=UTC)
@@ -323,7 +324,7 @@ def test_dates_are_sent_in_utc(name: str, parameter: str, value: datetime, sent:
 @pytest.mark.parametrize(
     ("value", "complaint"),
     [
-        pytest.param(datetime(2017, 6, 1), "must have a time zone: .* is naive.*UTC", id="naive"),  # noqa: DTZ001
+        pytest.param(NAIVE, "must have a time zone: .* is naive.*UTC", id="naive"),
         pytest.param(date(2017, 6, 1), "must be a datetime, not ", id="date"),
         pytest.param("2017-06-01T00:00:00Z", "must be a datetime, not '2017-06-01T00:00:00Z'", id="str"),
         pytest.param("", "must be a datetime, not ''", id="empty str"),
@@ -553,13 +554,12 @@ def test_a_list_without_filters_sends_none(parameters: Callable[..., object]) ->
 
 @pytest.mark.parametrize("parameters", LISTS)
 def test_each_list_refuses_in_the_same_words(parameters: Callable[..., object]) -> None:
-    naive = datetime(2017, 6, 1)  # noqa: DTZ001
     too_late = datetime.max.replace(tzinfo=timezone(timedelta(hours=-1)))
     assert refusal(parameters, page=-1) == "page must be an integer from 0, not -1"
     assert refusal(parameters, page_size="5").endswith(", not '5'")
     assert refusal(parameters, page_token="a b") == "page_token must be a token that the API provided, not 'a b'"
     assert refusal(parameters, date_created_after=1) == "date_created_after must be a datetime, not 1"
-    assert refusal(parameters, date_created_before=naive) == (
+    assert refusal(parameters, date_created_before=NAIVE) == (
         "date_created_before must have a time zone: datetime.datetime(2017, 6, 1, 0, 0) is naive. "
         "For UTC, use .replace(tzinfo=datetime.UTC)"
     )
@@ -697,8 +697,8 @@ def test_two_queries_are_one_page_if_they_ask_for_the_same(one: str, other: str,
 REFUSED = [
     {"status": "done"},
     {"source_sid": "MT1"},
-    {"date_created_after": datetime(2017, 6, 1)},  # noqa: DTZ001
-    {"date_created_before": datetime(2017, 6, 1)},  # noqa: DTZ001
+    {"date_created_after": NAIVE},
+    {"date_created_before": NAIVE},
     {"date_created_after": NOON, "date_created_before": NOON - timedelta(seconds=1)},
     {"page_size": 1001},
     {"limit": -1},

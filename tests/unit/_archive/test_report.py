@@ -24,7 +24,7 @@ def test_a_report_is_a_value() -> None:
     assert report == attrs.evolve(report)
     assert report != attrs.evolve(report, deleted=3)
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
-        report.deleted = 3  # type: ignore[misc]
+        report.deleted = 3
 
 
 def test_importing_it_does_not_load_sqlite() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from aioresponses import aioresponses as AioResponses  # noqa: N812  (the class has a function's name)
+from aioresponses import aioresponses
 from yarl import URL
 
 from roomrec_async import InvalidArgumentError, NotFoundError, PermissionDeniedError, RecordingsClient, Timeout
@@ -21,13 +21,13 @@ async def delete(client: RecordingsClient, room_sid: str = ROOM_SID, sid: str = 
     return await delete_recording(client._transport, room_sid, sid, Deadline.start(Timeout()))
 
 
-async def test_a_deletion_is_true(client: RecordingsClient, service: AioResponses) -> None:
+async def test_a_deletion_is_true(client: RecordingsClient, service: aioresponses) -> None:
     service.delete(RECORDING_URL, status=204)
     assert await delete(client) is True
     assert list(service.requests) == [("DELETE", URL(RECORDING_URL))]
 
 
-async def test_an_unknown_recording_is_false(client: RecordingsClient, service: AioResponses) -> None:
+async def test_an_unknown_recording_is_false(client: RecordingsClient, service: aioresponses) -> None:
     service.delete(RECORDING_URL, status=404, payload={"code": 20404, "message": "not found", "status": 404})
     assert await delete(client) is False
 
@@ -37,14 +37,14 @@ async def test_an_unknown_recording_is_false(client: RecordingsClient, service: 
     "body", [b"<html><title>Not Found</title></html>", b"", b'{"code": 20001, "message": "no"}', b'{"code": "20404"}']
 )
 async def test_a_404_that_is_not_the_services_own_deletes_nothing(
-    client: RecordingsClient, service: AioResponses, status: int, body: bytes
+    client: RecordingsClient, service: aioresponses, status: int, body: bytes
 ) -> None:
     service.delete(RECORDING_URL, status=status, body=body)
     with pytest.raises(NotFoundError):
         await delete(client)
 
 
-async def test_a_refusal_is_an_error(client: RecordingsClient, service: AioResponses) -> None:
+async def test_a_refusal_is_an_error(client: RecordingsClient, service: aioresponses) -> None:
     service.delete(RECORDING_URL, status=403, payload={"code": 20403, "message": "suspended", "status": 403})
     with pytest.raises(PermissionDeniedError, match="suspended"):
         await delete(client)
@@ -52,14 +52,14 @@ async def test_a_refusal_is_an_error(client: RecordingsClient, service: AioRespo
 
 @pytest.mark.parametrize(("room_sid", "sid"), [("", SID), (SID, SID), (ROOM_SID, ""), (ROOM_SID, "RT7")])
 async def test_a_malformed_sid_is_never_sent(
-    client: RecordingsClient, service: AioResponses, room_sid: str, sid: str
+    client: RecordingsClient, service: aioresponses, room_sid: str, sid: str
 ) -> None:
     with pytest.raises(InvalidArgumentError):
         await delete(client, room_sid, sid)
     assert not service.requests
 
 
-async def test_observers_see_the_operation(credentials, service: AioResponses) -> None:
+async def test_observers_see_the_operation(credentials, service: aioresponses) -> None:
     class Seen(list[Activity]):
         def started(self, activity: Activity) -> None:
             self.append(activity)

@@ -16,7 +16,7 @@ AUDIO, VIDEO, DATA = MediaType.AUDIO, MediaType.VIDEO, MediaType.DATA
 def recording(number: int, kind: MediaType, offset: int | None, who: int | None = 1, **fields: object) -> Recording:
     grouping = {} if who is None else {"participant_sid": f"PA{who:032x}"}
     known = {"status": RecordingStatus.COMPLETED, "grouping_sids": grouping, **fields}
-    return Recording(sid=f"RT{number:032x}", type=kind, offset=offset, **known)  # type: ignore[arg-type]
+    return Recording(sid=f"RT{number:032x}", type=kind, offset=offset, **known)
 
 
 def source(number: int, kind: MediaType, offset: int, length: int, who: int | None = 1) -> Source:

@@ -26,7 +26,12 @@ recordings = st.builds(
     room_sid=st.none() | st.sampled_from([f"RM{number:032x}" for number in range(15)]),
     type=st.none() | st.sampled_from([*MediaType, MediaType("hologram"), MediaType("other")]),
     status=st.none() | st.sampled_from([*RecordingStatus, RecordingStatus("paused")]),
-    date_created=st.none() | st.datetimes(datetime(2025, 12, 20), datetime(2026, 1, 20), timezones=st.just(UTC)),  # noqa: DTZ001
+    date_created=st.none()
+    | st.datetimes(
+        datetime.fromisoformat("2025-12-20T00:00:00"),
+        datetime.fromisoformat("2026-01-20T00:00:00"),
+        timezones=st.just(UTC),
+    ),
     size=amounts,
     duration=st.none() | st.integers(0, 10**5),
 )

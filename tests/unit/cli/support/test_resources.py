@@ -75,5 +75,5 @@ async def test_a_store_is_asked_before_anything_else() -> None:
             return None
 
     store = Store()
-    await prepare_destination(store)  # type: ignore[arg-type]
+    await prepare_destination(store)
     assert len(store.asked) == 1
