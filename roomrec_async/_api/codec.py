@@ -182,6 +182,27 @@ def decode_raw(body: RawBody) -> dict[str, object]:
     return raw
 
 
+def is_cut_off(body: RawBody) -> bool:
+    """Return True for a body that is empty, or the beginning of a JSON object: its framing need not show that.
+
+    What does not begin as an object, such as a gateway's page, was not cut off: it is something else.
+    """
+    # The usual page, without parsing it twice: its last object or its list ends where the page does, and the list that
+    # a page is about was closed.
+    if body.endswith((b"}}", b"]}")) and body.count(b"[") == body.count(b"]"):
+        return False
+
+    beginning = body.lstrip()
+    if not beginning.startswith(b"{"):
+        return not beginning
+    try:
+        msgspec.json.decode(body, type=msgspec.Raw)
+    except msgspec.DecodeError as error:
+        # msgspec has no class of its own for it.
+        return "truncated" in str(error)
+    return False
+
+
 def parse_json(body: RawBody) -> object:
     """Parse JSON. A damaged character becomes U+FFFD: it must not cost more than itself.
 

@@ -13,7 +13,7 @@ from typing import Final
 import aiohttp
 from yarl import URL
 
-from roomrec_async._api.codec import RawBody
+from roomrec_async._api.codec import is_cut_off
 from roomrec_async._api.urls import check_base_url, check_proxy_for
 from roomrec_async._asyncio import is_cancelling, unrequested_cancellation
 from roomrec_async._observe import LOGGER, Notifier
@@ -42,8 +42,6 @@ _MAX_ERROR_BODY: Final = 4096
 # Characters of a SID that somebody else sent.
 _MAX_SID_SHOWN: Final = 40
 _OK: Final = 200
-# White space that may follow a JSON body.
-_MAX_TRAILING_SPACE: Final = 64
 # How long closing waits for what is under way to end.
 _CLOSING_SECONDS: Final = 1.0
 
@@ -212,8 +210,7 @@ class Transport:
 
         if body is None:
             return request.too_large(self._bounds.max_response_bytes), False
-        is_json = response.status == _OK and _OK in request.accepted
-        if is_json and not body.endswith(b"}") and not _is_whole_json(body):
+        if response.status == _OK and _OK in request.accepted and is_cut_off(body):
             return request.connection_failed("the body is empty, or was cut off"), False
         return request.classify(response.status, response.headers, body), False
 
@@ -375,15 +372,6 @@ class Transport:
             await self._timer.wait_unused(_CLOSING_SECONDS)
         finally:
             await self._sessions.aclose()
-
-
-def _is_whole_json(body: RawBody) -> bool:
-    """Return False for a body that cannot be a whole JSON object, where framing does not show that it was cut off."""
-    end = body[-_MAX_TRAILING_SPACE:].rstrip()
-    if not end:
-        return False
-    # What does not even begin as an object, such as a gateway's page, was not cut off: it is something else.
-    return end.endswith(b"}") or not body.lstrip().startswith(b"{")
 
 
 def _record(outcome: Response | ResponseStream | RoomRecError, attempt: Attempt) -> None:

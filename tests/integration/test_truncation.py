@@ -23,6 +23,7 @@ WHOLE = page(50)
         pytest.param(response(b"   \n"), id="white space"),
         pytest.param(response(COMPRESSED[:-20], "200 OK", "Content-Encoding: gzip"), id="gzip that was cut"),
         pytest.param(response(WHOLE[:2000]), id="JSON that was cut"),
+        pytest.param(response(WHOLE[: WHOLE.index(b"}, {") + 1]), id="JSON that was cut behind a record"),
         pytest.param(response(WHOLE[:2000], length=len(WHOLE)), id="a Content-Length that is not reached"),
         pytest.param(
             b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n" + WHOLE[:2000], id="delimited by the end"

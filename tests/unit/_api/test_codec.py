@@ -34,6 +34,7 @@ from roomrec_async._api.codec import (
     decode_recordings,
     decode_rooms,
     deserialize_recordings,
+    is_cut_off,
     serialize_recordings,
 )
 
@@ -905,3 +906,31 @@ def test_a_year_beyond_the_calendar_is_refused() -> None:
 def test_an_offset_of_seconds_comes_back() -> None:
     recording = from_dict(Recording, {"date_created": "2015-07-30T20:00:00+00:00:30"})
     assert from_dict(Recording, to_dict(recording)) == recording
+
+
+PAGE = json.loads(
+    body([record(1), record(2, track_name='a } and a "[{'), record(3, links={})], following="PageToken=2")
+)
+WHOLE_BODIES = [
+    pytest.param(json.dumps(PAGE).encode(), id="the list last"),
+    pytest.param(json.dumps(dict(reversed(PAGE.items())), separators=(",", ":")).encode(), id="meta last, no spaces"),
+    pytest.param(json.dumps(PAGE, indent=2).encode() + b"\r\n", id="pretty"),
+    pytest.param(json.dumps(record(1)).encode(), id="a recording"),
+    pytest.param(EXAMPLE, id="the reference's example"),
+    pytest.param(b'{"redirect_to": "https://store.example/?a={}"}', id="a URL of media"),
+]
+
+
+@pytest.mark.parametrize("whole", WHOLE_BODIES)
+@pytest.mark.parametrize("buffer", [bytes, bytearray])
+def test_each_beginning_of_an_object_is_recognized_as_cut_off(whole: bytes, buffer: type[bytes | bytearray]) -> None:
+    assert not is_cut_off(buffer(whole))
+    length = len(whole.rstrip())
+    assert [end for end in range(length) if not is_cut_off(buffer(whole[:end]))] == []
+
+
+@pytest.mark.parametrize(
+    "other", [b"<html>{</html>", b"[1, 2", b"null", b'{"a": NaN}', b'{"a": 1} x', b'{"sid": "\xff"}', b"\x1f\x8b{"]
+)
+def test_what_is_no_object_or_malformed_was_not_cut_off(other: bytes) -> None:
+    assert not is_cut_off(other)
