@@ -11,7 +11,15 @@ from typing import Any
 import aiohttp
 import pytest
 
-from roomrec_async import ClientClosedError, RateLimiter, Recording, RecordingsClient, RetryPolicy
+from roomrec_async import (
+    ClientClosedError,
+    RateLimiter,
+    Recording,
+    RecordingsClient,
+    RetryPolicy,
+    Timeout,
+    TransportError,
+)
 
 from .raw_server import CREDENTIALS, ROOM_SID, RawServer, Request, page, raw_server, response
 
@@ -139,3 +147,54 @@ async def test_no_timer_is_left_and_closing_again_does_nothing(server: RawServer
     timer = client._transport._timer
     assert timer._scopes == set()
     assert timer._handle is None or timer._handle.cancelled()
+
+
+@pytest.mark.parametrize("name", ["to_list", "gather", "delete", "download"])
+async def test_a_lent_connector_that_its_owner_closes_fails_the_request_and_cancels_nobody(
+    name: str, server: RawServer, tmp_path: Path
+) -> None:
+    connector = aiohttp.TCPConnector(limit=1)
+    limiter = RateLimiter(10, None, None)
+    async with aiohttp.ClientSession(connector=connector) as session:
+        client = RecordingsClient(
+            CREDENTIALS,
+            base_url=server.url,
+            session=session,
+            limiter=limiter,
+            retry=RetryPolicy(max_attempts=1),
+            # aiohttp does not wake whoever reads from a connection that its connector closes.
+            timeout=Timeout(read=0.5),
+        )
+        # The other one waits for the only connection.
+        operations = [asyncio.ensure_future(OPERATIONS[name](client, tmp_path / str(n))) for n in range(2)]
+        await asyncio.sleep(0.2)
+        await connector.close()
+        async with asyncio.timeout(1):
+            results = await asyncio.gather(*operations, return_exceptions=True)
+        assert all(isinstance(result, (TransportError, ClientClosedError)) for result in results), results
+    assert (limiter.in_flight, limiter.waiting) == (0, 0)
+
+
+async def test_closing_that_is_cancelled_again_and_again_still_closes_the_connections(server: RawServer) -> None:
+    client = RecordingsClient(CREDENTIALS, base_url=server.url)
+    operation = asyncio.ensure_future(shielded(client))
+    await asyncio.sleep(0.2)
+    session = client._transport._sessions.for_api()
+
+    closing = asyncio.create_task(client.aclose())
+    for _ in range(3):
+        await asyncio.sleep(0)
+        closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    assert session.closed
+    operation.cancel()
+    await asyncio.wait([operation])
+
+
+async def shielded(client: RecordingsClient) -> None:
+    """List, and keep the operation open for as long as closing waits for it."""
+    try:
+        await client.recordings(ROOM_SID).to_list()
+    finally:
+        await asyncio.sleep(60)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from roomrec_async import ConnectionFailedError, RateLimiter, Recording, RecordingsClient, RetryPolicy
+from roomrec_async import APIError, ConnectionFailedError, RateLimiter, Recording, RecordingsClient, RetryPolicy
 
 from .raw_server import CREDENTIALS, ROOM_SID, Request, page, raw_server, response
 
@@ -130,3 +130,14 @@ async def test_an_etag_that_is_no_text_identifies_nothing(etag: str, tmp_path: P
         download = await client.download(recording, tmp_path / "media.mka")
     assert download.etag is None
     assert (tmp_path / "media.mka").read_bytes() == media
+
+
+@pytest.mark.parametrize("status", ["200 OK", "202 Accepted"])
+async def test_a_deletion_with_an_empty_success_is_not_taken_for_a_body_that_was_cut_off(status: str) -> None:
+    async def handle(_: Request) -> bytes:
+        return response(b"", status)
+
+    async with raw_server(handle) as server, RecordingsClient(CREDENTIALS, base_url=server.url) as client:
+        with pytest.raises(APIError, match=status[:3]):
+            await client.delete(ROOM_SID, "RT" + "1" * 32)
+        assert len(server.requests) == 1

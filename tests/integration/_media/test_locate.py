@@ -126,6 +126,8 @@ async def test_the_url_is_read_from_every_form_of_redirect(
         web.json_response({"redirect_to": "https://user:pass@store.example/media?" + SECRET}, status=302),
         web.json_response({"redirect_to": "//media?" + SECRET}, status=302),
         web.json_response({"redirect_to": "https://store.example/a b?" + SECRET}, status=302),
+        web.json_response({"redirect_to": "https://store.example/a\0b?" + SECRET}, status=302),
+        web.json_response({"redirect_to": "https://store.ex\0ample/?" + SECRET}, status=302),
         web.json_response({"redirect_to": 7}, status=302),
         web.json_response({}, status=200),
         web.Response(status=302),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -269,3 +270,14 @@ def test_a_retry_that_was_never_sent_is_put_back() -> None:
     # A refusal takes nothing, and so has nothing to put back.
     budget.put_back(answered(429))
     assert not budget.take(BROKEN)
+
+
+async def test_a_backoff_that_is_cancelled_puts_its_retry_back(service: Any, credentials: Any) -> None:
+    retry = RetryPolicy(base_delay=60, max_delay=60, budget=1)
+    service.get(page_url("PageSize=1000"), status=503, repeat=True)
+    async with RecordingsClient(credentials, retry=retry) as client:
+        for _ in range(3):
+            # A budget that was used up would end the list with its error instead.
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.05):
+                    await client.recordings(ROOM_SID).to_list()
