@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Literal, Self, TypeAlias, Unpack, cast, overlo
 import aiohttp
 import attrs
 
-from ._api.codec import decode_account_recordings, decode_recording, decode_recordings, decode_rooms
+from ._api.codec import (
+    decode_account_recordings,
+    decode_participants,
+    decode_recording,
+    decode_recordings,
+    decode_rooms,
+)
 from ._api.params import (
     ACCOUNT_RECORDINGS_PATH,
     MAX_ACCOUNT_PAGE_SIZE,
@@ -22,6 +28,8 @@ from ._api.params import (
     account_recordings_parameters,
     check_limit,
     media_parameters,
+    participants_parameters,
+    participants_path,
     recording_path,
     recordings_parameters,
     recordings_path,
@@ -46,7 +54,7 @@ from .credentials import Credentials
 from .errors import ConfigurationError, DecodeError, InvalidArgumentError, RoomRecError
 from .events import Operation, OperationName
 from .limits import RateLimiter
-from .models import MediaType, Recording, RecordingStatus, Room, RoomResult, RoomStatus
+from .models import MediaType, Participant, ParticipantStatus, Recording, RecordingStatus, Room, RoomResult, RoomStatus
 from .protocols import Decryption, Destination, Limiter, Observer
 
 if TYPE_CHECKING:
@@ -353,6 +361,64 @@ class RecordingsClient:
             ROOMS_PATH,
             parameters,
             decode_rooms,
+            limit=limit,
+            resume=resume,
+            prefetch=prefetch,
+            timeout=timeout,
+        )
+
+    def participants(
+        self,
+        room_sid: str,
+        *,
+        status: ParticipantStatus | str | None = None,
+        identity: str | None = None,
+        date_created_after: datetime | None = None,
+        date_created_before: datetime | None = None,
+        page_size: int | None = None,
+        page: int | None = None,
+        page_token: str | None = None,
+        limit: int | None = None,
+        resume: str | None = None,
+        prefetch: bool = True,
+        timeout: Timeout | float | None = None,
+    ) -> Pager[Participant]:
+        """List the participants of one room: ``GET /v1/Rooms/{RoomSid}/Participants``.
+
+        **Without a status, the API lists only the connected participants of a room in progress.** Of a room that has
+        ended, it lists all of them: they are disconnected.
+
+        Args:
+            room_sid: ``RM`` and 32 hexadecimal digits.
+            status: ``connected``, ``disconnected`` or ``reconnecting``.
+            identity: only participants of this identity. One who came back is listed once for each time.
+            date_created_after: only participants who connected at this instant or later; as for :meth:`recordings`.
+            date_created_before: only participants who connected before this instant; as for :meth:`recordings`.
+            page_size: records in a page, 1 to 1000. By default as many as allowed and needed.
+            page: as for :meth:`recordings`.
+            page_token: as for :meth:`recordings`.
+            limit: as for :meth:`recordings`.
+            resume: as for :meth:`recordings`.
+            prefetch: as for :meth:`recordings`.
+            timeout: as for :meth:`recordings`.
+
+        Raises:
+            InvalidArgumentError: an argument is outside the published description's patterns and bounds.
+        """
+        parameters = participants_parameters(
+            status=status,
+            identity=identity,
+            date_created_after=date_created_after,
+            date_created_before=date_created_before,
+            page_size=page_size,
+            page=page,
+            page_token=page_token,
+        )
+        return self._lists.open(
+            "participants",
+            participants_path(room_sid),
+            parameters,
+            decode_participants,
             limit=limit,
             resume=resume,
             prefetch=prefetch,

@@ -1,4 +1,4 @@
-"""Recordings and rooms as typed values: every field of the reference, and those that only its example has.
+"""Records of the API as typed values: every field of the reference, and those that only its example has.
 
 Nothing here knows how a response is decoded; see :mod:`roomrec_async._api.codec`.
 """
@@ -105,6 +105,14 @@ class RoomType(OpenEnum):
     GROUP_SMALL = "group-small"
 
 
+class ParticipantStatus(OpenEnum):
+    """Status of a participant, as the published description lists it."""
+
+    CONNECTED = "connected"
+    DISCONNECTED = "disconnected"
+    RECONNECTING = "reconnecting"
+
+
 def _add_case_variants(enum: type[OpenEnum]) -> None:
     """Add other spellings of its values to an enum's value map.
 
@@ -120,7 +128,7 @@ def _add_case_variants(enum: type[OpenEnum]) -> None:
                 enum._value2member_map_[variant] = member
 
 
-for _enum in (RecordingStatus, MediaType, ContainerFormat, Codec, RoomStatus, RoomType):
+for _enum in (RecordingStatus, MediaType, ContainerFormat, Codec, RoomStatus, RoomType, ParticipantStatus):
     _add_case_variants(_enum)
 
 
@@ -232,11 +240,40 @@ class Room:
 
 
 @attrs.frozen(kw_only=True, weakref_slot=False)
+class Participant:
+    """One participant of a room (published description, ``video.v1.room.room_participant``).
+
+    Every field is None where the service sent null or nothing. Dates are aware.
+    """
+
+    account_sid: str | None = None
+    room_sid: str | None = None
+    """SID of the room, ``RM`` and 32 hexadecimal digits."""
+    date_created: AwareDatetime | None = None
+    date_updated: AwareDatetime | None = None
+    start_time: AwareDatetime | None = None
+    """Date at which the participant connected."""
+    end_time: AwareDatetime | None = None
+    """Date at which the participant disconnected; None for one who is connected."""
+    sid: str | None = None
+    """SID of the participant, ``PA`` and 32 hexadecimal digits: the ``participant_sid`` of their recordings."""
+    identity: str | None = None
+    """Name that the application gave the participant in the access token. Untrusted text."""
+    status: ParticipantStatus | None = None
+    url: str | None = None
+    """Absolute URL of this resource."""
+    duration: int | None = None
+    """Seconds for which the participant was connected; None for one who still is."""
+    links: Mapping[str, object] | None = attrs.field(default=None, hash=False)
+    """URLs of related resources."""
+
+
+@attrs.frozen(kw_only=True, weakref_slot=False)
 class PageMeta:
     """Metadata of a page: its ``meta`` block."""
 
     key: str | None = None
-    """Name of the list in the body: ``recordings`` or ``rooms``."""
+    """Name of the list in the body: ``recordings``, ``rooms`` or ``participants``."""
     page: int | None = None
     """Index of the page, from 0."""
     page_size: int | None = None
@@ -247,7 +284,7 @@ class PageMeta:
     """URL of the next page; None on the last page only. A page in the middle of a list may be empty."""
 
 
-Model = TypeVar("Model", Recording, Room)
+Model = TypeVar("Model", Recording, Room, Participant)
 """Record of a list."""
 
 

@@ -21,12 +21,12 @@ import msgspec
 from roomrec_async._dates import parse_date
 from roomrec_async._text import safe_repr
 from roomrec_async.errors import BoundsExceededError, DecodeError
-from roomrec_async.models import Codec, Model, OpenEnum, PageMeta, Recording, Room
+from roomrec_async.models import Codec, Model, OpenEnum, PageMeta, Participant, Recording, Room
 
 if TYPE_CHECKING:
     import cattrs
 
-_Attrs = TypeVar("_Attrs", Recording, Room, PageMeta)
+_Attrs = TypeVar("_Attrs", Recording, Room, Participant, PageMeta)
 
 RawBody: TypeAlias = bytes | bytearray
 """Body of a response: a buffer that grew while it was read, or any bytes."""
@@ -91,6 +91,11 @@ class _RoomsBody(msgspec.Struct):
     meta: PageMeta
 
 
+class _ParticipantsBody(msgspec.Struct):
+    participants: list[Participant]
+    meta: PageMeta
+
+
 class _MediaBody(msgspec.Struct):
     redirect_to: str
 
@@ -99,6 +104,7 @@ _strict_recording: Final = msgspec.json.Decoder(Recording)
 _strict_media: Final = msgspec.json.Decoder(_MediaBody)
 _strict_recordings: Final = msgspec.json.Decoder(_RecordingsBody)
 _strict_rooms: Final = msgspec.json.Decoder(_RoomsBody)
+_strict_participants: Final = msgspec.json.Decoder(_ParticipantsBody)
 _strict_recording_list: Final = msgspec.json.Decoder(list[Recording])
 # Everything that a strict decoder raises for one body or another.
 _STRICT_ERRORS: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError)
@@ -164,6 +170,15 @@ def decode_rooms(body: RawBody, skip: int = 0) -> DecodedPage[Room]:
     except _STRICT_ERRORS:
         return decode_leniently(body, "rooms", Room, skip)
     return DecodedPage(page.rooms, page.meta)
+
+
+def decode_participants(body: RawBody, skip: int = 0) -> DecodedPage[Participant]:
+    """Decode a page of ``GET /v1/Rooms/{RoomSid}/Participants``, like :func:`decode_recordings`."""
+    try:
+        page = _strict_participants.decode(body)
+    except _STRICT_ERRORS:
+        return decode_leniently(body, "participants", Participant, skip)
+    return DecodedPage(page.participants, page.meta)
 
 
 def decode_raw(body: RawBody) -> dict[str, object]:
@@ -266,7 +281,7 @@ def decode_error(status: int, body: RawBody) -> ErrorBody:
     )
 
 
-def to_dict(model: Recording | Room | PageMeta) -> dict[str, object]:
+def to_dict(model: Recording | Room | Participant | PageMeta) -> dict[str, object]:
     """Return a model as JSON-ready values: dates in ISO 8601 with their offset, enums as strings, every field present.
 
     ``from_dict(type(model), to_dict(model)) == model``.

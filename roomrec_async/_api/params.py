@@ -22,10 +22,10 @@ from roomrec_async._validate import (
     is_before,
 )
 from roomrec_async.errors import InvalidArgumentError
-from roomrec_async.models import MediaType, OpenEnum, Recording, RecordingStatus, RoomStatus
+from roomrec_async.models import MediaType, OpenEnum, ParticipantStatus, Recording, RecordingStatus, RoomStatus
 
 MAX_PAGE_SIZE: Final = 1000
-"""Largest ``PageSize`` of a room's recordings, and of rooms. Quotas count requests, so it is also our default."""
+"""Largest ``PageSize`` of a room's lists, and of rooms. Quotas count requests, so it is also our default."""
 
 MAX_ACCOUNT_PAGE_SIZE: Final = 100
 """Largest ``PageSize`` of the account's recordings."""
@@ -62,8 +62,8 @@ _FIRST_PAGE: Final = {"Page=0"}
 # The characters of a query (RFC 3986, 3.4) that quote() would escape, and "%" for escapes that are there already.
 _SAFE_IN_QUERIES: Final = "%/?:@!$&'()*+,;=-._~"
 _SID_FORMAT: Final = "two letters and 32 hexadecimal digits"
-# Applications name rooms freely: any text but an empty one is a name. Half a surrogate pair is no text.
-_UNIQUE_NAME: Final = re.compile(r"[^\ud800-\udfff]+")
+# Applications name rooms and people freely: any text but an empty one is a name. Half a surrogate pair is no text.
+_NAME: Final = re.compile(r"[^\ud800-\udfff]+")
 # Printable ASCII without spaces: tokens are opaque, but must not break the request line.
 _PAGE_TOKEN: Final = re.compile(r"[!-~]+")
 _LAST_SECOND: Final = datetime.max.replace(microsecond=0, tzinfo=UTC)
@@ -81,6 +81,15 @@ def recordings_path(room_sid: str) -> str:
         InvalidArgumentError: the SID is malformed.
     """
     return f"{ROOMS_PATH}/{check_room_sid(room_sid)}/Recordings"
+
+
+def participants_path(room_sid: str) -> str:
+    """Return the path of a room's participants, below the base URL.
+
+    Raises:
+        InvalidArgumentError: the SID is malformed.
+    """
+    return f"{ROOMS_PATH}/{check_room_sid(room_sid)}/Participants"
 
 
 def recording_path(room_sid: str, sid: str) -> str:
@@ -188,6 +197,29 @@ def rooms_parameters(
     return build_parameters(
         ("Status", status, check_room_status),
         ("UniqueName", unique_name, check_unique_name),
+        *window_arguments(date_created_after, date_created_before),
+        *page_arguments(page_size, page, page_token, check_page_size),
+    )
+
+
+def participants_parameters(
+    *,
+    status: ParticipantStatus | str | None = None,
+    identity: str | None = None,
+    date_created_after: datetime | None = None,
+    date_created_before: datetime | None = None,
+    page_size: int | None = None,
+    page: int | None = None,
+    page_token: str | None = None,
+) -> Parameters:
+    """Return the query parameters of a room's participants, by the API's names. Arguments that are None are left out.
+
+    Raises:
+        InvalidArgumentError: a value is outside the patterns and bounds of the published description.
+    """
+    return build_parameters(
+        ("Status", status, check_participant_status),
+        ("Identity", identity, check_identity),
         *window_arguments(date_created_after, date_created_before),
         *page_arguments(page_size, page, page_token, check_page_size),
     )
@@ -364,12 +396,12 @@ def check_content_disposition(value: object) -> str:
 
 check_recording_status: Final = partial(check_member, "status", enum=RecordingStatus)
 check_room_status: Final = partial(check_member, "status", enum=RoomStatus)
+check_participant_status: Final = partial(check_member, "status", enum=ParticipantStatus)
 check_media_type: Final = partial(check_member, "media_type", enum=MediaType)
 check_source_sid: Final = partial(check_match, "source_sid", pattern=ANY_SID, expected=_SID_FORMAT)
 check_grouping_sids: Final = partial(check_sids, "grouping_sids")
-check_unique_name: Final = partial(
-    check_match, "unique_name", pattern=_UNIQUE_NAME, expected="a name of Unicode characters"
-)
+check_unique_name: Final = partial(check_match, "unique_name", pattern=_NAME, expected="a name of Unicode characters")
+check_identity: Final = partial(check_match, "identity", pattern=_NAME, expected="a name of Unicode characters")
 check_date_created_before: Final = partial(check_date, "date_created_before")
 check_date_created_after: Final = partial(check_date, "date_created_after")
 check_page_size: Final = partial(check_number, "page_size", minimum=1, maximum=MAX_PAGE_SIZE)

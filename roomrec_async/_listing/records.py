@@ -1,8 +1,8 @@
-"""Lists of recordings or rooms that convert to data frames and show as tables in notebooks and terminals."""
+"""Lists of records that convert to data frames and show as tables in notebooks and terminals."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from html import escape
 from typing import TYPE_CHECKING, Any, Final
@@ -12,7 +12,7 @@ import msgspec
 
 from roomrec_async._format import format_count, format_date, format_duration, format_number
 from roomrec_async._text import safe_text
-from roomrec_async.models import Model, Recording, Room
+from roomrec_async.models import Model, Participant, Recording, Room
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -22,7 +22,7 @@ _EMPTY_CELL: Final = "-"
 
 
 class Records(list[Model]):
-    """A list of recordings or rooms that notebooks and rich show as a table.
+    """A list of recordings, rooms or participants that notebooks and rich show as a table.
 
     Example:
         >>> recordings = await client.recordings("RM...").to_list()
@@ -63,12 +63,13 @@ class Records(list[Model]):
         return table
 
     @property
-    def _holds_rooms(self) -> bool:
-        return bool(self) and isinstance(self[0], Room)
+    def _model(self) -> type[Recording | Room | Participant]:
+        # An empty list does not know what it is a list of; most are of recordings.
+        return type(self[0]) if self else Recording
 
     @property
     def _columns(self) -> tuple[_Column, ...]:
-        return _ROOM_COLUMNS if self._holds_rooms else _RECORDING_COLUMNS
+        return _COLUMNS[self._model]
 
     def _rows(self) -> Iterator[list[str]]:
         for record in self[:_MAX_ROWS_SHOWN]:
@@ -76,8 +77,7 @@ class Records(list[Model]):
 
     @property
     def _caption(self) -> str:
-        noun = "room" if self._holds_rooms else "recording"
-        count = format_count(len(self), noun)
+        count = format_count(len(self), self._model.__name__.lower())
         if len(self) <= _MAX_ROWS_SHOWN:
             return count
         return f"the first {_MAX_ROWS_SHOWN} of {count}"
@@ -107,7 +107,7 @@ class _Column(msgspec.Struct, frozen=True):
     field: str
     format_value: Callable[[Any], str] = safe_text
 
-    def cell(self, record: Recording | Room) -> str:
+    def cell(self, record: Recording | Room | Participant) -> str:
         """Return a record's text in this column."""
         value = getattr(record, self.field)
         if value is None:
@@ -133,3 +133,17 @@ _ROOM_COLUMNS: Final = (
     _Column("type", "type"),
     _Column("unique_name", "unique_name"),
 )
+_PARTICIPANT_COLUMNS: Final = (
+    _Column("sid", "sid"),
+    _Column("room_sid", "room_sid"),
+    _Column("status", "status"),
+    _Column("start_time (UTC)", "start_time", format_date),
+    _Column("end_time (UTC)", "end_time", format_date),
+    _Column("duration", "duration", format_duration),
+    _Column("identity", "identity"),
+)
+_COLUMNS: Final[Mapping[type[Recording | Room | Participant], tuple[_Column, ...]]] = {
+    Recording: _RECORDING_COLUMNS,
+    Room: _ROOM_COLUMNS,
+    Participant: _PARTICIPANT_COLUMNS,
+}

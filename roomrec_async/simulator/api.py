@@ -14,10 +14,17 @@ from multidict import MultiMapping
 
 from .account import Account, RoomData
 from .account_recordings import AccountCandidates
-from .derivation import EPOCH
+from .derivation import EPOCH, slice_by_date
 from .errors import not_found
 from .pages import PageTokens, RangeCandidates, find_page, list_body
-from .parameters import AccountRecordingParameters, RecordingParameters, RoomParameters, is_status_listed
+from .parameters import (
+    AccountRecordingParameters,
+    ParticipantParameters,
+    RecordingParameters,
+    RoomParameters,
+    is_status_listed,
+)
+from .participants import ParticipantData, participant_count
 from .sids import lower_digits, split_number
 
 EXAMPLE_ROOM_SID: Final = "RM" + "a" * 32
@@ -137,6 +144,29 @@ class Api:
         page = find_page(RangeCandidates(indices), matches, PageTokens(self.account.secret, path, parameters))
         rooms = [_compact_json(self.account.room(index).to_dict(self.base_url)) for index in page.numbers]
         return list_body("rooms", self.base_url + path, page, parameters, rooms)
+
+    def list_participants(self, room_sid: str, query: Mapping[str, str]) -> bytes:
+        """Respond to ``GET /v1/Rooms/{RoomSid}/Participants``."""
+        room_sid = lower_digits(room_sid)
+        path = f"/v1/Rooms/{room_sid}/Participants"
+        room = self._find_room(room_sid, path)
+        parameters = ParticipantParameters.parse(query)
+        # Of a room in progress, only those who are connected are listed unless another status is asked for.
+        status = parameters.status or ("connected" if room.ended is None else "disconnected")
+
+        def matches(index: int) -> bool:
+            participant = ParticipantData(room, index)
+            return participant.status == status and parameters.identity in (None, participant.identity)
+
+        indices = slice_by_date(
+            range(participant_count(room)),
+            lambda index: ParticipantData(room, index).connected,
+            parameters.created_from,
+            parameters.created_before,
+        )
+        page = find_page(RangeCandidates(indices), matches, PageTokens(self.account.secret, path, parameters))
+        participants = [_compact_json(ParticipantData(room, index).to_dict(self.base_url)) for index in page.numbers]
+        return list_body("participants", self.base_url + path, page, parameters, participants)
 
     def fetch_room(self, sid: str) -> bytes:
         """Respond to ``GET /v1/Rooms/{Sid}``."""

@@ -22,6 +22,7 @@ MEDIA_TYPES: Final = frozenset({"audio", "video", "data"})
 DISPOSITIONS: Final = frozenset({"attachment", "inline"})
 RECORDING_STATUSES: Final = frozenset({"processing", "completed", "deleted", "failed"})
 ROOM_STATUSES: Final = frozenset({"in-progress", "completed", "failed"})
+PARTICIPANT_STATUSES: Final = frozenset({"connected", "disconnected", "reconnecting"})
 
 # Not imported from the client on purpose: the simulator is an independent reading of the reference. Shared patterns
 # would hide a mistake in the client's reading from every test.
@@ -100,6 +101,30 @@ class RoomParameters(PageParameters):
             unique_name=query.get("UniqueName"),
             created_from=_parse_datetime_or_date(query, "DateCreatedAfter"),
             created_before=_parse_datetime_or_date(query, "DateCreatedBefore"),
+        )
+
+
+@attrs.frozen(kw_only=True)
+class ParticipantParameters(PageParameters):
+    """The parameters of ``GET /v1/Rooms/{RoomSid}/Participants``."""
+
+    status: str | None
+    identity: str | None
+    created_from: datetime | None
+    created_before: datetime | None
+
+    @classmethod
+    def parse(cls, query: Mapping[str, str]) -> Self:
+        """Parse a query, as :meth:`RecordingParameters.parse` does."""
+        return cls(
+            filters=_select(query, "Status", "Identity", "DateCreatedAfter", "DateCreatedBefore"),
+            page_size=_parse_page_size(query),
+            page=_parse_page(query),
+            page_token=query.get("PageToken"),
+            status=_parse_choice(PARTICIPANT_STATUSES, query, "Status"),
+            identity=query.get("Identity"),
+            created_from=_parse_datetime(query, "DateCreatedAfter"),
+            created_before=_parse_datetime(query, "DateCreatedBefore"),
         )
 
 

@@ -208,6 +208,7 @@ class Simulator(HttpServer):
         for path, handler in (
             ("/v1/Rooms", self._list_rooms),
             ("/v1/Rooms/{sid}", self._fetch_room),
+            ("/v1/Rooms/{room_sid}/Participants", self._list_participants),
             ("/v1/Rooms/{room_sid}/Recordings", self._list_recordings),
             ("/v1/Rooms/{room_sid}/Recordings/{sid}", self._fetch_recording),
             ("/v1/Rooms/{room_sid}/Recordings/{sid}/Media", self._locate_media),
@@ -238,6 +239,9 @@ class Simulator(HttpServer):
 
     async def _fetch_room(self, request: web.Request) -> web.Response:
         return _ok(self._api.fetch_room(request.match_info["sid"]))
+
+    async def _list_participants(self, request: web.Request) -> web.Response:
+        return _ok(self._api.list_participants(request.match_info["room_sid"], request.query))
 
     async def _list_recordings(self, request: web.Request) -> web.Response:
         return _ok(self._api.list_recordings(request.match_info["room_sid"], request.query))

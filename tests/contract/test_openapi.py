@@ -362,6 +362,30 @@ class TestResponses:
                 async with session.get(f"{sim.base_url}{path}", params=query) as received:
                     description.validate_response(Request.made(path, query), await Response.of(received))
 
+    async def test_participants_are_asked_for_and_are_as_described(self, description: OpenAPI, sim: Simulator) -> None:
+        async with sim.client() as client:
+            for room in sim.room_sids:
+                everyone = await client.participants(room).to_list()
+                first = everyone[0]
+                await client.participants(
+                    room,
+                    status=first.status,
+                    identity=first.identity,
+                    date_created_after=first.date_created,
+                    date_created_before=datetime.now(UTC),
+                    page_size=7,
+                    page=0,
+                ).to_list()
+        for received in sim.requests:
+            description.validate_request(Request.of(received))
+        names = {name for received in sim.requests for name in Request.of(received).parameters.query}
+        assert names >= {"Status", "Identity", "DateCreatedAfter", "DateCreatedBefore", "PageSize", "Page"}
+        for room in sim.room_sids:
+            pages = [pair async for pair in responses(sim, f"/v1/Rooms/{room}/Participants?PageSize=4")]
+            assert len(pages) > 1
+            for request, response in pages:
+                description.validate_response(request, response)
+
     @pytest.mark.parametrize(
         ("field", "value"),
         [("size", "23"), ("sid", "RT" + "a" * 31), ("status", "done"), ("date_created", "today"), ("links", [])],

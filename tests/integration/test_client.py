@@ -17,6 +17,7 @@ from roomrec_async import (
     DecodeError,
     InvalidArgumentError,
     NotFoundError,
+    ParticipantStatus,
     RateLimiter,
     Recording,
     RecordingsClient,
@@ -98,6 +99,60 @@ class TestRooms:
     def test_refused_before_anything_is_sent(self, sim: Simulator, client: RecordingsClient, wrong: Any) -> None:
         with pytest.raises(InvalidArgumentError, match=next(iter(wrong))):
             client.rooms(**wrong)
+
+
+class TestParticipants:
+    async def test_everyone_who_was_recorded(self, sim: Simulator, client: RecordingsClient) -> None:
+        completed = await client.rooms(status="completed").to_list()
+        for room in completed:
+            participants = await client.participants(str(room.sid), page_size=3).to_list()
+            assert {each.status for each in participants} <= {ParticipantStatus.DISCONNECTED}
+            assert all(each.identity and each.end_time == room.end_time for each in participants)
+            recorded = {each.participant_sid for each in await client.recordings(str(room.sid)).to_list()}
+            assert recorded <= {each.sid for each in participants}
+
+    async def test_of_a_room_in_progress_only_those_who_are_connected(self, client: RecordingsClient) -> None:
+        room_sid = str((await client.rooms().to_list())[0].sid)
+        connected = await client.participants(room_sid).to_list()
+        assert connected
+        assert {(each.status, each.end_time, each.duration) for each in connected} == {("connected", None, None)}
+        assert await client.participants(room_sid, status="disconnected").to_list() == []
+
+    async def test_each_parameter_by_its_name(self, sim: Simulator, client: RecordingsClient) -> None:
+        room_sid = sim.room_sids[0]
+        after = datetime(2025, 2, 1, 1, tzinfo=UTC)
+        pager = client.participants(
+            room_sid,
+            status="disconnected",
+            identity="Zoë & co",
+            date_created_after=after,
+            date_created_before=after + timedelta(days=1),
+            page_size=7,
+        )
+        assert await pager.to_list() == []
+        assert sim.requests[-1].path == f"/v1/Rooms/{room_sid}/Participants"
+        assert asked(sim) == {
+            "Status": ["disconnected"],
+            "Identity": ["Zoë & co"],
+            "DateCreatedAfter": ["2025-02-01T01:00:00Z"],
+            "DateCreatedBefore": ["2025-02-02T01:00:00Z"],
+            "PageSize": ["7"],
+        }
+
+    async def test_one_by_identity(self, sim: Simulator, client: RecordingsClient) -> None:
+        room_sid = str((await client.rooms(status="completed").to_list())[0].sid)
+        everyone = await client.participants(room_sid).to_list()
+        (found,) = await client.participants(room_sid, identity=everyone[-1].identity).to_list()
+        assert found == everyone[-1]
+
+    @pytest.mark.parametrize("wrong", [{"status": "gone"}, {"identity": ""}, {"page_size": 1001}, {"limit": -1}])
+    def test_refused_before_anything_is_sent(self, client: RecordingsClient, wrong: Any) -> None:
+        with pytest.raises(InvalidArgumentError, match=next(iter(wrong))):
+            client.participants(f"RM{'0' * 32}", **wrong)
+
+    async def test_a_room_that_is_not_there(self, client: RecordingsClient) -> None:
+        with pytest.raises(NotFoundError, match=f"RM{'0' * 32}"):
+            await client.participants(f"RM{'0' * 32}").to_list()
 
 
 class TestRecording:

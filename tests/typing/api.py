@@ -19,6 +19,7 @@ from roomrec_async import (
     Page,
     PageMeta,
     Pager,
+    Participant,
     RateLimiter,
     Recording,
     RecordingsClient,
@@ -83,6 +84,7 @@ async def one_room(client: RecordingsClient) -> None:
         assert_type(page.resume_token, str)
     assert_type(await pager.to_list(), Records[Recording])
     assert_type(await pager.first(), Recording | None)
+    assert_type(await client.participants(ROOM, identity="alice").to_list(), Records[Participant])
     client.recordings(ROOM, page_size="50")  # type: ignore[arg-type]
     client.recordings(ROOM, pagesize=50)  # type: ignore[call-arg]
 

@@ -9,12 +9,26 @@ from datetime import UTC, datetime
 import attrs
 import pytest
 
-from roomrec_async import Codec, PageMeta, Recording, RecordingStatus, Room, RoomResult, RoomStatus, RoomType
+from roomrec_async import (
+    Codec,
+    PageMeta,
+    Participant,
+    ParticipantStatus,
+    Recording,
+    RecordingStatus,
+    Room,
+    RoomResult,
+    RoomStatus,
+    RoomType,
+)
 
 URL = "https://video.twilio.com/v1/Rooms/RM1/Recordings/RT1"
 MODELS = [
     pytest.param(Recording(sid="RT1", codec=Codec.VP8, links={"media": "m"}), id="Recording"),
     pytest.param(Room(sid="RM1", video_codecs=(Codec.VP8,), links={"recordings": "r"}), id="Room"),
+    pytest.param(
+        Participant(sid="PA1", status=ParticipantStatus.CONNECTED, links={"anonymize": "a"}), id="Participant"
+    ),
     pytest.param(PageMeta(key="recordings", page=0), id="PageMeta"),
 ]
 
@@ -39,7 +53,7 @@ def test_copies_of_a_model_are_equal_to_it(model) -> None:
         assert hash(copied) == hash(model)
 
 
-@pytest.mark.parametrize("cls", [Recording, Room, PageMeta])
+@pytest.mark.parametrize("cls", [Recording, Room, Participant, PageMeta])
 def test_fields_are_given_by_name_and_are_none_otherwise(cls) -> None:
     with pytest.raises(TypeError):
         cls("RT1")

@@ -47,6 +47,8 @@ PUBLIC = [
     "PageMeta",
     "Pager",
     "PaginationError",
+    "Participant",
+    "ParticipantStatus",
     "Period",
     "Periods",
     "PermissionDeniedError",

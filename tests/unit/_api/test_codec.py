@@ -18,6 +18,8 @@ from roomrec_async import (
     DecodeError,
     MediaType,
     PageMeta,
+    Participant,
+    ParticipantStatus,
     Recording,
     RecordingStatus,
     Room,
@@ -30,6 +32,7 @@ from roomrec_async._api.codec import (
     decode_account_recordings,
     decode_error,
     decode_media_location,
+    decode_participants,
     decode_recording,
     decode_recordings,
     decode_rooms,
@@ -618,6 +621,53 @@ def test_a_body_without_rooms_is_refused() -> None:
         decode_rooms(EXAMPLE)
 
 
+# Participants
+
+# The example of the published description.
+PARTICIPANT_FIELDS = {
+    "account_sid": f"AC{A32}",
+    "room_sid": f"RM{A32}",
+    "date_created": "2017-07-30T20:00:00Z",
+    "date_updated": "2017-07-30T20:00:00Z",
+    "start_time": "2017-07-30T20:00:00Z",
+    "end_time": "2017-07-30T20:00:01Z",
+    "sid": f"PA{A32}",
+    "identity": "alice",
+    "status": "disconnected",
+    "url": f"{EXAMPLE_ROOM_URL}/Participants/PA{A32}",
+    "duration": 1,
+    "links": {"anonymize": f"{EXAMPLE_ROOM_URL}/Participants/PA{A32}/Anonymize"},
+}
+PARTICIPANT = Participant(
+    account_sid=f"AC{A32}",
+    room_sid=f"RM{A32}",
+    date_created=datetime(2017, 7, 30, 20, tzinfo=UTC),
+    date_updated=datetime(2017, 7, 30, 20, tzinfo=UTC),
+    start_time=datetime(2017, 7, 30, 20, tzinfo=UTC),
+    end_time=datetime(2017, 7, 30, 20, 0, 1, tzinfo=UTC),
+    sid=f"PA{A32}",
+    identity="alice",
+    status=ParticipantStatus.DISCONNECTED,
+    url=f"{EXAMPLE_ROOM_URL}/Participants/PA{A32}",
+    duration=1,
+    links={"anonymize": f"{EXAMPLE_ROOM_URL}/Participants/PA{A32}/Anonymize"},
+)
+
+
+@pytest.mark.parametrize("others", [[], [{"duration": "7"}]], ids=["strict", "lenient"])
+def test_participants(others: list[object]) -> None:
+    meta = {"key": "participants"}
+    page = decode_participants(json.dumps({"participants": [PARTICIPANT_FIELDS, *others], "meta": meta}).encode())
+    assert page.error is None
+    assert page.items == [PARTICIPANT, *(Participant(duration=7) for _ in others)]
+    assert page.meta == PageMeta(key="participants")
+
+
+def test_a_body_without_participants_is_refused() -> None:
+    with pytest.raises(DecodeError, match="has no 'participants'"):
+        decode_participants(EXAMPLE)
+
+
 # The account's recordings
 
 
@@ -733,11 +783,12 @@ def test_recordings_become_json_unless_that_would_change_them(recordings: list[R
         ),
         pytest.param(Recording(links={}, grouping_sids={"a": [1, None, {"b": 1.5}]}), id="odd maps"),
         pytest.param(ROOM, id="a room"),
+        pytest.param(PARTICIPANT, id="a participant"),
         pytest.param(Room(video_codecs=()), id="a room without codecs"),
         pytest.param(PageMeta(key="recordings", page=0, next_page_url="https://x/"), id="meta"),
     ],
 )
-def test_a_model_comes_back_from_json(model: Recording | Room | PageMeta) -> None:
+def test_a_model_comes_back_from_json(model: Recording | Room | Participant | PageMeta) -> None:
     fields = to_dict(model)
     assert set(fields) == {field.name for field in attrs.fields(type(model))}
     assert from_dict(type(model), fields) == model

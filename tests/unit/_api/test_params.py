@@ -28,6 +28,8 @@ from roomrec_async._api.params import (
     media_path,
     page_key,
     parse_query,
+    participants_parameters,
+    participants_path,
     query_string,
     recording_path,
     recordings_parameters,
@@ -45,7 +47,7 @@ AFTER = datetime(2017, 1, 1, 0, 0, 1, tzinfo=UTC)
 NOON = datetime(2017, 6, 1, 12, tzinfo=UTC)
 BEFORE = datetime(2017, 12, 31, 23, 59, 59, tzinfo=UTC)
 KATHMANDU = timezone(timedelta(hours=5, minutes=45))
-LISTS = [recordings_parameters, account_recordings_parameters, rooms_parameters]
+LISTS = [recordings_parameters, account_recordings_parameters, rooms_parameters, participants_parameters]
 
 
 def refusal(call: Callable[..., object], *arguments: object, **options: object) -> str:
@@ -459,6 +461,7 @@ def test_a_media_type_is_sent_in_the_spelling_of_the_reference(given: str, sent:
         (account_recordings_parameters, {"status": "in-progress"}, "processing, completed, deleted, failed"),
         (account_recordings_parameters, {"media_type": "screen"}, "audio, video, data"),
         (rooms_parameters, {"status": "processing"}, "in-progress, completed, failed"),
+        (participants_parameters, {"status": "gone"}, "connected, disconnected, reconnecting"),
     ],
 )
 def test_a_value_that_the_list_does_not_know_is_refused_with_those_it_knows(
@@ -483,6 +486,8 @@ def test_a_room_may_have_any_name(name: str) -> None:
 def test_an_empty_name_and_what_is_no_text_are_refused(name: Any) -> None:
     message = refusal(rooms_parameters, unique_name=name)
     assert message == f"unique_name must be a name of Unicode characters, not {name!r}"
+    message = refusal(participants_parameters, identity=name)
+    assert message == f"identity must be a name of Unicode characters, not {name!r}"
 
 
 @pytest.mark.parametrize("token", ["PT0", "0", "a%2Bb+c/d==", "!~", "x" * 5000])
@@ -524,6 +529,34 @@ def test_all_filters_of_the_accounts_recordings_are_sent_by_the_apis_names() -> 
         "Page": "0",
         "PageToken": "PT0",
     }
+
+
+def test_all_filters_of_participants_are_sent_by_the_apis_names() -> None:
+    parameters = participants_parameters(
+        status="Disconnected",
+        identity="Zoë & Co",
+        date_created_after=AFTER,
+        date_created_before=BEFORE,
+        page_size=1000,
+        page=1,
+        page_token="PT1",
+    )
+    assert parameters == {
+        "Status": "disconnected",
+        "Identity": "Zoë & Co",
+        "DateCreatedBefore": "2017-12-31T23:59:59Z",
+        "DateCreatedAfter": "2017-01-01T00:00:01Z",
+        "PageSize": "1000",
+        "Page": "1",
+        "PageToken": "PT1",
+    }
+
+
+def test_the_path_of_participants_is_made_of_a_room_sid_only() -> None:
+    assert participants_path(ROOM_SID) == f"/v1/Rooms/{ROOM_SID}/Participants"
+    for wrong in ("RM1", f"{ROOM_SID}/..", "", None):
+        with pytest.raises(InvalidArgumentError):
+            participants_path(wrong)
 
 
 def test_all_filters_of_rooms_are_sent_by_the_apis_names() -> None:

@@ -12,7 +12,16 @@ import pyarrow as pa
 import pytest
 from rich.console import Console
 
-from roomrec_async import MediaType, Recording, RecordingStatus, Records, Room, RoomStatus
+from roomrec_async import (
+    MediaType,
+    Participant,
+    ParticipantStatus,
+    Recording,
+    RecordingStatus,
+    Records,
+    Room,
+    RoomStatus,
+)
 from roomrec_async._listing.records import merge_listings
 
 AT = datetime(2026, 3, 1, 23, 30, tzinfo=timezone(timedelta(hours=-2)))
@@ -77,6 +86,15 @@ class TestNotebooks:
             f"<tr>{cells(f'RM{1:032x},completed,2026-03-02 01:30:00,-,-,standup')}</tr>"
             in Records([room])._repr_html_()
         )
+
+    def test_participants_have_columns_of_their_own(self) -> None:
+        participant = Participant(
+            sid=f"PA{1:032x}", room_sid="RM1", status=ParticipantStatus.DISCONNECTED, start_time=AT, identity=HOSTILE
+        )
+        shown = Records([participant])._repr_html_()
+        assert f"<tr>{cells(f'PA{1:032x},RM1,disconnected,2026-03-02 01:30:00,-,-')}" in shown
+        assert "<script" not in shown
+        assert shown.endswith("<p>1 participant</p>")
 
     def test_what_participants_typed_is_text(self) -> None:
         shown = Records([recording(track_name=HOSTILE)])._repr_html_()
