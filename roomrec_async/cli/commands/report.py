@@ -14,6 +14,7 @@ from typing import Final, TypeAlias
 import attrs
 import click
 
+from roomrec_async._archive.reader import make_reader
 from roomrec_async._asyncio import map_concurrently
 from roomrec_async._files import atomic_write
 from roomrec_async._format import format_count, format_duration, format_pace, format_size
@@ -27,7 +28,6 @@ from roomrec_async.cli.support.options import LocalPath, base_url_option, window
 from roomrec_async.cli.support.progress import show_progress
 from roomrec_async.cli.support.resources import make_client
 from roomrec_async.cli.support.signals import run_async
-from roomrec_async.cli.support.table_reader import make_reader
 from roomrec_async.client import RecordingsClient
 from roomrec_async.errors import InvalidArgumentError
 from roomrec_async.models import Recording, RecordingStatus

@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from roomrec_async import InvalidArgumentError, Recording
+from roomrec_async._archive.reader import make_reader
 from roomrec_async._tables import open_table, recording_columns, table_format
-from roomrec_async.cli.support.table_reader import make_reader
 
 FIELDS = ("sid", "room_sid", "type", "status", "date_created", "duration", "size", "track_name")
 GOOD: dict[str, Any] = {
