@@ -6,18 +6,21 @@ import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 import attrs
 
 from roomrec_async._api.codec import from_dict
-from roomrec_async._tables import check_formats
+from roomrec_async._tables import check_formats, recording_columns
 from roomrec_async._text import safe_repr
 from roomrec_async.errors import DecodeError, InvalidArgumentError, RoomRecError
 from roomrec_async.models import Recording
 
 # Rows that are converted at once, of those that Parquet keeps together.
 _BATCH_SIZE: Final = 1_000
+
+# Parquet has no type for any JSON value: these columns are text.
+_JSON_COLUMNS: Final = frozenset(column.name for column in recording_columns() if column.kind == "json")
 
 # Bytes. No line of a table comes near; a file without line breaks is not a table.
 _MAX_LINE_LENGTH: Final = 2**24
@@ -34,17 +37,38 @@ def make_reader(path: Path, fields: Collection[str]) -> Callable[[], Iterator[Re
         InvalidArgumentError: the file has another extension; later, while reading: it holds something else.
         ConfigurationError: reading Parquet needs an extra that is not installed.
     """
-    match path.suffix.lower():
-        case ".jsonl":
-            return lambda: read_recordings(path, json_rows(path), fields)
-        case ".parquet":
-            check_formats(["parquet"])
-            return lambda: read_recordings(path, parquet_rows(path, fields), fields)
-        case _:
-            raise InvalidArgumentError(
-                f"a manifest's file must end in .jsonl or .parquet, not {safe_repr(path.name)}: "
-                "'roomrec archive' and 'roomrec list -o' write such files"
-            )
+    check_extension(path)
+    return lambda: read_recordings(path, open_rows(path, fields), fields)
+
+
+def check_extension(path: Path) -> None:
+    """Check that a table can be read.
+
+    Raises:
+        InvalidArgumentError: its name does not end in ``.jsonl`` or ``.parquet``.
+        ConfigurationError: reading Parquet needs an extra that is not installed.
+    """
+    extension = path.suffix.lower()
+    if extension == ".parquet":
+        check_formats(["parquet"])
+    elif extension != ".jsonl":
+        raise InvalidArgumentError(
+            f"a manifest's file must end in .jsonl or .parquet, not {safe_repr(path.name)}: "
+            "'roomrec archive' and 'roomrec list -o' write such files"
+        )
+
+
+def open_rows(path: Path, fields: Collection[str]) -> Iterator[Row]:
+    """Return the rows of a table; of Parquet, with these fields only.
+
+    Raises:
+        InvalidArgumentError: the file has another extension; later, while reading: it holds something else.
+        ConfigurationError: reading Parquet needs an extra that is not installed.
+    """
+    check_extension(path)
+    if path.suffix.lower() == ".jsonl":
+        return json_rows(path)
+    return parquet_rows(path, fields)
 
 
 @attrs.frozen
@@ -111,9 +135,35 @@ def parquet_rows(path: Path, fields: Collection[str]) -> Iterator[Row]:
             for batch in table.iter_batches(_BATCH_SIZE, columns=[*fields]):
                 for values in batch.to_pylist():
                     number += 1
-                    yield Row(f"row {number:,}", {name: json_value(value) for name, value in values.items()})
+                    yield parquet_row(path, f"row {number:,}", values)
     except pa.ArrowException as error:
         raise InvalidArgumentError(f"{path} cannot be read as Parquet: {error}") from None
+
+
+def parquet_row(path: Path, position: str, values: Mapping[str, object]) -> Row:
+    """Return a row of a Parquet file with values as JSON has them.
+
+    Raises:
+        InvalidArgumentError: a column that holds JSON holds something else.
+    """
+    row: dict[str, object] = {}
+    for name, value in values.items():
+        row[name] = parse_column(path, position, name, value) if name in _JSON_COLUMNS else json_value(value)
+    return Row(position, row)
+
+
+def parse_column(path: Path, position: str, name: str, text: object) -> object:
+    """Return the value of a column that holds JSON.
+
+    Raises:
+        InvalidArgumentError: it is something else.
+    """
+    if text is None:
+        return None
+    try:
+        return json.loads(cast("str", text))
+    except (ValueError, TypeError, RecursionError):
+        raise row_error(path, position, f"{name} is not JSON") from None
 
 
 def json_value(value: object) -> object:

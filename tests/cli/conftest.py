@@ -262,6 +262,11 @@ def files_in(directory: Path) -> dict[str, bytes]:
     return {str(path.relative_to(directory)): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
 
 
+def media_in(directory: Path) -> dict[str, bytes]:
+    """Return the files of a folder of downloads, without the records beside the media."""
+    return {name: content for name, content in files_in(directory).items() if not name.endswith(".json")}
+
+
 def names_in(directory: Path) -> list[str]:
     return [path.name for path in directory.iterdir()]
 

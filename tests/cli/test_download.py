@@ -11,6 +11,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from roomrec_async import Recording, from_dict
 from roomrec_async.simulator import Simulator, faults
 
 from .conftest import (
@@ -18,12 +19,12 @@ from .conftest import (
     Command,
     assert_harmless,
     completed,
-    files_in,
     hostile,
     interrupt,
     is_plain,
     large_recording,
     media_files,
+    media_in,
     plain_rooms,
     room_with,
     run_on_terminal,
@@ -41,20 +42,26 @@ class TestDownload:
         expected = media_files(simulator, completed(simulator, *room_sids))
         outcome = roomrec("download", *room_sids, "-o", tmp_path / "new" / "media")
         assert outcome.code == 0
-        assert files_in(tmp_path / "new" / "media") == expected
+        assert media_in(tmp_path / "new" / "media") == expected
         assert sorted(outcome.lines) == sorted(str(tmp_path / "new" / "media" / name) for name in expected)
         (summary,) = outcome.errors
         assert summary.startswith(f"{len(expected)} of {len(expected)} recordings, ")
 
+    def test_the_record_of_each_is_beside_it(self, simulator: Simulator, roomrec: Command, tmp_path: Path) -> None:
+        records = completed(simulator, *plain_rooms(simulator))
+        assert roomrec("download", *plain_rooms(simulator), "-o", tmp_path).code == 0
+        written = {path.name: from_dict(Recording, json.loads(path.read_text())) for path in tmp_path.glob("*.json")}
+        assert written == {f"{each['sid']}.json": from_dict(Recording, each) for each in records}
+
     def test_what_is_there_is_not_fetched_again(self, simulator: Simulator, roomrec: Command, tmp_path: Path) -> None:
         room_sids = plain_rooms(simulator)
         first = roomrec("download", *room_sids, "-o", tmp_path)
-        fetched, downloaded = simulator.store.stats.requests, files_in(tmp_path)
+        fetched, downloaded = simulator.store.stats.requests, media_in(tmp_path)
         again = roomrec("download", *room_sids, "-o", tmp_path)
         count = len(downloaded)
         assert (again.code, sorted(again.lines)) == (0, sorted(first.lines))
         assert again.errors == [f"{count} of {count} recordings ({count} already there), 0 bytes"]
-        assert (simulator.store.stats.requests, files_in(tmp_path)) == (fetched, downloaded)
+        assert (simulator.store.stats.requests, media_in(tmp_path)) == (fetched, downloaded)
 
     def test_rooms_come_from_standard_input_and_files(self, simulator: Simulator, tmp_path: Path) -> None:
         of_input, of_file = plain_rooms(simulator)[:2]
@@ -63,7 +70,7 @@ class TestDownload:
         outcome = run_process("download", *rooms, "-o", tmp_path / "media", given=f"nonsense\n{of_input}\n")
         assert outcome.code == 1
         assert outcome.errors[0].startswith("standard input:1: a room SID must be")
-        assert files_in(tmp_path / "media") == media_files(simulator, completed(simulator, of_input, of_file))
+        assert media_in(tmp_path / "media") == media_files(simulator, completed(simulator, of_input, of_file))
 
     @pytest.mark.parametrize("kind", ["audio", "VIDEO"])
     def test_of_one_type(self, simulator: Simulator, roomrec: Command, tmp_path: Path, kind: str) -> None:
@@ -72,15 +79,15 @@ class TestDownload:
         wanted = [record for record in completed(simulator, *room_sids) if record["type"] == kind.lower()]
         assert 0 < len(wanted) < len(completed(simulator, *room_sids))
         assert outcome.code == 0
-        assert files_in(tmp_path) == media_files(simulator, wanted)
+        assert media_in(tmp_path) == media_files(simulator, wanted)
 
     def test_that_started_in_a_window(self, simulator: Simulator, roomrec: Command, tmp_path: Path) -> None:
         room_sid = plain_rooms(simulator)[0]
         records = completed(simulator, room_sid)
         after, before = (max(record["date_created"] for record in records), "2027-01-01T00:00:00+01:00")
         assert roomrec("download", room_sid, "-o", tmp_path, "--after", after, "--before", before).code == 0
-        assert files_in(tmp_path) == media_files(simulator, [each for each in records if each["date_created"] == after])
-        assert len(files_in(tmp_path)) < len(records)
+        assert media_in(tmp_path) == media_files(simulator, [each for each in records if each["date_created"] == after])
+        assert len(media_in(tmp_path)) < len(records)
 
     def test_lines_of_json_say_what_happened(self, simulator: Simulator, roomrec: Command, tmp_path: Path) -> None:
         room_sid = plain_rooms(simulator)[0]
@@ -99,7 +106,7 @@ class TestDownload:
         room_sid = plain_rooms(simulator)[0]
         outcome = roomrec("download", room_sid, "-o", f"file://{tmp_path}/")
         assert outcome.code == 0
-        assert files_in(tmp_path) == media_files(simulator, completed(simulator, room_sid))
+        assert media_in(tmp_path) == media_files(simulator, completed(simulator, room_sid))
 
     def test_no_more_downloads_at_once_than_asked_for(self, fresh: Simulator, roomrec: Command, tmp_path: Path) -> None:
         fresh.store.inject(faults.StallHeaders(0.02), times=None)
@@ -117,7 +124,7 @@ class TestDownload:
         assert outcome.errors[0].startswith(f"{record['sid']}: HTTP 404")
         simulator.inject(faults.Respond(404), path_contains=f"{record['sid']}/Media")
         assert roomrec(*arguments, "--wait", "10").code == 0
-        assert files_in(tmp_path) == media_files(simulator, completed(simulator, record["room_sid"]))
+        assert media_in(tmp_path) == media_files(simulator, completed(simulator, record["room_sid"]))
 
     def test_recordings_that_fail_do_not_stop_the_others(
         self, simulator: Simulator, roomrec: Command, tmp_path: Path
@@ -127,7 +134,7 @@ class TestDownload:
         expected = media_files(simulator, [record for record in completed(simulator, *room_sids) if is_plain(record)])
         outcome = roomrec("download", *room_sids, UNKNOWN_ROOM, "-o", tmp_path)
         assert outcome.code == 1
-        assert files_in(tmp_path) == expected
+        assert media_in(tmp_path) == expected
         *failures, last = outcome.errors
         assert sorted(line.partition(":")[0] for line in failures) == sorted(
             [UNKNOWN_ROOM, *(record["sid"] for record in external)]
@@ -148,7 +155,7 @@ class TestDownload:
         arguments = ("download", room_sid, "-o", tmp_path / "media", "--private-key", tmp_path / "key.pem")
         expected = media_files(simulator, completed(simulator, room_sid))
         assert roomrec(*arguments).code == 0
-        assert files_in(tmp_path / "media") == expected
+        assert media_in(tmp_path / "media") == expected
         assert f"({len(expected)} already there)" in roomrec(*arguments).err
 
     def test_without_the_key_nothing_is_left_behind(
@@ -156,7 +163,7 @@ class TestDownload:
     ) -> None:
         room_sid = room_with(simulator, "encryption_key")
         outcome = roomrec("download", room_sid, "-o", tmp_path)
-        assert (outcome.code, outcome.out, files_in(tmp_path)) == (1, "", {})
+        assert (outcome.code, outcome.out, media_in(tmp_path)) == (1, "", {})
         assert len(outcome.errors) == len(completed(simulator, room_sid)) + 1
         assert all("are encrypted" in line for line in outcome.errors[:-1])
 
@@ -170,7 +177,7 @@ class TestDownload:
         (tmp_path / "key.pem").write_bytes(pem)
         arguments = ("-o", tmp_path / "media", "--private-key", tmp_path / "key.pem")
         outcome = roomrec("download", room_with(simulator, "encryption_key"), *arguments)
-        assert (outcome.code, outcome.out, files_in(tmp_path / "media")) == (1, "", {})
+        assert (outcome.code, outcome.out, media_in(tmp_path / "media")) == (1, "", {})
         assert all("the private key does not match" in line for line in outcome.errors[:-1])
 
     def test_after_ctrl_c_it_resumes(self, simulator: Simulator, roomrec: Command, tmp_path: Path) -> None:
@@ -181,10 +188,10 @@ class TestDownload:
         running = start_process("download", room_sid, "-o", tmp_path)
         outcome = interrupt(running, lambda: part.exists() and part.stat().st_size > 0)
         assert (outcome.code, outcome.err) == (130, "roomrec: interrupted\n")
-        assert name not in files_in(tmp_path)
+        assert name not in media_in(tmp_path)
         again = roomrec("download", room_sid, "-o", tmp_path, "--json")
         assert again.code == 0
-        assert files_in(tmp_path) == media_files(simulator, completed(simulator, room_sid))
+        assert media_in(tmp_path) == media_files(simulator, completed(simulator, room_sid))
         (resumed,) = [each for each in map(json.loads, again.lines) if each["recording_sid"] == record["sid"]]
         assert 0 < resumed["resumed_at"] < record["size"]
 
@@ -199,7 +206,7 @@ class TestDownload:
             outcome = roomrec("download", room_sid, "-o", directory)
             assert outcome.code == 0
             assert_harmless(outcome.out + outcome.err)
-            assert sorted(name.partition(".")[0] for name in files_in(directory)) == sorted(
+            assert sorted(name.partition(".")[0] for name in media_in(directory)) == sorted(
                 name.partition(".")[0] for name in expected
             )
 
@@ -210,7 +217,7 @@ class TestDownload:
         outcome = roomrec("download", room_sid, "-o", tmp_path / "media")
         assert (outcome.code, outcome.out, len(outcome.errors)) == (1, "", count + 1)
         assert_harmless(outcome.err)
-        assert not files_in(tmp_path)
+        assert not media_in(tmp_path)
         message = json.dumps({"code": 20003, "message": "\x1b]0;owned\x07\nroomrec: all good", "status": 403})
         simulator.inject(faults.Respond(403, message.encode(), content_type="application/json"), path_contains="/Media")
         outcome = roomrec("download", room_sid, "-o", tmp_path / "media")

@@ -15,6 +15,7 @@ import click
 from roomrec_async._asyncio import map_concurrently
 from roomrec_async._format import format_count, format_size
 from roomrec_async._media.download import Download
+from roomrec_async._media.record_file import write_record
 from roomrec_async._text import safe_text
 from roomrec_async.cli.support.failures import Failures
 from roomrec_async.cli.support.input import RoomSources
@@ -90,8 +91,9 @@ def download(
 ) -> int:
     """Download the media of all completed recordings of rooms, several at a time.
 
-    Files are named after their recordings, RT....mka or RT....mkv, and the location of each is printed. If this is
-    interrupted, run the same command again: it resumes, and skips the files that are complete.
+    Files are named after their recordings, RT....mka or RT....mkv, and the location of each is printed. The record of
+    each is written beside it, as RT....json. If this is interrupted, run the same command again: it resumes, and skips
+    the files that are complete.
 
     ROOM is a room SID; - reads room SIDs from standard input, one per line. The credentials come from the
     environment, as for 'roomrec list'.
@@ -195,6 +197,8 @@ class DownloadRun:
             finished = await client.download(
                 recording, self.destination, decryption=self.decryption, wait=self.wait, on_bytes=on_bytes
             )
+            # A folder of downloads then says whose tracks it has, and when.
+            await write_record(recording, self.destination)
         except RoomRecError as error:
             self.failures.add(recording.sid, error)
             return None

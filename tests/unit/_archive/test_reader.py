@@ -110,3 +110,22 @@ def test_a_file_that_is_not_parquet(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(InvalidArgumentError) as raised:
         list(make_reader(path, FIELDS)())
     assert str(raised.value).startswith(f"{path} cannot be read as Parquet: ")
+
+
+def test_maps_are_read_from_parquet_as_from_json(tmp_path: Path) -> None:
+    fields = ("sid", "links", "grouping_sids")
+    given = {"sid": "RT1", "links": {"media": "https://x"}, "grouping_sids": {"room_sid": "RM1", "odd": [1, None]}}
+    for extension in ("jsonl", "parquet"):
+        path = tmp_path / f"maps.{extension}"
+        write_rows(path, [given, {"sid": "RT2"}])
+        first, second = make_reader(path, fields)()
+        assert (first.links, first.grouping_sids) == (given["links"], given["grouping_sids"])
+        assert (second.links, second.grouping_sids) == (None, None)
+
+
+@pytest.mark.parametrize("values", [["{"], ["[" * 100_000], [7]], ids=["cut", "deep", "a number"])
+def test_a_map_that_is_no_json_is_named(tmp_path: Path, values: list[object]) -> None:
+    path = tmp_path / "maps.parquet"
+    pq.write_table(pa.table({"sid": ["RT1"], "links": values}), path)
+    with pytest.raises(InvalidArgumentError, match="row 1: links is not JSON"):
+        list(make_reader(path, ("sid", "links"))())
