@@ -10,7 +10,6 @@ run two jobs with the same output at once. Try it with the simulator::
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import sys
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from roomrec_async import Recording, RecordingsClient, to_dict
+from roomrec_async import Recording, RecordingsClient, to_json_lines
 
 
 class Output:
@@ -63,7 +62,7 @@ class Output:
 
     def add(self, room_sid: str, recordings: list[Recording]) -> None:
         """Write a room: first the recordings, then the journal, which must never name a room that is incomplete."""
-        self._output.write(b"".join(json.dumps(to_dict(recording)).encode() + b"\n" for recording in recordings))
+        self._output.write(to_json_lines(recordings))
         self._output.flush()
         self._journal.write(f"{room_sid} {self._output.tell()}\n".encode())
         self._journal.flush()

@@ -29,7 +29,7 @@ from roomrec_async import (
     RecordingsClient,
     RequestTimeoutError,
     RoomRecError,
-    to_dict,
+    to_json_lines,
 )
 
 
@@ -69,7 +69,7 @@ async def lines(first: Page[Recording] | None, rest: AsyncGenerator[Page[Recordi
 
 def chunk(page: Page[Recording]) -> str:
     """Return the recordings of a page as JSON lines."""
-    return "".join(json.dumps(to_dict(recording)) + "\n" for recording in page.items)
+    return to_json_lines(page.items).decode()
 
 
 STATUSES: Final = {

@@ -8,7 +8,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
-from ._api.codec import from_dict, to_dict
+from ._api.codec import from_dict, to_dict, to_json_lines
 from ._listing.fanout import OnError, RoomSids
 from ._listing.pager import Page, Pager
 from ._listing.records import Records
@@ -136,6 +136,7 @@ __all__ = [
     "__version__",
     "from_dict",
     "to_dict",
+    "to_json_lines",
 ]
 
 # Few programs need these. Imported on first use, they cost nothing to the others.

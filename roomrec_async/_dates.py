@@ -34,6 +34,14 @@ def parse_date(value: str) -> datetime:
     return date
 
 
+def format_iso8601(date: datetime) -> str:
+    """Return a date in ISO 8601, with ``Z`` for UTC."""
+    text = date.isoformat()
+    if text.endswith("+00:00"):
+        return f"{text.removesuffix('+00:00')}Z"
+    return text
+
+
 def _parse(value: str) -> datetime | None:
     """Return the date as the first parser reads it that can, or None."""
     # First as the strict decoder does it, so that a date means the same beside a record that needs repair.

@@ -6,14 +6,17 @@ import csv
 import io
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from importlib.util import find_spec
+from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Final, Literal, Protocol, TypeAlias, get_args, get_type_hints
+from typing import TYPE_CHECKING, BinaryIO, Final, Literal, Protocol, TypeAlias, cast, get_args, get_type_hints
 
 import attrs
 
+from ._api.codec import encode_lines
+from ._dates import format_iso8601
 from ._files import atomic_write
 from ._text import safe_repr
 from .errors import ConfigurationError, InvalidArgumentError
@@ -25,13 +28,15 @@ if TYPE_CHECKING:
 TableFormat: TypeAlias = Literal["jsonl", "csv", "parquet"]
 
 Row: TypeAlias = Mapping[str, object]
-"""Values of a row by column name, JSON-ready as from :func:`roomrec_async.to_dict`."""
+"""Values of a row by column name: those of a record's fields."""
 
 _FORMATS: Final[tuple[TableFormat, ...]] = get_args(TableFormat)
 # Rows per row group of a Parquet file, and so the rows held in memory.
 _ROW_GROUP_SIZE: Final = 10_000
 # A spreadsheet evaluates text with one of these prefixes as a formula (CSV injection, described by OWASP).
 _FORMULA_PREFIXES: Final = ("=", "+", "-", "@", "\t", "\r")
+_FIELDS: Final = tuple(field.name for field in attrs.fields(Recording))
+_field_values: Final = attrgetter(*_FIELDS)
 # The integers that a Parquet column of type INT64 can hold.
 _INT64: Final = range(-(2**63), 2**63)
 
@@ -58,6 +63,11 @@ def recording_columns() -> list[Column]:
         Column(field.name, column_kind(hints[field.name]), untrusted=field.name == "track_name")
         for field in attrs.fields(Recording)
     ]
+
+
+def recording_row(recording: Recording) -> Row:
+    """Return a recording as a row of the table with :func:`recording_columns`."""
+    return dict(zip(_FIELDS, _field_values(recording), strict=True))
 
 
 def table_format(path: Path) -> TableFormat:
@@ -134,9 +144,7 @@ class _JsonLinesWriter:
         self._names = [column.name for column in columns]
 
     def write(self, rows: Iterable[Row]) -> None:
-        for row in rows:
-            values = {name: row.get(name) for name in self._names}
-            self._file.write(json.dumps(values, separators=(",", ":")).encode() + b"\n")
+        self._file.write(encode_lines([{name: row.get(name) for name in self._names} for row in rows]))
 
     def finish(self) -> None:
         pass
@@ -154,8 +162,7 @@ class _CsvWriter:
         self._writer.writerow([column.name for column in columns])
 
     def write(self, rows: Iterable[Row]) -> None:
-        for row in rows:
-            self._writer.writerow([csv_value(column, row.get(column.name)) for column in self._columns])
+        self._writer.writerows([csv_value(column, row.get(column.name)) for column in self._columns] for row in rows)
 
     def finish(self) -> None:
         # Leave the file open: it is the caller's to flush and to close.
@@ -197,8 +204,7 @@ class _ParquetWriter:
 
         arrays: list[pa.Array] = []
         for column, field in zip(self._columns, self._schema, strict=True):
-            values = [parquet_value(column, row.get(column.name)) for row in self._rows]
-            arrays.append(pa.array(values, field.type))
+            arrays.append(parquet_array(column, [row.get(column.name) for row in self._rows], field.type))
         self._writer.write_table(pa.Table.from_arrays(arrays, schema=self._schema))
         self._rows.clear()
 
@@ -225,11 +231,26 @@ def column_kind(hint: object) -> Literal["text", "integer", "instant", "json"]:
 
 def csv_value(column: Column, value: object) -> object:
     """Return a value as it is passed to :mod:`csv`."""
-    if column.kind == "json" and value is not None:
+    if value is None:
+        return None
+    if column.kind == "json":
         return json.dumps(value, separators=(",", ":"))
+    if column.kind == "instant":
+        return format_iso8601(cast("datetime", value))
     if column.untrusted and isinstance(value, str) and value.startswith(_FORMULA_PREFIXES):
         return f"'{value}"
     return value
+
+
+def parquet_array(column: Column, values: Sequence[object], arrow_type: pa.DataType) -> pa.Array:
+    """Return the values of a column as Arrow has them."""
+    import pyarrow as pa  # noqa: PLC0415  an extra
+
+    if column.kind != "json":
+        # Most values need no conversion, which would take longer than everything else.
+        with suppress(UnicodeEncodeError, OverflowError, pa.ArrowException):
+            return pa.array(values, arrow_type)
+    return pa.array([parquet_value(column, value) for value in values], arrow_type)
 
 
 def parquet_value(column: Column, value: object) -> object:
@@ -239,9 +260,9 @@ def parquet_value(column: Column, value: object) -> object:
             return None
         case "json", _:
             return json.dumps(value, separators=(",", ":"))
-        case "instant", _:
-            return datetime.fromisoformat(str(value))
         case "text", _:
             return str(value).encode(errors="backslashreplace")
-        case _:
+        case "integer", int():
             return value if value in _INT64 else None
+        case _:
+            return value

@@ -11,9 +11,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final, Protocol
 
-from roomrec_async._api.codec import to_dict
 from roomrec_async._asyncio import call_destination, run_in_thread
-from roomrec_async._tables import Column, Row, TableFormat, TableWriter, open_table, recording_columns
+from roomrec_async._tables import Column, Row, TableFormat, TableWriter, open_table, recording_columns, recording_row
 from roomrec_async.protocols import Destination
 
 from .ledger import Entry
@@ -87,14 +86,14 @@ async def write_tables(ledger: EntrySource, directory: Path, formats: Collection
 def manifest_row(entry: Entry) -> Row:
     """Return the row of an entry: the recording's fields, and the ledger's."""
     return {
-        **to_dict(entry.recording),
+        **recording_row(entry.recording),
         "state": entry.state.value,
         "location": entry.location,
         "bytes": entry.bytes,
         "sha256": entry.sha256,
         "etag": entry.etag,
-        "archived_at": entry.archived_at and entry.archived_at.isoformat(),
-        "deleted_at": entry.deleted_at and entry.deleted_at.isoformat(),
+        "archived_at": entry.archived_at,
+        "deleted_at": entry.deleted_at,
         "error": entry.error,
         "unproven": entry.unproven,
     }

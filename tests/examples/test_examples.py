@@ -36,7 +36,7 @@ from roomrec_async import (
     RoomRecError,
     ServerError,
     from_dict,
-    to_dict,
+    to_json_lines,
 )
 from roomrec_async.simulator import Simulator, faults
 
@@ -441,7 +441,7 @@ class TestBatchJob:
         # Content of the output, content of the journal, and the number of rooms that are complete.
         states = [(b"", b"", 0)]
         for done, (room, recordings) in enumerate(by_room.items()):
-            added = b"".join(json.dumps(to_dict(recording)).encode() + b"\n" for recording in recordings)
+            added = to_json_lines(recordings)
             states += [(on_disk + added[:cut], journalled, done) for cut in (*range(0, len(added), 97), len(added))]
             on_disk += added
             line = f"{room} {len(on_disk)}\n".encode()

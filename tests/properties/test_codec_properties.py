@@ -11,7 +11,17 @@ import attrs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from roomrec_async import Codec, ContainerFormat, DecodeError, MediaType, Recording, RecordingStatus, from_dict, to_dict
+from roomrec_async import (
+    Codec,
+    ContainerFormat,
+    DecodeError,
+    MediaType,
+    Recording,
+    RecordingStatus,
+    from_dict,
+    to_dict,
+    to_json_lines,
+)
 from roomrec_async._api.codec import DecodedPage, decode_recordings, deserialize_recordings, serialize_recordings
 from roomrec_async._api.params import parse_query, query_string
 
@@ -111,3 +121,10 @@ def only_documented_outcomes(whole: bytes) -> None:
         assert all(isinstance(item, Recording) for item in decoded.items)
         if decoded.error is not None:
             assert decoded.error.index == len(decoded.items)
+
+
+@EXAMPLES
+@given(st.lists(RECORDINGS, max_size=4))
+def test_json_lines_come_back(recordings: list[Recording]) -> None:
+    lines = to_json_lines(recordings).split(b"\n")[:-1]
+    assert [from_dict(Recording, json.loads(line)) for line in lines] == recordings

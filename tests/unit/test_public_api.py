@@ -82,6 +82,7 @@ PUBLIC = [
     "__version__",
     "from_dict",
     "to_dict",
+    "to_json_lines",
 ]
 # Aliases of types have no name and no documentation at run time.
 ALIASES = {"OnBytes", "OnError", "RoomSids", "TableFormat", "Via"}

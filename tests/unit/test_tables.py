@@ -20,8 +20,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from roomrec_async import ConfigurationError, InvalidArgumentError, Recording, from_dict, to_dict
-from roomrec_async._tables import Column, Row, TableFormat, check_formats, open_table, recording_columns, table_format
+from roomrec_async import ConfigurationError, InvalidArgumentError, Recording, from_dict
+from roomrec_async._tables import (
+    Column,
+    Row,
+    TableFormat,
+    check_formats,
+    open_table,
+    recording_columns,
+    recording_row,
+    table_format,
+)
 from roomrec_async.models import Codec, MediaType, RecordingStatus
 
 FORMATS: tuple[TableFormat, ...] = get_args(TableFormat)
@@ -38,9 +47,10 @@ FULL: Row = {
     "sid": "RT1",
     "track_name": 'a "quoted", name\r\nof two lines \N{GRINNING FACE}',
     "size": 2**63 - 1,
-    "created": "2026-03-01T09:30:00.000001Z",
+    "created": datetime(2026, 3, 1, 9, 30, 0, 1, tzinfo=UTC),
     "links": {"media": None, "é": [1, 2.5, {"deep": True}]},
 }
+INDIA = timezone(timedelta(hours=5, minutes=30))
 EMPTY: Row = dict.fromkeys(FULL)
 
 
@@ -99,7 +109,7 @@ class TestEachFormat:
             grouping_sids={"room_sid": "RM1", "odd": [None, {"x": 1}]},
         )
         path = tmp_path / f"x.{format_}"
-        write(path, [to_dict(recording)], recording_columns())
+        write(path, [recording_row(recording)], recording_columns())
         (row,) = read(path, recording_columns())
         as_json = {name: value.isoformat() if isinstance(value, datetime) else value for name, value in row.items()}
         assert from_dict(Recording, as_json) == recording
@@ -223,7 +233,10 @@ class TestCsv:
         assert _rows(tmp_path / "x.csv")[0] == {**_texts(), "size": "-1"}
 
     def test_is_what_rfc_4180_says(self, tmp_path: Path) -> None:
-        write(tmp_path / "x.csv", [{"sid": 'a"b,c\nd', "created": "2026-03-01T09:30:00+05:30", "links": {"a": 1}}])
+        write(
+            tmp_path / "x.csv",
+            [{"sid": 'a"b,c\nd', "created": datetime(2026, 3, 1, 9, 30, tzinfo=INDIA), "links": {"a": 1}}],
+        )
         assert (tmp_path / "x.csv").read_bytes() == (
             b"sid,track_name,size,created,links\r\n"
             b'"a""b,c\nd",,,2026-03-01T09:30:00+05:30,"{""a"":1}"\r\n'
@@ -236,7 +249,7 @@ def _texts() -> dict[str, str]:
 
 def test_json_lines_have_every_column_in_order(tmp_path: Path) -> None:
     write(tmp_path / "x.jsonl", [{"links": {"é": 1}, "sid": "RT1"}])
-    expected = b'{"sid":"RT1","track_name":null,"size":null,"created":null,"links":{"\\u00e9":1}}\n'
+    expected = b'{"sid":"RT1","track_name":null,"size":null,"created":null,"links":{"\xc3\xa9":1}}\n'
     assert (tmp_path / "x.jsonl").read_bytes() == expected
 
 
@@ -255,7 +268,7 @@ class TestParquet:
         assert all(field.nullable for field in schema)
 
     def test_instants_are_utc(self, tmp_path: Path) -> None:
-        write(tmp_path / "x.parquet", [{"created": "2026-03-01T01:30:00+05:30"}])
+        write(tmp_path / "x.parquet", [{"created": datetime(2026, 3, 1, 1, 30, tzinfo=INDIA)}])
         (row,) = pq.read_table(tmp_path / "x.parquet").to_pylist()
         assert row["created"] == datetime(2026, 2, 28, 20, tzinfo=UTC)
 

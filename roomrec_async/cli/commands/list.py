@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import stat
 import sys
@@ -17,11 +16,19 @@ import attrs
 import click
 from rich.console import Console
 
-from roomrec_async._api.codec import to_dict
+from roomrec_async._api.codec import to_json_lines
 from roomrec_async._api.params import MAX_PAGE_SIZE
 from roomrec_async._asyncio import run_in_thread
 from roomrec_async._format import format_count, format_duration, format_pace
-from roomrec_async._tables import TableFormat, TableWriter, open_table, recording_columns, table_format
+from roomrec_async._tables import (
+    Row,
+    TableFormat,
+    TableWriter,
+    open_table,
+    recording_columns,
+    recording_row,
+    table_format,
+)
 from roomrec_async._text import safe_text
 from roomrec_async.cli.support.cluster import ClusterExport, cluster_address
 from roomrec_async.cli.support.failures import Failures, write_failed_rooms
@@ -342,7 +349,7 @@ class ListRun:
 async def json_lines(recordings: Recordings) -> AsyncGenerator[str, None]:
     """Yield each recording as a line of JSON."""
     async for recording in recordings:
-        yield json.dumps(to_dict(recording), separators=(",", ":")) + "\n"
+        yield to_json_lines([recording]).decode()
 
 
 async def table_lines(recordings: Recordings) -> AsyncGenerator[str, None]:
@@ -365,9 +372,9 @@ class IncompleteError(Exception):
 
 async def write_rows(table: TableWriter, recordings: Recordings) -> None:
     """Write recordings to a table, in batches: disks are slow, and the event loop must not wait for them."""
-    batch: list[dict[str, object]] = []
+    batch: list[Row] = []
     async for recording in recordings:
-        batch.append(to_dict(recording))
+        batch.append(recording_row(recording))
         if len(batch) >= _BATCH_SIZE:
             await run_in_thread(partial(table.write, batch))
             batch = []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable
 from contextlib import aclosing
@@ -12,7 +11,7 @@ from typing import Final
 import click
 from rich.console import Console
 
-from roomrec_async._api.codec import to_dict
+from roomrec_async._api.codec import to_json_lines
 from roomrec_async._listing.pager import Pager
 from roomrec_async.cli.support.errors import ExitCode
 from roomrec_async.cli.support.options import base_url_option, window_options
@@ -97,7 +96,7 @@ def format_sid(room: Room) -> str:
 
 def format_json(room: Room) -> str:
     """Return a room as a line of JSON."""
-    return json.dumps(to_dict(room), separators=(",", ":")) + "\n"
+    return to_json_lines([room]).decode()
 
 
 def table_formatter() -> Callable[[Room], str]:

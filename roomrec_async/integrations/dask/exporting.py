@@ -12,11 +12,10 @@ from typing import Final, Unpack
 import attrs
 from distributed import Client
 
-from roomrec_async._api.codec import to_dict
 from roomrec_async._asyncio import run_in_thread
 from roomrec_async._destinations import local_path
 from roomrec_async._listing.fanout import RoomSids
-from roomrec_async._tables import check_formats, open_table, recording_columns
+from roomrec_async._tables import check_formats, open_table, recording_columns, recording_row
 from roomrec_async.client import RecordingsClient, RoomOptions
 from roomrec_async.errors import AuthenticationError, InvalidArgumentError, RoomRecError
 from roomrec_async.models import Recording, RoomResult
@@ -166,10 +165,10 @@ async def _write_parquet(path: Path, recordings: AsyncGenerator[Recording, None]
             rows.append(recording)
             if len(rows) >= _ROWS_PER_WRITE:
                 count += len(rows)
-                await run_in_thread(partial(table.write, [to_dict(row) for row in rows]))
+                await run_in_thread(partial(table.write, [recording_row(row) for row in rows]))
                 rows.clear()
         count += len(rows)
-        await run_in_thread(partial(table.write, [to_dict(row) for row in rows]))
+        await run_in_thread(partial(table.write, [recording_row(row) for row in rows]))
     return count
 
 

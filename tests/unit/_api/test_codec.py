@@ -39,6 +39,7 @@ from roomrec_async._api.codec import (
     deserialize_recordings,
     is_cut_off,
     serialize_recordings,
+    to_json_lines,
 )
 
 from ...conftest import body, record
@@ -985,3 +986,37 @@ def test_each_beginning_of_an_object_is_recognized_as_cut_off(whole: bytes, buff
 )
 def test_what_is_no_object_or_malformed_was_not_cut_off(other: bytes) -> None:
     assert not is_cut_off(other)
+
+
+# JSON lines
+
+SURROGATE = Recording(sid="RT2", track_name="half a \ud83d pair", links={"é": "é"})
+
+
+def test_json_lines_have_the_values_of_dictionaries_in_the_same_order() -> None:
+    records = [EXAMPLE_RECORDING, Recording(), ROOM, PARTICIPANT, Recording(size=2**70, codec=Codec("AV1"))]
+    lines = to_json_lines(iter(records)).split(b"\n")
+    assert lines.pop() == b""
+    assert [json.loads(line) for line in lines] == [json.loads(json.dumps(to_dict(record))) for record in records]
+    assert [list(json.loads(line)) for line in lines] == [list(to_dict(record)) for record in records]
+
+
+def test_json_lines_of_nothing_are_empty() -> None:
+    assert to_json_lines([]) == b""
+
+
+def test_half_a_surrogate_pair_is_escaped_and_changes_no_other_line() -> None:
+    before, escaped, after = to_json_lines([EXAMPLE_RECORDING, SURROGATE, EXAMPLE_RECORDING]).splitlines()
+    assert before == after == to_json_lines([EXAMPLE_RECORDING]).rstrip()
+    assert b"\\ud83d" in escaped
+    assert json.loads(escaped) == to_dict(SURROGATE)
+
+
+def test_json_lines_are_utf_8_and_one_line_each() -> None:
+    (line,) = to_json_lines([Recording(track_name="Zoë\n\u2028\r")]).split(b"\n")[:-1]
+    assert "Zoë".encode() in line
+    assert json.loads(line)["track_name"] == "Zoë\n\u2028\r"
+
+
+def test_numbers_that_json_lacks_become_null() -> None:
+    assert json.loads(to_json_lines([Recording(links={"a": float("nan")})]))["links"] == {"a": None}

@@ -37,7 +37,12 @@ def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
 @pytest.mark.parametrize("extension", ["jsonl", "JSONL", "parquet"])
 def test_the_fields_that_are_asked_for_are_read(tmp_path: Path, extension: str) -> None:
     path = tmp_path / f"recordings.{extension}"
-    created = {"date_created": "2026-03-01T09:30:00Z", "duration": 60, "size": 2**40, "track_name": "é \U0001f600"}
+    created = {
+        "date_created": datetime(2026, 3, 1, 9, 30, tzinfo=UTC),
+        "duration": 60,
+        "size": 2**40,
+        "track_name": "é \U0001f600",
+    }
     # More rows than are read at once.
     write_rows(path, [GOOD | created | {"sid": f"RT{number}", "codec": "opus"} for number in range(2_500)])
     recordings = list(make_reader(path, FIELDS)())
