@@ -14,6 +14,7 @@ from typing import Annotated, Self, TypeVar
 import attrs
 import msgspec
 
+from ._struct import frozen_struct
 from .errors import RoomRecError
 
 # A plain datetime for type checkers. The marker makes the strict decoder refuse naive ones.
@@ -132,7 +133,7 @@ for _enum in (RecordingStatus, MediaType, ContainerFormat, Codec, RoomStatus, Ro
     _add_case_variants(_enum)
 
 
-@attrs.frozen(kw_only=True, weakref_slot=False)
+@frozen_struct(kw_only=True)
 class Recording:
     """One recording of a single track (reference: "List room recording", response attributes).
 
@@ -191,7 +192,7 @@ class Recording:
         return None
 
 
-@attrs.frozen(kw_only=True, weakref_slot=False)
+@frozen_struct(kw_only=True)
 class Room:
     """One room (published description, ``video.v1.room``).
 
@@ -239,7 +240,7 @@ class Room:
     """URLs of related resources."""
 
 
-@attrs.frozen(kw_only=True, weakref_slot=False)
+@frozen_struct(kw_only=True)
 class Participant:
     """One participant of a room (published description, ``video.v1.room.room_participant``).
 
@@ -268,7 +269,7 @@ class Participant:
     """URLs of related resources."""
 
 
-@attrs.frozen(kw_only=True, weakref_slot=False)
+@frozen_struct(kw_only=True)
 class PageMeta:
     """Metadata of a page: its ``meta`` block."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import cache
@@ -303,26 +303,26 @@ def to_json_lines(records: Iterable[Recording | Room | Participant]) -> bytes:
         >>> async for page in client.recordings("RM...").pages():
         ...     file.write(to_json_lines(page.items))
     """
-    return encode_lines([attrs.asdict(record, recurse=False) for record in records])
+    return encode_lines(list(records))
 
 
-def encode_lines(rows: list[dict[str, object]]) -> bytes:
-    """Return dictionaries as JSON lines, in UTF-8; their values may be those of records.
+def encode_lines(values: Sequence[Recording | Room | Participant | Mapping[str, object]]) -> bytes:
+    """Return records, or dictionaries with values of records, as JSON lines in UTF-8.
 
     Half a surrogate pair, which UTF-8 cannot encode, is escaped, with all that is not ASCII in its line.
     """
     try:
-        return _json_encoder.encode_lines(rows)
+        return _json_encoder.encode_lines(values)
     except UnicodeEncodeError:
-        return b"".join(encode_line(row) for row in rows)
+        return b"".join(encode_line(value) for value in values)
 
 
-def encode_line(row: dict[str, object]) -> bytes:
-    """Return one dictionary as a line, as :func:`encode_lines` does."""
+def encode_line(value: Recording | Room | Participant | Mapping[str, object]) -> bytes:
+    """Return one record or dictionary as a line, as :func:`encode_lines` does."""
     try:
-        return _json_encoder.encode(row) + b"\n"
+        return _json_encoder.encode(value) + b"\n"
     except UnicodeEncodeError:
-        return json.dumps(msgspec.to_builtins(row), separators=(",", ":")).encode() + b"\n"
+        return json.dumps(msgspec.to_builtins(value), separators=(",", ":")).encode() + b"\n"
 
 
 def from_dict(cls: type[_Attrs], data: Mapping[str, object]) -> _Attrs:

@@ -1,0 +1,56 @@
+"""attrs classes that msgspec fills directly.
+
+msgspec asks an object of an ordinary attrs class for each of its fields once it has decoded it, which is a third of the
+cost of a record; an object of its own ``Struct`` is finished then. The classes made here are both: a ``Struct`` that is
+registered with attrs, so that ``attrs.fields``, ``asdict`` and ``evolve`` work with it, and cattrs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from types import new_class
+from typing import TYPE_CHECKING
+
+import attr
+import attrs
+import msgspec
+
+__all__ = ["frozen_struct"]
+
+if TYPE_CHECKING:
+    # What the classes are to callers: type checkers know attrs' decorator.
+    from attrs import frozen as frozen_struct
+else:
+
+    def frozen_struct(*, kw_only: bool) -> Callable[[type], type]:
+        """Return a decorator that makes a class anew as a frozen ``Struct``.
+
+        The behaviour is that of ``attrs.frozen(kw_only=kw_only)``: representation, comparison, hash, and the error for
+        an assignment.
+        """
+        return partial(to_struct, kw_only=kw_only)
+
+
+def to_struct(cls: type, *, kw_only: bool) -> type:
+    """Return a class anew as a frozen ``Struct`` with the same fields and methods."""
+    # Before attrs takes the defaults from the class.
+    members = {name: value for name, value in vars(cls).items() if name not in ("__dict__", "__weakref__")}
+    fields = attrs.fields(attrs.frozen(cls, kw_only=kw_only, slots=False))
+    members |= {field.name: field.default for field in fields}
+    struct = new_class(
+        cls.__name__, (msgspec.Struct,), {"frozen": True, "kw_only": kw_only}, lambda body: body.update(members)
+    )
+
+    # A Struct cannot hash its maps, and its error for an assignment is not attrs' own: both are from attrs.
+    register = attr.s(
+        these={field.name: attr.ib(default=field.default, hash=field.hash) for field in fields},
+        frozen=True,
+        unsafe_hash=True,
+        init=False,
+        repr=False,
+        eq=False,
+        slots=False,
+        match_args=False,
+    )
+    return register(struct)
