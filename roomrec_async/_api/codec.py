@@ -1,7 +1,8 @@
 """Response bodies to models, and models to plain values. The only module that knows how they are decoded.
 
-There are two tiers. A strict decoder (msgspec) reads a page straight into the models. Where it refuses a body, a
-lenient one (cattrs) goes through the records one by one: it repairs what can be repaired, and names what cannot.
+There are two tiers. A strict decoder (msgspec) reads a page straight into the models. Where it refuses a body, the
+records are read one by one, and those that it refuses by a lenient decoder (cattrs): it repairs what can be repaired,
+and names what cannot.
 """
 
 from __future__ import annotations
@@ -364,7 +365,7 @@ def decode_leniently(body: RawBody, key: str, cls: type[Model], skip: int) -> De
     items: list[Model] = []
     for index, record in enumerate(records):
         try:
-            items.append(from_dict(cls, record))
+            items.append(read_record(cls, record))
         except DecodeError as error:
             if index >= skip:
                 error.index = index
@@ -372,6 +373,18 @@ def decode_leniently(body: RawBody, key: str, cls: type[Model], skip: int) -> De
             # Nobody will see it, but the records after it keep their indices.
             items.append(cls())
     return DecodedPage(items, meta)
+
+
+def read_record(cls: type[Model], record: Mapping[str, object]) -> Model:
+    """Return a record of a page that was parsed; only if it needs repair, it takes the time of one.
+
+    Raises:
+        DecodeError: a field cannot be read; the error names it.
+    """
+    try:
+        return msgspec.convert(record, cls)
+    except _STRICT_ERRORS:
+        return from_dict(cls, record)
 
 
 def decode_meta(meta: object) -> PageMeta:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import copy
+import gc
+import inspect
 import pickle
 from datetime import UTC, datetime
 
 import attrs
+import cattrs
 import pytest
 
 from roomrec_async import (
     Codec,
+    MediaType,
     PageMeta,
     Participant,
     ParticipantStatus,
@@ -147,3 +151,54 @@ def test_an_unknown_value_is_shown_on_one_line_and_controls_no_terminal(sent: st
 def test_only_strings_are_values_of_an_enum(value: object) -> None:
     with pytest.raises(ValueError, match="is not a valid Codec"):
         Codec(value)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_the_functions_of_attrs_and_cattrs_work_with_a_model(model) -> None:
+    cls = type(model)
+    names = [field.name for field in attrs.fields(cls)]
+    assert attrs.has(cls)
+    assert list(attrs.asdict(model, recurse=False)) == names
+    assert attrs.astuple(model, recurse=False) == tuple(getattr(model, name) for name in names)
+    assert attrs.evolve(model) == model
+    assert attrs.resolve_types(cls) is cls
+    assert list(inspect.signature(cls).parameters) == names
+    assert {parameter.kind for parameter in inspect.signature(cls).parameters.values()} == {
+        inspect.Parameter.KEYWORD_ONLY
+    }
+    converter = cattrs.Converter()
+    assert set(converter.unstructure(model)) == set(names)
+
+
+def test_a_model_is_shown_with_all_its_fields() -> None:
+    assert repr(PageMeta(key="rooms", page=0)) == (
+        "PageMeta(key='rooms', page=0, page_size=None, url=None, first_page_url=None, previous_page_url=None, "
+        "next_page_url=None)"
+    )
+
+
+def test_a_model_is_matched_by_its_fields() -> None:
+    match Recording(sid="RT1", type=MediaType.AUDIO):
+        case Recording(sid=sid, type=MediaType.AUDIO):
+            assert sid == "RT1"
+        case _:
+            pytest.fail("not matched")
+
+
+def test_models_of_different_classes_are_different() -> None:
+    assert Room(sid="RM1") != Participant(sid="RM1")
+    assert Room() != Participant()
+
+
+def test_a_cycle_through_a_map_is_collected() -> None:
+    collected: list[bool] = []
+
+    class Canary:
+        def __del__(self) -> None:
+            collected.append(True)
+
+    links: dict[str, object] = {"canary": Canary()}
+    links["self"] = Recording(links=links)
+    del links
+    gc.collect()
+    assert collected

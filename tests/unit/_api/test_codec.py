@@ -28,6 +28,7 @@ from roomrec_async import (
     from_dict,
     to_dict,
 )
+from roomrec_async._api import codec
 from roomrec_async._api.codec import (
     decode_account_recordings,
     decode_error,
@@ -127,6 +128,11 @@ def decoded(fields: dict[str, object]) -> Recording:
 
 
 def decoded_leniently(fields: dict[str, object]) -> Recording:
+    """Return the record as the lenient decoder reads it, which a page only has for those that need repair."""
+    return from_dict(Recording, json.loads(json.dumps(fields)))
+
+
+def decoded_beside(fields: dict[str, object]) -> Recording:
     """Return the record, from a page that the strict decoder refuses because of another one."""
     page = decode_recordings(body([fields, record(2, size="2")]))
     assert page.error is None
@@ -134,7 +140,9 @@ def decoded_leniently(fields: dict[str, object]) -> Recording:
     return page.items[0]
 
 
-either_way = pytest.mark.parametrize("decode", [decoded, decoded_leniently], ids=["strict", "lenient"])
+either_way = pytest.mark.parametrize(
+    "decode", [decoded, decoded_leniently, decoded_beside], ids=["strict", "lenient", "beside one that needs repair"]
+)
 
 
 def test_the_example_of_the_reference_is_decoded() -> None:
@@ -1020,3 +1028,17 @@ def test_json_lines_are_utf_8_and_one_line_each() -> None:
 
 def test_numbers_that_json_lacks_become_null() -> None:
     assert json.loads(to_json_lines([Recording(links={"a": float("nan")})]))["links"] == {"a": None}
+
+
+def test_only_the_record_that_needs_repair_is_repaired(monkeypatch: pytest.MonkeyPatch) -> None:
+    repaired: list[object] = []
+
+    def counted(cls: type[Recording], fields: dict[str, object]) -> Recording:
+        repaired.append(fields.get("sid"))
+        return from_dict(cls, fields)
+
+    monkeypatch.setattr(codec, "from_dict", counted)
+    page = decode_recordings(body([record(number, size="7" if number == 3 else 7) for number in range(6)]))
+    assert [recording.size for recording in page.items] == 6 * [7]
+    # The block of metadata is one, too.
+    assert [sid for sid in repaired if sid] == [f"RT{3:032x}"]
