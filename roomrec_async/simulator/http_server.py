@@ -137,12 +137,14 @@ class HttpServer(SocketServer):
         self.stats.in_flight += 1
         self.stats.peak_in_flight = max(self.stats.peak_in_flight, self.stats.in_flight)
         try:
-            response = await self._handle_exchange(exchange)
+            response = None
+            # A client that has disconnected is no error of the simulator's.
+            with suppress(ConnectionError):
+                response = await self._handle_exchange(exchange)
             if response is None:
-                # The fault has closed the connection; aiohttp only wants some response from a handler.
+                # The connection is closed, by the fault or by the client; aiohttp only wants some response.
                 return web.Response()
 
-            # A client that has disconnected is no error of the simulator's.
             with suppress(ConnectionError):
                 await exchange.send(response)
             received.status = response.status

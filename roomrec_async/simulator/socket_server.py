@@ -16,6 +16,8 @@ from yarl import URL
 
 # Seconds that requests under way get to finish when the server stops, before they are cancelled.
 _SHUTDOWN_TIMEOUT: Final = 0.05
+# Turns of the event loop from an accepted socket to the connection_made() of its protocol: three, and one to spare.
+_TURNS_TO_CONNECT: Final = 4
 
 
 class SocketServer(ABC):
@@ -144,12 +146,27 @@ class SocketServer(ABC):
         server = self._server
         self._server = None
         if server is not None:
+            await _stop_accepting(server)
             server.close()
         runner = self._runner
         if runner is not None:
             await runner.cleanup()
         self._runner = None
         self._base_url = None
+
+
+async def _stop_accepting(server: asyncio.Server) -> None:
+    """Accept no more connections, and wait until those that were accepted are known to the application.
+
+    A server that is closed in between leaves their sockets open.
+    """
+    loop = asyncio.get_running_loop()
+    # Event loops that do not watch for readable sockets, as on Windows, cannot do this.
+    with suppress(NotImplementedError):
+        for listening in server.sockets:
+            loop.remove_reader(listening.fileno())
+    for _ in range(_TURNS_TO_CONNECT):
+        await asyncio.sleep(0)
 
 
 def _call_soon(loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:

@@ -83,3 +83,20 @@ async def test_a_connection_can_be_closed_behind_the_clients_back(sim, http):
     await asyncio.sleep(0.02)
     await ok(http, url)
     assert sim.stats.connections == 2
+
+
+class _Gone:
+    """A fault for a client that disconnects just before the response starts."""
+
+    async def handle(self, exchange, /):
+        exchange.close()
+        await exchange.start_response()
+
+
+async def test_a_client_that_is_gone_when_a_fault_sends_is_no_error(sim, http, caplog):
+    caplog.set_level(logging.DEBUG)
+    sim.inject(_Gone(), times=None)
+    with pytest.raises(aiohttp.ClientConnectionError):
+        await http.get(room_list(sim, sim.room_sids[0]))
+    assert sim.stats.in_flight == 0
+    assert not [record for record in caplog.records if record.name.startswith("aiohttp")]

@@ -1,11 +1,14 @@
 """Starting and stopping the simulator, in an event loop and in a thread."""
 
 import asyncio
+import gc
 import json
 import socket
 import threading
 import time
 import urllib.request
+import warnings
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -70,3 +73,24 @@ async def test_stopping_does_not_wait_for_stalled_requests():
         results = await asyncio.gather(*tasks, return_exceptions=True)
         assert all(isinstance(result, aiohttp.ClientError) for result in results), results
         assert sim.stats.in_flight == 0
+
+
+@pytest.mark.parametrize("turns", range(7))
+def test_connections_that_were_accepted_just_now_are_closed(turns: int) -> None:
+    async def connect_and_stop() -> list[socket.socket]:
+        async with Simulator(1, 1) as sim:
+            address = urlsplit(sim.base_url)
+            clients = [socket.create_connection((address.hostname, address.port)) for _ in range(5)]
+            for _ in range(turns):
+                await asyncio.sleep(0)
+        return clients
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        clients = asyncio.run(connect_and_stop())
+        gc.collect()
+    for client in clients:
+        client.settimeout(5)
+        with client, suppress(ConnectionResetError):
+            assert client.recv(1) == b""
+    assert [str(each.message) for each in caught] == []
