@@ -32,21 +32,37 @@ def ffmpeg(*arguments: object) -> bytes:
     return subprocess.run(command, check=True, capture_output=True).stdout
 
 
-def make_video(path: Path, *, seconds: float, color: str, flash: float | None = None, size: str = "320x240") -> None:
-    """Write a video of one color that flashes white for a moment."""
+VP8 = ("-c:v", "libvpx", "-deadline", "realtime", "-cpu-used", "8", "-b:v", "400k")
+
+
+def make_video(
+    path: Path,
+    *,
+    seconds: float,
+    color: str,
+    flash: float | None = None,
+    size: str = "320x240",
+    gap: tuple[float, float] | None = None,
+    start: float = 0,
+) -> None:
+    """Write a video of one color that flashes white for a moment. In a gap there are no frames."""
     source = f"color=c={color}:s={size}:r=25:d={seconds}"
     if flash is not None:
         source += f",drawbox=t=fill:c=white:enable='between(t,{flash},{flash + BLIP})'"
-    codec = ("-c:v", "libvpx", "-deadline", "realtime", "-cpu-used", "8", "-b:v", "400k")
-    ffmpeg("-f", "lavfi", "-i", source, *codec, "-f", "matroska", path)
+    if gap is not None:
+        source += f",select='not(between(t,{gap[0]},{gap[1]}))'"
+    timing = ("-fps_mode", "vfr", "-output_ts_offset", start)
+    ffmpeg("-f", "lavfi", "-i", source, *VP8, *timing, "-f", "matroska", path)
 
 
-def make_audio(path: Path, *, seconds: float, beep: float, gap: tuple[float, float] | None = None) -> None:
+def make_audio(
+    path: Path, *, seconds: float, beep: float, gap: tuple[float, float] | None = None, start: float = 0
+) -> None:
     """Write silence with a short tone. A gap has no packets at all, not even silent ones, as when muted."""
     source = f"sine=f=1000:r={RATE}:d={seconds},volume=0:enable='not(between(t,{beep},{beep + BLIP}))'"
     if gap is not None:
         source += f",aselect='not(between(t,{gap[0]},{gap[1]}))'"
-    ffmpeg("-f", "lavfi", "-i", source, "-c:a", "libopus", "-f", "matroska", path)
+    ffmpeg("-f", "lavfi", "-i", source, "-c:a", "libopus", "-output_ts_offset", start, "-f", "matroska", path)
 
 
 @attrs.define
