@@ -1,12 +1,13 @@
-"""Layout of a film of a room's tracks, and the ffmpeg command that makes it.
+"""A film of a room's tracks: which of them is seen when, and where in the picture.
 
-Nothing is run here. Times are whole milliseconds from the start of the room's first track.
+Nothing is run here, and no command is made: see :mod:`roomrec_async._views.film_steps`. Times are whole milliseconds
+from the start of the film, which is that of the room's first track, unless a later one was asked for.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
@@ -14,31 +15,27 @@ from typing import Final, Literal, TypeAlias
 import attrs
 
 from roomrec_async._validate import check_integer
-from roomrec_async.errors import MediaError
-from roomrec_async.models import MediaType, Recording, RecordingStatus
+from roomrec_async.errors import InvalidArgumentError, MediaError
+from roomrec_async.models import MediaType, Recording
 
 Container: TypeAlias = Literal["mkv", "mp4"]
+Layout: TypeAlias = Literal["grid", "screen"]
 
 FRAMES_PER_SECOND: Final = 30
 _MILLISECONDS: Final = 1_000
 
-# Samples per second of the mixed audio: the rate at which Opus decodes.
-_SAMPLE_RATE: Final = 48_000
-# The limiter's ceiling, as a fraction of full scale: simultaneous speakers must not clip.
-_MAX_LEVEL: Final = 0.95
+CAMERA_OFF_AFTER: Final = 2_000
+"""Milliseconds without a frame after which a camera counts as off, so that no frozen face is shown."""
 
-# A track may end a little before its stated length. Its last frame is repeated for up to this many seconds.
-_LAST_FRAME_SECONDS: Final = 2
+# Longer scenes are rendered in parts, which an interrupted run need not render again.
+_MAX_SCENE_FRAMES: Final = 120 * FRAMES_PER_SECOND
 
-_MUXERS: Final[dict[Container, tuple[str, ...]]] = {
-    "mkv": ("-f", "matroska"),
-    "mp4": ("-f", "mp4", "-movflags", "+faststart"),
-}
-_VIDEO_CODEC: Final = ("-c:v", "libx264", "-preset", "veryfast", "-crf", "23", "-pix_fmt", "yuv420p")
-_AUDIO_CODECS: Final[dict[Container, tuple[str, ...]]] = {
-    "mkv": ("-c:a", "libopus", "-b:a", "96k"),
-    "mp4": ("-c:a", "aac", "-b:a", "160k"),
-}
+# A shared screen leaves this fraction of the picture's width to the cameras.
+_STRIP_FRACTION: Final = 1 / 5
+# Height of a camera's picture as a fraction of its width.
+_CAMERA_SHAPE: Final = 9 / 16
+# Cells are separated by this fraction of the picture's width: 4 pixels of 1280.
+_GUTTER_FRACTION: Final = 1 / 320
 
 # Pixels. The largest is the width of 8K video.
 _MIN_SIDE: Final = 16
@@ -61,41 +58,78 @@ class Size:
             check_integer(name, side, minimum=_MIN_SIDE, maximum=_MAX_SIDE, even=True)
 
 
-@attrs.frozen
+@attrs.frozen(kw_only=True)
 class Source:
-    """A recording with its media file.
+    """A recording with its media file, and where it lies in the room.
 
     Attributes:
         recording: the recording.
         path: the file.
+        version: text that differs if the content of the file does.
+        start: milliseconds from the start of the room.
         length: milliseconds.
+        container_start: milliseconds of the first frame on the file's own clock.
+        first_picture: milliseconds from the start of the track to the first frame that can be decoded.
+        pauses: times without frames, in milliseconds from the start of the track.
     """
 
     recording: Recording
     path: Path
+    version: str = ""
+    start: int
     length: int
+    container_start: int = 0
+    first_picture: int = 0
+    pauses: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def is_video(self) -> bool:
+        """True for video, False for audio."""
+        return self.recording.type == MediaType.VIDEO
+
+    def visible_spans(self, off_after: int) -> Iterator[tuple[int, int]]:
+        """Yield the times at which there is a picture, in milliseconds from the start of the track.
+
+        Args:
+            off_after: milliseconds without a frame after which there is none.
+        """
+        begin = self.first_picture
+        for pause_start, pause_end in self.pauses:
+            if pause_end - pause_start > off_after and pause_end > begin:
+                yield begin, max(begin, pause_start + off_after)
+                begin = pause_end
+        yield begin, self.length
 
 
-@attrs.frozen
+@attrs.frozen(eq=False)
 class Track:
     """A source with its times in the film.
 
     Attributes:
         source: the recording and its file.
-        number: index among the inputs of the command, from 0.
-        start: milliseconds from the start of the film.
+        start: milliseconds from the start of the film; negative if the film starts within the track.
         end: milliseconds from the start of the film.
+        spans: frames of the film in which there is a picture, each the first and the one after the last.
     """
 
     source: Source
-    number: int
     start: int
     end: int
+    spans: tuple[tuple[int, int], ...] = ()
 
     @property
     def is_video(self) -> bool:
         """True for video, False for audio."""
-        return self.source.recording.type == MediaType.VIDEO
+        return self.source.is_video
+
+    @property
+    def first_frame(self) -> int:
+        """Number of the film's first frame that the track can be seen in."""
+        return max(0, frame_at(self.start))
+
+    def is_visible(self, frame: int) -> bool:
+        """Return True if there is a picture in a frame of the film."""
+        return any(first <= frame < after_last for first, after_last in self.spans)
 
 
 @attrs.frozen
@@ -123,53 +157,61 @@ class Scene:
     videos: tuple[Track, ...]
 
 
-def usable(recordings: Iterable[Recording]) -> list[Recording]:
-    """Return the recordings that a film can include: completed audio and video with an ``offset``."""
-    types = (MediaType.AUDIO, MediaType.VIDEO)
-    return [
-        recording
-        for recording in recordings
-        if recording.status == RecordingStatus.COMPLETED and recording.type in types and recording.offset is not None
-    ]
+@attrs.frozen(kw_only=True)
+class Cut:
+    """The part of a room that a film shows, and how.
+
+    Attributes:
+        start: milliseconds from the start of the room's first track.
+        end: milliseconds, likewise; None for the end of the last track.
+        off_after: milliseconds without a frame after which a camera gives up its cell.
+
+    Raises:
+        InvalidArgumentError: a number is negative, or the end is not after the start.
+    """
+
+    start: int = 0
+    end: int | None = None
+    off_after: int = CAMERA_OFF_AFTER
+
+    def __attrs_post_init__(self) -> None:
+        check_integer("start", self.start, minimum=0)
+        check_integer("camera_off_after", self.off_after, minimum=0)
+        if self.end is not None and self.end <= self.start:
+            raise InvalidArgumentError("the end of a film must be after its start")
 
 
 @attrs.frozen
 class Film:
-    """All tracks of a room, each at its recording's ``offset``.
-
-    The ``offset`` is the start of the room, which all of its tracks usually share; the start of a track within the room
-    is only in its file.
+    """All tracks of a room, each at its time.
 
     Attributes:
         tracks: in the order in which participants joined; tracks of one participant are adjacent.
-        length: milliseconds to the end of the last track.
+        length: milliseconds to the end of the last track, or of the part that was asked for.
     """
 
     tracks: tuple[Track, ...]
     length: int
 
     @classmethod
-    def from_sources(cls, sources: Sequence[Source]) -> Film:
+    def from_sources(cls, sources: Sequence[Source], cut: Cut | None = None) -> Film:
         """Return the film of these sources.
 
         Raises:
-            MediaError: there are no sources.
+            MediaError: there are no sources, or none in the part that was asked for.
         """
         if not sources:
-            raise MediaError("there is nothing to combine: the room has no completed audio or video with a known start")
+            raise MediaError("there is nothing to combine")
+        cut = cut or Cut()
+        origin = min(source.start for source in sources) + cut.start
+        room_length = max(source.start + source.length for source in sources) - origin
+        length = room_length if cut.end is None else min(room_length, cut.end - cut.start)
 
-        # A participant joins with their first track.
-        joined: dict[str | None, int] = {}
-        for source in sources:
-            participant_sid = source.recording.participant_sid
-            joined[participant_sid] = min(joined.get(participant_sid, offset_of(source)), offset_of(source))
-
-        film_start = min(joined.values())
-        tracks: list[Track] = []
-        for number, source in enumerate(sorted(sources, key=lambda source: track_order(source, joined))):
-            start = offset_of(source) - film_start
-            tracks.append(Track(source, number, start, start + source.length))
-        return cls(tuple(tracks), max(track.end for track in tracks))
+        tracks = [make_track(source, origin, length, cut.off_after) for source in in_order(sources)]
+        shown = tuple(track for track in tracks if track.end > 0 and track.start < length)
+        if not shown:
+            raise MediaError("there is nothing to combine in that part of the room")
+        return cls(shown, length)
 
     @property
     def videos(self) -> list[Track]:
@@ -187,29 +229,55 @@ class Film:
         return max(1, frame_at(self.length))
 
     def scenes(self) -> list[Scene]:
-        """Return the scenes: the film is cut wherever a video starts or ends."""
-        spans = [(track, frame_at(track.start), frame_at(track.end)) for track in self.videos]
-        cuts = {0, self.frames}
-        for _, start, end in spans:
-            cuts.update((start, end))
+        """Return the scenes: the film is cut wherever a video appears or goes, and wherever a scene is too long."""
+        tracks = self.videos
+        starting: dict[int, list[int]] = {0: [], self.frames: []}
+        for index, track in enumerate(tracks):
+            for span in track.spans:
+                for frame in span:
+                    starting.setdefault(frame, []).append(index)
 
         scenes: list[Scene] = []
-        for first, after_last in pairwise(sorted(cuts)):
-            visible = tuple(track for track, start, end in spans if start <= first < end)
-            scenes.append(Scene(first, after_last - first, visible))
+        visible: set[int] = set()
+        for first, after_last in pairwise(sorted(starting)):
+            # Whatever appears or goes is looked at anew; nothing else has changed.
+            for index in starting[first]:
+                is_visible = tracks[index].is_visible(first)
+                (visible.add if is_visible else visible.discard)(index)
+            videos = tuple(tracks[index] for index in sorted(visible))
+            scenes.extend(
+                Scene(part, min(_MAX_SCENE_FRAMES, after_last - part), videos)
+                for part in range(first, after_last, _MAX_SCENE_FRAMES)
+            )
         return scenes
 
 
-def offset_of(source: Source) -> int:
-    """Return the offset of a source's recording in milliseconds."""
-    return source.recording.offset or 0
+def in_order(sources: Sequence[Source]) -> list[Source]:
+    """Return sources by participant, in the order of joining, then by time. A participant joins with a first track."""
+    joined: dict[str | None, int] = {}
+    for source in sources:
+        participant_sid = source.recording.participant_sid
+        joined[participant_sid] = min(joined.get(participant_sid, source.start), source.start)
+
+    def key(source: Source) -> tuple[int, str, int, str]:
+        participant_sid = source.recording.participant_sid
+        return joined[participant_sid], participant_sid or "", source.start, source.recording.sid or ""
+
+    return sorted(sources, key=key)
 
 
-def track_order(source: Source, joined: dict[str | None, int]) -> tuple[int, str, int, str]:
-    """Return a sort key: by participant, in the order of joining, then by time."""
-    recording = source.recording
-    participant_sid = recording.participant_sid
-    return joined[participant_sid], participant_sid or "", offset_of(source), recording.sid or ""
+def make_track(source: Source, origin: int, length: int, off_after: int) -> Track:
+    """Return a source as a track of a film that starts at a time of the room, and has a length."""
+    start = source.start - origin
+    spans: list[tuple[int, int]] = []
+    if source.is_video:
+        last = max(1, frame_at(length))
+        for begin, end in source.visible_spans(off_after):
+            first, after_last = max(0, frame_at(start + begin)), min(last, frame_at(start + end))
+            # Shorter than a frame, or outside of the film.
+            if first < after_last:
+                spans.append((first, after_last))
+    return Track(source, start, start + source.length, tuple(spans))
 
 
 def frame_at(milliseconds: int) -> int:
@@ -236,100 +304,46 @@ def grid(count: int, size: Size) -> list[Cell]:
     return cells
 
 
-def round_down_to_even(pixels: float) -> int:
-    """Return the largest even number that is not greater."""
-    return int(pixels) // 2 * 2
+def with_screen(is_screen: Sequence[bool], size: Size) -> list[Cell]:
+    """Return the cells of a picture in which shared screens have the frame, and the cameras a strip at its right."""
+    cameras = is_screen.count(False)
+    if not any(is_screen) or not cameras:
+        return grid(len(is_screen), size)
+
+    strip = round_down_to_even(size.width * _STRIP_FRACTION)
+    left = size.width - strip
+    screens = iter(grid(is_screen.count(True), Size(left, size.height)))
+    strip_cells = iter(column(cameras, left, Size(strip, size.height)))
+    return [next(screens if screen else strip_cells) for screen in is_screen]
 
 
-def command(film: Film, output: Path, container: Container, size: Size, *, ffmpeg: str = "ffmpeg") -> list[str]:
-    """Return the command that makes the film, in one run of ffmpeg.
+def column(count: int, left: int, size: Size) -> list[Cell]:
+    """Return cells of the shape of a camera's picture, below each other; in several columns if they get too low."""
+    columns = max(1, round(math.sqrt(count * size.width * _CAMERA_SHAPE / size.height)))
+    rows = math.ceil(count / columns)
+    width = round_down_to_even(size.width / columns)
+    height = min(round_down_to_even(size.height / rows), round_down_to_even(width * _CAMERA_SHAPE))
+    top = round_down_to_even((size.height - rows * height) / 2)
 
-    It contains nothing that a participant typed: files are named after the SIDs of recordings.
+    cells: list[Cell] = []
+    for index in range(count):
+        row, position = divmod(index, columns)
+        cells.append(Cell(left + position * width, top + row * height, width, height))
+    return cells
 
-    Args:
-        film: the film to make.
-        output: the file to write.
-        container: format of the file.
-        size: size of the picture.
-        ffmpeg: the program.
-    """
-    maps: list[str] = []
-    filters: list[str] = []
-    if film.videos:
-        filters += [*video_filters(film), *scene_filters(film, size)]
-        maps += ["-map", "[video]", *_VIDEO_CODEC, "-r", str(FRAMES_PER_SECOND)]
-    if film.audios:
-        filters += audio_filters(film)
-        maps += ["-map", "[audio]", *_AUDIO_CODECS[container]]
 
-    # The demuxer is named: a file in disguise, such as a playlist, must not make ffmpeg open other files or URLs.
-    inputs = (part for track in film.tracks for part in ("-f", "matroska", "-i", f"file:{track.source.path}"))
+def with_gutters(cells: Sequence[Cell], size: Size) -> list[Cell]:
+    """Return cells with a gap between them, if there are several. Small pictures have none."""
+    gutter = round_down_to_even(size.width * _GUTTER_FRACTION)
+    if len(cells) < 2 or not gutter:  # noqa: PLR2004  one cell has no neighbor
+        return list(cells)
+    half = round_down_to_even(gutter / 2)
     return [
-        *(ffmpeg, "-nostdin", "-hide_banner", "-loglevel", "error", "-y"),
-        *inputs,
-        *("-filter_complex", ";".join(filters), *maps, "-map_metadata", "-1"),
-        *(*_MUXERS[container], f"file:{output}"),
+        Cell(cell.left + half, cell.top + half, max(2, cell.width - gutter), max(2, cell.height - gutter))
+        for cell in cells
     ]
 
 
-def video_filters(film: Film) -> Iterator[str]:
-    """Yield a filter for each video: to a constant frame rate, to its time, and a copy for each of its scenes."""
-    scenes = film.scenes()
-    for track in film.videos:
-        copies = [f"[v{track.number}_{index}]" for index, scene in enumerate(scenes) if track in scene.videos]
-        if not copies:
-            # Shorter than a frame. ffmpeg requires that every input is used.
-            yield f"[{track.number}:v:0]nullsink"
-            continue
-        first = frame_at(track.start)
-        yield (
-            f"[{track.number}:v:0]setpts=PTS-STARTPTS,fps={FRAMES_PER_SECOND}:start_time=0,"
-            f"tpad=stop_mode=clone:stop_duration={_LAST_FRAME_SECONDS},"
-            f"setpts=N+{first},settb=1/{FRAMES_PER_SECOND},split={len(copies)}{''.join(copies)}"
-        )
-
-
-def scene_filters(film: Film, size: Size) -> Iterator[str]:
-    """Yield the filters that compose each scene, and the one that joins them."""
-    scenes = film.scenes()
-    for index, scene in enumerate(scenes):
-        yield from compose_scene(index, scene, size)
-    labels = "".join(f"[s{index}]" for index in range(len(scenes)))
-    yield f"{labels}concat=n={len(scenes)}:v=1:a=0[video]"
-
-
-def compose_scene(index: int, scene: Scene, size: Size) -> Iterator[str]:
-    """Yield the filters that put the videos of a scene, each in its cell, on a black background."""
-    background = f"color=c=black:s={size.width}x{size.height}:r={FRAMES_PER_SECOND}"
-    yield f"{background},trim=end_frame={scene.frames},setsar=1[b{index}_0]"
-
-    # [bINDEX_N] is the background with the first N videos on it.
-    for position, (track, cell) in enumerate(zip(scene.videos, grid(len(scene.videos), size), strict=True)):
-        yield (
-            f"[v{track.number}_{index}]trim=start_pts={scene.first}:end_pts={scene.first + scene.frames},"
-            f"setpts=PTS-{scene.first},"
-            f"scale={cell.width}:{cell.height}:force_original_aspect_ratio=decrease:force_divisible_by=2,setsar=1,"
-            f"pad={cell.width}:{cell.height}:-1:-1:color=black[c{track.number}_{index}]"
-        )
-        # The last frame stays if the track ends before the scene does.
-        yield (
-            f"[b{index}_{position}][c{track.number}_{index}]overlay={cell.left}:{cell.top}:eof_action=repeat"
-            f"[b{index}_{position + 1}]"
-        )
-    yield f"[b{index}_{len(scene.videos)}]format=yuv420p[s{index}]"
-
-
-def audio_filters(film: Film) -> Iterator[str]:
-    """Yield the filters that mix all audio: each track at its time and recorded level, silent where it has none."""
-    for track in film.audios:
-        yield (
-            f"[{track.number}:a:0]asetpts=PTS-STARTPTS,aresample={_SAMPLE_RATE}:async=1:first_pts=0,"
-            # Mono goes to both channels at full level: ffmpeg's own conversion to stereo would take 3 dB off.
-            f"aformat=sample_fmts=fltp,pan=stereo|FL=FL+FC|FR=FR+FC,adelay=delays={track.start}:all=1[a{track.number}]"
-        )
-    labels = "".join(f"[a{track.number}]" for track in film.audios)
-    mix = ""
-    if len(film.audios) > 1:
-        mix = f"amix=inputs={len(film.audios)}:normalize=0:dropout_transition=0,"
-    seconds = film.length / _MILLISECONDS
-    yield f"{labels}{mix}alimiter=limit={_MAX_LEVEL}:level=0,apad,atrim=end={seconds:.3f}[audio]"
+def round_down_to_even(pixels: float) -> int:
+    """Return the largest even number that is not greater."""
+    return int(pixels) // 2 * 2

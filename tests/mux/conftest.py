@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import shutil
 import subprocess
-from collections.abc import AsyncIterator, Sequence
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 import attrs
@@ -95,6 +98,20 @@ class Room:
         """Add a recording without a file."""
         self.records.append(record(len(self.records) + 1, offset=offset, **fields))
 
+    def add_file(self, *, who: int, make: Callable[[Path], object], offset: int | None = 0, **fields: object) -> str:
+        """Add a recording whose file is written by a function; all of them share an offset by default."""
+        kind = {"container_format": "mkv", "codec": "VP8"} if fields.get("type") == "video" else {}
+        participant = {"room_sid": ROOM_SID, "participant_sid": f"PA{who:032x}"}
+        self.add(offset, grouping_sids=participant, **{**kind, **fields})
+        sid = str(self.records[-1]["sid"])
+        make(self.file(sid))
+        return self._set_size(sid)
+
+    def add_missing(self, **fields: object) -> str:
+        """Add a recording that has no file, and return its SID."""
+        self.add(0, **{"grouping_sids": {"room_sid": ROOM_SID, "participant_sid": f"PA{7:032x}"}, **fields})
+        return str(self.records[-1]["sid"])
+
     def file(self, sid: str) -> Path:
         """Return the file of a recording."""
         return self.directory / sid
@@ -109,14 +126,19 @@ class Room:
         self.records[-1]["size"] = self.file(sid).stat().st_size
         return sid
 
-    async def listed(self, _: web.Request) -> web.Response:
+    async def listed(self, request: web.Request) -> web.Response:
         """Answer ``GET /v1/Rooms/{RoomSid}/Recordings``."""
-        completed = [each for each in self.records if each["status"] == "completed"]
-        return web.Response(body=body(completed), content_type="application/json")
+        status = request.query.get("Status")
+        listed = [
+            each for each in self.records if (each["status"] == status if status else each["status"] != "deleted")
+        ]
+        return web.Response(body=body(listed), content_type="application/json")
 
     async def stored(self, request: web.Request) -> web.FileResponse:
         """Answer as the store does."""
         self.fetched.append(request.match_info["sid"])
+        if not self.file(request.match_info["sid"]).exists():
+            raise web.HTTPNotFound
         return web.FileResponse(self.file(request.match_info["sid"]))
 
 
@@ -135,6 +157,8 @@ async def base_url(room: Room) -> AsyncIterator[str]:
     async with TestServer(store) as media:
 
         async def located(request: web.Request) -> web.Response:
+            if not room.file(request.match_info["sid"]).exists():
+                return web.json_response({"code": 20404, "message": "not found", "status": 404}, status=404)
             return web.json_response({"redirect_to": str(media.make_url(f"/{request.match_info['sid']}"))}, status=302)
 
         service.router.add_get("/v1/Rooms/{room}/Recordings", room.listed)
@@ -147,6 +171,24 @@ async def base_url(room: Room) -> AsyncIterator[str]:
 async def client(base_url: str) -> AsyncIterator[RecordingsClient]:
     async with RecordingsClient(Credentials(ACCOUNT_SID, AUTH_TOKEN), base_url=base_url) as client:
         yield client
+
+
+async def roomrec(base_url: str, *arguments: object) -> tuple[int, str, str]:
+    """Run the command, and return its exit code and what it wrote to standard output and standard error."""
+    process = await start_roomrec(base_url, *arguments)
+    out, err = await process.communicate()
+    return process.returncode or 0, out.decode(), err.decode()
+
+
+async def start_roomrec(base_url: str, *arguments: object) -> asyncio.subprocess.Process:
+    """Start the command."""
+    service = {"ROOMREC_BASE_URL": base_url, "TWILIO_ACCOUNT_SID": ACCOUNT_SID, "TWILIO_AUTH_TOKEN": AUTH_TOKEN}
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "roomrec_async.cli", *map(str, arguments)),
+        env={**os.environ, **service},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
 
 
 def seconds_of(path: Path) -> float:
@@ -203,3 +245,46 @@ def _starts(on: Sequence[bool], per_second: int) -> list[float]:
 def near(*times: float) -> object:
     """Return a value equal to times that differ from these by the tolerance at most."""
     return pytest.approx(list(times), abs=WITHIN)
+
+
+# Bits of a picture's number that it shows as columns, dark or bright, the lowest at the left.
+_BITS = 10
+SOURCE_FRAMES = 25
+
+
+def make_numbered(
+    path: Path, *sizes: tuple[str, float], start: float = 0, gap: tuple[float, float] | None = None
+) -> None:
+    """Write a video whose pictures show their own numbers, 25 a second; the size changes in mid-stream.
+
+    Args:
+        path: the file.
+        sizes: sizes of the picture, each with the second at which it ends.
+        start: the container's start time.
+        gap: seconds without frames.
+    """
+    parts: list[Path] = []
+    begin = 0.0
+    for index, (size, end) in enumerate(sizes):
+        number = f"floor((T+{begin})*{SOURCE_FRAMES}+0.5)"
+        bit = f"mod(floor({number}/pow(2\\,floor(X*{_BITS}/W)))\\,2)"
+        source = f"color=s={size}:r={SOURCE_FRAMES}:d={end - begin},format=gray,geq=lum='30+195*{bit}',format=yuv420p"
+        parts.append(path.with_name(f"{path.name}-{index}"))
+        codec = ("-c:v", "libvpx", "-deadline", "realtime", "-cpu-used", "8", "-b:v", "2M")
+        ffmpeg("-f", "lavfi", "-i", source, *codec, "-f", "matroska", parts[-1])
+        begin = end
+    names = path.with_name(f"{path.name}.txt")
+    names.write_text("".join(f"file '{part.name}'\n" for part in parts))
+    # Copied frames cannot be selected, but dropped; those after the gap need a frame to start from.
+    drop = () if gap is None else ("-bsf:v", f"noise=drop='between(pts*tb,{gap[0]},{gap[1]})'")
+    ffmpeg("-f", "concat", "-i", names, "-c", "copy", *drop, "-output_ts_offset", start, "-f", "matroska", path)
+    for each in (*parts, names):
+        each.unlink()
+
+
+def numbers(path: Path, crop: str) -> list[int]:
+    """Return the number that a part of the picture shows, in every frame of a film; 0 if it is black."""
+    filters = f"crop={crop},scale={_BITS}:1:flags=area"
+    pictures = ffmpeg("-i", path, "-map", "0:v", "-vf", filters, "-pix_fmt", "gray", "-f", "rawvideo", "-")
+    rows = [pictures[at : at + _BITS] for at in range(0, len(pictures), _BITS)]
+    return [sum((level > 110) << bit for bit, level in enumerate(row)) for row in rows]

@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
+import json
+import math
 import re
-import shlex
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final, get_args
 
+import attrs
 import click
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from roomrec_async._format import format_count, format_duration
 from roomrec_async._text import safe_text
-from roomrec_async._views.film import Size
+from roomrec_async._views.film import CAMERA_OFF_AFTER, Layout, Size
 from roomrec_async.cli.support.errors import ExitCode
 from roomrec_async.cli.support.failures import Failures
 from roomrec_async.cli.support.options import LocalPath, base_url_option, private_key_option, room_argument
 from roomrec_async.cli.support.resources import make_client, make_decryption
 from roomrec_async.cli.support.signals import run_async
 from roomrec_async.client import RecordingsClient
+from roomrec_async.errors import RoomRecError
 from roomrec_async.protocols import Decryption
+
+if TYPE_CHECKING:
+    from roomrec_async.integrations.ffmpeg import FilmOptions, Muxed
 
 _EXAMPLES: Final = """\b
 Examples:
   roomrec mux RM0123456789abcdef0123456789abcdef -o room.mkv
   roomrec mux RM0123456789abcdef0123456789abcdef -o room.mp4 --media media/ --size 1920x1080
+  roomrec mux RM0123456789abcdef0123456789abcdef -o talk.mp4 --layout screen --from 5:00 --to 1:05:00
 """
 
 _SIZE: Final = re.compile(r"(\d{2,4})x(\d{2,4})")
@@ -41,6 +48,24 @@ def parse_size(_: click.Context, __: click.Parameter, text: str) -> Size:
     if match is None:
         raise click.BadParameter("must be WIDTHxHEIGHT in pixels, such as 1280x720")
     return Size(int(match[1]), int(match[2]))
+
+
+_TIME: Final = re.compile(r"(?:(?:(\d{1,4}):)?(\d{1,4}):)?(\d{1,6}(?:\.\d{1,3})?)", re.ASCII)
+_MILLISECONDS: Final = 1_000
+
+
+class ClockType(click.ParamType[float]):
+    """A time from the start of a film: seconds, ``MINUTES:SECONDS`` or ``HOURS:MINUTES:SECONDS``."""
+
+    name = "time"
+
+    def convert(self, value: str | float, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the seconds that a text stands for."""
+        match = _TIME.fullmatch(str(value))
+        if match is None:
+            self.fail(f"{value!r} is not a time such as 90, 1:30 or 1:02:30", param, ctx)
+        hours, minutes, seconds = match.groups(default="0")
+        return int(hours) * 3_600 + int(minutes) * 60 + float(seconds)
 
 
 @click.command("mux", epilog=_EXAMPLES, short_help="Combine a room's recordings into one video file.")
@@ -67,56 +92,184 @@ def parse_size(_: click.Context, __: click.Parameter, text: str) -> Size:
     callback=parse_size,
     help="Size of the picture in pixels; both must be even.",
 )
-@click.option("--print", "print_only", is_flag=True, help="Only print the ffmpeg command; download and run nothing.")
+@click.option(
+    "--layout",
+    type=click.Choice(get_args(Layout)),
+    default="grid",
+    show_default=True,
+    help="grid: cells of one size. screen: a shared screen has the frame, and the cameras a strip at its right.",
+)
+@click.option(
+    "--screen-name",
+    default="screen",
+    show_default=True,
+    metavar="TEXT",
+    help="Tracks whose names contain this are shared screens.",
+)
+@click.option("--from", "start", type=ClockType(), default=0.0, metavar="TIME", help="Start here: 90, 1:30 or 1:02:30.")
+@click.option(
+    "--to", "end", type=ClockType(), metavar="TIME", help="End here, counted from the same start of the room."
+)
+@click.option(
+    "--camera-off-after",
+    type=click.FloatRange(0),
+    default=CAMERA_OFF_AFTER / _MILLISECONDS,
+    show_default=True,
+    metavar="SECONDS",
+    help="A camera without a new frame for so long is off, and gives up its cell.",
+)
+@click.option(
+    "--wait",
+    type=click.FloatRange(0),
+    default=0,
+    is_flag=False,
+    flag_value=math.inf,
+    metavar="[SECONDS]",
+    help="Wait until no recording of the room is being processed; without SECONDS, however long that takes.",
+)
+@click.option("--strict", is_flag=True, help="Make no film unless every recording can be in it, whole.")
+@click.option("--json", "as_json", is_flag=True, help="Print what was made, and what was left out, as a JSON object.")
+@click.option(
+    "--print", "print_only", is_flag=True, help="Print a shell script that does it; download and run nothing."
+)
 @private_key_option
 @base_url_option
 def mux(
-    room: str, output: Path, media: Path | None, size: Size, print_only: bool, private_key: Path | None, base_url: str
+    room: str,
+    output: Path,
+    media: Path | None,
+    size: Size,
+    layout: Layout,
+    screen_name: str,
+    start: float,
+    end: float | None,
+    camera_off_after: float,
+    wait: float,
+    strict: bool,
+    as_json: bool,
+    print_only: bool,
+    private_key: Path | None,
+    base_url: str,
 ) -> int:
-    """Combine the completed audio and video of a room into one file with ffmpeg: everyone seen and heard, in sync.
+    """Combine the audio and video of a room into one file with ffmpeg: everyone seen and heard, in sync.
 
-    The picture is a grid that changes as participants come and go. Missing media are downloaded first.
+    The picture changes as participants come and go. Missing media are downloaded first. Recordings that cannot be used
+    are left out and named, and the exit code is 1. If this is killed, run the same command again: finished scenes are
+    not made again.
 
     ROOM is a room SID: RM and 32 hexadecimal digits. The credentials come from the environment, as for
     'roomrec list'.
     """
+    options: FilmOptions = {
+        "size": size,
+        "layout": layout,
+        "screen_name": screen_name,
+        "start": start,
+        "end": end,
+        "camera_off_after": camera_off_after,
+    }
     if print_only:
-        return run_async(print_command(make_client(base_url), room, output, media or Path(), size))
-    return run_async(mux_room(make_client(base_url), room, output, media, size, make_decryption(private_key)))
+        return run_async(print_script(make_client(base_url), room, output, media or Path(), options))
+    job = MuxRun(output, media, make_decryption(private_key), wait, strict, as_json)
+    return run_async(job.run(make_client(base_url), room, options))
 
 
-async def print_command(client: RecordingsClient, room: str, output: Path, media: Path, size: Size) -> int:
-    """Print the ffmpeg command for a room, and return the exit code."""
-    from roomrec_async.integrations.ffmpeg import planned  # noqa: PLC0415  for this command only
+async def print_script(client: RecordingsClient, room: str, output: Path, media: Path, options: FilmOptions) -> int:
+    """Print the script for a room, and return the exit code."""
+    from roomrec_async.integrations.ffmpeg import make_script  # noqa: PLC0415  for this command only
 
     async with client:
-        click.echo(shlex.join(await planned(client, room, output, media=media, size=size)))
+        click.echo(await make_script(client, room, output, media=media, **options), nl=False)
     return ExitCode.SUCCESS
 
 
-async def mux_room(
-    client: RecordingsClient, room: str, output: Path, media: Path | None, size: Size, decryption: Decryption | None
-) -> int:
-    """Combine the recordings of a room, and return the exit code."""
-    from roomrec_async.integrations.ffmpeg import mux  # noqa: PLC0415  for this command only
+@attrs.frozen
+class MuxRun:
+    """One run of the command.
 
-    failures = Failures()
-    console = failures.console
-    columns = (BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("", total=None)
-        async with client:
-            film = await mux(
-                client,
-                room,
-                output,
-                media=media,
-                size=size,
-                decryption=decryption,
-                on_progress=lambda done, total: progress.update(task, completed=done, total=total),
-            )
+    Attributes:
+        output: the file to write.
+        media: directory to keep downloads in, or None.
+        decryption: decrypts encrypted media, or None.
+        wait: seconds to wait for recordings that are being processed.
+        strict: True to make no film unless everything is in it.
+        as_json: True to print JSON.
+        failures: what is printed on stderr.
+    """
 
+    output: Path
+    media: Path | None
+    decryption: Decryption | None
+    wait: float
+    strict: bool
+    as_json: bool
+    failures: Failures = attrs.field(factory=Failures)
+
+    async def run(self, client: RecordingsClient, room: str, options: FilmOptions) -> int:
+        """Combine the recordings of a room, and return the exit code."""
+        try:
+            film = await self._make(client, room, options)
+        except RoomRecError as error:
+            for note in getattr(error, "__notes__", ()):
+                self.failures.print(safe_text(note))
+            raise
+        self._print(film)
+        return ExitCode.FAILURE if film.left_out else ExitCode.SUCCESS
+
+    async def _make(self, client: RecordingsClient, room: str, options: FilmOptions) -> Muxed:
+        from roomrec_async.integrations.ffmpeg import mux as make_film  # noqa: PLC0415  for this command only
+
+        console = self.failures.console
+        columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+            task = progress.add_task("getting media", total=None)
+
+            def on_progress(done: int, total: int) -> None:
+                progress.update(task, description="making the film", completed=done, total=total)
+
+            async with client:
+                return await make_film(
+                    client,
+                    room,
+                    self.output,
+                    media=self.media,
+                    decryption=self.decryption,
+                    wait=self.wait,
+                    strict=self.strict,
+                    on_progress=on_progress,
+                    **options,
+                )
+
+    def _print(self, film: Muxed) -> None:
+        """Print what is in a film, and what is not."""
+        for left_out in film.left_out:
+            self.failures.print(f"left out: {safe_text(left_out.reason)}")
+        for recording in film.truncated:
+            self.failures.print(f"truncated: the media of {recording.sid} break off; they are in it as far as they go")
+        for recording in film.about:
+            self.failures.print(f"about: {recording.sid} has no offset, and is placed by its date, to the second")
+        self.failures.print(f"{safe_text(str(film.path))}: {format_film(film)}")
+        if self.as_json:
+            click.echo(json.dumps(film_values(film)))
+
+
+def format_film(film: Muxed) -> str:
+    """Return a line about what is in a film."""
     tracks = f"{format_count(film.videos, 'video')} and {format_count(film.audios, 'audio track')}"
-    left_out = f", {format_count(film.left_out, 'recording')} left out" if film.left_out else ""
-    failures.print(f"{safe_text(str(film.path))}: {format_duration(film.seconds)} of {tracks}{left_out}")
-    return ExitCode.SUCCESS
+    left_out = f", {format_count(len(film.left_out), 'recording')} left out" if film.left_out else ""
+    data = f", {format_count(film.data_tracks, 'data track')} ignored" if film.data_tracks else ""
+    return f"{format_duration(film.seconds)} of {tracks}{left_out}{data}"
+
+
+def film_values(film: Muxed) -> dict[str, object]:
+    """Return a film as JSON values."""
+    return {
+        "path": str(film.path),
+        "seconds": film.seconds,
+        "videos": film.videos,
+        "audios": film.audios,
+        "left_out": [{"sid": each.recording.sid, "reason": each.reason} for each in film.left_out],
+        "truncated": [recording.sid for recording in film.truncated],
+        "about": [recording.sid for recording in film.about],
+        "data_tracks": film.data_tracks,
+    }

@@ -2,41 +2,58 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
+import math
 import os
-import shutil
-from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing, asynccontextmanager
-from functools import partial
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Final, TypeAlias, cast, get_args
+from typing import Final, TypedDict, Unpack, get_args
 
 import attrs
 
-from roomrec_async._asyncio import cancel_and_wait, map_concurrently, run_in_thread, wait_finished
 from roomrec_async._destinations import local_path
-from roomrec_async._files import create_temporary, replace_file
-from roomrec_async._media.locate import media_name
+from roomrec_async._files import is_special
 from roomrec_async._text import safe_repr
-from roomrec_async._views.film import Container, Film, Size, Source, command, usable
+from roomrec_async._validate import check_choice, check_seconds
+from roomrec_async._views.film import CAMERA_OFF_AFTER, Container, Cut, Film, Layout, Size
+from roomrec_async._views.film_steps import Plan, Style
 from roomrec_async.client import RecordingsClient
-from roomrec_async.errors import ConfigurationError, InvalidArgumentError, MediaError
-from roomrec_async.models import Recording, RecordingStatus
+from roomrec_async.errors import InvalidArgumentError, MediaError
+from roomrec_async.models import Recording
 from roomrec_async.protocols import Decryption
 
-OnProgress: TypeAlias = Callable[[int, int], object]
-"""Callback that receives the milliseconds of the film made so far, and its total milliseconds."""
+from .probing import MediaFile, probe
+from .processes import find_program
+from .rendering import OnProgress, Renderer, script
+from .sources import Downloads, Found, LeftOut, find, find_planned, list_room
+from .workspace import Workspace, make_workspace, open_workspace
+
+__all__ = ["FilmOptions", "LeftOut", "MediaFile", "Muxed", "OnProgress", "make_script", "mux", "mux_files", "probe"]
 
 _CONTAINERS: Final[tuple[Container, ...]] = get_args(Container)
-_MAX_DOWNLOADS: Final = 4
-# Characters of ffmpeg's output that an error message quotes.
-_MAX_QUOTE_LENGTH: Final = 300
+_LAYOUTS: Final[tuple[Layout, ...]] = get_args(Layout)
+_MILLISECONDS: Final = 1_000
 
 
-@attrs.frozen
+class FilmOptions(TypedDict, total=False):
+    """Options for films: which part of a room is shown, and how."""
+
+    size: Size | None
+    """Size of the picture; by default 1280 by 720 pixels."""
+    layout: Layout
+    """``grid``, the default, has cells of one size; ``screen`` gives shared screens the frame, and cameras a strip."""
+    screen_name: str
+    """Text in the ``track_name`` of recordings that are shared screens, in any case; by default ``screen``."""
+    names: Mapping[str, str] | None
+    """Names of participants by their SIDs, to be shown in their cells, and in the chapters."""
+    start: float
+    """Seconds from the start of the room's first track at which the film begins; by default 0."""
+    end: float | None
+    """Seconds, likewise, at which it ends; None, the default, for the end of the last track."""
+    camera_off_after: float
+    """Seconds without a frame after which a camera is off, and gives up its cell; by default 2."""
+
+
+@attrs.frozen(kw_only=True)
 class Muxed:
     """A film that was made.
 
@@ -45,14 +62,20 @@ class Muxed:
         seconds: duration.
         videos: number of video tracks in it.
         audios: number of audio tracks in it.
-        left_out: number of completed recordings that are not in it: data tracks, and those that have no ``offset``.
+        left_out: audio and video recordings of the room that are not in it, each with the reason.
+        truncated: recordings whose files break off; they are in it as far as they go.
+        about: recordings that have no ``offset``, and are placed by their date, in whole seconds.
+        data_tracks: number of data tracks of the room; there is nothing in them to be seen or heard.
     """
 
     path: Path
     seconds: float
     videos: int
     audios: int
-    left_out: int
+    left_out: tuple[LeftOut, ...] = ()
+    truncated: tuple[Recording, ...] = ()
+    about: tuple[Recording, ...] = ()
+    data_tracks: int = 0
 
 
 async def mux(
@@ -61,73 +84,119 @@ async def mux(
     output: str | os.PathLike[str],
     *,
     media: str | os.PathLike[str] | None = None,
-    size: Size | None = None,
     decryption: Decryption | None = None,
+    wait: float = 0.0,
+    strict: bool = False,
     on_progress: OnProgress | None = None,
+    **options: Unpack[FilmOptions],
 ) -> Muxed:
-    """Combine the completed audio and video recordings of a room into one film.
+    """Combine the audio and video recordings of a room into one film.
 
-    Each track plays at the time that its ``offset`` gives. All audio is mixed. Video is shown in a grid that changes as
-    participants come and go, with the tracks of one participant side by side. The film is silent where there is no
-    audio, and black where there is no video. Media that are not in the media directory are downloaded first.
+    Each track plays when it was recorded: at its ``offset`` from the least one of the room, plus the start time of its
+    file. All audio is mixed. Video is shown in a layout that changes as participants come and go, with the tracks of
+    one participant side by side. The film is silent where there is no audio, and black where there is no video. It has
+    a chapter for each participant who joins.
+
+    Media that are not in the media directory are downloaded first. Recordings that cannot be used are left out, and
+    named in the result. The film is made in steps, each of a bounded number of tracks; a run that was killed is
+    continued by the next one with the same output.
 
     Args:
         client: client to list and download with.
         room_sid: SID of the room, ``RM`` and 32 hexadecimal digits.
         output: file to write, ending in ``.mkv`` or ``.mp4``; it appears only once it is complete.
-        media: directory to keep downloads in, and to look for earlier ones in. By default a temporary one.
-        size: size of the picture; by default 1280 by 720 pixels.
+        media: directory to keep downloads in, and to look for earlier ones in. By default they are removed at the end.
         decryption: decrypts media that are encrypted.
+        wait: maximum number of seconds to wait until no recording of the room is being processed; may be ``math.inf``.
+        strict: True to make no film unless all of the room's audio and video is in it, whole.
         on_progress: called while ffmpeg works.
+        **options: size, layout, names and others; see :class:`FilmOptions`.
 
     Raises:
-        InvalidArgumentError: the room's SID is malformed, the file has another extension, or its directory does not
-            exist.
+        InvalidArgumentError: the room's SID is malformed, the file has another extension, its directory does not exist,
+            or a setting is out of bounds.
         ConfigurationError: ffmpeg is not installed.
-        MediaError: there is nothing to combine, or ffmpeg failed.
+        MediaError: there is nothing to combine, ``strict`` forbids what there is, another program is making the same
+            film, or ffmpeg failed. What is done so far is kept; a note of the error says where.
         RoomRecError: the recordings could not be listed or downloaded.
         OSError: a file could not be written.
     """
     path, container = check_output(output)
     media_directory = None if media is None else local_path("media", media)
-    ffmpeg = _find_program("ffmpeg")
-    ffprobe = _find_program("ffprobe")
-    recordings = await client.recordings(room_sid, status=RecordingStatus.COMPLETED).to_list()
-    included = usable(recordings)
-
-    with TemporaryDirectory(prefix="roomrec-") as temporary:
-        files = _MediaFiles(client, media_directory or Path(temporary), decryption, ffprobe)
-        film = Film.from_sources(await files.sources(included))
-        part = await run_in_thread(partial(create_temporary, path))
-        try:
-            arguments = command(film, part.absolute(), container, size or Size(), ffmpeg=ffmpeg)
-            await _run(arguments, film.length, on_progress)
-            await run_in_thread(partial(replace_file, part, path))
-        finally:
-            part.unlink(missing_ok=True)
-
-    left_out = len(recordings) - len(included)
-    return Muxed(path, film.length / 1000, len(film.videos), len(film.audios), left_out)
+    if wait != math.inf:
+        check_seconds("wait", wait)
+    job = _Job(
+        path=path,
+        style=make_style(container, options),
+        cut=make_cut(options),
+        strict=strict,
+        on_progress=on_progress,
+        ffmpeg=find_program("ffmpeg"),
+    )
+    find_program("ffprobe")
+    async with open_workspace(path, media_directory) as workspace:
+        recordings = await list_room(client, room_sid, wait)
+        downloads = Downloads(client, workspace.media, decryption, wait)
+        found = await find(await downloads.fetch(recordings))
+        return await job.run(found, workspace)
 
 
-async def planned(
+async def mux_files(
+    files: Iterable[tuple[Recording, str | os.PathLike[str]]],
+    output: str | os.PathLike[str],
+    *,
+    strict: bool = False,
+    on_progress: OnProgress | None = None,
+    **options: Unpack[FilmOptions],
+) -> Muxed:
+    """Combine files that were downloaded before into one film, without a client. Nothing is sent.
+
+    Args:
+        files: recordings of one room, each with its media file.
+        output: as for :func:`mux`, as are the others.
+        strict: True to leave nothing out.
+        on_progress: called while ffmpeg works.
+        **options: size, layout, names and others; see :class:`FilmOptions`.
+
+    Raises:
+        InvalidArgumentError: as for :func:`mux`.
+        ConfigurationError: ffmpeg is not installed.
+        MediaError: as for :func:`mux`.
+        OSError: a file could not be written.
+    """
+    path, container = check_output(output)
+    job = _Job(
+        path=path,
+        style=make_style(container, options),
+        cut=make_cut(options),
+        strict=strict,
+        on_progress=on_progress,
+        ffmpeg=find_program("ffmpeg"),
+    )
+    found = await find([(recording, Path(file)) for recording, file in files])
+    async with open_workspace(path, None) as workspace:
+        return await job.run(found, workspace)
+
+
+async def make_script(
     client: RecordingsClient,
     room_sid: str,
     output: str | os.PathLike[str],
     *,
     media: str | os.PathLike[str],
-    size: Size | None = None,
-) -> list[str]:
-    """Return the command that :func:`mux` would run, without downloading or running anything.
+    **options: Unpack[FilmOptions],
+) -> str:
+    """Return a shell script that makes the film which :func:`mux` would make, without downloading or making anything.
 
-    Lengths of tracks are the service's, in whole seconds, since there are no files to measure.
+    It is exact for media that are in the media directory. Others lie about where the list says, and last for whole
+    seconds.
 
     Args:
         client: client to list with.
-        room_sid: as for :func:`mux`.
-        output: as for :func:`mux`.
+        room_sid: as for :func:`mux`, as are the others.
+        output: file of the film.
         media: directory with the downloads.
-        size: as for :func:`mux`.
+        **options: size, layout, names and others; see :class:`FilmOptions`.
 
     Raises:
         InvalidArgumentError: as for :func:`mux`.
@@ -135,132 +204,112 @@ async def planned(
         RoomRecError: the recordings could not be listed.
     """
     path, container = check_output(output)
-    media_directory = local_path("media", media)
-    recordings = await client.recordings(room_sid, status=RecordingStatus.COMPLETED).to_list()
-    sources = [
-        Source(recording, media_directory / media_name(recording), _stated_length(recording))
-        for recording in usable(recordings)
-    ]
-    return command(Film.from_sources(sources), path, container, size or Size())
+    style = make_style(container, options)
+    cut = make_cut(options)
+    directory = local_path("media", media)
+    recordings = await client.recordings(room_sid).to_list()
+    found = await find_planned(recordings, directory)
+    if not found.sources:
+        raise MediaError(format_refusal(found, [left_out.reason for left_out in found.left_out]))
+    plan = Plan.of(Film.from_sources(found.sources, cut), style)
+    return script(plan, make_workspace(path, directory).steps, path)
 
 
 def check_output(output: str | os.PathLike[str]) -> tuple[Path, Container]:
     """Return the path of a film's file and the container format that its extension stands for.
 
     Raises:
-        InvalidArgumentError: it has another extension, or its directory does not exist.
+        InvalidArgumentError: it has another extension, its directory does not exist, or it is no regular file.
     """
     path = local_path("output", output)
     for container in _CONTAINERS:
         if path.suffix.lower() == f".{container}":
             if not path.parent.is_dir():
                 raise InvalidArgumentError(f"there is no directory {path.parent} for {path.name}")
+            if is_special(path):
+                raise InvalidArgumentError(f"{path} is no regular file, so it cannot be replaced: name another file")
             return path, container
     raise InvalidArgumentError(f"a film's file must end in .mkv or .mp4, not {safe_repr(path.name)}")
 
 
-def _find_program(name: str) -> str:
-    path = shutil.which(name)
-    if path is None:
-        raise ConfigurationError(f"{name} is not installed: apt-get install ffmpeg, or see https://ffmpeg.org")
-    return path
-
-
-def _stated_length(recording: Recording) -> int:
-    """Return the milliseconds of a recording that the service states."""
-    return (recording.duration or 0) * 1000
-
-
-@attrs.frozen
-class _MediaFiles:
-    """Media files of recordings in a directory, downloaded where they are missing.
-
-    Attributes:
-        client: client to download with.
-        directory: directory of the files.
-        decryption: decrypts media that are encrypted, if any.
-        ffprobe: the program that measures them.
-    """
-
-    client: RecordingsClient
-    directory: Path
-    decryption: Decryption | None
-    ffprobe: str
-
-    async def sources(self, recordings: Sequence[Recording]) -> list[Source]:
-        """Return each recording with its file, in the same order."""
-
-        async def iterate() -> AsyncGenerator[Recording, None]:
-            for recording in recordings:
-                yield recording
-
-        by_sid: dict[str | None, Source] = {}
-        async with aclosing(map_concurrently(iterate(), self._download, lambda: _MAX_DOWNLOADS)) as sources:
-            async for source in sources:
-                by_sid[source.recording.sid] = source
-        return [by_sid[recording.sid] for recording in recordings]
-
-    async def _download(self, recording: Recording) -> AsyncGenerator[Source, None]:
-        download = await self.client.download(recording, f"{self.directory}{os.sep}", decryption=self.decryption)
-        length = await self._measure(recording, download.location)
-        yield Source(recording, Path(download.location), length)
-
-    async def _measure(self, recording: Recording, path: str) -> int:
-        """Return the milliseconds that a file lasts; the service states only whole seconds."""
-        # The demuxer is named, so that a file in disguise cannot make ffprobe open others.
-        options = ("-v", "error", "-f", "matroska", "-show_entries", "format=duration,start_time", "-of", "json")
-        async with _start_process((self.ffprobe, *options, f"file:{path}")) as process:
-            stdout, stderr = await process.communicate()
-        if process.returncode:
-            raise MediaError(f"the media of {recording.sid} cannot be read: {_last_line(stderr)}")
-
-        file_format = json.loads(stdout)["format"]
-        if "duration" not in file_format:
-            return _stated_length(recording)
-        # A Matroska file's duration counts from 0, also where its first frame is later.
-        return round((float(file_format["duration"]) - float(file_format.get("start_time", 0))) * 1000)
-
-
-async def _run(arguments: Sequence[str], length: int, on_progress: OnProgress | None) -> None:
-    """Run ffmpeg.
+def make_style(container: Container, options: FilmOptions) -> Style:
+    """Return the style for the options of a film.
 
     Raises:
-        MediaError: it failed.
+        InvalidArgumentError: one of them is out of bounds.
     """
-    async with _start_process([arguments[0], "-progress", "pipe:1", *arguments[1:]]) as process:
-        stdout = cast("asyncio.StreamReader", process.stdout)
-        stderr = cast("asyncio.StreamReader", process.stderr)
-        # Both pipes must be read at once: ffmpeg stops when either is full.
-        read_stderr = asyncio.create_task(stderr.read())
-        try:
-            async for line in stdout:
-                name, _, value = line.decode().strip().partition("=")
-                if name == "out_time_us" and value.isdecimal() and on_progress is not None:
-                    on_progress(min(int(value) // 1000, length), length)
-            error_output = await read_stderr
-            await process.wait()
-        finally:
-            await cancel_and_wait(read_stderr)
-    if process.returncode:
-        raise MediaError(f"ffmpeg could not make the film: {_last_line(error_output)}")
+    layout = check_choice("layout", options.get("layout", "grid"), _LAYOUTS)
+    screen_name = options.get("screen_name", "screen")
+    if not screen_name.strip():
+        raise InvalidArgumentError("screen_name must not be empty: every track would be a shared screen")
+    return Style(
+        size=options.get("size") or Size(),
+        container=container,
+        layout=layout,
+        screen_name=screen_name,
+        names=dict(options.get("names") or {}),
+    )
 
 
-@asynccontextmanager
-async def _start_process(arguments: Sequence[str]) -> AsyncGenerator[Process, None]:
-    """Start a process with pipes for its output; it is killed if it still runs when the block ends."""
-    process = await asyncio.create_subprocess_exec(*arguments, stdin=DEVNULL, stdout=PIPE, stderr=PIPE)
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-            # Also if this task is cancelled again: a process that nobody waits for would stay as a zombie.
-            await wait_finished(asyncio.ensure_future(process.wait()))
+def make_cut(options: FilmOptions) -> Cut:
+    """Return the part of a room for the options of a film.
+
+    Raises:
+        InvalidArgumentError: one of them is out of bounds.
+    """
+    start = check_seconds("start", options.get("start", 0))
+    end = options.get("end")
+    off_after = check_seconds("camera_off_after", options.get("camera_off_after", CAMERA_OFF_AFTER / _MILLISECONDS))
+    return Cut(
+        start=round(start * _MILLISECONDS),
+        end=None if end is None else round(check_seconds("end", end) * _MILLISECONDS),
+        off_after=round(off_after * _MILLISECONDS),
+    )
 
 
-def _last_line(error_output: bytes) -> str:
-    """Return the last line that a program wrote to stderr, for an error message."""
-    lines = error_output.decode(errors="replace").strip().splitlines()
-    if not lines:
-        return "no error message"
-    return lines[-1][:_MAX_QUOTE_LENGTH]
+@attrs.frozen(kw_only=True)
+class _Job:
+    """Makes one film of what was found."""
+
+    path: Path
+    style: Style
+    cut: Cut
+    strict: bool
+    on_progress: OnProgress | None
+    ffmpeg: str
+
+    async def run(self, found: Found, workspace: Workspace) -> Muxed:
+        """Make the film.
+
+        Raises:
+            MediaError: there is nothing to combine, or ``strict`` forbids what there is, or ffmpeg failed.
+        """
+        reasons = [left_out.reason for left_out in found.left_out]
+        if self.strict:
+            reasons += [f"the media of {recording.sid} are truncated" for recording in found.truncated]
+        if not found.sources or (self.strict and reasons):
+            raise MediaError(format_refusal(found, reasons))
+
+        renderer = Renderer(self.ffmpeg, workspace.steps, self.on_progress)
+        film, undecodable = await renderer.render(found.sources, self.cut, self.style, self.path, strict=self.strict)
+        return Muxed(
+            path=self.path,
+            seconds=film.length / _MILLISECONDS,
+            videos=len(film.videos),
+            audios=len(film.audios),
+            left_out=(*found.left_out, *undecodable),
+            truncated=found.truncated,
+            about=found.about,
+            data_tracks=found.data_tracks,
+        )
+
+
+def format_refusal(found: Found, reasons: list[str]) -> str:
+    """Return why no film is made."""
+    if found.sources:
+        return f"strict: not everything can be in the film: {'; '.join(reasons)}"
+    if reasons:
+        return f"there is nothing to combine: {'; '.join(reasons)}"
+    if found.data_tracks:
+        return "there is nothing to combine: the room has only data tracks"
+    return "there is nothing to combine: the room has no recordings"

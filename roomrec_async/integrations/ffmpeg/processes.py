@@ -9,6 +9,7 @@ import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Final, cast
 
 from roomrec_async._asyncio import cancel_and_wait, wait_finished
@@ -51,10 +52,10 @@ def bound_to_parent(arguments: Sequence[str]) -> list[str]:
 
 
 @asynccontextmanager
-async def start_process(arguments: Sequence[str]) -> AsyncGenerator[Process, None]:
+async def start_process(arguments: Sequence[str], directory: Path | None = None) -> AsyncGenerator[Process, None]:
     """Start a process with pipes for its output; it is killed if it still runs when the block ends."""
     command = bound_to_parent(arguments)
-    process = await asyncio.create_subprocess_exec(*command, stdin=DEVNULL, stdout=PIPE, stderr=PIPE)
+    process = await asyncio.create_subprocess_exec(*command, stdin=DEVNULL, stdout=PIPE, stderr=PIPE, cwd=directory)
     try:
         yield process
     finally:
@@ -64,17 +65,20 @@ async def start_process(arguments: Sequence[str]) -> AsyncGenerator[Process, Non
             await wait_finished(asyncio.ensure_future(process.wait()))
 
 
-async def run_program(arguments: Sequence[str], on_output: Callable[[bytes], object]) -> bytes:
+async def run_program(
+    arguments: Sequence[str], on_output: Callable[[bytes], object], *, directory: Path | None = None
+) -> bytes:
     """Run a program, and return what it wrote to standard error.
 
     Args:
         arguments: the program's path, and its arguments.
         on_output: called with each chunk of its standard output.
+        directory: the directory that it runs in; by default that of this process.
 
     Raises:
         MediaError: it failed; the message is the last line of its error output.
     """
-    async with start_process(arguments) as process:
+    async with start_process(arguments, directory) as process:
         stdout = cast("asyncio.StreamReader", process.stdout)
         stderr = cast("asyncio.StreamReader", process.stderr)
         # Both pipes must be read at once: a program stops when either is full.

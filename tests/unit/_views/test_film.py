@@ -1,14 +1,14 @@
-"""Layout of films: tracks, scenes, grids, and the ffmpeg command."""
+"""Layout of films: tracks, scenes, cells."""
 
 from __future__ import annotations
 
-from itertools import pairwise
 from pathlib import Path
 
+import attrs
 import pytest
 
 from roomrec_async import InvalidArgumentError, MediaError, MediaType, Recording, RecordingStatus
-from roomrec_async._views.film import Cell, Film, Size, Source, command, grid, usable
+from roomrec_async._views.film import Cell, Cut, Film, Size, Source, grid, with_gutters, with_screen
 
 AUDIO, VIDEO, DATA = MediaType.AUDIO, MediaType.VIDEO, MediaType.DATA
 
@@ -20,7 +20,8 @@ def recording(number: int, kind: MediaType, offset: int | None, who: int | None 
 
 
 def source(number: int, kind: MediaType, offset: int, length: int, who: int | None = 1) -> Source:
-    return Source(recording(number, kind, offset, who), Path(f"/media/{number}"), length)
+    path = Path(f"/media/{number}")
+    return Source(recording=recording(number, kind, offset, who), path=path, start=offset, length=length)
 
 
 def numbers(film: Film) -> list[int]:
@@ -79,10 +80,63 @@ class TestScenes:
 
     def test_a_track_that_is_shorter_than_a_frame_is_no_scene(self) -> None:
         film = Film.from_sources([source(1, VIDEO, 0, 1_000), source(2, VIDEO, 500, 10, who=2)])
-        assert scenes(film) == [(0, 15, [1]), (15, 15, [1])]
+        assert scenes(film) == [(0, 30, [1])]
 
     def test_a_film_of_sound_is_one_black_scene(self) -> None:
         assert scenes(Film.from_sources([source(1, AUDIO, 0, 2_000)])) == [(0, 60, [])]
+
+    def test_a_camera_without_frames_is_no_longer_seen_until_it_comes_back(self) -> None:
+        pauses = ((1_000, 2_500), (4_000, 9_000))
+        camera = attrs.evolve(source(1, VIDEO, 0, 10_000), pauses=pauses)
+        other = source(2, AUDIO, 0, 10_000)
+        assert scenes(Film.from_sources([camera, other])) == [(0, 180, [1]), (180, 90, []), (270, 30, [1])]
+        off_soon = Film.from_sources([camera, other], Cut(off_after=500))
+        assert scenes(off_soon)[:3] == [(0, 45, [1]), (45, 30, []), (75, 60, [1])]
+
+    def test_a_camera_is_seen_from_the_first_picture_that_can_be_decoded(self) -> None:
+        camera = attrs.evolve(source(1, VIDEO, 0, 2_000), first_picture=1_000)
+        assert scenes(Film.from_sources([camera])) == [(0, 30, []), (30, 30, [1])]
+
+    def test_a_long_scene_is_made_in_parts(self) -> None:
+        film = Film.from_sources([source(1, VIDEO, 0, 300_000)])
+        assert scenes(film) == [(0, 3_600, [1]), (3_600, 3_600, [1]), (7_200, 1_800, [1])]
+
+    def test_a_part_of_the_room_has_only_what_is_in_it(self) -> None:
+        room = [source(1, VIDEO, 0, 4_000), source(2, VIDEO, 3_000, 4_000, who=2), source(3, VIDEO, 9_000, 1_000)]
+        film = Film.from_sources(room, Cut(start=2_000, end=5_000))
+        assert film.length == 3_000
+        assert scenes(film) == [(0, 30, [1]), (30, 30, [1, 2]), (60, 30, [2])]
+        with pytest.raises(MediaError, match="nothing to combine in that part"):
+            Film.from_sources(room, Cut(start=20_000))
+
+    @pytest.mark.parametrize("part", [{"start": -1}, {"end": 0}, {"start": 5, "end": 5}, {"off_after": -1}])
+    def test_a_part_that_cannot_be_is_refused(self, part: dict[str, int]) -> None:
+        with pytest.raises(InvalidArgumentError):
+            Cut(**part)
+
+
+class TestScreenLayout:
+    def test_a_screen_has_the_frame_and_cameras_a_strip(self) -> None:
+        cells = with_screen([False, True, False], Size())
+        assert cells == [Cell(1_024, 216, 256, 144), Cell(0, 0, 1_024, 720), Cell(1_024, 360, 256, 144)]
+
+    @pytest.mark.parametrize("is_screen", [[False, False], [True, True], [True]])
+    def test_without_a_screen_or_without_cameras_it_is_a_grid(self, is_screen: list[bool]) -> None:
+        assert with_screen(is_screen, Size()) == grid(len(is_screen), Size())
+
+    @pytest.mark.parametrize("cameras", range(1, 61))
+    def test_cells_are_even_lie_in_the_picture_and_never_on_each_other(self, cameras: int) -> None:
+        size = Size()
+        cells = with_gutters(with_screen([True, *cameras * [False]], size), size)
+        for cell in cells:
+            assert not any(side % 2 for side in (cell.left, cell.top, cell.width, cell.height))
+            assert 0 <= cell.left < cell.left + cell.width <= size.width
+            assert 0 <= cell.top < cell.top + cell.height <= size.height
+        for number, one in enumerate(cells):
+            for other in cells[:number]:
+                beside = one.left >= other.left + other.width or other.left >= one.left + one.width
+                below = one.top >= other.top + other.height or other.top >= one.top + one.height
+                assert beside or below
 
 
 class TestGrid:
@@ -123,39 +177,3 @@ class TestGrid:
     def test_a_size_that_no_codec_takes_is_refused(self, width: int, height: int) -> None:
         with pytest.raises(InvalidArgumentError, match="even number from 16 to 7680"):
             Size(width, height)
-
-
-def test_what_can_be_heard_or_seen() -> None:
-    good = [recording(1, AUDIO, 0), recording(2, VIDEO, 5)]
-    others = [
-        recording(3, DATA, 0),
-        recording(4, AUDIO, None),
-        recording(5, VIDEO, 0, status=RecordingStatus.PROCESSING),
-        recording(6, VIDEO, 0, status=None),
-    ]
-    assert usable([*others, *good]) == good
-
-
-class TestCommand:
-    def test_nothing_that_a_participant_typed_is_in_it(self) -> None:
-        named = Source(recording(1, VIDEO, 0, track_name="$(reboot)"), Path("/media/1"), 1_000)
-        assert not any(
-            "reboot" in part for part in command(Film.from_sources([named]), Path("film.mkv"), "mkv", Size())
-        )
-
-    def test_files_are_never_taken_for_options_or_addresses(self) -> None:
-        film = Film.from_sources(
-            [Source(recording(1, AUDIO, 0), Path("-y"), 1_000), Source(recording(2, AUDIO, 0), Path("a:b"), 1)]
-        )
-        parts = command(film, Path("-film.mkv"), "mkv", Size())
-        assert [after for before, after in pairwise(parts) if before == "-i"] == [
-            "file:-y",
-            "file:a:b",
-        ]
-        assert parts[-1] == "file:-film.mkv"
-        assert parts.count("matroska") == 3
-
-    @pytest.mark.parametrize(("kind", "absent"), [(AUDIO, ("[video]", "libx264")), (VIDEO, ("[audio]", "libopus"))])
-    def test_a_kind_that_is_not_there_is_not_mapped(self, kind: MediaType, absent: tuple[str, ...]) -> None:
-        parts = command(Film.from_sources([source(1, kind, 0, 1_000)]), Path("film.mkv"), "mkv", Size())
-        assert not set(absent) & set(parts)

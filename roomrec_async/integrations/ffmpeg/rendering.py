@@ -1,0 +1,262 @@
+"""Runs the steps of a film: several at a time, none twice, each file only once it is complete."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
+from contextlib import aclosing
+from functools import partial
+from pathlib import Path
+from typing import Final, TypeAlias
+
+import attrs
+
+from roomrec_async._asyncio import map_concurrently, run_in_thread
+from roomrec_async._files import create_temporary, replace_file
+from roomrec_async._text import safe_text
+from roomrec_async._views.film import Cut, Film, Source
+from roomrec_async._views.film_steps import Plan, Step, Style, joining
+from roomrec_async.errors import MediaError
+
+from .processes import run_program
+from .sources import LeftOut
+
+OnProgress: TypeAlias = Callable[[int, int], object]
+"""Callback that receives the milliseconds of the film made so far, and its total milliseconds."""
+
+_OPTIONS: Final = ("-nostdin", "-hide_banner", "-loglevel", "error", "-y")
+# Commands at a time; most of them use two threads at most.
+_MAX_COMMANDS: Final = 4
+
+# Level of the mix before it is encoded, as a fraction of full scale: -1 dB. Encoders overshoot, loud noise most.
+_FIRST_LIMIT: Final = 0.89
+# Decibels by which the next attempt is lower than what would have been enough.
+_MARGIN: Final = 0.3
+_MAX_ATTEMPTS: Final = 5
+_TRUE_PEAK: Final = re.compile(rb"Peak:\s+(-?\d+(?:\.\d+)?) dBFS")
+
+# Rough share of the work in a millisecond of media, by the kind of step.
+_WEIGHTS: Final = {"video": 10, "scene": 10, "sound": 1, "mix": 1, "audio": 2, "film": 1}
+
+
+def script(plan: Plan, directory: Path, output: Path) -> str:
+    """Return a shell script that makes a film, one step after another.
+
+    Args:
+        plan: the steps.
+        directory: where they put their files.
+        output: the film.
+    """
+    steps = [*plan.tracks, *(step for group in (*plan.scenes, *plan.mixes) for step in group)]
+    audio = plan.audio_step(_FIRST_LIMIT) if plan.film.audios else None
+    lines = ["set -e", shlex.join(["mkdir", "-p", str(directory)]), shlex.join(["cd", str(directory)])]
+    for step in (*steps, *([audio] if audio else ())):
+        lines += script_lines(step, step.name)
+    join = plan.join_step(audio.name if audio else None, joining(plan.film, plan.style.names))
+    lines += script_lines(join, str(output.absolute()))
+    return "\n".join(lines) + "\n"
+
+
+def script_lines(step: Step, output: str) -> Iterator[str]:
+    """Yield the lines of a script for a step. Texts are quoted: participants typed some of them."""
+    for name, text in step.files.items():
+        yield f"printf %s {shlex.quote(text)} > {shlex.quote(name)}"
+    yield shlex.join(["ffmpeg", *_OPTIONS, *step.arguments, f"file:{output}"])
+
+
+class TrackFailedError(MediaError):
+    """ffmpeg could not decode a track.
+
+    Attributes:
+        source: the track.
+    """
+
+    def __init__(self, source: Source, reason: str) -> None:
+        super().__init__(f"the media of {source.recording.sid} cannot be decoded: {reason}")
+        self.source = source
+
+
+@attrs.define
+class Progress:
+    """Work done so far.
+
+    Attributes:
+        length: milliseconds of the film.
+        callback: told of it.
+        total: amount of work.
+        done: amount of work of steps that are done.
+        running: amount of work done of each step that is not, by its name.
+        reported: milliseconds that were reported last.
+    """
+
+    length: int
+    callback: OnProgress | None
+    total: int
+    done: int = 0
+    running: dict[str, int] = attrs.field(factory=dict)
+    reported: int = 0
+
+    def update(self, step: Step, milliseconds: int) -> None:
+        """Take in how much of a step is done."""
+        self.running[step.name] = min(milliseconds, step.length) * _WEIGHTS[step.kind]
+        self._report()
+
+    def finish(self, step: Step) -> None:
+        """Take in that a step is done."""
+        self.running.pop(step.name, None)
+        self.done += work_of([step])
+        self._report()
+
+    def _report(self) -> None:
+        share = (self.done + sum(self.running.values())) / max(1, self.total)
+        # Never backwards, as after a step that is run again.
+        self.reported = max(self.reported, min(self.length, int(share * self.length)))
+        if self.callback is not None:
+            self.callback(self.reported, self.length)
+
+
+def work_of(steps: Iterable[Step]) -> int:
+    """Return the amount of work of steps."""
+    return sum(max(1, step.length) * _WEIGHTS[step.kind] for step in steps)
+
+
+def total_work(plan: Plan) -> int:
+    """Return the amount of work of a plan."""
+    steps = [*plan.tracks, *(step for group in (*plan.scenes, *plan.mixes) for step in group)]
+    return work_of(steps) + plan.film.length * (_WEIGHTS["audio"] + _WEIGHTS["film"])
+
+
+@attrs.frozen
+class Renderer:
+    """Makes films in a directory.
+
+    Attributes:
+        ffmpeg: the program.
+        directory: where the files of the steps are.
+        on_progress: told of the progress, or None.
+    """
+
+    ffmpeg: str
+    directory: Path
+    on_progress: OnProgress | None
+
+    async def render(
+        self, sources: Sequence[Source], cut: Cut, style: Style, output: Path, *, strict: bool
+    ) -> tuple[Film, list[LeftOut]]:
+        """Make a film, without the tracks that cannot be decoded; if it is strict, none of them may be missing.
+
+        Returns:
+            The film, and the tracks that are not in it.
+
+        Raises:
+            MediaError: no track can be decoded, or ffmpeg failed at anything else.
+        """
+        usable = list(sources)
+        left_out: list[LeftOut] = []
+        while True:
+            plan = Plan.of(Film.from_sources(usable, cut), style)
+            progress = Progress(plan.film.length, self.on_progress, total_work(plan))
+            try:
+                # Tracks first: what cannot be decoded changes the scenes.
+                await self._run_all(plan.tracks, progress)
+            except TrackFailedError as error:
+                usable.remove(error.source)
+                left_out.append(LeftOut(error.source.recording, str(error)))
+                if strict or not usable:
+                    raise
+                continue
+            await self._finish(plan, progress, output)
+            return plan.film, left_out
+
+    async def _finish(self, plan: Plan, progress: Progress, output: Path) -> None:
+        """Compose the scenes, mix the audio, and join them."""
+        for level in range(max(map(len, plan.scenes), default=0)):
+            await self._run_all([steps[level] for steps in plan.scenes if level < len(steps)], progress)
+        for mixes in plan.mixes:
+            await self._run_all(mixes, progress)
+        audio = await self._encode_audio(plan, progress) if plan.film.audios else None
+        join = plan.join_step(audio, joining(plan.film, plan.style.names))
+        # Beside the film: the directory of the steps may be on another disk, from where it could not be renamed.
+        part = await run_in_thread(partial(create_temporary, output))
+        await self._write_and_rename(join, part.absolute(), output, progress)
+        progress.finish(join)
+
+    async def _encode_audio(self, plan: Plan, progress: Progress) -> str:
+        """Make the film's audio, whose decoded true peak is below full scale, and return the name of its file."""
+        limit = _FIRST_LIMIT
+        step = plan.audio_step(limit)
+        for _ in range(_MAX_ATTEMPTS):
+            await self._run(step, progress)
+            peak = await self._true_peak(step.name)
+            if peak <= 0:
+                break
+            limit *= 10 ** (-(peak + _MARGIN) / 20)
+            step = plan.audio_step(limit)
+        return step.name
+
+    async def _true_peak(self, name: str) -> float:
+        """Return the true peak of a file as it is decoded, in decibels of full scale."""
+        filters = "ebur128=peak=true:framelog=verbose"
+        arguments = ("-nostdin", "-hide_banner", "-protocol_whitelist", "file", "-i", f"file:{name}")
+        output = await run_program(
+            (self.ffmpeg, *arguments, "-map", "0:a", "-af", filters, "-f", "null", "-"),
+            lambda _: None,
+            directory=self.directory,
+        )
+        # Silence has a peak of -inf.
+        peaks = [float(peak) for peak in _TRUE_PEAK.findall(output)]
+        return max(peaks, default=0)
+
+    async def _run_all(self, steps: Sequence[Step], progress: Progress) -> None:
+        """Run steps that do not need each other. Those of the same name are one."""
+
+        async def iterate() -> AsyncGenerator[Step, None]:
+            for step in {step.name: step for step in steps}.values():
+                yield step
+
+        async def run(step: Step) -> AsyncGenerator[None, None]:
+            await self._run(step, progress)
+            yield
+
+        limit = min(_MAX_COMMANDS, os.cpu_count() or 1)
+        async with aclosing(map_concurrently(iterate(), run, lambda: limit)) as finished:
+            async for _ in finished:
+                pass
+
+    async def _run(self, step: Step, progress: Progress) -> None:
+        """Run a step, unless its file is there already.
+
+        Raises:
+            TrackFailedError: a recording cannot be decoded.
+            MediaError: ffmpeg failed at anything else.
+        """
+        path = self.directory / step.name
+        if not await run_in_thread(path.is_file):
+            await self._write_and_rename(step, Path(f"{path}.part"), path, progress)
+        progress.finish(step)
+
+    async def _write_and_rename(self, step: Step, part: Path, path: Path, progress: Progress) -> None:
+        try:
+            await self._write(step, part, progress)
+            await run_in_thread(partial(replace_file, part, path))
+        finally:
+            await run_in_thread(partial(part.unlink, missing_ok=True))
+
+    async def _write(self, step: Step, part: Path, progress: Progress) -> None:
+        for name, text in step.files.items():
+            await run_in_thread(partial((self.directory / name).write_text, text, "utf-8"))
+        command = (self.ffmpeg, *_OPTIONS, "-progress", "pipe:1", *step.arguments, f"file:{part}")
+
+        def on_output(chunk: bytes) -> None:
+            times = re.findall(rb"out_time_us=(\d+)", chunk)
+            if times:
+                progress.update(step, int(times[-1]) // 1_000)
+
+        try:
+            await run_program(command, on_output, directory=self.directory)
+        except MediaError as error:
+            if step.source is not None:
+                raise TrackFailedError(step.source, safe_text(str(error))) from None
+            raise MediaError(f"ffmpeg could not make the film: {safe_text(str(error))}") from None

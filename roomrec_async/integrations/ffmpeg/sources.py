@@ -1,0 +1,236 @@
+"""The recordings of a room with their media files: downloaded where they are missing, measured, and placed in time."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from contextlib import aclosing
+from pathlib import Path
+from typing import Final, TypeVar
+
+import attrs
+
+from roomrec_async._asyncio import map_concurrently
+from roomrec_async._media.locate import media_name
+from roomrec_async._views.film import Source
+from roomrec_async._views.placement import place
+from roomrec_async.client import RecordingsClient
+from roomrec_async.errors import InvalidArgumentError, MediaError, NotFoundError
+from roomrec_async.models import MediaType, Recording, RecordingStatus
+from roomrec_async.protocols import Decryption
+
+from .probing import MediaFile, probe
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
+# Downloads, or files that are measured, at a time.
+_MAX_AT_ONCE: Final = 4
+# Media can appear some seconds after a recording is completed; those of a muted track never do.
+_MAX_MEDIA_WAIT: Final = 10.0
+# Seconds between two lists while recordings are still being processed: the first, and at most.
+_FIRST_POLL: Final = 1.0
+_MAX_POLL: Final = 15.0
+
+
+@attrs.frozen
+class LeftOut:
+    """A recording that is not in a film, or only in part.
+
+    Attributes:
+        recording: the recording.
+        reason: why; a sentence without its full stop, which names the recording.
+    """
+
+    recording: Recording
+    reason: str
+
+
+async def map_in_order(items: Sequence[_Item], function: Callable[[_Item], Awaitable[_Result]]) -> list[_Result]:
+    """Return the result of an async function for each item, in the same order; a few run at a time."""
+
+    async def iterate() -> AsyncGenerator[int, None]:
+        for index in range(len(items)):
+            yield index
+
+    async def call(index: int) -> AsyncGenerator[tuple[int, _Result], None]:
+        yield index, await function(items[index])
+
+    async with aclosing(map_concurrently(iterate(), call, lambda: _MAX_AT_ONCE)) as finished:
+        results = {index: result async for index, result in finished}
+    return [results[index] for index in range(len(items))]
+
+
+@attrs.frozen
+class Measured:
+    """A recording whose media file was measured."""
+
+    recording: Recording
+    path: Path
+    media: MediaFile
+
+
+@attrs.frozen
+class Found:
+    """What there is of a room.
+
+    Attributes:
+        sources: recordings that can be in a film, with their files.
+        left_out: audio and video that cannot, each with the reason.
+        truncated: recordings that are in it as far as their files go.
+        about: recordings that are placed by a date only, in whole seconds.
+        data_tracks: number of recordings that are neither audio nor video.
+    """
+
+    sources: tuple[Source, ...]
+    left_out: tuple[LeftOut, ...]
+    truncated: tuple[Recording, ...]
+    about: tuple[Recording, ...]
+    data_tracks: int
+
+
+async def list_room(client: RecordingsClient, room_sid: str, wait: float) -> list[Recording]:
+    """Return the recordings of a room, once none is being processed, or the time to wait is up.
+
+    Args:
+        client: client to list with.
+        room_sid: SID of the room.
+        wait: maximum number of seconds.
+    """
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + wait
+    delay = _FIRST_POLL
+    while True:
+        recordings = await client.recordings(room_sid).to_list()
+        is_processing = any(recording.status == RecordingStatus.PROCESSING for recording in recordings)
+        remaining = deadline - loop.time()
+        if not is_processing or remaining <= 0:
+            return recordings
+        await asyncio.sleep(min(delay, remaining))
+        delay = min(delay * 2, _MAX_POLL)
+
+
+@attrs.frozen
+class Downloads:
+    """Downloads media into a directory; those that are there are kept.
+
+    Attributes:
+        client: client to download with.
+        directory: the directory.
+        decryption: decrypts media that are encrypted, if any.
+        wait: seconds to wait for media that are not there yet.
+    """
+
+    client: RecordingsClient
+    directory: Path
+    decryption: Decryption | None
+    wait: float
+
+    async def fetch(self, recordings: Sequence[Recording]) -> list[tuple[Recording, Path | LeftOut]]:
+        """Return each recording with its file, or with the reason why there is none, in the same order."""
+        fetched = await map_in_order(recordings, self._fetch)
+        return list(zip(recordings, fetched, strict=True))
+
+    async def _fetch(self, recording: Recording) -> Path | LeftOut:
+        if recording.status != RecordingStatus.COMPLETED:
+            return LeftOut(recording, f"{recording.sid} is {recording.status or 'of unknown status'}: no media")
+        try:
+            download = await self.client.download(
+                recording,
+                f"{self.directory}{os.sep}",
+                decryption=self.decryption,
+                wait=min(self.wait, _MAX_MEDIA_WAIT),
+            )
+        except NotFoundError:
+            reason = "has no media: the service has none of a track that was muted throughout, or deleted them"
+            return LeftOut(recording, f"{recording.sid} {reason}")
+        except (MediaError, InvalidArgumentError) as error:
+            return LeftOut(recording, str(error))
+        return Path(download.location)
+
+
+async def find(files: Iterable[tuple[Recording, Path | LeftOut]]) -> Found:
+    """Measure the files of a room's recordings, and place them in time.
+
+    Args:
+        files: all recordings of the room, each with its file, or with the reason why there is none.
+    """
+    everything = list(files)
+    tracks = [item for item in everything if item[0].type in (MediaType.AUDIO, MediaType.VIDEO)]
+    results = await map_in_order(tracks, measure)
+    measured = [result for result in results if isinstance(result, Measured)]
+    left_out = [result for result in results if isinstance(result, LeftOut)]
+
+    starts = {str(each.recording.sid): each.media.start for each in measured}
+    placements = place([each.recording for each in measured], starts)
+    sources: list[Source] = []
+    for each, placement in zip(measured, placements, strict=True):
+        if placement.start is None:
+            reason = "has neither an offset nor a date to place it by"
+            left_out.append(LeftOut(each.recording, f"{each.recording.sid} {reason}"))
+        else:
+            sources.append(await make_source(each, placement.start))
+    return Found(
+        sources=tuple(sources),
+        left_out=tuple(left_out),
+        truncated=tuple(each.recording for each in measured if each.media.truncated),
+        about=tuple(each.recording for each in placements if each.start is not None and not each.exact),
+        data_tracks=len(everything) - len(tracks),
+    )
+
+
+async def find_planned(recordings: Sequence[Recording], directory: Path) -> Found:
+    """Return what there is of a room as far as its list and the files in a directory tell, without downloading.
+
+    A file that is missing is planned with the start and the whole seconds that the list gives.
+    """
+    completed = [recording for recording in recordings if recording.status == RecordingStatus.COMPLETED]
+    paths = {recording.sid: directory / media_name(recording) for recording in completed}
+    at_hand = [recording for recording in completed if await asyncio.to_thread(paths[recording.sid].is_file)]
+    found = await find([(recording, paths[recording.sid]) for recording in at_hand])
+
+    starts = {str(source.recording.sid): source.container_start for source in found.sources}
+    sources = list(found.sources)
+    for placement in place(completed, starts):
+        recording = placement.recording
+        is_track = recording.type in (MediaType.AUDIO, MediaType.VIDEO)
+        if recording not in at_hand and is_track and placement.start is not None and recording.duration:
+            length = recording.duration * 1_000
+            path = paths[recording.sid]
+            sources.append(Source(recording=recording, path=path, start=placement.start, length=length))
+    return attrs.evolve(
+        found, sources=tuple(sources), data_tracks=sum(recording.type == MediaType.DATA for recording in recordings)
+    )
+
+
+async def measure(item: tuple[Recording, Path | LeftOut]) -> Measured | LeftOut:
+    """Measure a recording's file; return why it cannot be used if that is so."""
+    recording, path = item
+    if isinstance(path, LeftOut):
+        return path
+    try:
+        media = await probe(path)
+    except MediaError as error:
+        return LeftOut(recording, f"the media of {recording.sid} cannot be read: {error}")
+    if not media.has_frames:
+        return LeftOut(recording, f"the media of {recording.sid} have no frames that can be decoded")
+    if recording.type == MediaType.VIDEO and not media.width:
+        return LeftOut(recording, f"the media of {recording.sid} have no picture, though it is a video")
+    return Measured(recording, path, media)
+
+
+async def make_source(measured: Measured, start: int) -> Source:
+    """Return a measured file that starts at a time of the room."""
+    media = measured.media
+    status = await asyncio.to_thread(measured.path.stat)
+    return Source(
+        recording=measured.recording,
+        path=measured.path,
+        version=f"{status.st_size} {status.st_mtime_ns}",
+        start=start,
+        length=media.length,
+        container_start=media.start,
+        first_picture=(media.first_key or 0) - media.start,
+        pauses=tuple((pause.start - media.start, pause.end - media.start) for pause in media.pauses),
+    )

@@ -1,0 +1,101 @@
+"""Which picture of each track is seen in each frame of a film, told by numbers in the pictures themselves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from roomrec_async import RecordingsClient
+from roomrec_async._views.film import Size
+from roomrec_async.integrations.ffmpeg import mux
+
+from ..conftest import ROOM_SID
+from .conftest import FRAMES, SOURCE_FRAMES, Room, colors, make_numbered, numbers
+
+SIZE = Size(640, 360)
+# A picture is shown in the nearest frame of the film, and lasts for a while.
+WITHIN_FRAMES = 2
+LEFT, RIGHT = "300:100:10:130", "300:100:330:130"
+
+
+def assert_in_time(film: Path, crop: str, first: float, last: float, *, starts: float) -> None:
+    """Assert that a track is shown in step with the film, from one second to another."""
+    shown = numbers(film, crop)
+    for frame in range(round(first * FRAMES) + 2, round(last * FRAMES) - 2):
+        expected = (frame / FRAMES - starts) * SOURCE_FRAMES
+        assert shown[frame] == pytest.approx(expected, abs=WITHIN_FRAMES), f"frame {frame} of {crop}"
+
+
+async def test_a_track_that_changes_its_size_moves_on_and_so_do_the_others(
+    room: Room, client: RecordingsClient, tmp_path: Path
+) -> None:
+    sizes = (("640x360", 3.0), ("320x180", 6.0), ("160x90", 7.0), ("640x360", 12.0))
+    room.add_file(who=1, make=lambda path: make_numbered(path, *sizes, start=1.5), type="video")
+    room.add_file(who=2, make=lambda path: make_numbered(path, ("320x180", 12.0), start=1.5), type="video")
+    film = (await mux(client, ROOM_SID, tmp_path / "film.mkv", size=SIZE)).path
+    assert_in_time(film, LEFT, 0, 12, starts=0)
+    assert_in_time(film, RIGHT, 0, 12, starts=0)
+
+
+async def test_a_phone_that_is_turned_is_centered(room: Room, client: RecordingsClient, tmp_path: Path) -> None:
+    sizes = (("320x180", 2.0), ("180x320", 4.0), ("320x180", 6.0))
+    room.add_file(who=1, make=lambda path: make_numbered(path, *sizes), type="video")
+    room.add_file(who=2, make=lambda path: make_numbered(path, ("320x180", 6.0)), type="video")
+    film = (await mux(client, ROOM_SID, tmp_path / "film.mkv", size=SIZE)).path
+    assert_in_time(film, RIGHT, 0, 6, starts=0)
+    assert_in_time(film, LEFT, 0, 2, starts=0)
+    # 360 lines of a portrait are 202 wide, in the middle of 320.
+    assert_in_time(film, "190:300:65:30", 2, 4, starts=0)
+    assert colors(film, 3, (20, 180), (300, 180)) == ["black", "black"]
+    assert_in_time(film, LEFT, 4, 6, starts=0)
+
+
+async def test_cells_change_their_size_while_tracks_change_theirs(
+    room: Room, client: RecordingsClient, tmp_path: Path
+) -> None:
+    sizes = (("640x360", 5.0), ("320x180", 10.0))
+    room.add_file(who=1, make=lambda path: make_numbered(path, *sizes), type="video")
+    room.add_file(who=2, make=lambda path: make_numbered(path, ("320x180", 3.0), start=2.2), type="video")
+    film = (await mux(client, ROOM_SID, tmp_path / "film.mkv", size=SIZE)).path
+    alone = "600:300:20:30"
+    assert_in_time(film, alone, 0, 2.2, starts=0)
+    assert_in_time(film, LEFT, 2.2, 5.2, starts=0)
+    assert_in_time(film, RIGHT, 2.2, 5.2, starts=2.2)
+    assert_in_time(film, alone, 5.2, 10, starts=0)
+
+
+async def test_a_camera_that_is_off_gives_up_its_cell_and_comes_back_in_time(
+    room: Room, client: RecordingsClient, tmp_path: Path
+) -> None:
+    sizes = (("320x180", 6.0), ("320x180", 10.0))
+    room.add_file(who=1, make=lambda path: make_numbered(path, *sizes, gap=(2, 5.97)), type="video")
+    room.add_file(who=2, make=lambda path: make_numbered(path, ("320x180", 10.0)), type="video")
+    film = (await mux(client, ROOM_SID, tmp_path / "film.mkv", size=SIZE, camera_off_after=1)).path
+    assert_in_time(film, LEFT, 0, 2, starts=0)
+    assert_in_time(film, RIGHT, 0, 3, starts=0)
+    # The last face stays for a second, and the other track has the picture then.
+    assert_in_time(film, "600:300:20:30", 3.1, 6, starts=0)
+    assert_in_time(film, LEFT, 6, 10, starts=0)
+    assert_in_time(film, RIGHT, 6, 10, starts=0)
+
+
+async def test_several_recordings_of_one_camera_follow_each_other(
+    room: Room, client: RecordingsClient, tmp_path: Path
+) -> None:
+    for start in (0, 3.5, 8.02):
+        room.add_file(who=1, make=lambda path, at=start: make_numbered(path, ("320x180", 2.0), start=at), type="video")
+    film = (await mux(client, ROOM_SID, tmp_path / "film.mkv", size=SIZE)).path
+    for start in (0, 3.5, 8.02):
+        assert_in_time(film, "600:300:20:30", start, start + 2, starts=start)
+    assert colors(film, 2.75, (320, 180)) == colors(film, 7, (320, 180)) == ["black"]
+
+
+async def test_long_scenes_are_joined_without_a_seam(
+    room: Room, client: RecordingsClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("roomrec_async._views.film._MAX_SCENE_FRAMES", 31)
+    room.add_file(who=1, make=lambda path: make_numbered(path, ("320x180", 12.0)), type="video")
+    film = (await mux(client, ROOM_SID, tmp_path / "film.mp4", size=SIZE)).path
+    assert_in_time(film, "600:300:20:30", 0, 12, starts=0)
+    assert len(numbers(film, "600:300:20:30")) == 12 * FRAMES
