@@ -7,10 +7,10 @@ room's first recording; positions and widths are fractions of the axis, from 0 t
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from heapq import heappop, heappush
-from statistics import median_low
+from pathlib import Path
 from typing import Final
 
 import attrs
@@ -19,7 +19,8 @@ from roomrec_async._format import format_milliseconds
 from roomrec_async._text import safe_text
 from roomrec_async.models import MediaType, Recording, RecordingStatus
 
-from .fields import MAX_TEXT_LENGTH, UNKNOWN, valid_duration, valid_offset
+from .fields import MAX_TEXT_LENGTH, UNKNOWN, valid_duration
+from .placement import place
 
 MIN_TRACK_WIDTH: Final = 0.01
 """Minimum width of a track as drawn, as a fraction of the axis: one second of four hours would be invisible."""
@@ -51,6 +52,21 @@ _MIN_OPEN_LENGTH: Final = _MINUTE
 _TYPES: Final = tuple(MediaType)
 
 
+@attrs.frozen
+class TrackFile:
+    """The media file of a track.
+
+    Attributes:
+        path: the file.
+        start: milliseconds on the file's own clock at which its first frame is: the container's ``start_time``.
+        length: milliseconds from there to the end.
+    """
+
+    path: Path
+    start: int
+    length: int
+
+
 @attrs.frozen(kw_only=True)
 class Track:
     """One recording on the axis.
@@ -59,9 +75,9 @@ class Track:
         recording: the recording.
         number: position in reading order, from 1: lane by lane, row by row, then by time.
         start: milliseconds from the start of the axis; None if unknown. The track is drawn at the start then.
-        exact: True if the start is from the recording's ``offset``, the start of the room in milliseconds; False if it
-            is from its ``date_created``, which has whole seconds and is the date of the resource.
+        exact: True if the start is known to the millisecond; False if it is from a date, or is that of the room.
         length: milliseconds; None if unknown.
+        file: its media file, if it is at hand.
         is_open: True if the recording is still in progress, so that the track extends to the end of the axis.
         left: position of the start, as a fraction of the axis.
         width: width as a fraction of the axis; 0 if the length is unknown. Rows have room for :data:`MIN_TRACK_WIDTH`
@@ -73,6 +89,7 @@ class Track:
     start: int | None
     exact: bool
     length: int | None
+    file: TrackFile | None = None
     is_open: bool
     left: float = 0.0
     width: float = 0.0
@@ -105,12 +122,14 @@ class Gap:
         length: milliseconds; at least a second.
         left: position of the start, as a fraction of the axis.
         width: width as a fraction of the axis.
+        row: index of the band's row in which the track before the gap is, so that a line from its end meets it.
     """
 
     start: int
     length: int
     left: float
     width: float
+    row: int
 
 
 @attrs.frozen
@@ -128,6 +147,10 @@ class Band:
     rows: tuple[tuple[Track, ...], ...]
     gaps: tuple[Gap, ...]
 
+    def gaps_of(self, row: int) -> list[Gap]:
+        """Return the gaps that are drawn in a row, given by its index."""
+        return [gap for gap in self.gaps if gap.row == row]
+
 
 @attrs.frozen
 class Lane:
@@ -137,16 +160,33 @@ class Lane:
         participant_sid: the participant's SID, safe to show; None for all recordings that have none.
         number: position among the lanes, from 1.
         bands: audio, video, data, then any other types.
+        identity: the participant's name, safe to show; None if it is not known.
     """
 
     participant_sid: str | None
     number: int
     bands: tuple[Band, ...]
+    identity: str | None = None
 
     @property
     def name(self) -> str:
-        """Heading of the lane."""
+        """Heading of the lane: the participant's name, or else their number."""
+        if self.identity is not None:
+            return self.identity
         return "Unknown participant" if self.participant_sid is None else f"Participant {self.number}"
+
+    @property
+    def joined(self) -> Track | None:
+        """The participant's first track; None if the participant, or when any of the tracks began, is unknown."""
+        if self.participant_sid is None:
+            return None
+        known = [track for track in self.all_tracks if track.start is not None]
+        return min(known, key=drawn_start, default=None)
+
+    @property
+    def all_tracks(self) -> list[Track]:
+        """The tracks of all bands, in reading order."""
+        return [track for band in self.bands for row in band.rows for track in row]
 
     @property
     def rows(self) -> int:
@@ -156,7 +196,7 @@ class Lane:
     @property
     def tracks(self) -> int:
         """Number of tracks in all bands."""
-        return sum(len(row) for band in self.bands for row in band.rows)
+        return len(self.all_tracks)
 
 
 @attrs.frozen
@@ -218,6 +258,28 @@ class Timeline:
         return sum(lane.participant_sid is not None for lane in self.lanes)
 
     @property
+    def exact(self) -> bool:
+        """True if all starts are known to the millisecond."""
+        return all(track.exact for track in self.all_tracks)
+
+    @property
+    def film_start(self) -> int:
+        """Milliseconds from the start of the axis to that of a film of the room.
+
+        Time T of a film is time ``film_start + T`` of the axis. A film starts with the first track that is in it: audio
+        or video that is completed, with its file where files are at hand. The axis may start with another one, such as
+        one that was deleted.
+        """
+        tracks = [track for track in self.all_tracks if is_filmed(track.recording)]
+        with_files = [track for track in tracks if track.file is not None]
+        return min((drawn_start(track) for track in with_files or tracks), default=0)
+
+    @property
+    def all_tracks(self) -> list[Track]:
+        """The tracks of all lanes, in reading order."""
+        return [track for lane in self.lanes for track in lane.all_tracks]
+
+    @property
     def rows(self) -> int:
         """Number of rows in all lanes."""
         return sum(lane.rows for lane in self.lanes)
@@ -228,20 +290,26 @@ class Timeline:
         return sum(len(band.gaps) for lane in self.lanes for band in lane.bands)
 
 
-def timeline(recordings: Iterable[Recording]) -> Timeline:
+def timeline(
+    recordings: Iterable[Recording],
+    *,
+    names: Mapping[str, str] | None = None,
+    files: Mapping[str, TrackFile] | None = None,
+) -> Timeline:
     """Return the timeline of one room's recordings.
 
-    A recording is drawn from its ``offset``, which is the start of its *room*: all recordings of a room usually share
-    it, and when a track began is known only to its media file. Without an offset a recording is drawn from its
-    ``date_created``, converted by comparison with the recordings that have both. It lasts for its ``duration``. Without
-    a duration it extends to the end of the axis while its ``status`` is ``processing``, and has no length otherwise.
+    Tracks begin where a film of the room has them: see :func:`~roomrec_async._views.placement.place`. A recording lasts
+    as long as its file, or else its ``duration``. Without either it extends to the end of the axis while its ``status``
+    is ``processing``, and has no length otherwise.
 
     Args:
         recordings: recordings in any order; any of their fields may be None.
+        names: names of participants by participant SID. Any text.
+        files: media files that are at hand, by recording SID.
     """
-    tracks = make_tracks(list(recordings))
+    tracks = make_tracks(list(recordings), files or {})
     axis_length = compute_axis_length(tracks)
-    lanes = make_lanes([with_position(track, axis_length) for track in tracks], axis_length)
+    lanes = make_lanes([with_position(track, axis_length) for track in tracks], axis_length, names or {})
 
     tracks_with_start = [track for track in tracks if track.start is not None]
     first = min(tracks_with_start, key=drawn_start, default=None)
@@ -263,63 +331,26 @@ def scale(axis_length: int, zoom: int = 1) -> Scale:
     return Scale(zoom, step, tuple(ticks))
 
 
-def make_tracks(recordings: Sequence[Recording]) -> list[Track]:
+def make_tracks(recordings: Sequence[Recording], files: Mapping[str, TrackFile]) -> list[Track]:
     """Return tracks with starts and lengths, but without positions."""
-    shift = date_to_offset_shift(recordings)
-    starts = [start_time(recording, shift) for recording in recordings]
-    axis_start = min((start for start in starts if start is not None), default=0)
+    placements = place(recordings, {sid: file.start for sid, file in files.items()})
+    axis_start = min((placement.start for placement in placements if placement.start is not None), default=0)
 
     tracks: list[Track] = []
-    for recording, start in zip(recordings, starts, strict=True):
-        length = length_of(recording)
+    for placement in placements:
+        recording = placement.recording
+        file = files.get(recording.sid or "")
+        length = length_of(recording) if file is None else file.length
         track = Track(
             recording=recording,
-            start=None if start is None else start - axis_start,
-            exact=valid_offset(recording) is not None,
+            start=None if placement.start is None else placement.start - axis_start,
+            exact=placement.exact,
+            file=file,
             length=length,
             is_open=length is None and recording.status == RecordingStatus.PROCESSING,
         )
         tracks.append(track)
     return tracks
-
-
-def date_to_offset_shift(recordings: Sequence[Recording]) -> int | None:
-    """Return the milliseconds to add to a date's Unix time for the offset of that instant, or None if unknown.
-
-    Offsets count from an arbitrary instant, so the difference is taken from the recordings that have both. Without
-    any offsets there is nothing to compare dates with, and they are used as they are.
-    """
-    shifts: list[int] = []
-    has_offsets = False
-    for recording in recordings:
-        offset = valid_offset(recording)
-        if offset is None:
-            continue
-        has_offsets = True
-        if recording.date_created is not None:
-            shifts.append(offset - unix_milliseconds(recording.date_created))
-
-    # The median, because dates only have whole seconds, and are those of the resource rather than of the media.
-    if shifts:
-        return median_low(shifts)
-    if has_offsets:
-        return None
-    return 0
-
-
-def start_time(recording: Recording, shift: int | None) -> int | None:
-    """Return the start on the clock of the offsets, in milliseconds, or None if it is unknown."""
-    offset = valid_offset(recording)
-    if offset is not None:
-        return offset
-    if recording.date_created is None or shift is None:
-        return None
-    return unix_milliseconds(recording.date_created) + shift
-
-
-def unix_milliseconds(instant: datetime) -> int:
-    """Return a date's Unix time in milliseconds."""
-    return round(instant.timestamp() * _SECOND)
 
 
 def length_of(recording: Recording) -> int | None:
@@ -328,6 +359,11 @@ def length_of(recording: Recording) -> int | None:
     if seconds is None:
         return None
     return seconds * _SECOND
+
+
+def is_filmed(recording: Recording) -> bool:
+    """Return True if a film of the room includes a recording."""
+    return recording.status == RecordingStatus.COMPLETED and recording.type in (MediaType.AUDIO, MediaType.VIDEO)
 
 
 def drawn_start(track: Track) -> int:
@@ -355,7 +391,7 @@ def with_position(track: Track, axis_length: int) -> Track:
     return attrs.evolve(track, left=left, width=width)
 
 
-def make_lanes(tracks: Sequence[Track], axis_length: int) -> tuple[Lane, ...]:
+def make_lanes(tracks: Sequence[Track], axis_length: int, names: Mapping[str, str]) -> tuple[Lane, ...]:
     """Return the lanes of all participants, with numbered tracks."""
     by_participant: dict[str | None, list[Track]] = defaultdict(list)
     for track in sorted(tracks, key=track_order):
@@ -368,10 +404,17 @@ def make_lanes(tracks: Sequence[Track], axis_length: int) -> tuple[Lane, ...]:
     for lane_number, sid in enumerate(participant_sids, 1):
         bands = make_bands(by_participant[sid], axis_length, next_number, with_gaps=sid is not None)
         shown_sid = None if sid is None else safe_text(sid, MAX_TEXT_LENGTH)
-        lane = Lane(shown_sid, lane_number, bands)
+        lane = Lane(shown_sid, lane_number, bands, safe_name(names.get(sid or "")))
         lanes.append(lane)
         next_number += lane.tracks
     return tuple(lanes)
+
+
+def safe_name(name: str | None) -> str | None:
+    """Return a participant's name, safe to show, or None if there is none."""
+    if name is None or not name.strip():
+        return None
+    return safe_text(name.strip(), MAX_TEXT_LENGTH)
 
 
 def track_order(track: Track) -> tuple[int, str]:
@@ -387,12 +430,13 @@ def make_bands(tracks: Sequence[Track], axis_length: int, next_number: int, *, w
 
     bands: list[Band] = []
     for media_type in sorted(by_type, key=type_order):
-        gaps = find_gaps(by_type[media_type], axis_length) if with_gaps else ()
-        rows: list[tuple[Track, ...]] = []
-        for row in assign_rows(by_type[media_type]):
-            rows.append(tuple(attrs.evolve(track, number=number) for number, track in enumerate(row, next_number)))
+        rows = assign_rows(by_type[media_type])
+        gaps = find_gaps(rows, axis_length) if with_gaps else ()
+        numbered: list[tuple[Track, ...]] = []
+        for row in rows:
+            numbered.append(tuple(attrs.evolve(track, number=number) for number, track in enumerate(row, next_number)))
             next_number += len(row)
-        bands.append(Band(safe_text(media_type, MAX_TEXT_LENGTH), tuple(rows), gaps))
+        bands.append(Band(safe_text(media_type, MAX_TEXT_LENGTH), tuple(numbered), gaps))
     return tuple(bands)
 
 
@@ -425,24 +469,33 @@ def assign_rows(tracks: Sequence[Track]) -> list[list[Track]]:
     return rows
 
 
-def find_gaps(tracks: Sequence[Track], axis_length: int) -> tuple[Gap, ...]:
-    """Return the gaps between tracks, given by start.
+def find_gaps(rows: Sequence[Sequence[Track]], axis_length: int) -> tuple[Gap, ...]:
+    """Return the gaps between the tracks of a band, which are given by row.
 
     A track of unknown length may reach over all that follow, so there are no known gaps after it.
     """
     gaps: list[Gap] = []
     recorded_until: int | None = None
-    for track in tracks:
+    last_row = 0
+    for track, row in sorted(with_row_numbers(rows), key=lambda pair: track_order(pair[0])):
         # It may have been anywhere, also in what looks like a gap.
         if track.start is None:
             return ()
         if recorded_until is not None and track.start - recorded_until >= _MIN_GAP:
             length = track.start - recorded_until
-            gaps.append(Gap(recorded_until, length, recorded_until / axis_length, length / axis_length))
+            gaps.append(Gap(recorded_until, length, recorded_until / axis_length, length / axis_length, last_row))
         if track.end is None:
             break
-        recorded_until = max(recorded_until or 0, track.end)
+        if recorded_until is None or track.end > recorded_until:
+            recorded_until, last_row = track.end, row
     return tuple(gaps)
+
+
+def with_row_numbers(rows: Sequence[Sequence[Track]]) -> Iterator[tuple[Track, int]]:
+    """Yield each track with the index of its row."""
+    for index, row in enumerate(rows):
+        for track in row:
+            yield track, index
 
 
 def make_scales(axis_length: int) -> tuple[Scale, ...]:

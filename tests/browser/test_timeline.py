@@ -152,7 +152,7 @@ class TestDetails:
 
     def test_a_screen_reader_hears_them(self, browser: Browser) -> None:
         browser.open(timeline_html([recording(1, 0), CAMERA], title=TITLE))
-        grid, track = browser.find(".frame")[0], tracks(browser)[1]
+        grid, track = browser.find("[role=grid]")[0], tracks(browser)[1]
         assert (grid.aria_role, grid.accessible_name) == ("grid", f"Timeline of {TITLE}")
         assert (track.aria_role, track.accessible_name) == (
             "gridcell",

@@ -1,38 +1,50 @@
-"""``roomrec timeline``: draw the recordings of a room on a time axis, as an HTML page or an SVG drawing."""
+"""``roomrec timeline``: draw the recordings of a room on a time axis, as a page that can play them or as a drawing."""
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from functools import partial
 from pathlib import Path
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
+import attrs
 import click
 
+from roomrec_async._asyncio import map_concurrently, run_in_thread
 from roomrec_async._files import atomic_write
 from roomrec_async._format import format_count
 from roomrec_async._listing.records import merge_listings
+from roomrec_async._media.locate import media_name
 from roomrec_async._text import safe_repr, safe_text
-from roomrec_async.cli.support.errors import ExitCode
+from roomrec_async._views.timeline import TrackFile
 from roomrec_async.cli.support.failures import Failures
 from roomrec_async.cli.support.options import LocalPath, base_url_option, room_argument
 from roomrec_async.cli.support.resources import make_client
 from roomrec_async.cli.support.signals import run_async
 from roomrec_async.client import RecordingsClient
-from roomrec_async.errors import InvalidArgumentError
+from roomrec_async.errors import InvalidArgumentError, MediaError
 from roomrec_async.models import Recording, RecordingStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _EXAMPLES: Final = """\b
 Examples:
   roomrec timeline RM0123456789abcdef0123456789abcdef -o room.html
-  roomrec timeline RM0123456789abcdef0123456789abcdef -o room.svg
+  roomrec timeline RM0123456789abcdef0123456789abcdef -o room.html --film room.mp4
+  roomrec timeline RM0123456789abcdef0123456789abcdef -o room.svg --media media/
 """
 
 _FILE_EXTENSIONS: Final = (".html", ".svg")
+# ffprobe reads whole files, and waits for the disk most of the time.
+_MAX_PROBES: Final = 4
 
 
 class Renderer(Protocol):
     """Draws recordings, and returns the text of a file."""
 
-    def __call__(self, recordings: list[Recording], *, title: str) -> str:
+    def __call__(self, recordings: list[Recording], *, title: str, files: Mapping[str, TrackFile]) -> str:
         """Draw recordings."""
 
 
@@ -46,25 +58,39 @@ class Renderer(Protocol):
     metavar="FILE",
     help="File to write: .html for an interactive page, .svg for a drawing. An existing one is replaced.",
 )
+@click.option(
+    "--film",
+    type=LocalPath(dir_okay=False),
+    metavar="FILE",
+    help="Film of the room, made by 'roomrec mux', for the page to play. All browsers play .mp4, some play .mkv.",
+)
+@click.option(
+    "--media",
+    type=LocalPath(file_okay=False),
+    metavar="DIR",
+    help="Directory of the room's media, as 'roomrec download' leaves it. They place tracks to the millisecond; "
+    "without --film the page plays them, in browsers that play Matroska.",
+)
 @base_url_option
-def timeline(room: str, output: Path, base_url: str) -> int:
+def timeline(room: str, output: Path, film: Path | None, media: Path | None, base_url: str) -> int:
     """Draw the recordings of a room on a time axis, with a lane for each participant, and audio, video and data apart.
 
     It includes recordings that are still in progress, that failed, or that were deleted in the last 30 days, and marks
-    them. The file is self-contained: it opens without network or credentials.
+    them. The file opens without network or credentials. A page that plays a film or media names them relative to
+    itself: move them together. Without --media, tracks are placed by the dates of their recordings, and marked "about".
 
     ROOM is a room SID: RM and 32 hexadecimal digits. The credentials come from the environment, as for
     'roomrec list'.
     """
-    render = renderer_for(output)
-    return run_async(draw(make_client(base_url), room, output, render))
+    drawing = Drawing(output, check_media_directory(media), renderer_for(output, film))
+    return run_async(drawing.run(make_client(base_url), room))
 
 
-def renderer_for(output: Path) -> Renderer:
+def renderer_for(output: Path, film: Path | None) -> Renderer:
     """Return the renderer for the extension of a file.
 
     Raises:
-        InvalidArgumentError: there is none.
+        InvalidArgumentError: there is none, it cannot play the film, or there is no film.
         ConfigurationError: it needs an extra that is not installed.
     """
     extension = output.suffix.lower()
@@ -72,23 +98,88 @@ def renderer_for(output: Path) -> Renderer:
         raise InvalidArgumentError(
             f"a timeline's file must end in {' or '.join(_FILE_EXTENSIONS)}, not {safe_repr(output.name)}"
         )
+    if film is not None and extension != ".html":
+        raise InvalidArgumentError(f"--film needs a page: {safe_repr(output.name)} must end in .html")
+    if film is not None and not film.is_file():
+        raise InvalidArgumentError(f"there is no film {safe_text(str(film))}: make it with 'roomrec mux'")
+
     from roomrec_async.integrations.html import timeline_html, timeline_svg  # noqa: PLC0415  an extra of its own
 
-    return timeline_html if extension == ".html" else timeline_svg
+    if extension == ".svg":
+        return timeline_svg
+    return partial(timeline_html, film=film, directory=output.parent)
 
 
-async def draw(client: RecordingsClient, room: str, output: Path, render: Renderer) -> int:
-    """Write the file for a room, and return the exit code."""
-    # The file is opened first: if that is impossible, nothing is sent.
-    with atomic_write(output) as file:
-        async with client:
-            recordings = await list_all(client, room)
-        file.write(render(recordings, title=f"Room {room}").encode())
+def check_media_directory(media: Path | None) -> Path | None:
+    """Return the directory of the media.
 
-    participants = {recording.participant_sid for recording in recordings} - {None}
-    counts = f"{format_count(len(recordings), 'recording')} of {format_count(len(participants), 'participant')}"
-    Failures().print(f"{safe_text(str(output))}: {counts}")
-    return ExitCode.SUCCESS
+    Raises:
+        InvalidArgumentError: there is no such directory.
+    """
+    if media is not None and not media.is_dir():
+        raise InvalidArgumentError(f"there is no directory {safe_text(str(media))}: fill it with 'roomrec download'")
+    return media
+
+
+@attrs.frozen
+class Drawing:
+    """One run of the command.
+
+    Attributes:
+        output: the file to write.
+        media: directory of the media, or None.
+        render: draws the recordings.
+        failures: the media files that cannot be read.
+    """
+
+    output: Path
+    media: Path | None
+    render: Renderer
+    failures: Failures = attrs.field(factory=Failures)
+
+    async def run(self, client: RecordingsClient, room: str) -> int:
+        """Write the file for a room, and return the exit code."""
+        # The file is opened first: if that is impossible, nothing is sent.
+        with atomic_write(self.output) as file:
+            async with client:
+                recordings = await list_all(client, room)
+            files = {} if self.media is None else await self._probe_all(recordings, self.media)
+            file.write(self.render(recordings, title=f"Room {room}", files=files).encode())
+
+        participants = {recording.participant_sid for recording in recordings} - {None}
+        counts = f"{format_count(len(recordings), 'recording')} of {format_count(len(participants), 'participant')}"
+        with_media = "" if self.media is None else f", {len(files):,} with media"
+        self.failures.print(f"{safe_text(str(self.output))}: {counts}{with_media}{self.failures.format_suffix()}")
+        return self.failures.exit_code
+
+    async def _probe_all(self, recordings: list[Recording], media: Path) -> dict[str, TrackFile]:
+        """Return the media files in a directory by recording SID; those that cannot be read are failures."""
+
+        async def iterate() -> AsyncGenerator[tuple[str, Path], None]:
+            for sid, path in await run_in_thread(partial(find_media, recordings, media)):
+                yield sid, path
+
+        async with aclosing(map_concurrently(iterate(), self._probe, lambda: _MAX_PROBES)) as probed:
+            return {sid: file async for sid, file in probed}
+
+    async def _probe(self, found: tuple[str, Path]) -> AsyncGenerator[tuple[str, TrackFile], None]:
+        from roomrec_async.integrations.ffmpeg.probing import probe  # noqa: PLC0415  for --media only
+
+        sid, path = found
+        try:
+            measured = await probe(path)
+            if not measured.has_frames:
+                raise MediaError(f"{safe_text(str(path))} has nothing to play")
+        except MediaError as error:
+            self.failures.add(sid, error)
+            return
+        yield sid, TrackFile(path, measured.start, measured.length)
+
+
+def find_media(recordings: list[Recording], media: Path) -> list[tuple[str, Path]]:
+    """Return the SID of each recording that has a file in a directory, and the file."""
+    named = [(recording.sid, media / media_name(recording)) for recording in recordings if recording.sid]
+    return [(sid, path) for sid, path in named if path.is_file()]
 
 
 async def list_all(client: RecordingsClient, room: str) -> list[Recording]:

@@ -103,9 +103,9 @@ class TestPositions:
         )
         assert [track.start for track in tracks(drawn)] == [0, 5_000]
 
-    def test_a_date_alone_cannot_be_compared_with_an_offset_alone(self) -> None:
+    def test_a_date_alone_and_an_offset_alone_are_both_about_the_start(self) -> None:
         drawn = timeline([recording(5, sid="a"), recording(None, sid="b", date_created=NOON)])
-        assert {track.name: track.start for track in tracks(drawn)} == {"a": 0, "b": None}
+        assert {track.name: (track.start, track.exact) for track in tracks(drawn)} == {"a": (0, False), "b": (0, False)}
 
     def test_without_any_time_it_is_at_the_beginning_and_says_so(self) -> None:
         (track,) = tracks(timeline([recording(None)]))
