@@ -13,12 +13,17 @@ import pytest
 from aiohttp import ClientResponse, StreamReader
 from aiohttp.client_proto import ResponseHandler
 from aioresponses import aioresponses
+from hypothesis import settings
 
 from roomrec_async import Credentials, RateLimiter, RecordingsClient, RetryPolicy
 
 # All tests that have no event loop of their own can be run with eager tasks (nox -s eager).
 if "ROOMREC_EAGER_TASKS" in os.environ:
     from .eager.conftest import pytest_asyncio_loop_factories  # noqa: F401
+
+# How long an example takes says how busy the machine is.
+settings.register_profile("any machine", deadline=None)
+settings.load_profile("any machine")
 
 ACCOUNT_SID = "AC" + "0" * 32
 AUTH_TOKEN = "a-secret-token-that-must-never-be-shown"
