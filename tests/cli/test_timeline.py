@@ -110,6 +110,40 @@ class TestFiles:
         assert file.read_text("utf-8").startswith("<svg")
 
 
+class TestKept:
+    @pytest.fixture
+    def archive(self, simulator: Simulator, roomrec: Command, tmp_path: Path) -> Path:
+        room_sid = room_of_all_statuses(simulator)
+        assert roomrec("archive", room_sid, "-o", tmp_path / "archive").code in (0, 1)
+        return tmp_path / "archive"
+
+    def test_of_an_archive_without_an_account(
+        self, simulator: Simulator, roomrec: Command, archive: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        room_sid = room_of_all_statuses(simulator)
+        for name in ("TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN"):
+            monkeypatch.delenv(name, raising=False)
+        asked = simulator.stats.requests
+        kept = {record["sid"] for record in simulator.recordings(room_sid, "completed")}
+        for source in ((archive,), (archive / room_sid,), (archive / "manifest.jsonl", room_sid)):
+            page = archive.parent / "room.html"
+            roomrec("timeline", *source, "-o", page)
+            assert set(sids_in(page.read_text("utf-8"))) >= kept
+        assert simulator.stats.requests == asked
+
+    def test_identities_need_an_account(self, roomrec: Command, archive: Path) -> None:
+        line = roomrec.fails("timeline", archive, "-o", archive / "room.html", "--identities")
+        assert "--identities is for a room of the account" in line
+
+    def test_identities_are_shown_escaped(self, simulator: Simulator, roomrec: Command, tmp_path: Path) -> None:
+        room_sid = room_of_all_statuses(simulator)
+        assert roomrec("timeline", room_sid, "-o", tmp_path / "room.html", "--identities").code == 0
+        page = (tmp_path / "room.html").read_text("utf-8")
+        assert "alice" in page
+        assert "<b>Dr. O" not in page
+        assert "Participant 1" not in page
+
+
 class TestFailures:
     @pytest.mark.parametrize(
         ("arguments", "message"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, get_args
 
@@ -17,21 +18,23 @@ from roomrec_async._text import safe_text
 from roomrec_async._views.film import CAMERA_OFF_AFTER, Layout, Size
 from roomrec_async.cli.support.errors import ExitCode
 from roomrec_async.cli.support.failures import Failures
-from roomrec_async.cli.support.options import LocalPath, base_url_option, private_key_option, room_argument
+from roomrec_async.cli.support.options import LocalPath, base_url_option, identities_option, private_key_option
 from roomrec_async.cli.support.resources import make_client, make_decryption
+from roomrec_async.cli.support.room_source import RoomSource, list_identities, room_source_arguments
 from roomrec_async.cli.support.signals import run_async
 from roomrec_async.client import RecordingsClient
 from roomrec_async.errors import RoomRecError
 from roomrec_async.protocols import Decryption
 
 if TYPE_CHECKING:
-    from roomrec_async.integrations.ffmpeg import FilmOptions, Muxed
+    from roomrec_async.integrations.ffmpeg import FilmOptions, Muxed, OnProgress
 
 _EXAMPLES: Final = """\b
 Examples:
   roomrec mux RM0123456789abcdef0123456789abcdef -o room.mkv
   roomrec mux RM0123456789abcdef0123456789abcdef -o room.mp4 --media media/ --size 1920x1080
   roomrec mux RM0123456789abcdef0123456789abcdef -o talk.mp4 --layout screen --from 5:00 --to 1:05:00
+  roomrec mux archive/RM0123456789abcdef0123456789abcdef -o room.mp4
 """
 
 _SIZE: Final = re.compile(r"(\d{2,4})x(\d{2,4})")
@@ -69,7 +72,7 @@ class ClockType(click.ParamType[float]):
 
 
 @click.command("mux", epilog=_EXAMPLES, short_help="Combine a room's recordings into one video file.")
-@room_argument
+@room_source_arguments
 @click.option(
     "-o",
     "--output",
@@ -132,10 +135,12 @@ class ClockType(click.ParamType[float]):
 @click.option(
     "--print", "print_only", is_flag=True, help="Print a shell script that does it; download and run nothing."
 )
+@identities_option
 @private_key_option
 @base_url_option
 def mux(
-    room: str,
+    source: str,
+    room: str | None,
     output: Path,
     media: Path | None,
     size: Size,
@@ -148,6 +153,7 @@ def mux(
     strict: bool,
     as_json: bool,
     print_only: bool,
+    identities: bool,
     private_key: Path | None,
     base_url: str,
 ) -> int:
@@ -159,7 +165,11 @@ def mux(
 
     ROOM is a room SID: RM and 32 hexadecimal digits. The credentials come from the environment, as for
     'roomrec list'.
+
+    SOURCE is what was kept of a room, which needs no account: an archive, its manifest, a room's folder in it, or a
+    folder of 'roomrec download'. An archive may be in a store. If there are several rooms in it, ROOM follows.
     """
+    of = RoomSource.parse(source, room)
     options: FilmOptions = {
         "size": size,
         "layout": layout,
@@ -168,10 +178,14 @@ def mux(
         "end": end,
         "camera_off_after": camera_off_after,
     }
+    if of.kept is not None:
+        of.refuse_options("--print", "--wait", "--identities", "--private-key")
+    job = MuxRun(output, media, make_decryption(private_key), wait, strict, as_json, identities)
+    if of.kept is not None:
+        return run_async(job.run_on_kept(of.kept, of.room_sid, options))
     if print_only:
-        return run_async(print_script(make_client(base_url), room, output, media or Path(), options))
-    job = MuxRun(output, media, make_decryption(private_key), wait, strict, as_json)
-    return run_async(job.run(make_client(base_url), room, options))
+        return run_async(print_script(make_client(base_url), source, output, media or Path(), options))
+    return run_async(job.run(make_client(base_url), source, options))
 
 
 async def print_script(client: RecordingsClient, room: str, output: Path, media: Path, options: FilmOptions) -> int:
@@ -194,6 +208,7 @@ class MuxRun:
         wait: seconds to wait for recordings that are being processed.
         strict: True to make no film unless everything is in it.
         as_json: True to print JSON.
+        identities: True to show the names of participants.
         failures: what is printed on stderr.
     """
 
@@ -203,31 +218,17 @@ class MuxRun:
     wait: float
     strict: bool
     as_json: bool
+    identities: bool
     failures: Failures = attrs.field(factory=Failures)
 
     async def run(self, client: RecordingsClient, room: str, options: FilmOptions) -> int:
         """Combine the recordings of a room, and return the exit code."""
-        try:
-            film = await self._make(client, room, options)
-        except RoomRecError as error:
-            for note in getattr(error, "__notes__", ()):
-                self.failures.print(safe_text(note))
-            raise
-        self._print(film)
-        return ExitCode.FAILURE if film.left_out else ExitCode.SUCCESS
-
-    async def _make(self, client: RecordingsClient, room: str, options: FilmOptions) -> Muxed:
         from roomrec_async.integrations.ffmpeg import mux as make_film  # noqa: PLC0415  for this command only
 
-        console = self.failures.console
-        columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-            task = progress.add_task("getting media", total=None)
-
-            def on_progress(done: int, total: int) -> None:
-                progress.update(task, description="making the film", completed=done, total=total)
-
+        async def make(on_progress: OnProgress) -> Muxed:
             async with client:
+                if self.identities:
+                    options["names"] = await list_identities(client, room)
                 return await make_film(
                     client,
                     room,
@@ -239,6 +240,46 @@ class MuxRun:
                     on_progress=on_progress,
                     **options,
                 )
+
+        return await self._run(make)
+
+    async def run_on_kept(self, source: str, room: str | None, options: FilmOptions) -> int:
+        """Combine what was kept of a room, and return the exit code."""
+        from roomrec_async.integrations.ffmpeg import mux_kept  # noqa: PLC0415  for this command only
+
+        async def make(on_progress: OnProgress) -> Muxed:
+            return await mux_kept(
+                source,
+                self.output,
+                room_sid=room,
+                media=self.media,
+                strict=self.strict,
+                on_progress=on_progress,
+                **options,
+            )
+
+        return await self._run(make)
+
+    async def _run(self, make: Callable[[OnProgress], Awaitable[Muxed]]) -> int:
+        try:
+            film = await self._show_progress(make)
+        except RoomRecError as error:
+            for note in getattr(error, "__notes__", ()):
+                self.failures.print(safe_text(note))
+            raise
+        self._print(film)
+        return ExitCode.FAILURE if film.left_out else ExitCode.SUCCESS
+
+    async def _show_progress(self, make: Callable[[OnProgress], Awaitable[Muxed]]) -> Muxed:
+        console = self.failures.console
+        columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+            task = progress.add_task("getting media", total=None)
+
+            def on_progress(done: int, total: int) -> None:
+                progress.update(task, description="making the film", completed=done, total=total)
+
+            return await make(on_progress)
 
     def _print(self, film: Muxed) -> None:
         """Print what is in a film, and what is not."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 import attrs
 import click
 
+from roomrec_async._archive.kept import KeptRoom, open_kept
 from roomrec_async._asyncio import map_concurrently, run_in_thread
 from roomrec_async._files import atomic_write
 from roomrec_async._format import format_count
@@ -19,21 +20,23 @@ from roomrec_async._media.locate import media_name
 from roomrec_async._text import safe_repr, safe_text
 from roomrec_async._views.timeline import TrackFile
 from roomrec_async.cli.support.failures import Failures
-from roomrec_async.cli.support.options import LocalPath, base_url_option, room_argument
+from roomrec_async.cli.support.options import LocalPath, base_url_option, identities_option
 from roomrec_async.cli.support.resources import make_client
+from roomrec_async.cli.support.room_source import RoomSource, list_identities, room_source_arguments
 from roomrec_async.cli.support.signals import run_async
 from roomrec_async.client import RecordingsClient
 from roomrec_async.errors import InvalidArgumentError, MediaError
 from roomrec_async.models import Recording, RecordingStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 _EXAMPLES: Final = """\b
 Examples:
   roomrec timeline RM0123456789abcdef0123456789abcdef -o room.html
   roomrec timeline RM0123456789abcdef0123456789abcdef -o room.html --film room.mp4
   roomrec timeline RM0123456789abcdef0123456789abcdef -o room.svg --media media/
+  roomrec timeline archive/RM0123456789abcdef0123456789abcdef -o room.html
 """
 
 _FILE_EXTENSIONS: Final = (".html", ".svg")
@@ -44,12 +47,14 @@ _MAX_PROBES: Final = 4
 class Renderer(Protocol):
     """Draws recordings, and returns the text of a file."""
 
-    def __call__(self, recordings: list[Recording], *, title: str, files: Mapping[str, TrackFile]) -> str:
+    def __call__(
+        self, recordings: list[Recording], *, title: str, names: Mapping[str, str], files: Mapping[str, TrackFile]
+    ) -> str:
         """Draw recordings."""
 
 
 @click.command("timeline", epilog=_EXAMPLES, short_help="Draw the recordings of a room on a time axis.")
-@room_argument
+@room_source_arguments
 @click.option(
     "-o",
     "--output",
@@ -71,8 +76,17 @@ class Renderer(Protocol):
     help="Directory of the room's media, as 'roomrec download' leaves it. They place tracks to the millisecond; "
     "without --film the page plays them, in browsers that play Matroska.",
 )
+@identities_option
 @base_url_option
-def timeline(room: str, output: Path, film: Path | None, media: Path | None, base_url: str) -> int:
+def timeline(
+    source: str,
+    room: str | None,
+    output: Path,
+    film: Path | None,
+    media: Path | None,
+    identities: bool,
+    base_url: str,
+) -> int:
     """Draw the recordings of a room on a time axis, with a lane for each participant, and audio, video and data apart.
 
     It includes recordings that are still in progress, that failed, or that were deleted in the last 30 days, and marks
@@ -81,9 +95,17 @@ def timeline(room: str, output: Path, film: Path | None, media: Path | None, bas
 
     ROOM is a room SID: RM and 32 hexadecimal digits. The credentials come from the environment, as for
     'roomrec list'.
+
+    SOURCE is what was kept of a room, which needs no account: an archive, its manifest, a room's folder in it, or a
+    folder of 'roomrec download'. An archive may be in a store. If there are several rooms in it, ROOM follows.
     """
-    drawing = Drawing(output, check_media_directory(media), renderer_for(output, film))
-    return run_async(drawing.run(make_client(base_url), room))
+    of = RoomSource.parse(source, room)
+    if of.kept is not None:
+        of.refuse_options("--identities")
+    drawing = Drawing(output, check_media_directory(media), renderer_for(output, film), identities)
+    if of.kept is not None:
+        return run_async(drawing.run_on_kept(of.kept, of.room_sid))
+    return run_async(drawing.run(make_client(base_url), source))
 
 
 def renderer_for(output: Path, film: Path | None) -> Renderer:
@@ -129,12 +151,14 @@ class Drawing:
         output: the file to write.
         media: directory of the media, or None.
         render: draws the recordings.
+        identities: True to show the names of participants.
         failures: the media files that cannot be read.
     """
 
     output: Path
     media: Path | None
     render: Renderer
+    identities: bool
     failures: Failures = attrs.field(factory=Failures)
 
     async def run(self, client: RecordingsClient, room: str) -> int:
@@ -143,21 +167,36 @@ class Drawing:
         with atomic_write(self.output) as file:
             async with client:
                 recordings = await list_all(client, room)
-            files = {} if self.media is None else await self._probe_all(recordings, self.media)
-            file.write(self.render(recordings, title=f"Room {room}", files=files).encode())
-
-        participants = {recording.participant_sid for recording in recordings} - {None}
-        counts = f"{format_count(len(recordings), 'recording')} of {format_count(len(participants), 'participant')}"
-        with_media = "" if self.media is None else f", {len(files):,} with media"
-        self.failures.print(f"{safe_text(str(self.output))}: {counts}{with_media}{self.failures.format_suffix()}")
+                names = await list_identities(client, room) if self.identities else {}
+            found = [] if self.media is None else await run_in_thread(partial(find_media, recordings, self.media))
+            files = await self._probe_all(found)
+            file.write(self.render(recordings, title=f"Room {room}", names=names, files=files).encode())
+        self._print_summary(recordings, files)
         return self.failures.exit_code
 
-    async def _probe_all(self, recordings: list[Recording], media: Path) -> dict[str, TrackFile]:
-        """Return the media files in a directory by recording SID; those that cannot be read are failures."""
+    async def run_on_kept(self, source: str, room_sid: str | None) -> int:
+        """Write the file for what was kept of a room, and return the exit code."""
+        with atomic_write(self.output) as file:
+            room = await open_kept(source, room_sid)
+            recordings = [kept.recording for kept in room.recordings]
+            found = await run_in_thread(partial(find_kept_media, room, self.media))
+            files = await self._probe_all(found)
+            file.write(self.render(recordings, title=f"Room {room.room_sid}", names={}, files=files).encode())
+        self._print_summary(recordings, files)
+        return self.failures.exit_code
+
+    def _print_summary(self, recordings: Sequence[Recording], files: Mapping[str, TrackFile]) -> None:
+        participants = {recording.participant_sid for recording in recordings} - {None}
+        counts = f"{format_count(len(recordings), 'recording')} of {format_count(len(participants), 'participant')}"
+        with_media = f", {len(files):,} with media" if files or self.media else ""
+        self.failures.print(f"{safe_text(str(self.output))}: {counts}{with_media}{self.failures.format_suffix()}")
+
+    async def _probe_all(self, found: Sequence[tuple[str, Path]]) -> dict[str, TrackFile]:
+        """Return media files by recording SID, measured; those that cannot be read are failures."""
 
         async def iterate() -> AsyncGenerator[tuple[str, Path], None]:
-            for sid, path in await run_in_thread(partial(find_media, recordings, media)):
-                yield sid, path
+            for each in found:
+                yield each
 
         async with aclosing(map_concurrently(iterate(), self._probe, lambda: _MAX_PROBES)) as probed:
             return {sid: file async for sid, file in probed}
@@ -180,6 +219,17 @@ def find_media(recordings: list[Recording], media: Path) -> list[tuple[str, Path
     """Return the SID of each recording that has a file in a directory, and the file."""
     named = [(recording.sid, media / media_name(recording)) for recording in recordings if recording.sid]
     return [(sid, path) for sid, path in named if path.is_file()]
+
+
+def find_kept_media(room: KeptRoom, media: Path | None) -> list[tuple[str, Path]]:
+    """Return the SID of each recording with a file: in a directory if one is given, or else where it was kept."""
+    if media is not None:
+        return find_media([kept.recording for kept in room.recordings], media)
+    # Those in a store would have to be copied first: 'roomrec mux --media' does.
+    if not isinstance(room.location, Path):
+        return []
+    named = [(kept.recording.sid, room.location / kept.name) for kept in room.recordings]
+    return [(sid, path) for sid, path in named if sid and path.is_file()]
 
 
 async def list_all(client: RecordingsClient, room: str) -> list[Recording]:

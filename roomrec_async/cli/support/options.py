@@ -62,11 +62,6 @@ def check_rooms(_: click.Context, __: click.Parameter, rooms: tuple[str, ...]) -
     return rooms
 
 
-def check_room(_: click.Context, __: click.Parameter, room: str) -> str:
-    """Return the ROOM argument of a command that takes one room."""
-    return parse_room_sid(room)
-
-
 def parse_room_sid(room: str) -> str:
     """Return a room SID.
 
@@ -80,7 +75,6 @@ def parse_room_sid(room: str) -> str:
 
 
 rooms_argument: Final = click.argument("rooms", nargs=-1, metavar="[ROOM|-]...", callback=check_rooms)
-room_argument: Final = click.argument("room", callback=check_room)
 files_option: Final = click.option(
     "--from-file",
     "files",
@@ -120,6 +114,11 @@ private_key_option: Final = click.option(
     metavar="FILE",
     type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path),
     help="RSA private key (PEM) to decrypt encrypted recordings with.",
+)
+identities_option: Final = click.option(
+    "--identities",
+    is_flag=True,
+    help="Show participants by the identities that the application gave them: one request more.",
 )
 downloads_option: Final = click.option(
     "--at-once",

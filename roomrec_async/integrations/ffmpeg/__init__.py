@@ -10,6 +10,7 @@ from typing import Final, TypedDict, Unpack, get_args
 
 import attrs
 
+from roomrec_async._archive.kept import open_kept
 from roomrec_async._destinations import local_path
 from roomrec_async._files import is_special
 from roomrec_async._text import safe_repr
@@ -24,10 +25,21 @@ from roomrec_async.protocols import Decryption
 from .probing import MediaFile, probe
 from .processes import find_program
 from .rendering import OnProgress, Renderer, script
-from .sources import Downloads, Found, LeftOut, find, find_planned, list_room
+from .sources import Downloads, Found, LeftOut, fetch_kept, find, find_planned, list_room
 from .workspace import Workspace, make_workspace, open_workspace
 
-__all__ = ["FilmOptions", "LeftOut", "MediaFile", "Muxed", "OnProgress", "make_script", "mux", "mux_files", "probe"]
+__all__ = [
+    "FilmOptions",
+    "LeftOut",
+    "MediaFile",
+    "Muxed",
+    "OnProgress",
+    "make_script",
+    "mux",
+    "mux_files",
+    "mux_kept",
+    "probe",
+]
 
 _CONTAINERS: Final[tuple[Container, ...]] = get_args(Container)
 _LAYOUTS: Final[tuple[Layout, ...]] = get_args(Layout)
@@ -176,6 +188,51 @@ async def mux_files(
     found = await find([(recording, Path(file)) for recording, file in files])
     async with open_workspace(path, None) as workspace:
         return await job.run(found, workspace)
+
+
+async def mux_kept(
+    source: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    *,
+    room_sid: str | None = None,
+    media: str | os.PathLike[str] | None = None,
+    strict: bool = False,
+    on_progress: OnProgress | None = None,
+    **options: Unpack[FilmOptions],
+) -> Muxed:
+    """Combine what was kept of a room into one film, without a client: from an archive, or a folder of downloads.
+
+    Args:
+        source: an archive's manifest, or a directory: an archive, one of its rooms, or a folder of downloads with a
+            record ``RT....json`` for each. An archive may be in a store, as ``s3://bucket/prefix``; its objects are
+            verified by their digests.
+        output: as for :func:`mux`, as are the others.
+        room_sid: the room; None if the source has only one.
+        media: directory to keep copies of a store's objects in. By default they are removed at the end.
+        strict: True to leave nothing out.
+        on_progress: called while ffmpeg works.
+        **options: size, layout, names and others; see :class:`FilmOptions`.
+
+    Raises:
+        InvalidArgumentError: as for :func:`mux`; or the source has no records, is damaged, or has several rooms.
+        ConfigurationError: ffmpeg is not installed, or the store cannot be used.
+        MediaError: as for :func:`mux`; or the store refused a request.
+        OSError: a file could not be read or written.
+    """
+    path, container = check_output(output)
+    media_directory = None if media is None else local_path("media", media)
+    job = _Job(
+        path=path,
+        style=make_style(container, options),
+        cut=make_cut(options),
+        strict=strict,
+        on_progress=on_progress,
+        ffmpeg=find_program("ffmpeg"),
+    )
+    find_program("ffprobe")
+    room = await open_kept(source, room_sid)
+    async with open_workspace(path, media_directory) as workspace:
+        return await job.run(await find(await fetch_kept(room, workspace.media)), workspace)
 
 
 async def make_script(

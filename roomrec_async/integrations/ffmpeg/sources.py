@@ -11,8 +11,10 @@ from typing import Final, TypeVar
 
 import attrs
 
+from roomrec_async._archive.kept import KeptRecording, KeptRoom
 from roomrec_async._asyncio import map_concurrently
 from roomrec_async._media.locate import media_name
+from roomrec_async._media.record_file import write_record
 from roomrec_async._views.film import Source
 from roomrec_async._views.placement import place
 from roomrec_async.client import RecordingsClient
@@ -147,7 +149,28 @@ class Downloads:
             return LeftOut(recording, f"{recording.sid} {reason}")
         except (MediaError, InvalidArgumentError) as error:
             return LeftOut(recording, str(error))
+        # The directory is enough then for another film, without an account.
+        await write_record(recording, self.directory)
         return Path(download.location)
+
+
+async def fetch_kept(room: KeptRoom, directory: Path) -> list[tuple[Recording, Path | LeftOut]]:
+    """Return each recording that was kept of a room with its file, or with the reason why there is none.
+
+    Args:
+        room: what was kept.
+        directory: directory for copies of a store's objects.
+    """
+    await asyncio.to_thread(directory.mkdir, parents=True, exist_ok=True)
+
+    async def fetch(kept: KeptRecording) -> Path | LeftOut:
+        try:
+            return await room.fetch(kept, directory)
+        except MediaError as error:
+            return LeftOut(kept.recording, str(error))
+
+    fetched = await map_in_order(room.recordings, fetch)
+    return [(kept.recording, file) for kept, file in zip(room.recordings, fetched, strict=True)]
 
 
 async def find(files: Iterable[tuple[Recording, Path | LeftOut]]) -> Found:

@@ -11,7 +11,6 @@ from click.testing import CliRunner
 from roomrec_async.cli.support.options import (
     base_url_option,
     downloads_option,
-    room_argument,
     rooms_argument,
     window_options,
 )
@@ -30,22 +29,14 @@ def command(ctx: click.Context, **values: object) -> None:
     ctx.obj.update(values)
 
 
-@click.command()
-@room_argument
-@click.pass_context
-def room_command(ctx: click.Context, **values: object) -> None:
-    """Keep the values."""
-    ctx.obj.update(values)
-
-
-def parse(*arguments: str, command: click.Command = command) -> dict[str, object]:
+def parse(*arguments: str) -> dict[str, object]:
     values: dict[str, object] = {}
     result = CliRunner().invoke(command, arguments, obj=values, env={"ROOMREC_BASE_URL": None}, catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return values
 
 
-def refusal(*arguments: str, command: click.Command = command) -> str:
+def refusal(*arguments: str) -> str:
     result = CliRunner().invoke(command, arguments, obj={})
     assert result.exit_code == 2
     return " ".join(result.output.split())
@@ -55,12 +46,6 @@ def test_rooms_are_sids_or_standard_input() -> None:
     assert parse(ROOM_SID, "-", ROOM_SID)["rooms"] == (ROOM_SID, "-", ROOM_SID)
     message = "Invalid value for ROOM: a room SID must be 'RM' and 32 hexadecimal digits, not 'RM123'"
     assert message in refusal(ROOM_SID, "RM123")
-
-
-@pytest.mark.parametrize("room", ["RM123", "-", "daily"])
-def test_a_single_room_is_a_sid(room: str) -> None:
-    assert parse(ROOM_SID, command=room_command) == {"room": ROOM_SID}
-    assert "a room SID must be 'RM' and 32 hexadecimal digits" in refusal(room, command=room_command)
 
 
 @pytest.mark.parametrize(

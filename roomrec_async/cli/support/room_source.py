@@ -1,0 +1,82 @@
+"""One room that a command is about: a room of the account, or what was kept of one without it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import attrs
+import click
+from click.core import ParameterSource
+
+from roomrec_async._destinations import url_scheme
+from roomrec_async._text import safe_repr
+from roomrec_async._validate import ROOM_SID
+from roomrec_async.client import RecordingsClient
+from roomrec_async.models import ParticipantStatus
+
+from .options import parse_room_sid
+
+_Command = TypeVar("_Command", bound=Callable[..., object])
+
+
+@attrs.frozen
+class RoomSource:
+    """The room that a command is given.
+
+    Attributes:
+        kept: path or URL of what was kept; None for a room of the account.
+        room_sid: SID of the room; None for the only one of what was kept.
+    """
+
+    kept: str | None
+    room_sid: str | None
+
+    @classmethod
+    def parse(cls, source: str, room: str | None) -> RoomSource:
+        """Return what the arguments of a command name.
+
+        Raises:
+            BadParameter: ROOM is no room SID.
+            UsageError: both arguments are rooms.
+        """
+        if room is not None:
+            parse_room_sid(room)
+        if not ROOM_SID.fullmatch(source):
+            # Most who see this have mistyped a SID, or have a name.
+            if url_scheme("SOURCE", source) is None and not (source and Path(source).exists()):
+                parse_room_sid(source)
+            return cls(source, room)
+        if room is not None:
+            raise click.UsageError(f"give one room, not also {safe_repr(room)}")
+        return cls(None, source)
+
+    @staticmethod
+    def refuse_options(*names: str) -> None:
+        """Refuse options that need an account.
+
+        Raises:
+            UsageError: one of them is given.
+        """
+        context = click.get_current_context()
+        for parameter in context.command.params:
+            given = context.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE
+            if given and set(names) & set(parameter.opts):
+                raise click.UsageError(f"{parameter.opts[0]} is for a room of the account, not for what was kept")
+
+
+def room_source_arguments(command: _Command) -> _Command:
+    """Add the arguments ``ROOM`` or ``SOURCE [ROOM]``, which :meth:`RoomSource.parse` reads."""
+    room = click.argument("room", required=False, metavar="[ROOM]")
+    source = click.argument("source", metavar="ROOM|SOURCE")
+    return source(room(command))
+
+
+async def list_identities(client: RecordingsClient, room_sid: str) -> dict[str, str]:
+    """Return the identities of a room's participants by their SIDs."""
+    participants = await client.participants(room_sid).to_list()
+    # Of a room in progress, the list has only those who are connected.
+    if not participants or any(each.status != ParticipantStatus.DISCONNECTED for each in participants):
+        participants += await client.participants(room_sid, status=ParticipantStatus.DISCONNECTED).to_list()
+    return {each.sid: each.identity for each in participants if each.sid and each.identity}
