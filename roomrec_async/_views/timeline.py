@@ -403,8 +403,9 @@ def make_lanes(tracks: Sequence[Track], axis_length: int, names: Mapping[str, st
     next_number = 1
     for lane_number, sid in enumerate(participant_sids, 1):
         bands = make_bands(by_participant[sid], axis_length, next_number, with_gaps=sid is not None)
-        shown_sid = None if sid is None else safe_text(sid, MAX_TEXT_LENGTH)
-        lane = Lane(shown_sid, lane_number, bands, safe_name(names.get(sid or "")))
+        lane = Lane(None, lane_number, bands)
+        if sid is not None:
+            lane = Lane(safe_text(sid, MAX_TEXT_LENGTH), lane_number, bands, safe_name(names.get(sid)))
         lanes.append(lane)
         next_number += lane.tracks
     return tuple(lanes)

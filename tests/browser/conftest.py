@@ -26,6 +26,7 @@ ARGUMENTS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--mute-audio",
     "--force-device-scale-factor=1",
     "--window-size=1280,900",
 )
@@ -42,9 +43,13 @@ class Browser:
         """Open a page with this text, and clear the logs."""
         path = self.directory / f"page{ending}"
         path.write_text(text, "utf-8")
+        self.go(path.as_uri())
+
+    def go(self, url: str) -> None:
+        """Open a URL, and clear the logs."""
         for kind in ("browser", "performance"):
             self.driver.get_log(kind)
-        self.driver.get(path.as_uri())
+        self.driver.get(url)
 
     def find(self, selector: str) -> list[WebElement]:
         return self.driver.find_elements("css selector", selector)
@@ -54,6 +59,23 @@ class Browser:
 
     def press(self, *keys: str) -> None:
         ActionChains(self.driver).send_keys(*keys).perform()
+
+    def click(self, x: float, y: float) -> None:
+        """Click at a position of the viewport, in pixels."""
+        actions = ActionChains(self.driver)
+        actions.w3c_actions.pointer_action.move_to_location(round(x), round(y))
+        actions.w3c_actions.pointer_action.click()
+        actions.perform()
+
+    def resize(self, width: int, height: int) -> None:
+        """Give the viewport a size in pixels; a window of the browser has a minimum width."""
+        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+
+    def accessibility_tree(self) -> list[dict[str, Any]]:
+        """Return the nodes that a screen reader is given."""
+        nodes = self.driver.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"]
+        return [node for node in nodes if not node["ignored"]]
 
     def hover(self, element: WebElement) -> None:
         ActionChains(self.driver).move_to_element(element).perform()
@@ -96,4 +118,5 @@ def browser(driver: webdriver.Chrome, tmp_path: Path) -> Iterator[Browser]:
     browser = Browser(driver, tmp_path)
     browser.prefer(prefers_color_scheme="light")
     yield browser
+    driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
     driver.set_window_size(1280, 900)

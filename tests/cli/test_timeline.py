@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -144,6 +146,42 @@ class TestKept:
         assert "Participant 1" not in page
 
 
+class TestPlaying:
+    def test_a_page_names_its_film_relative_to_itself(
+        self, simulator: Simulator, roomrec: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "films").mkdir()
+        (tmp_path / "pages").mkdir()
+        (tmp_path / "films" / "room.mp4").write_bytes(b"a film")
+        arguments = ("-o", "pages/room.html", "--film", "films/room.mp4")
+        assert roomrec("timeline", room_of_all_statuses(simulator), *arguments).code == 0
+        assert ' src="../films/room.mp4"' in (tmp_path / "pages" / "room.html").read_text("utf-8")
+
+    def test_media_place_the_tracks_and_bad_ones_are_named(
+        self, simulator: Simulator, roomrec: Command, tmp_path: Path
+    ) -> None:
+        if shutil.which("ffmpeg") is None:
+            pytest.fail("this test needs ffmpeg: apt-get install ffmpeg")
+        room_sid = room_of_all_statuses(simulator)
+        usable = [each for each in recorded(simulator, room_sid) if each["type"] == "audio"][:3]
+        media = tmp_path / "media"
+        media.mkdir()
+        paths = [media / f"{each['sid']}.{each['container_format']}" for each in usable]
+        tone = ("ffmpeg", "-v", "error", "-f", "lavfi", "-i", "sine=d=2", "-c:a", "libopus", "-output_ts_offset")
+        subprocess.run([*tone, "4.5", "-f", "matroska", paths[0]], check=True)
+        paths[1].write_bytes(b"junk" * 100)
+        paths[2].write_bytes(b"")
+        outcome = roomrec("timeline", room_sid, "-o", tmp_path / "room.html", "--media", media)
+        assert outcome.code == 1
+        assert f"{usable[1]['sid']}: {paths[1]} cannot be read as Matroska" in outcome.err
+        assert f"{usable[2]['sid']}: {paths[2]} is empty" in outcome.err
+        assert f"{summary(simulator, room_sid)}, 1 with media, 2 failed\n" in outcome.err
+        page = (tmp_path / "room.html").read_text("utf-8")
+        assert page.count(" data-src=") == 1
+        assert f'data-src="media/{paths[0].name}"' in page
+
+
 class TestFailures:
     @pytest.mark.parametrize(
         ("arguments", "message"),
@@ -153,6 +191,11 @@ class TestFailures:
             ((), "Missing option"),
             (("-o", "."), "is a directory"),
             (("-o", "nowhere/room.html"), "No such file or directory"),
+            (("-o", "room.html", "--film", "none.mp4"), "there is no film none.mp4: make it with 'roomrec mux'"),
+            (("-o", "room.html", "--film", "."), "is a directory"),
+            (("-o", "room.html", "--film", "s3://bucket/room.mp4"), "s3://"),
+            (("-o", "room.svg", "--film", "none.mp4"), "--film needs a page: 'room.svg' must end in .html"),
+            (("-o", "room.html", "--media", "none"), "there is no directory none: fill it with 'roomrec download'"),
         ],
     )
     def test_a_bad_file_is_refused_before_anything_is_sent(

@@ -151,14 +151,16 @@
   let zoom = 1;
   // Keep the time at a position of the view, in pixels from the labels, where it is: by default in the middle.
   const setZoom = (wanted, position) => {
-    zoom = Math.min(maxZoom, Math.max(1, wanted));
     const labels = frame.querySelector(".corner").offsetWidth;
     const view = frame.clientWidth - labels;
-    const at = position ?? view / 2;
-    const fraction = (frame.scrollLeft + at) / (canvas.offsetWidth - labels);
+    const rows = lanes.find((lane) => !lane.hidden)?.querySelector(".rows");
+    if (!rows) return;
+    zoom = Math.min(maxZoom, Math.max(1, wanted));
+    const at = (position ?? view / 2) - Number.parseFloat(getComputedStyle(rows).marginLeft);
+    const fraction = (frame.scrollLeft + at) / rows.offsetWidth;
     canvas.dataset.zoom = levels.findLast((level) => level <= zoom);
     canvas.style.setProperty("--zoom", zoom);
-    frame.scrollLeft = fraction * (canvas.offsetWidth - labels) - at;
+    frame.scrollLeft = fraction * rows.offsetWidth - at;
     zoomControls.querySelector("output").textContent = `${Number(zoom.toPrecision(2))}×`;
     zoomOut.disabled = zoom === 1;
     zoomIn.disabled = zoom === maxZoom;

@@ -61,6 +61,8 @@
     const [fine, coarse] = [0.015, 0.15];
     // Seconds for which a file that is not loading may keep all others waiting.
     const patience = 10;
+    // Seconds before the end of a file in which it keeps nobody waiting: there is nothing more to load.
+    const tail = 0.3;
 
     const screens = document.querySelector(".screens");
     // Make the pictures as large as there is room for all of them, in pixels.
@@ -123,7 +125,8 @@
         caption.firstChild.textContent = track.element.closest(".lane").querySelector(".who bdi").textContent;
         track.figure.append(track.media, caption);
         track.figure.hidden = true;
-        screens.append(track.figure);
+        const following = tracks.slice(tracks.indexOf(track) + 1).find(({ figure }) => figure);
+        screens.insertBefore(track.figure, following?.figure ?? null);
       } else screens.after(track.media);
     };
     const close = (track) => {
@@ -138,7 +141,10 @@
     const fileTime = (track, time) => Math.max(0, Math.max(time, track.start) + track.shift);
     const place = (track, time) => seekIn(track.media, fileTime(track, time));
     const isUnder = (track, time) => track.start <= time && time < track.end;
-    const isReady = ({ media }) => media.ended || (!media.seeking && media.readyState >= HTMLMediaElement.HAVE_FUTURE_DATA);
+    const isReady = ({ media, end }) => {
+      if (media.ended || media.duration - media.currentTime < tail || end - now() < tail) return true;
+      return !media.seeking && media.readyState >= HTMLMediaElement.HAVE_FUTURE_DATA;
+    };
 
     // Correct a file that has drifted from the clock: sound is bent by a percent or two, which nobody hears.
     const correct = (track, time) => {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from roomrec_async import MediaType, Recording, RecordingStatus
-from roomrec_async._views.timeline import MIN_TRACK_WIDTH, Band, Timeline, Track, scale, timeline
+from roomrec_async._views.timeline import MIN_TRACK_WIDTH, Band, Timeline, Track, TrackFile, scale, timeline
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ALICE, BOB = "PA" + "a" * 32, "PA" + "b" * 32
@@ -143,6 +144,86 @@ class TestPositions:
         assert (drawn.lanes, drawn.recordings, drawn.participants, drawn.began) == ((), 0, 0, None)
 
 
+def shared_offset(number: int, created: float | None, **fields: Any) -> Recording:
+    """Return a recording as the provider lists them: all of a room have the offset of the room."""
+    date = None if created is None else NOON + timedelta(seconds=created)
+    return recording(0, sid=f"RT{number}", date_created=date, **fields)
+
+
+class TestFiles:
+    def test_tracks_of_one_offset_start_about_at_their_dates(self) -> None:
+        drawn = timeline([shared_offset(1, 0), shared_offset(2, 30), shared_offset(3, 3_600)])
+        assert {track.name: (track.start, track.exact) for track in tracks(drawn)} == {
+            "RT1": (0, False),
+            "RT2": (30_000, False),
+            "RT3": (3_600_000, False),
+        }
+        assert not drawn.exact
+
+    def test_media_files_give_starts_and_lengths(self) -> None:
+        files = {"RT1": TrackFile(Path("1"), 1_564, 11_980), "RT2": TrackFile(Path("2"), 6_000, 8_007)}
+        drawn = timeline([shared_offset(1, 0), shared_offset(2, 5, participant=BOB)], files=files)
+        assert [(track.start, track.length, track.exact) for track in tracks(drawn)] == [
+            (0, 11_980, True),
+            (4_436, 8_007, True),
+        ]
+        assert drawn.exact
+        assert drawn.length == 12_443
+
+    def test_a_track_without_a_file_is_placed_among_those_with_one(self) -> None:
+        files = {"RT1": TrackFile(Path("1"), 10_000, 5_000), "RT2": TrackFile(Path("2"), 20_000, 5_000)}
+        drawn = timeline([shared_offset(1, 10), shared_offset(2, 20), shared_offset(3, 65)], files=files)
+        assert [(track.start, track.exact) for track in tracks(drawn)] == [
+            (0, True),
+            (10_000, True),
+            (55_000, False),
+        ]
+
+    @pytest.mark.parametrize(
+        ("status", "media_type", "start"),
+        [("completed", "audio", 0), ("deleted", "audio", 30_000), ("completed", "data", 30_000)],
+    )
+    def test_a_film_starts_with_the_first_track_in_it(self, status: str, media_type: str, start: int) -> None:
+        drawn = timeline([shared_offset(1, 0, status=status, media_type=media_type), shared_offset(2, 30)])
+        assert drawn.film_start == start
+
+    def test_a_film_starts_with_the_first_track_that_has_a_file(self) -> None:
+        drawn = timeline(
+            [shared_offset(1, 0), shared_offset(2, 30)], files={"RT2": TrackFile(Path("2"), 30_000, 5_000)}
+        )
+        assert drawn.film_start == 30_000
+
+    def test_no_film(self) -> None:
+        assert timeline([]).film_start == 0
+
+
+class TestNames:
+    def test_people_have_theirs(self) -> None:
+        drawn = timeline(
+            [recording(0, participant=ALICE), recording(1, participant=BOB), recording(2, participant=None)],
+            names={ALICE: " Zoë\u202e ", BOB: "  ", "": "nobody"},
+        )
+        assert [lane.name for lane in drawn.lanes] == ["Zoë\ufffd", "Participant 2", "Unknown participant"]
+
+    def test_long_ones_are_cut(self) -> None:
+        (lane,) = timeline([recording(0)], names={ALICE: "x" * 1_000}).lanes
+        assert lane.name == "x" * 199 + "…"
+
+
+class TestJoined:
+    def test_with_the_first_track_of_any_type(self) -> None:
+        (first, second) = timeline(
+            [recording(9, media_type="audio"), recording(4, media_type="video"), recording(0, participant=BOB)]
+        ).lanes
+        assert [lane.joined and lane.joined.start for lane in (first, second)] == [0, 4_000]
+
+    def test_unknown(self) -> None:
+        (lane,) = timeline([recording(0, participant=None)]).lanes
+        assert lane.joined is None
+        (lane,) = timeline([recording(None)]).lanes
+        assert lane.joined is None
+
+
 class TestLanes:
     def test_in_the_order_of_their_first_recordings(self) -> None:
         drawn = timeline([recording(9, participant=ALICE), recording(3, participant=BOB), recording(1)])
@@ -272,6 +353,11 @@ class TestGaps:
     def test_positions(self) -> None:
         (gap,) = only_band(recording(0, 10), recording(30, 10)).gaps
         assert (gap.left, gap.width) == (0.25, 0.5)
+
+    def test_each_is_in_the_row_of_the_track_before_it(self) -> None:
+        band = only_band(recording(0, 10, sid="a"), recording(5, 20, sid="b"), recording(60, 10, sid="c"))
+        assert names(band) == [["a", "c"], ["b"]]
+        assert [[gap.start for gap in band.gaps_of(row)] for row in (0, 1)] == [[], [25_000]]
 
     def test_another_type_does_not_fill_them(self) -> None:
         drawn = timeline([recording(0, 10), recording(30, 10), recording(0, 40, media_type="video")])

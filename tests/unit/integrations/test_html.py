@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
 from html.parser import HTMLParser
+from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from roomrec_async import Codec, MediaType, Recording, RecordingStatus
 from roomrec_async._text import safe_text
+from roomrec_async._views.timeline import TrackFile
 from roomrec_async.integrations.html import timeline_html, timeline_svg
 
 # Half surrogate pairs, too: JSON can say them.
@@ -105,6 +107,58 @@ def test_numbers_and_dates_may_be_absurd(date: datetime, number: int, status: Re
         assert _Page(page).handlers == []
         ET.fromstring(timeline_svg(recordings, title="odd").encode())
     assert date.isoformat(" ") in timeline_html([odd], title="odd")
+
+
+RECORDINGS = [
+    Recording(sid="RT1", offset=0, duration=5, type=MediaType.AUDIO, grouping_sids={"participant_sid": "PA1"})
+]
+
+
+@given(TYPED)
+def test_a_participants_name_is_only_text(typed: str) -> None:
+    page = timeline_html(RECORDINGS, title="x", names={"PA1": typed})
+    page.encode()
+    assert _Page(page).handlers == []
+    assert set(_Page(page).elements) <= {*EXPECTED, "small"}
+    root = ET.fromstring(timeline_svg(RECORDINGS, title="x", names={"PA1": typed}).encode())
+    (who,) = (each for each in root.iter(f"{SVG}text") if each.get("class") == "who")
+    assert "".join(who.itertext()).strip()
+
+
+@pytest.mark.parametrize(
+    ("path", "url"),
+    [
+        ("pages/room.mp4", "room.mp4"),
+        ("films/room.mp4", "../films/room.mp4"),
+        ("pages/a:b?#%.mp4", "a%3Ab%3F%23%25.mp4"),
+        ("pages/'\"><script>.mp4", "%27%22%3E%3Cscript%3E.mp4"),
+        ("pages/\udcff.mp4", "%FF.mp4"),
+    ],
+)
+def test_a_film_is_named_relative_to_the_page(path: str, url: str) -> None:
+    page = timeline_html(RECORDINGS, title="x", film=path, directory="pages")
+    assert f' src="{url}"' in page
+
+
+def test_only_a_page_that_plays_may_load_media() -> None:
+    media = {"RT1": TrackFile(Path("media/RT1.mka"), 0, 5_000)}
+    still, playing = timeline_html(RECORDINGS, title="x"), timeline_html(RECORDINGS, title="x", files=media)
+    assert "media-src" not in still
+    assert "connect-src" not in still
+    assert "media-src 'self' file: blob:; connect-src 'self';" in playing
+    assert 'data-src="media/RT1.mka"' in playing
+
+
+def test_a_drawing_says_about_where_it_does_not_know() -> None:
+    recordings = [
+        Recording(sid="RT1", offset=0, duration=5, date_created=FIRST.replace(year=2026)),
+        Recording(sid="RT2", offset=0, duration=5, date_created=FIRST.replace(year=2026) + timedelta(seconds=70)),
+    ]
+    drawing = timeline_svg(recordings, title="x")
+    assert "start about 1:10" in drawing
+    assert "times are approximate" in drawing
+    files = {f"RT{number}": TrackFile(Path("x"), number * 1_000, 5_000) for number in (1, 2)}
+    assert "about" not in timeline_svg(recordings, title="x", files=files)
 
 
 def test_a_page_is_the_same_however_the_recordings_come() -> None:
