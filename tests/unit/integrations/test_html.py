@@ -8,7 +8,7 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from roomrec_async import Codec, MediaType, Recording, RecordingStatus
@@ -114,6 +114,7 @@ RECORDINGS = [
 ]
 
 
+@settings(deadline=None)
 @given(TYPED)
 def test_a_participants_name_is_only_text(typed: str) -> None:
     page = timeline_html(RECORDINGS, title="x", names={"PA1": typed})
