@@ -37,7 +37,7 @@ from .film import (
 # Changed whenever other commands would make another film of the same tracks.
 _VERSION: Final = 1
 # Inputs of one command: they bound its arguments, memory and open files, whatever the room.
-MAX_INPUTS: Final = 32
+MAX_INPUTS: Final = 64
 
 # Samples per second of all audio: the rate at which Opus decodes.
 _SAMPLE_RATE: Final = 48_000
@@ -207,7 +207,8 @@ class Plan:
         """
         files = {"chapters.txt": chapters_text(chapters, self.film.length)}
         inputs = ["-f", "ffmetadata", *input_file("chapters.txt")]
-        maps = ["-map_metadata", "-1", "-map_chapters", "0"]
+        # Metadata of the chapters, and none of the tracks.
+        maps = ["-map_metadata", "0", "-map_chapters", "0"]
         if self.scenes:
             files["scenes.txt"] = "".join(scene_lines(steps[-1]) for steps in self.scenes)
             inputs += ["-f", "concat", *input_file("scenes.txt")]

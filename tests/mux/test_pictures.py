@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from roomrec_async import RecordingsClient
+from roomrec_async import ConfigurationError, RecordingsClient
 from roomrec_async._views.film import Size
 from roomrec_async.integrations.ffmpeg import mux
 
 from ..conftest import ROOM_SID
-from .conftest import FRAMES, SOURCE_FRAMES, Room, colors, make_numbered, numbers
+from .conftest import FRAMES, SOURCE_FRAMES, Room, colors, ffmpeg, make_numbered, numbers
 
 SIZE = Size(640, 360)
 # A picture is shown in the nearest frame of the film, and lasts for a while.
@@ -99,3 +101,64 @@ async def test_long_scenes_are_joined_without_a_seam(
     film = (await mux(client, ROOM_SID, tmp_path / "film.mp4", size=SIZE)).path
     assert_in_time(film, "600:300:20:30", 0, 12, starts=0)
     assert len(numbers(film, "600:300:20:30")) == 12 * FRAMES
+
+
+async def test_many_tracks_are_put_into_the_picture_in_several_steps(
+    room: Room, client: RecordingsClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("roomrec_async._views.film_steps.MAX_INPUTS", 2)
+    colors_of = ["red", "green", "blue", "yellow", "magenta"]
+    for who, color in enumerate(colors_of):
+        room.add_video(10 * who, 2, who=who, color=color, size="160x120")
+    film = (await mux(client, ROOM_SID, tmp_path / "film.mkv", size=SIZE)).path
+    assert colors(film, 1, (106, 90), (320, 90), (533, 90), (213, 270), (426, 270)) == colors_of
+
+
+async def test_a_shared_screen_has_the_frame(room: Room, client: RecordingsClient, tmp_path: Path) -> None:
+    for who, (name, color) in enumerate((("camera", "red"), ("my-Screen", "blue"), (None, "green"))):
+        room.add_video(10 * who, 2, who=who, color=color, size="160x90")
+        room.records[-1]["track_name"] = name
+    film = (await mux(client, ROOM_SID, tmp_path / "film.mkv", size=SIZE, layout="screen")).path
+    assert colors(film, 1, (256, 180), (40, 180), (576, 140), (576, 220)) == ["blue", "blue", "red", "green"]
+
+
+async def test_names_are_written_as_they_are(room: Room, client: RecordingsClient, tmp_path: Path) -> None:
+    for who, color in enumerate(("red", "blue")):
+        room.add_video(10 * who, 2, who=who, color=color, size="160x90")
+    names = {f"PA{0:032x}": "%{gmtime} \\n 'x': [a];b\nEOF", f"PA{1:032x}": "Zoë 你好"}
+    film = (await mux(client, ROOM_SID, tmp_path / "film.mkv", size=SIZE, names=names)).path
+    (tmp_path / "plain").mkdir()
+    plain = (await mux(client, ROOM_SID, tmp_path / "plain/film.mkv", size=SIZE)).path
+    # A name is at the bottom left of its cell, and nowhere else.
+    assert picture(film, 1, "160:60:0:300") != picture(plain, 1, "160:60:0:300")
+    assert colors(film, 1, (160, 120), (480, 120)) == ["red", "blue"]
+
+
+def picture(film: Path, second: float, crop: str) -> bytes:
+    """Return a part of a picture."""
+    arguments = ("-ss", second, "-i", film, "-frames:v", 1, "-vf", f"crop={crop}", "-f", "rawvideo", "-")
+    return ffmpeg(*arguments)
+
+
+async def test_names_without_a_font_are_an_error_before_anything_is_sent(
+    room: Room, client: RecordingsClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "fonts.conf").write_text("<fontconfig></fontconfig>")
+    monkeypatch.setenv("FONTCONFIG_FILE", str(tmp_path / "fonts.conf"))
+    room.add_video(0, 1, who=1, color="red")
+    with pytest.raises(ConfigurationError, match="fonts-dejavu"):
+        await mux(client, ROOM_SID, tmp_path / "film.mkv", names={f"PA{1:032x}": "Ada"})
+    assert room.fetched == []
+
+
+async def test_chapters_are_in_the_film(room: Room, client: RecordingsClient, tmp_path: Path) -> None:
+    room.add_audio(0, 3, who=1, beep=0.5)
+    room.add_audio(1_500, 1, who=2, beep=0.5)
+    names = {f"PA{2:032x}": "Ada; #1=x"}
+    for ending in ("mkv", "mp4"):
+        film = (await mux(client, ROOM_SID, tmp_path / f"film.{ending}", names=names)).path
+        command = ("ffprobe", "-v", "error", "-show_chapters", "-of", "json", film)
+        output = subprocess.run(command, check=True, capture_output=True).stdout  # noqa: ASYNC221  takes no time
+        chapters = json.loads(output)["chapters"]
+        told = [(round(float(each["start_time"]), 2), each["tags"]["title"]) for each in chapters]
+        assert told == [(0, "Participant 1"), (1.5, "Ada; #1=x")]

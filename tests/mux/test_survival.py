@@ -73,7 +73,7 @@ async def test_what_was_finished_before_a_kill_is_not_made_again(
     room: Room, client: RecordingsClient, base_url: str, tmp_path: Path, with_media: bool
 ) -> None:
     for second in range(4):
-        room.add_video(3_000 * second, 3, who=second, color="black", flash=1, size="640x480")
+        room.add_video(2_000 * second, 2, who=second, color="black", flash=1, size="160x120")
     output = tmp_path / "film.mkv"
     media = tmp_path / "media" if with_media else None
     kept = ("--media", media) if media else ()
@@ -94,7 +94,7 @@ async def test_what_was_finished_before_a_kill_is_not_made_again(
     await mux(client, ROOM_SID, output, size=SMALL, media=media, on_progress=on_progress)
     assert changed == set()
     assert room.fetched == fetched
-    assert flashes(output) == near(1, 4, 7, 10)
+    assert flashes(output) == near(1, 3, 5, 7)
     left = {path.name for path in tmp_path.iterdir()} - {room.directory.name, "film.mkv"}
     assert left == ({"media"} if with_media else set())
     assert not media or {path.suffix for path in media.iterdir()} == {".mkv"}

@@ -24,7 +24,7 @@ from roomrec_async.protocols import Decryption
 
 from .probing import MediaFile, probe
 from .processes import find_program
-from .rendering import OnProgress, Renderer, script
+from .rendering import OnProgress, Renderer, check_can_write_names, script
 from .sources import Downloads, Found, LeftOut, fetch_kept, find, find_planned, list_room
 from .workspace import Workspace, make_workspace, open_workspace
 
@@ -127,26 +127,17 @@ async def mux(
     Raises:
         InvalidArgumentError: the room's SID is malformed, the file has another extension, its directory does not exist,
             or a setting is out of bounds.
-        ConfigurationError: ffmpeg is not installed.
+        ConfigurationError: ffmpeg is not installed, or cannot write names.
         MediaError: there is nothing to combine, ``strict`` forbids what there is, another program is making the same
             film, or ffmpeg failed. What is done so far is kept; a note of the error says where.
         RoomRecError: the recordings could not be listed or downloaded.
         OSError: a file could not be written.
     """
-    path, container = check_output(output)
     media_directory = None if media is None else local_path("media", media)
     if wait != math.inf:
         check_seconds("wait", wait)
-    job = _Job(
-        path=path,
-        style=make_style(container, options),
-        cut=make_cut(options),
-        strict=strict,
-        on_progress=on_progress,
-        ffmpeg=find_program("ffmpeg"),
-    )
-    find_program("ffprobe")
-    async with open_workspace(path, media_directory) as workspace:
+    job = await _make_job(output, options, strict=strict, on_progress=on_progress)
+    async with open_workspace(job.path, media_directory) as workspace:
         recordings = await list_room(client, room_sid, wait)
         downloads = Downloads(client, workspace.media, decryption, wait)
         found = await find(await downloads.fetch(recordings))
@@ -176,17 +167,9 @@ async def mux_files(
         MediaError: as for :func:`mux`.
         OSError: a file could not be written.
     """
-    path, container = check_output(output)
-    job = _Job(
-        path=path,
-        style=make_style(container, options),
-        cut=make_cut(options),
-        strict=strict,
-        on_progress=on_progress,
-        ffmpeg=find_program("ffmpeg"),
-    )
+    job = await _make_job(output, options, strict=strict, on_progress=on_progress)
     found = await find([(recording, Path(file)) for recording, file in files])
-    async with open_workspace(path, None) as workspace:
+    async with open_workspace(job.path, None) as workspace:
         return await job.run(found, workspace)
 
 
@@ -219,19 +202,10 @@ async def mux_kept(
         MediaError: as for :func:`mux`; or the store refused a request.
         OSError: a file could not be read or written.
     """
-    path, container = check_output(output)
     media_directory = None if media is None else local_path("media", media)
-    job = _Job(
-        path=path,
-        style=make_style(container, options),
-        cut=make_cut(options),
-        strict=strict,
-        on_progress=on_progress,
-        ffmpeg=find_program("ffmpeg"),
-    )
-    find_program("ffprobe")
+    job = await _make_job(output, options, strict=strict, on_progress=on_progress)
     room = await open_kept(source, room_sid)
-    async with open_workspace(path, media_directory) as workspace:
+    async with open_workspace(job.path, media_directory) as workspace:
         return await job.run(await find(await fetch_kept(room, workspace.media)), workspace)
 
 
@@ -335,6 +309,16 @@ class _Job:
     on_progress: OnProgress | None
     ffmpeg: str
 
+    async def check_programs(self) -> None:
+        """Check that the programs are there, and can do what is asked for.
+
+        Raises:
+            ConfigurationError: they are not, or cannot.
+        """
+        find_program("ffprobe")
+        if self.style.names:
+            await check_can_write_names(self.ffmpeg)
+
     async def run(self, found: Found, workspace: Workspace) -> Muxed:
         """Make the film.
 
@@ -359,6 +343,28 @@ class _Job:
             about=found.about,
             data_tracks=found.data_tracks,
         )
+
+
+async def _make_job(
+    output: str | os.PathLike[str], options: FilmOptions, *, strict: bool, on_progress: OnProgress | None
+) -> _Job:
+    """Return the job for a film, with everything checked that can be before a file is there.
+
+    Raises:
+        InvalidArgumentError: the output or an option cannot be used.
+        ConfigurationError: ffmpeg is not installed, or cannot do what is asked for.
+    """
+    path, container = check_output(output)
+    job = _Job(
+        path=path,
+        style=make_style(container, options),
+        cut=make_cut(options),
+        strict=strict,
+        on_progress=on_progress,
+        ffmpeg=find_program("ffmpeg"),
+    )
+    await job.check_programs()
+    return job
 
 
 def format_refusal(found: Found, reasons: list[str]) -> str:

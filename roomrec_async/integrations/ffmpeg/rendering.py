@@ -18,7 +18,7 @@ from roomrec_async._files import create_temporary, replace_file
 from roomrec_async._text import safe_text
 from roomrec_async._views.film import Cut, Film, Source
 from roomrec_async._views.film_steps import Plan, Step, Style, joining
-from roomrec_async.errors import MediaError
+from roomrec_async.errors import ConfigurationError, MediaError
 
 from .processes import run_program
 from .sources import LeftOut
@@ -76,6 +76,22 @@ class TrackFailedError(MediaError):
     def __init__(self, source: Source, reason: str) -> None:
         super().__init__(f"the media of {source.recording.sid} cannot be decoded: {reason}")
         self.source = source
+
+
+async def check_can_write_names(ffmpeg: str) -> None:
+    """Check that names can be written into pictures.
+
+    Raises:
+        ConfigurationError: this ffmpeg cannot, or there is no font.
+    """
+    picture = ("-f", "lavfi", "-i", "color=s=64x64:d=0.04", "-vf", "drawtext=text=a", "-f", "null", "-")
+    try:
+        await run_program((ffmpeg, *_OPTIONS, *picture), lambda _: None)
+    except MediaError as error:
+        raise ConfigurationError(
+            f"ffmpeg cannot write names into pictures: {error}; it needs the filter drawtext and a font: "
+            "apt-get install fonts-dejavu-core, or leave out names"
+        ) from None
 
 
 @attrs.define
