@@ -13,7 +13,7 @@ import attrs
 from roomrec_async._archive.kept import open_kept
 from roomrec_async._destinations import local_path
 from roomrec_async._files import is_special
-from roomrec_async._text import safe_repr
+from roomrec_async._text import safe_repr, safe_text
 from roomrec_async._validate import check_choice, check_seconds
 from roomrec_async._views.film import CAMERA_OFF_AFTER, Container, Cut, Film, Layout, Size
 from roomrec_async._views.film_steps import Plan, Style
@@ -44,6 +44,8 @@ __all__ = [
 _CONTAINERS: Final[tuple[Container, ...]] = get_args(Container)
 _LAYOUTS: Final[tuple[Layout, ...]] = get_args(Layout)
 _MILLISECONDS: Final = 1_000
+# Characters of a participant's name that are shown.
+_MAX_NAME_LENGTH: Final = 40
 
 
 class FilmOptions(TypedDict, total=False):
@@ -278,7 +280,11 @@ def make_style(container: Container, options: FilmOptions) -> Style:
         container=container,
         layout=layout,
         screen_name=screen_name,
-        names=dict(options.get("names") or {}),
+        # On one line, and not much wider than a cell.
+        names={
+            sid: safe_text(" ".join(name.split()), _MAX_NAME_LENGTH)
+            for sid, name in (options.get("names") or {}).items()
+        },
     )
 
 

@@ -37,6 +37,8 @@ _MARGIN: Final = 0.3
 _MAX_ATTEMPTS: Final = 5
 _TRUE_PEAK: Final = re.compile(rb"Peak:\s+(-?\d+(?:\.\d+)?) dBFS")
 
+# Milliseconds of media that a command could have made while it starts.
+_START_UP: Final = 300
 # Rough share of the work in a millisecond of media, by the kind of step.
 _WEIGHTS: Final = {"video": 10, "scene": 10, "sound": 1, "mix": 1, "audio": 2, "film": 1}
 
@@ -135,7 +137,7 @@ class Progress:
 
 def work_of(steps: Iterable[Step]) -> int:
     """Return the amount of work of steps."""
-    return sum(max(1, step.length) * _WEIGHTS[step.kind] for step in steps)
+    return sum((step.length + _START_UP) * _WEIGHTS[step.kind] for step in steps)
 
 
 def total_work(plan: Plan) -> int:
