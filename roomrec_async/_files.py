@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import errno
+import json
 import logging
 import os
 import stat
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from io import BufferedRandom, BufferedWriter
+from io import BufferedWriter
 from pathlib import Path
 from secrets import token_hex
 from threading import Lock
-from typing import BinaryIO, Final
+from typing import IO, BinaryIO, Final, Literal
+
+import attrs
 
 from .errors import InvalidArgumentError, MediaError
 
-if sys.platform != "win32":
+# Flags for opening a file, and not what a link leads to, nor a pipe.
+if sys.platform == "win32":
+    _FILES_ONLY: Final = os.O_BINARY
+else:
     import fcntl
+
+    _FILES_ONLY: Final = os.O_NOFOLLOW | os.O_NONBLOCK
 
 _LOGGER: Final = logging.getLogger("roomrec_async")
 # Topics of the warnings that were logged.
@@ -30,6 +38,9 @@ _NO_DIRECTORY_SYNC: Final = (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errn
 
 # Bytes read at once.
 _READ_SIZE: Final = 2**20
+
+# Errors of opening a link, a directory, or a pipe or socket without another end.
+_NOT_REGULAR: Final = (errno.ELOOP, errno.EISDIR, errno.ENXIO)
 
 # Errors of a full disk, an exhausted quota and a file-size limit. A failed write does not name its file.
 _DISK_FULL_ERRORS: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -47,11 +58,20 @@ def file_path(destination: str | os.PathLike[str], name: str) -> Path:
 
 
 def file_size(path: Path) -> int | None:
-    """Return the size of a file in bytes, or None if it does not exist."""
+    """Return the size of a file in bytes, or None if there is no regular file."""
     try:
-        return path.stat().st_size
+        status = path.stat()
     except FileNotFoundError:
         return None
+    return status.st_size if stat.S_ISREG(status.st_mode) else None
+
+
+def make_directory(path: Path) -> None:
+    """Create a directory and its missing parents, if it is missing, so that they survive a power loss."""
+    missing = [directory for directory in (path, *path.parents) if not directory.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    for directory in missing:
+        sync_directory(directory.parent)
 
 
 @contextmanager
@@ -94,11 +114,10 @@ def open_temporary(path: Path) -> BufferedWriter:
     """Create and open a file beside ``path``, with a name that no other has and the permissions of any new file.
 
     Raises:
-        InvalidArgumentError: the path is that of a device, a pipe or a socket, which must not be replaced.
+        InvalidArgumentError: the path is that of something else than a file, which must not be replaced.
         OSError: it cannot be created. The error names the path, and not the temporary file.
     """
-    if is_special(path):
-        raise InvalidArgumentError(f"{path} is no regular file, so it cannot be replaced: name another file")
+    check_replaceable(path)
     # Names have at most 255 bytes, and a character has at most 4.
     temporary_path = path.with_name(f".{path.name[:50]}.{token_hex(8)}.part")
     try:
@@ -109,16 +128,22 @@ def open_temporary(path: Path) -> BufferedWriter:
         raise
 
 
-def is_special(path: Path) -> bool:
-    """Return True for a device, a pipe or a socket, and for a link to one, such as ``/dev/stdout``."""
+def check_replaceable(path: Path) -> None:
+    """Check that nothing but a file would be replaced by a file at this path.
+
+    Raises:
+        InvalidArgumentError: there is a directory, a device, a pipe or a socket, or a link to one, such as
+            ``/dev/stdout``.
+    """
     try:
-        mode = path.stat().st_mode
+        is_regular = stat.S_ISREG(path.stat().st_mode)
         # Standard output may be a regular file, but its name must not become another one.
         is_descriptor = path.is_symlink() and str(path.readlink()).startswith("/proc/")
     except OSError:
         # Missing, or not accessible: creating the file says so.
-        return False
-    return is_descriptor or not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+        return
+    if is_descriptor or not is_regular:
+        raise InvalidArgumentError(f"{path} is no regular file, so it cannot be replaced: name another file")
 
 
 def replace_file(source: Path, path: Path) -> None:
@@ -134,67 +159,86 @@ def replace_file(source: Path, path: Path) -> None:
     sync_directory(path.parent)
 
 
-class PartFile:
-    """An incomplete file that can be resumed: ``NAME.part``, with the validator of its content in ``NAME.part.etag``.
+@attrs.frozen
+class Checkpoint:
+    """The beginning of a part, as it was received.
 
-    It is locked, so that two downloads never write to the same file. The lock of a process that dies is released, and
-    the next process can resume the file.
+    Attributes:
+        version: what identifies the complete content.
+        size: number of bytes.
+        sha256: SHA-256 of these bytes, in hexadecimal.
+    """
+
+    version: str
+    size: int
+    sha256: str
+
+
+class PartFile:
+    """An incomplete file that can be resumed: ``NAME.part``, with its checkpoints in ``NAME.part.jsonl``.
+
+    A checkpoint has the digest of the bytes as they were received. Only a beginning that still has this digest may be
+    resumed: a power loss may have left other bytes on the disk, or another program may have written them.
+
+    The part is locked, so that two downloads never write to the same file. The lock of a process that dies is released,
+    and the next process can resume the file.
 
     Args:
         path: the path of the complete file. Missing directories are created.
 
     Attributes:
-        size: number of bytes written so far, those of earlier attempts included.
+        size: number of bytes in the file so far, those of earlier attempts included.
+        version: what identifies the content; None if nothing does, so that the file cannot be resumed.
         unsynced: number of bytes written since the last :meth:`sync`.
-        validator: what identifies the version of the content, a strong ETag or a date; None if nothing does, so that
-            the file cannot be resumed.
+        unsaved: number of bytes written since the last :meth:`save_checkpoint`.
+        checkpoint: the last checkpoint of earlier attempts that the file is long enough for; None if there is none.
 
     Raises:
+        InvalidArgumentError: something else than a file is at the path, or at that of the part.
         MediaError: the file is locked by another download.
     """
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        check_replaceable(path)
+        make_directory(path.parent)
         self._path = path
         self._part_path = path.with_name(f"{path.name}.part")
-        self._validator_path = path.with_name(f"{path.name}.part.etag")
+        self._checkpoints_path = path.with_name(f"{path.name}.part.jsonl")
         # A thread may still be writing when the event loop that waits for it is torn down and closes this file.
         self._lock = Lock()
         self.unsynced = 0
+        self.unsaved = 0
         self._file = open_and_lock(self._part_path, path)
         try:
             self.size = self._file.seek(0, os.SEEK_END)
-            self.validator = read_validator(self._validator_path)
+            self.checkpoint = read_checkpoint(self._checkpoints_path, self.size)
+            self.version = None if self.checkpoint is None else self.checkpoint.version
         except BaseException:
             self._file.close()
             raise
 
-    @property
-    def resumable_size(self) -> int:
-        """Number of bytes that can be resumed: all, or 0 if nothing identifies their version."""
-        return self.size if self.validator else 0
+    def read(self, size: int) -> Iterator[bytes]:
+        """Yield the first bytes of the part, in chunks."""
+        with self._part_path.open("rb") as file:
+            while size > 0 and (chunk := file.read(min(size, _READ_SIZE))):
+                size -= len(chunk)
+                yield chunk
 
-    def restart(self, validator: str | None) -> None:
-        """Drop all bytes, and start over with content that has this validator."""
-        with self._lock, add_path_to_disk_full_errors(self._validator_path):
-            # The old validator is removed first, and the new one is written only when the truncation is on the disk:
-            # a validator must never be found beside bytes of another version.
-            self._validator_path.unlink(missing_ok=True)
+    def resume(self, size: int) -> None:
+        """Drop all but the first bytes, which are those of a checkpoint, and go on with the same content."""
+        with self._lock, add_path_to_disk_full_errors(self._part_path):
+            self._file.truncate(self._file.seek(size))
+            self.size = size
+
+    def restart(self, version: str | None) -> None:
+        """Drop all bytes, and start over with the content of a version; None if nothing identifies it."""
+        with self._lock, add_path_to_disk_full_errors(self._part_path):
+            self._checkpoints_path.unlink(missing_ok=True)
             if self.size:
                 self._file.truncate(self._file.seek(0))
-                os.fsync(self._file.fileno())
-            if validator is not None:
-                self._validator_path.write_text(validator, "utf-8")
             self.size = 0
-            self.validator = validator
-
-    def read(self) -> Iterator[bytes]:
-        """Yield the bytes written so far, in chunks."""
-        with self._lock, add_path_to_disk_full_errors(self._part_path):
-            self._file.flush()
-        with self._part_path.open("rb") as file:
-            while chunk := file.read(_READ_SIZE):
-                yield chunk
+            self.checkpoint = None
+            self.version = version
 
     def write(self, chunks: Iterable[bytes]) -> None:
         """Append chunks."""
@@ -203,6 +247,19 @@ class PartFile:
                 self._file.write(chunk)
                 self.size += len(chunk)
                 self.unsynced += len(chunk)
+                self.unsaved += len(chunk)
+
+    def save_checkpoint(self, sha256: str) -> None:
+        """Record the digest of all bytes so far, so that they can be resumed, if anything identifies their version."""
+        self.unsaved = 0
+        if self.version is None:
+            return
+        with self._lock, add_path_to_disk_full_errors(self._checkpoints_path):
+            self._file.flush()
+            checkpoint = Checkpoint(self.version, self.size, sha256)
+            # A line that is cut off by a power loss is skipped when it is read.
+            with open_regular(self._checkpoints_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, "wb") as file:
+                file.write(json.dumps(attrs.asdict(checkpoint)).encode() + b"\n")
 
     def sync(self) -> None:
         """Wait until what has been written is on the disk. May run beside :meth:`write`."""
@@ -219,7 +276,7 @@ class PartFile:
         with self._lock, add_path_to_disk_full_errors(self._part_path):
             self._file.flush()
             os.fsync(self._file.fileno())
-            self._validator_path.unlink(missing_ok=True)
+            self._checkpoints_path.unlink(missing_ok=True)
             self._part_path.replace(self._path)
             sync_directory(self._path.parent)
             self._file.close()
@@ -237,27 +294,73 @@ class PartFile:
             self._file.close()
 
     def _remove(self) -> None:
-        self._validator_path.unlink(missing_ok=True)
+        self._checkpoints_path.unlink(missing_ok=True)
         self._part_path.unlink(missing_ok=True)
         self._file.close()
 
 
-def read_validator(path: Path) -> str | None:
-    """Return the validator in a file, or None if there is none or it is unreadable."""
+def read_checkpoint(path: Path, size: int) -> Checkpoint | None:
+    """Return the last checkpoint in a file that a part of this size can have, or None if there is none."""
+    found = None
     try:
-        return path.read_text("utf-8") or None
-    except (FileNotFoundError, UnicodeDecodeError):
+        with open_regular(path, os.O_RDONLY, "rb") as file:
+            lines = file.read().splitlines()
+    except (FileNotFoundError, InvalidArgumentError):
         return None
+    for line in lines:
+        checkpoint = parse_checkpoint(line)
+        if checkpoint is not None and checkpoint.size <= size:
+            found = checkpoint
+    return found
 
 
-def open_and_lock(part_path: Path, path: Path) -> BufferedRandom:
+def parse_checkpoint(line: bytes) -> Checkpoint | None:
+    """Return the checkpoint in a line, or None if the line is damaged."""
+    try:
+        match json.loads(line):
+            case {"version": str(version), "size": int(size), "sha256": str(sha256)}:
+                return Checkpoint(version, size, sha256)
+    except ValueError:
+        pass
+    return None
+
+
+def open_regular(path: Path, flags: int, mode: Literal["rb", "wb", "r+b"]) -> IO[bytes]:
+    """Open a file, and nothing but a file that has this name only.
+
+    Args:
+        path: the path.
+        flags: those of :func:`os.open`.
+        mode: that of :func:`open`.
+
+    Raises:
+        InvalidArgumentError: it is a link, has another name, too, or is no file.
+    """
+    message = f"{path} is a link or no file: remove it"
+    try:
+        # Without waiting for the other end of a pipe.
+        descriptor = os.open(path, flags | _FILES_ONLY, 0o666)
+    except OSError as error:
+        if error.errno not in _NOT_REGULAR:
+            raise
+        raise InvalidArgumentError(message) from None
+
+    status = os.fstat(descriptor)
+    if stat.S_ISREG(status.st_mode) and status.st_nlink <= 1:
+        return open(descriptor, mode)  # noqa: PTH123  of a descriptor
+    os.close(descriptor)
+    raise InvalidArgumentError(message)
+
+
+def open_and_lock(part_path: Path, path: Path) -> IO[bytes]:
     """Open the part of ``path`` for reading and writing, created if missing, and lock it.
 
     Raises:
+        InvalidArgumentError: there is something else than a file.
         MediaError: another download holds the lock.
     """
     while True:
-        file = open(os.open(part_path, os.O_RDWR | os.O_CREAT, 0o666), "r+b")  # noqa: SIM115, PTH123  returned
+        file = open_regular(part_path, os.O_RDWR | os.O_CREAT, "r+b")
         try:
             lock_file(file, path)
             # The previous owner of the lock may have renamed or deleted this very file before it let go: then the
@@ -272,7 +375,7 @@ def open_and_lock(part_path: Path, path: Path) -> BufferedRandom:
         file.close()
 
 
-def lock_file(file: BufferedRandom, path: Path) -> None:
+def lock_file(file: IO[bytes], path: Path) -> None:
     """Take the exclusive lock of an open file, without waiting.
 
     Raises:
@@ -296,17 +399,25 @@ def sync_directory(directory: Path) -> None:
     if sys.platform == "win32":
         # Directories cannot be opened there.
         return
-    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        descriptor = os.open(directory, os.O_RDONLY)
+    except PermissionError:
+        # A directory can be written to without being readable.
+        warn_no_sync(directory)
+        return
     try:
         os.fsync(descriptor)
     except OSError as error:
         if error.errno not in _NO_DIRECTORY_SYNC:
             raise
-        warn_once(
-            "sync", f"the file system of {directory} cannot sync directories: a power loss may undo a finished file"
-        )
+        warn_no_sync(directory)
     finally:
         os.close(descriptor)
+
+
+def warn_no_sync(directory: Path) -> None:
+    """Log, once, that a directory cannot be synced."""
+    warn_once("sync", f"the file system of {directory} cannot sync directories: a power loss may undo a finished file")
 
 
 def warn_once(topic: str, message: str) -> None:

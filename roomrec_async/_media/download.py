@@ -39,6 +39,8 @@ MATROSKA_MAGIC: Final = b"\x1a\x45\xdf\xa3"
 
 # Unsynced bytes at which a background sync starts, so that few are left to wait for at the end.
 _SYNC_THRESHOLD: Final = 2**26
+# Bytes between two checkpoints: what is received again after the process was killed.
+_CHECKPOINT_DISTANCE: Final = 2**22
 
 
 @attrs.frozen
@@ -146,13 +148,18 @@ class DownloadOperation(msgspec.Struct, frozen=True):
 
     async def _fill_part(self, part: PartFile, stream: MediaStream) -> tuple[_Pipeline, int]:
         """Download the media to a part, and check their size. Returns the pipeline, and where the part was resumed."""
-        await stream.open(part.resumable_size, lambda validator: validator == part.validator)
-        if not stream.position:
+        digest = await run_in_thread(partial(digest_of_part, part))
+        await stream.open(digest.size, lambda validator: self._version(validator) == part.version)
+        if stream.position:
+            await run_in_thread(partial(part.resume, stream.position))
+        else:
+            digest = Digest()
             # Decrypted bytes cannot be resumed: their number is not an offset into the encrypted ones.
             validator = None if is_encrypted(stream.headers) else stream.validator
-            await run_in_thread(partial(part.restart, validator))
+            version = None if validator is None else self._version(validator)
+            await run_in_thread(partial(part.restart, version))
         resumed_at = stream.position
-        pipeline = self._pipeline(stream)
+        pipeline = self._pipeline(stream, digest)
         await write_part(part, self._counted_batches(stream), pipeline)
         self._check_size(pipeline, stream)
         return pipeline, resumed_at
@@ -172,7 +179,7 @@ class DownloadOperation(msgspec.Struct, frozen=True):
     async def _fill_object(self, destination: Destination, stream: MediaStream) -> _Pipeline:
         """Download the media to an object of a store, and check their size."""
         await stream.open(0, lambda _: False)
-        pipeline = self._pipeline(stream)
+        pipeline = self._pipeline(stream, Digest())
 
         async def chunks() -> AsyncGenerator[bytes, None]:
             async with aclosing(self._counted_batches(stream)) as batches:
@@ -203,20 +210,28 @@ class DownloadOperation(msgspec.Struct, frozen=True):
             is_matroska=pipeline.digest.is_matroska,
         )
 
-    def _pipeline(self, stream: MediaStream) -> _Pipeline:
+    def _version(self, validator: str) -> str:
+        """Return what identifies the media, whatever the file is called: another recording may have the same ETag."""
+        return f"{self._sid} {self.media.size} {validator}"
+
+    def _pipeline(self, stream: MediaStream, digest: Digest) -> _Pipeline:
         """Return the pipeline for the bytes of a stream.
+
+        Args:
+            stream: the stream.
+            digest: that of the bytes before those that the stream yields.
 
         Raises:
             DecryptionError: the media are encrypted, and there is no key for them, or it is the wrong one.
         """
         if not is_encrypted(stream.headers):
-            return _Pipeline(None)
+            return _Pipeline(None, digest)
         if self.decryption is None:
             raise DecryptionError(
                 f"the media of {self._sid} are encrypted, and need the private key: "
                 "decryption=PrivateKey.from_file(...), or --private-key FILE on the command line"
             )
-        return _Pipeline(self.decryption.decryptor(stream.headers))
+        return _Pipeline(self.decryption.decryptor(stream.headers), digest)
 
     def _check_size(self, pipeline: _Pipeline, stream: MediaStream) -> None:
         """Check that as many bytes arrived as the decryption, the store or the service announced.
@@ -293,11 +308,11 @@ class _Pipeline:
     """Decrypts bytes if they are encrypted, and keeps a digest of them. Runs in threads, one call at a time.
 
     Attributes:
-        digest: the digest of the bytes that have come out so far.
+        digest: the digest of the bytes that have come out so far, after those that it was given.
     """
 
-    def __init__(self, decryptor: Decryptor | None) -> None:
-        self.digest = Digest()
+    def __init__(self, decryptor: Decryptor | None, digest: Digest) -> None:
+        self.digest = digest
         self._decryptor = decryptor
 
     @property
@@ -350,24 +365,38 @@ async def open_part_file(path: Path) -> PartFile:
     return opening.result()
 
 
+def digest_of_part(part: PartFile) -> Digest:
+    """Return the digest of the bytes that can be resumed: those of a checkpoint, if they are still the same."""
+    digest = Digest()
+    if part.checkpoint is None:
+        return digest
+    for chunk in part.read(part.checkpoint.size):
+        digest.update(chunk)
+    return digest if digest.sha256 == part.checkpoint.sha256 else Digest()
+
+
 async def write_part(part: PartFile, batches: AsyncGenerator[list[bytes], None], pipeline: _Pipeline) -> None:
     """Write batches to a part as they arrive, each while the next one is read, and sync it now and then."""
 
-    def process_existing() -> None:
-        # The digest is of the whole file, and so includes the bytes of earlier attempts.
-        for chunk in part.read():
-            pipeline.process([chunk])
-
     def write(batch: list[bytes]) -> None:
         part.write(pipeline.process(batch))
+        if part.unsaved >= _CHECKPOINT_DISTANCE:
+            part.save_checkpoint(pipeline.digest.sha256)
 
-    if part.size:
-        await run_in_thread(process_existing)
-    async with _SerialExecutor() as writer, _SerialExecutor() as syncer, aclosing(batches):
-        async for batch in batches:
-            await writer.submit(partial(write, batch))
-            if part.unsynced >= _SYNC_THRESHOLD and syncer.is_idle:
-                await syncer.submit(part.sync)
+    def save_rest() -> None:
+        # After a failed write, what was hashed is not all there.
+        if part.unsaved and part.size == pipeline.size:
+            part.save_checkpoint(pipeline.digest.sha256)
+
+    try:
+        async with _SerialExecutor() as writer, _SerialExecutor() as syncer, aclosing(batches):
+            async for batch in batches:
+                await writer.submit(partial(write, batch))
+                if part.unsynced >= _SYNC_THRESHOLD and syncer.is_idle:
+                    await syncer.submit(part.sync)
+    except BaseException:
+        await run_in_thread(save_rest)
+        raise
     await run_in_thread(lambda: part.write([pipeline.finish()]))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -16,11 +17,13 @@ import pytest
 
 from roomrec_async import InvalidArgumentError, MediaError, _files
 from roomrec_async._files import (
+    Checkpoint,
     PartFile,
     add_path_to_disk_full_errors,
     atomic_write,
     file_path,
     file_size,
+    make_directory,
     replace_file,
     sync_directory,
 )
@@ -34,10 +37,14 @@ def names(directory: Path) -> list[str]:
 
 def test_what_was_just_written_is_read(tmp_path: Path) -> None:
     part = PartFile(tmp_path / "name")
+    part.restart(ETAG)
     part.write([b"a" * 5000])
-    assert sum(map(len, part.read())) == part.size == 5000
+    part.save_checkpoint("digest")
+    assert sum(map(len, part.read(5000))) == part.size == 5000
     part.write([b"b" * 100_000, b"c" * 100])
-    assert sum(map(len, part.read())) == part.size == 105_100
+    part.save_checkpoint("digest")
+    assert sum(map(len, part.read(105_000))) == 105_000
+    assert part.size == 105_100
     part.close()
 
 
@@ -46,10 +53,13 @@ def test_a_part_is_resumed_and_renamed_when_it_is_finished(tmp_path: Path) -> No
     part = PartFile(path)
     part.restart(ETAG)
     part.write([b"abc", b"def"])
+    part.save_checkpoint("digest of 6")
+    part.write([b"dropped"])
     part.close()
-    assert names(path.parent) == [f"{path.name}.part", f"{path.name}.part.etag"]
+    assert names(path.parent) == [f"{path.name}.part", f"{path.name}.part.jsonl"]
     part = PartFile(path)
-    assert (part.size, part.validator, b"".join(part.read())) == (6, ETAG, b"abcdef")
+    assert (part.size, part.version, part.checkpoint) == (13, ETAG, Checkpoint(ETAG, 6, "digest of 6"))
+    part.resume(6)
     part.write([b"ghi"])
     part.finish()
     part.close()
@@ -58,17 +68,36 @@ def test_a_part_is_resumed_and_renamed_when_it_is_finished(tmp_path: Path) -> No
     assert file_size(path) == 9
 
 
-def test_restart_drops_the_bytes_and_their_etag(tmp_path: Path) -> None:
+def test_restart_drops_the_bytes_and_their_checkpoints(tmp_path: Path) -> None:
     path = tmp_path / "name"
     part = PartFile(path)
     part.restart(ETAG)
     part.write([b"of old"])
+    part.save_checkpoint("digest")
     part.restart(None)
-    assert (part.size, part.validator) == (0, None)
+    assert (part.size, part.version) == (0, None)
     part.write([b"new"])
+    part.save_checkpoint("digest")
     part.close()
     part = PartFile(path)
-    assert (part.size, part.validator, part.resumable_size) == (3, None, 0)
+    assert (part.size, part.version, part.checkpoint) == (3, None, None)
+    part.close()
+
+
+def test_a_checkpoint_is_of_no_more_bytes_than_there_are(tmp_path: Path) -> None:
+    path = tmp_path / "name"
+    part = PartFile(path)
+    part.restart(ETAG)
+    for size in (10, 20, 30):
+        part.write([b"x" * 10])
+        part.save_checkpoint(f"digest of {size}")
+    part.close()
+    # A power loss cut both files off.
+    os.truncate(tmp_path / "name.part", 25)
+    with (tmp_path / "name.part.jsonl").open("ab") as file:
+        file.write(b'{"version": "')
+    part = PartFile(path)
+    assert part.checkpoint == Checkpoint(ETAG, 20, "digest of 20")
     part.close()
 
 
@@ -81,6 +110,99 @@ def test_close_deletes_an_empty_part(tmp_path: Path, etag: str | None) -> None:
     assert names(tmp_path) == []
 
 
+class TestWhatIsNoFile:
+    """Only files are replaced, and only files of one name are written to."""
+
+    @pytest.fixture
+    def other(self, tmp_path: Path) -> Path:
+        (tmp_path / "other").write_bytes(b"of somebody else")
+        return tmp_path / "other"
+
+    @pytest.mark.parametrize("kind", ["pipe", "socket", "device", "directory", "link to a directory", "descriptor"])
+    def test_it_is_not_replaced(self, tmp_path: Path, kind: str) -> None:
+        path = tmp_path / "name"
+        with ExitStack() as stack:
+            make_special(path, kind, stack)
+            before = path.lstat()
+            with pytest.raises(InvalidArgumentError, match=f"{path} is no regular file"):
+                PartFile(path)
+            assert path.lstat().st_ino == before.st_ino
+        assert not (tmp_path / "name.part").exists()
+
+    @pytest.mark.parametrize("kind", ["pipe", "socket", "device", "directory", "link to a directory"])
+    def test_it_has_no_size(self, tmp_path: Path, kind: str) -> None:
+        with ExitStack() as stack:
+            make_special(tmp_path / "name", kind, stack)
+            assert file_size(tmp_path / "name") is None
+
+    @pytest.mark.parametrize("kind", ["pipe", "socket", "device", "directory", "link to a directory"])
+    def test_it_is_no_part(self, tmp_path: Path, kind: str) -> None:
+        with ExitStack() as stack:
+            make_special(tmp_path / "name.part", kind, stack)
+            with pytest.raises(InvalidArgumentError, match=r"name\.part is a link or no file: remove it"):
+                PartFile(tmp_path / "name")
+
+    @pytest.mark.parametrize("link", [Path.symlink_to, Path.hardlink_to])
+    def test_a_part_that_is_a_link_is_not_written_to(
+        self, tmp_path: Path, other: Path, link: Callable[[Path, Path], None]
+    ) -> None:
+        link(tmp_path / "name.part", other)
+        with pytest.raises(InvalidArgumentError, match=r"name\.part is a link or no file"):
+            PartFile(tmp_path / "name")
+        assert other.read_bytes() == b"of somebody else"
+
+    @pytest.mark.parametrize("link", [Path.symlink_to, Path.hardlink_to])
+    def test_checkpoints_that_are_a_link_are_neither_read_nor_written_to(
+        self, tmp_path: Path, other: Path, link: Callable[[Path, Path], None]
+    ) -> None:
+        other.write_text('{"version": "x", "size": 0, "sha256": "y"}\n')
+        link(tmp_path / "name.part.jsonl", other)
+        part = PartFile(tmp_path / "name")
+        assert part.checkpoint is None
+        part.restart(ETAG)
+        part.write([b"abc"])
+        part.save_checkpoint("digest")
+        part.close()
+        assert other.read_text() == '{"version": "x", "size": 0, "sha256": "y"}\n'
+
+
+def make_special(path: Path, kind: str, stack: ExitStack) -> None:
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "socket":
+        server = stack.enter_context(socket.socket(socket.AF_UNIX))
+        server.bind(str(path))
+    elif kind == "device":
+        path.symlink_to("/dev/null")
+    elif kind == "directory":
+        path.mkdir()
+    elif kind == "descriptor":
+        file = stack.enter_context((path.parent / "output").open("w"))
+        path.symlink_to(f"/proc/self/fd/{file.fileno()}")
+    else:
+        (path.parent / "elsewhere").mkdir()
+        path.symlink_to(path.parent / "elsewhere")
+
+
+def test_new_directories_survive_a_power_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[Path] = []
+    monkeypatch.setattr(_files, "sync_directory", synced.append)
+    make_directory(tmp_path / "a" / "b" / "c")
+    assert sorted(synced) == [tmp_path, tmp_path / "a", tmp_path / "a" / "b"]
+    synced.clear()
+    make_directory(tmp_path / "a" / "b")
+    assert synced == []
+
+
+def test_a_directory_that_may_not_be_read_is_not_synced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(_files, "_warned", set())
+    monkeypatch.setattr(os, "open", failing(errno.EACCES))
+    sync_directory(tmp_path)
+    assert "cannot sync directories" in caplog.text
+
+
 def test_discard_deletes_the_part_and_not_the_complete_file(tmp_path: Path) -> None:
     (tmp_path / "name").write_bytes(b"of old")
     part = PartFile(tmp_path / "name")
@@ -90,14 +212,6 @@ def test_discard_deletes_the_part_and_not_the_complete_file(tmp_path: Path) -> N
     part.close()
     assert names(tmp_path) == ["name"]
     assert (tmp_path / "name").read_bytes() == b"of old"
-
-
-def test_an_unreadable_etag_is_none(tmp_path: Path) -> None:
-    (tmp_path / "name.part").write_bytes(b"abc")
-    (tmp_path / "name.part.etag").write_bytes(b"\xff\xfe")
-    part = PartFile(tmp_path / "name")
-    assert (part.size, part.validator) == (3, None)
-    part.close()
 
 
 def test_a_part_is_locked(tmp_path: Path) -> None:
@@ -118,7 +232,7 @@ def test_a_process_that_dies_releases_the_lock_and_leaves_its_part(tmp_path: Pat
     holder.send_signal(signal.SIGKILL)
     holder.communicate()
     part = PartFile(path)
-    assert (part.size, part.validator, part.resumable_size) == (100_000, ETAG, 100_000)
+    assert (part.size, part.checkpoint) == (100_000, Checkpoint(ETAG, 100_000, "digest"))
     part.close()
 
 
@@ -129,6 +243,7 @@ from roomrec_async._files import PartFile
 part = PartFile(Path(sys.argv[1]))
 part.restart('"one"')
 part.write([b"x" * 100_000])
+part.save_checkpoint("digest")
 print("held", flush=True)
 time.sleep(60)
 """

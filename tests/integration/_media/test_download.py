@@ -7,7 +7,7 @@ import gc
 import hashlib
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
@@ -32,7 +32,7 @@ from roomrec_async import (
 )
 from roomrec_async._files import PartFile
 from roomrec_async._media import download as download_module
-from roomrec_async._media.download import _Pipeline, _SerialExecutor
+from roomrec_async._media.download import Digest, _Pipeline, _SerialExecutor
 from roomrec_async.integrations.stores import ObjectStore
 
 from ...conftest import ACCOUNT_SID, AUTH_TOKEN, record
@@ -68,6 +68,19 @@ async def test_credentials_cookies_and_session_headers_stay_with_the_service(
         assert headers["Accept-Encoding"] == "identity"
 
 
+async def leave_part(client: RecordingsClient, store: MediaStore, recording: Recording, path: Path) -> bytes:
+    """Let a download fail in the middle, and return the bytes of the part that it leaves."""
+    store.answers = [cut_after(500_000)] + [cut_after(0)] * 5
+    with pytest.raises(ConnectionFailedError):
+        await client.download(recording, path)
+    store.answers = []
+    name = path / f"{SID}.mka.part" if path.is_dir() else path.with_name(f"{path.name}.part")
+    left = name.read_bytes()
+    assert CONTENT.startswith(left)
+    assert len(left) > 0
+    return left
+
+
 class TestResume:
     async def test_the_next_download_resumes_the_part(
         self, client: RecordingsClient, store: MediaStore, recording: Recording, tmp_path: Path
@@ -75,7 +88,7 @@ class TestResume:
         store.answers = [cut_after(500_000)] + [cut_after(0)] * 5
         with pytest.raises(ConnectionFailedError):
             await client.download(recording, tmp_path)
-        assert files(tmp_path) == [f"{SID}.mka.part", f"{SID}.mka.part.etag"]
+        assert files(tmp_path) == [f"{SID}.mka.part", f"{SID}.mka.part.jsonl"]
         left = (tmp_path / f"{SID}.mka.part").read_bytes()
         assert CONTENT.startswith(left)
         assert len(left) > 0
@@ -86,19 +99,90 @@ class TestResume:
         assert files(tmp_path) == [f"{SID}.mka"]
         assert (tmp_path / f"{SID}.mka").read_bytes() == CONTENT
 
-    @pytest.mark.parametrize("left", [CONTENT, CONTENT + b"more"], ids=["full size", "too long"])
-    async def test_a_part_of_the_full_size_or_more(
-        self, client: RecordingsClient, store: MediaStore, recording: Recording, tmp_path: Path, left: bytes
+    @pytest.mark.parametrize(
+        ("damage", "resumed"),
+        [
+            (lambda left: left + b"written after the last checkpoint", True),
+            (lambda left: bytes(len(left)), False),
+            (lambda left: left[:-1] + bytes([left[-1] ^ 1]), False),
+            (lambda left: left[1:], False),
+            (lambda left: CONTENT[::-1], False),
+            (lambda left: b"", False),
+        ],
+        ids=["more", "zeros", "one bit", "short", "of another program", "empty"],
+    )
+    async def test_a_part_is_resumed_only_if_its_bytes_are_those_that_arrived(
+        self,
+        client: RecordingsClient,
+        store: MediaStore,
+        recording: Recording,
+        tmp_path: Path,
+        damage: Callable[[bytes], bytes],
+        resumed: bool,
     ) -> None:
-        store.answers = [cut_after(500_000)] + [cut_after(0)] * 5
-        with pytest.raises(ConnectionFailedError):
-            await client.download(recording, tmp_path)
-        (tmp_path / f"{SID}.mka.part").write_bytes(left)
-        store.answers = [] if left == CONTENT else [refuse(416)]
+        left = await leave_part(client, store, recording, tmp_path)
+        part = tmp_path / f"{SID}.mka.part"
+        part.write_bytes(damage(left))
         download = await client.download(recording, tmp_path)
         assert (tmp_path / f"{SID}.mka").read_bytes() == CONTENT
-        assert download.resumed_at == (len(CONTENT) if left == CONTENT else 0)
+        assert (download.sha256, download.resumed_at) == (DIGEST, len(left) if resumed else 0)
         assert files(tmp_path) == [f"{SID}.mka"]
+
+    @pytest.mark.parametrize("lines", [b"", b"\xff", b"[]", b'{"version": "x"}', b'{"size": 5', b'{"sha256": 1}\n{}'])
+    async def test_a_part_with_damaged_checkpoints_is_not_resumed(
+        self, client: RecordingsClient, store: MediaStore, recording: Recording, tmp_path: Path, lines: bytes
+    ) -> None:
+        await leave_part(client, store, recording, tmp_path)
+        (tmp_path / f"{SID}.mka.part.jsonl").write_bytes(lines)
+        assert (await client.download(recording, tmp_path)).resumed_at == 0
+        assert (tmp_path / f"{SID}.mka").read_bytes() == CONTENT
+
+    @pytest.mark.parametrize("change", [{"sid": f"RT{8:032x}"}, {"size": None}])
+    async def test_a_part_of_another_recording_with_the_same_etag_is_not_resumed(
+        self,
+        client: RecordingsClient,
+        store: MediaStore,
+        recording: Recording,
+        tmp_path: Path,
+        change: dict[str, object],
+    ) -> None:
+        await leave_part(client, store, recording, tmp_path / "named")
+        store.content = CONTENT[::-1]
+        download = await client.download(attrs.evolve(recording, **change), tmp_path / "named")
+        assert download.resumed_at == 0
+        assert (tmp_path / "named").read_bytes() == CONTENT[::-1]
+
+    async def test_a_store_that_says_more_than_there_is_to_resume(
+        self, client: RecordingsClient, store: MediaStore, recording: Recording, tmp_path: Path
+    ) -> None:
+        await leave_part(client, store, recording, tmp_path)
+        store.answers = [refuse(416)]
+        assert (await client.download(recording, tmp_path)).resumed_at == 0
+        assert (tmp_path / f"{SID}.mka").read_bytes() == CONTENT
+
+    async def test_a_process_that_is_killed_leaves_its_last_checkpoint(
+        self,
+        client: RecordingsClient,
+        store: MediaStore,
+        recording: Recording,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr(download_module, "_CHECKPOINT_DISTANCE", 100_000)
+        save, saved = PartFile.save_checkpoint, []
+
+        def save_while_it_lives(part: PartFile, sha256: str) -> None:
+            # Once it is killed, nothing is saved at the end of an attempt.
+            if part.unsaved >= 100_000:
+                saved.append(part.size)
+                save(part, sha256)
+
+        monkeypatch.setattr(PartFile, "save_checkpoint", save_while_it_lives)
+        left = await leave_part(client, store, recording, tmp_path)
+        last = saved[-1]
+        assert 0 < last <= len(left)
+        assert (await client.download(recording, tmp_path)).resumed_at == last
+        assert (tmp_path / f"{SID}.mka").read_bytes() == CONTENT
 
     async def test_a_part_of_another_version_is_not_resumed(
         self, client: RecordingsClient, store: MediaStore, recording: Recording, tmp_path: Path
@@ -403,7 +487,7 @@ async def test_a_large_part_is_synced_while_it_arrives(
 
 class TestPipeline:
     def test_hashes_and_counts_what_comes_out(self) -> None:
-        pipeline = _Pipeline(None)
+        pipeline = _Pipeline(None, Digest())
         assert pipeline.process([b"ab", b"c"]) == [b"ab", b"c"]
         assert pipeline.finish() == b""
         assert (pipeline.size, pipeline.announced_size) == (3, None)
@@ -420,7 +504,7 @@ class TestPipeline:
             def finalize(self) -> bytes:
                 return b"c"
 
-        pipeline = _Pipeline(Lowercase())
+        pipeline = _Pipeline(Lowercase(), Digest())
         assert pipeline.process([b"A", b"B"]) == [b"a", b"b"]
         assert (pipeline.size, pipeline.announced_size) == (2, 3)
         assert pipeline.finish() == b"c"
