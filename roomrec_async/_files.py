@@ -39,8 +39,8 @@ _NO_DIRECTORY_SYNC: Final = (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errn
 # Bytes read at once.
 _READ_SIZE: Final = 2**20
 
-# Errors of opening a link, a directory, or a pipe or socket without another end.
-_NOT_REGULAR: Final = (errno.ELOOP, errno.EISDIR, errno.ENXIO)
+# Errors of opening a link, or a pipe or socket without another end.
+_NOT_REGULAR: Final = (errno.ELOOP, errno.ENXIO)
 
 # Errors of a full disk, an exhausted quota and a file-size limit. A failed write does not name its file.
 _DISK_FULL_ERRORS: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
