@@ -6,7 +6,7 @@ import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, unquote_to_bytes, urlsplit
 from urllib.request import url2pathname
 
 from .errors import InvalidArgumentError
@@ -105,7 +105,8 @@ def file_url_path(name: str, url: str) -> str:
         parts = urlsplit(url)
     except ValueError:
         parts = SplitResult("", "", "", "", "")
-    path = url2pathname(parts.path)
+    # Names of files are bytes, and need not be UTF-8.
+    path = url2pathname(parts.path) if os.name == "nt" else os.fsdecode(unquote_to_bytes(parts.path))
     is_local = parts.netloc.lower() in ("", "localhost")
     if not is_local or not path or "\0" in path or parts.query or parts.fragment:
         # The URL is not quoted: it may contain a password.

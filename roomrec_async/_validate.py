@@ -139,6 +139,15 @@ def check_recording_sid(value: str) -> str:
     return check_match("a recording's sid", value, RECORDING_SID, "'RT' and 32 hexadecimal digits")
 
 
+def check_account_sid(value: str) -> str:
+    """Return the SID of an account.
+
+    Raises:
+        InvalidArgumentError: it is not ``AC`` and 32 hexadecimal digits.
+    """
+    return check_match("account_sid", value, ACCOUNT_SID, "'AC' and 32 hexadecimal digits")
+
+
 def canonical_sid(sid: str) -> str:
     """Return a SID in the service's own spelling: the prefix in upper case, the digits in lower case.
 

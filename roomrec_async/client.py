@@ -44,11 +44,11 @@ from ._listing.fanout import OnError, RoomSids, check_room_sids
 from ._listing.lists import Lists
 from ._listing.pager import Pager
 from ._listing.scan import DateWindow
-from ._media.delete import delete_recording
+from ._media.delete import delete_recording, foreign_account
 from ._media.download import Download, DownloadOperation, OnBytes
 from ._media.locate import Media
 from ._observe import Notifier
-from ._validate import check_choice, check_seconds
+from ._validate import check_account_sid, check_choice, check_room_sid, check_seconds
 from .config import Bounds, RetryPolicy, Timeout
 from .credentials import Credentials
 from .errors import ConfigurationError, DecodeError, InvalidArgumentError, RoomRecError
@@ -450,26 +450,50 @@ class RecordingsClient:
             operation.records = 1
         return recording
 
-    async def delete(self, room_sid: str, sid: str, *, timeout: Timeout | float | None = None) -> bool:
+    @overload
+    async def delete(
+        self, recording: Recording, /, *, account_sid: str | None = None, timeout: Timeout | float | None = None
+    ) -> bool: ...
+
+    @overload
+    async def delete(self, room_sid: str, sid: str, *, timeout: Timeout | float | None = None) -> bool: ...
+
+    async def delete(
+        self,
+        room_sid: Recording | str,
+        sid: str | None = None,
+        *,
+        account_sid: str | None = None,
+        timeout: Timeout | float | None = None,
+    ) -> bool:
         """Delete one recording's media for good: ``DELETE /v1/Rooms/{RoomSid}/Recordings/{Sid}``.
 
         The service keeps the metadata for 30 days, under the status ``deleted``. Deleting is idempotent: a recording
         that is gone already is a success.
 
         Args:
-            room_sid: ``RM`` and 32 hexadecimal digits.
-            sid: the recording's, ``RT`` and 32 hexadecimal digits.
+            room_sid: a :class:`Recording`; or the room's SID, ``RM`` and 32 hexadecimal digits.
+            sid: the recording's, ``RT`` and 32 hexadecimal digits, if the room's is given.
+            account_sid: the account that a :class:`Recording` must belong to, if it says so; by default that of the
+                credentials. A parent account's API key with a subaccount's SID lists, and deletes, what the *parent*
+                has recorded: whoever means that gives the parent's SID. SIDs alone are deleted as they are named.
             timeout: a number of seconds for the whole operation, or a :class:`Timeout`; by default the client's.
 
         Returns:
-            True if there was something to delete; False if the service no longer knew it. After an attempt whose
-            response was lost, False may also mean that that attempt has deleted it.
+            True if there was something to delete; False if the room no longer has such a recording. After an attempt
+            whose response was lost, False may also mean that that attempt has deleted it.
 
         Raises:
-            InvalidArgumentError: a SID is malformed.
+            InvalidArgumentError: a SID is missing or malformed, or the recording belongs to another account.
             NotFoundError: a 404 or 410 without the service's code 20404, such as that of a gateway.
         """
-        return await delete_recording(self._transport, room_sid, sid, self._deadline(timeout))
+        if isinstance(room_sid, Recording):
+            room, sid = self._check_deletable(room_sid, sid, account_sid)
+        elif account_sid is not None:
+            raise InvalidArgumentError("account_sid is compared with that of a Recording: give one, and not its SIDs")
+        else:
+            room = check_room_sid(room_sid)
+        return await delete_recording(self._transport, room, sid or "", self._deadline(timeout))
 
     async def signed_media_url(
         self,
@@ -551,6 +575,7 @@ class RecordingsClient:
         destination: str | os.PathLike[str] | Destination,
         *,
         delete: bool = False,
+        account_sid: str | None = None,
         decryption: Decryption | None = None,
         ledger: str | os.PathLike[str] | None = None,
         manifest: Collection[TableFormat] = ("jsonl", "parquet"),
@@ -570,9 +595,11 @@ class RecordingsClient:
                 Matroska, and are as many as the service announced. A store needs a method ``read`` for that
                 (:class:`~roomrec_async.protocols.ReadableDestination`). Only recordings that ``source`` names are
                 deleted, whatever else the archive contains.
+            account_sid: the account whose recordings may be deleted; by default that of the credentials. See
+                :meth:`delete`. Those that say that they belong to another account are copied, and stay at the source.
             decryption: decrypts encrypted media; without it, encrypted recordings fail.
             ledger: the SQLite file that records what is done; by default ``ledger.sqlite3`` in the directory. It must
-                be given with a store, and belongs to one destination.
+                be given with a store, and belongs to one destination and to the account of the credentials.
             manifest: the formats of the list that is written at the end: ``manifest.jsonl`` and ``manifest.parquet``.
                 Parquet needs the extra ``parquet``.
             downloads: how many media are copied at once.
@@ -584,10 +611,11 @@ class RecordingsClient:
 
         Raises:
             InvalidArgumentError: an argument is out of its bounds.
-            ConfigurationError: the ledger belongs to another destination, or is in use; or an extra is missing.
+            ConfigurationError: the ledger belongs to another destination or account, or is in use; or an extra is
+                missing.
             AuthenticationError: the credentials were refused.
             RoomRecError: a window could not be listed.
-            OSError: the disk is full, or cannot be written.
+            OSError: the disk is full, or cannot be written; or the directory has vanished.
         """
         # Not imported with the package: few need it, and SQLite takes time to import.
         from ._archive.report import ArchiveProgress  # noqa: PLC0415
@@ -600,6 +628,7 @@ class RecordingsClient:
             source=source if isinstance(source, DateWindow) else check_room_sids(source),
             destination=resolve_destination(destination),
             delete=delete,
+            account_sid=account_sid,
             decryption=decryption,
             ledger=None if ledger is None else local_path("ledger", ledger),
             manifest=manifest,
@@ -607,6 +636,23 @@ class RecordingsClient:
             progress=progress or ArchiveProgress(),
         )
         return await operation.run()
+
+    def _check_deletable(
+        self, recording: Recording, sid: str | None, account_sid: str | None
+    ) -> tuple[str | None, str | None]:
+        """Return the SIDs of a recording's room and of the recording, if it belongs to the account.
+
+        Raises:
+            InvalidArgumentError: it does not, or another SID was given with it.
+        """
+        if sid is not None:
+            raise InvalidArgumentError("a Recording has its own SID: give no other with it")
+        reason = foreign_account(recording, check_account_sid(account_sid or self._transport.account_sid))
+        if reason is not None:
+            raise InvalidArgumentError(
+                f"{recording.sid} is not deleted: {reason}. If you mean it, give its account as account_sid"
+            )
+        return recording.room_sid, recording.sid
 
     def _deadline(self, timeout: Timeout | float | None) -> Deadline:
         return Deadline.start(Timeout._resolve(timeout, self._timeout))

@@ -101,6 +101,15 @@ def recording_path(room_sid: str, sid: str) -> str:
     return f"{recordings_path(room_sid)}/{check_recording_sid(sid)}"
 
 
+def account_recording_path(sid: str) -> str:
+    """Return the path of one recording, in whatever room it is, below the base URL.
+
+    Raises:
+        InvalidArgumentError: the SID is malformed.
+    """
+    return f"{ACCOUNT_RECORDINGS_PATH}/{check_recording_sid(sid)}"
+
+
 def media_path(recording: Recording) -> str:
     """Return the path of a recording's ``Media``, below the base URL: made of its SIDs, never of the links it has.
 
@@ -111,7 +120,7 @@ def media_path(recording: Recording) -> str:
         raise InvalidArgumentError(f"recording must be a Recording, not {safe_repr(recording)}")
     sid = check_recording_sid(recording.sid or "")
     if recording.room_sid is None:
-        return f"{ACCOUNT_RECORDINGS_PATH}/{sid}/Media"
+        return f"{account_recording_path(sid)}/Media"
     return f"{recording_path(recording.room_sid, sid)}/Media"
 
 

@@ -21,6 +21,7 @@ import attrs
 
 from roomrec_async._api.codec import from_dict, to_dict
 from roomrec_async._asyncio import run_in_thread
+from roomrec_async._files import make_directory, sync_directory
 from roomrec_async._media.download import Download
 from roomrec_async._validate import INT64_MAX, canonical_sid
 from roomrec_async.errors import ConfigurationError, DecodeError
@@ -52,6 +53,14 @@ CREATE INDEX IF NOT EXISTS recordings_by_room ON recordings (room_sid, number);
 CREATE INDEX IF NOT EXISTS recordings_by_date ON recordings (created);
 CREATE TABLE IF NOT EXISTS listed_rooms (room_sid TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS queue (position INTEGER PRIMARY KEY, number INTEGER NOT NULL UNIQUE);
+CREATE TABLE IF NOT EXISTS owners (kind TEXT PRIMARY KEY, name TEXT NOT NULL) WITHOUT ROWID;
+"""
+# Tables of a ledger whose first run was killed before it recorded which destination the ledger belongs to.
+_DROP_UNFINISHED: Final = """
+BEGIN IMMEDIATE;
+DROP TABLE IF EXISTS recordings;
+DROP TABLE IF EXISTS about;
+COMMIT;
 """
 # A known recording keeps its state. Its fields are those of the latest list, by which its copy is judged.
 _INSERT: Final = """
@@ -147,17 +156,24 @@ class Ledger:
     Args:
         path: the SQLite file, created if missing.
         destination: where the archive is. A ledger belongs to one destination.
+        store: the service that has the store; None for a directory, or not to compare it.
+        account_sid: the account whose recordings are archived; None not to compare it.
 
     Use it with ``async with``, which raises:
-        ConfigurationError: the file is not a ledger, is the ledger of another destination, or is in use.
+        ConfigurationError: the file is not a ledger, is in use, or is the ledger of another destination or account.
 
     Every method raises:
-        OSError: the disk is full, or cannot be read or written.
+        OSError: the disk is full, or cannot be read or written; or the file is no longer there.
     """
 
-    def __init__(self, path: Path, destination: str) -> None:
+    def __init__(
+        self, path: Path, destination: str, *, store: str | None = None, account_sid: str | None = None
+    ) -> None:
         self._path = path
         self._destination = destination
+        self._owners = {"store": store, "account": account_sid and canonical_sid(account_sid)}
+        # The file as it was opened.
+        self._status: os.stat_result
         # SQLite blocks while it waits for the disk. One thread of its own: statements run one after another.
         self._thread = ThreadPoolExecutor(1, "roomrec-ledger")
         # Closes the connection, if there is one.
@@ -210,16 +226,16 @@ class Ledger:
                     added += self._enqueue("sid = ?", (recording.sid,))
             return added
 
-        return await self._call(insert)
+        return await self._execute(insert)
 
     async def queue_room(self, room_sid: str) -> Count:
         """Queue the recordings of a room that runs before this one have found. Returns the same as adding them."""
-        return await self._call(partial(self._enqueue_all, "room_sid = ?", (canonical_sid(room_sid),)))
+        return await self._execute(partial(self._enqueue_all, "room_sid = ?", (canonical_sid(room_sid),)))
 
     async def queue_window(self, after: datetime, before: datetime | None) -> Count:
         """Queue the recordings that began in a window of time, as :meth:`queue_room` does for a room."""
         end = math.inf if before is None else before.timestamp()
-        return await self._call(partial(self._enqueue_all, "created >= ? AND created < ?", (after.timestamp(), end)))
+        return await self._execute(partial(self._enqueue_all, "created >= ? AND created < ?", (after.timestamp(), end)))
 
     async def next_queued(self, after: int) -> tuple[list[Entry], int]:
         """Return the next recordings in the queue that are to be copied, or that have a copy at hand.
@@ -313,7 +329,7 @@ class Ledger:
         return {state: found.get(state, Count(0, 0)) for state in State}
 
     def _open(self) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        make_directory(self._path.parent)
         try:
             # No timeout: a run holds the lock of its ledger to its end, which may be days away.
             connection = sqlite3.connect(self._path, timeout=0, check_same_thread=False)
@@ -331,6 +347,9 @@ class Ledger:
             is_operational = isinstance(error, sqlite3.OperationalError)
             reason = "cannot be used; another archive may be using it already" if is_operational else "is not a ledger"
             raise ConfigurationError(f"{self._path} {reason}: {error}") from None
+        self._status = self._path.stat()
+        # SQLite does not sync the name of a new file.
+        sync_directory(self._path.parent)
 
     def _set_up(self) -> None:
         # The lock is exclusive and held until the ledger is closed: of two runs at once, one could delete a recording
@@ -346,12 +365,28 @@ class Ledger:
             self._connection.executescript(_SCHEMA)
             if self._connection.execute("SELECT version FROM about").fetchone() is None:
                 self._connection.execute("INSERT INTO about VALUES (?, ?)", (_VERSION, self._destination))
+            for kind, name in self._owners.items():
+                if name:
+                    self._check_owner(kind, name)
+
+    def _check_owner(self, kind: str, name: str) -> None:
+        """Check that the ledger is that of a store or an account. A ledger that has none becomes theirs."""
+        self._connection.execute("INSERT OR IGNORE INTO owners VALUES (?, ?)", (kind, name))
+        [owner] = self._connection.execute("SELECT name FROM owners WHERE kind = ?", (kind,)).fetchone()
+        if owner != name:
+            raise ConfigurationError(f"{self._path} is the ledger of {kind} {owner}, not of {name}: name another file")
 
     def _check_version(self) -> None:
         """Check that the ledger, if there is one, is that of the destination, and migrate it to the present version."""
-        tables = self._connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'about'").fetchall()
-        about = self._connection.execute("SELECT version, destination FROM about").fetchone() if tables else None
+        tables = {row[0] for row in self._connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if not tables:
+            return
+        if "about" not in tables:
+            raise ConfigurationError(f"{self._path} is not a ledger: it has other tables ({', '.join(sorted(tables))})")
+
+        about = self._connection.execute("SELECT version, destination FROM about").fetchone()
         if about is None:
+            self._drop_unfinished(tables)
             return
         if about["version"] not in (1, _VERSION) or about["destination"] != self._destination:
             raise ConfigurationError(
@@ -360,6 +395,12 @@ class Ledger:
         if about["version"] == 1:
             add_sql_functions(self._connection)
             self._connection.executescript(_MIGRATION_FROM_1)
+
+    def _drop_unfinished(self, tables: set[str]) -> None:
+        """Drop the empty tables of a run that was killed before it recorded what they belong to."""
+        if "recordings" in tables and self._connection.execute("SELECT 1 FROM recordings").fetchone() is not None:
+            raise ConfigurationError(f"{self._path} is damaged: it does not say of which archive its recordings are")
+        self._connection.executescript(_DROP_UNFINISHED)
 
     def _enqueue_all(self, condition: str, values: tuple[object, ...]) -> Count:
         with self._connection:
@@ -384,11 +425,11 @@ class Ledger:
         try:
             entry = entry_from_row(row)
         except (ValueError, TypeError, DecodeError) as error:
-            reason = str(error)
+            reason: str | None = str(error)
         else:
-            if entry.sid == row["sid"]:
+            reason = mismatch(row, entry)
+            if reason is None:
                 return entry
-            reason = f"it is that of {row['sid']!r}, with the fields of {entry.sid!r}"
         raise ConfigurationError(
             f"{self._path} is damaged: row {row['number']} cannot be read: {reason}. Restore the file from a backup"
         )
@@ -398,10 +439,26 @@ class Ledger:
             with self._connection:
                 self._connection.executemany(statement, rows)
 
-        await self._call(write)
+        await self._execute(write)
 
     async def _read(self, query: str, values: tuple[object, ...]) -> list[sqlite3.Row]:
-        return await self._call(lambda: self._connection.execute(query, values).fetchall())
+        return await self._execute(lambda: self._connection.execute(query, values).fetchall())
+
+    async def _execute(self, function: Callable[[], _Result]) -> _Result:
+        """Run a function in the ledger's thread, if the file is still there.
+
+        SQLite would go on with a file that was deleted, whose directory may be gone with all copies.
+
+        Raises:
+            OSError: it is not, or SQLite failed.
+        """
+
+        def execute() -> _Result:
+            if not os.path.samestat(self._path.stat(), self._status):
+                raise FileNotFoundError(errno.ENOENT, "the ledger was replaced while it was in use", str(self._path))
+            return function()
+
+        return await self._call(execute)
 
     async def _call(self, function: Callable[[], _Result]) -> _Result:
         """Run a function in the ledger's thread.
@@ -442,6 +499,20 @@ def indexed_values(recording: Recording) -> tuple[str | None, float | None, int 
     if size is not None and abs(size) > INT64_MAX:
         size = None
     return room_sid, created, size
+
+
+def mismatch(row: sqlite3.Row, entry: Entry) -> str | None:
+    """Return how the columns of a row contradict its recording, or None if they do not.
+
+    A source names a recording by these columns, so they must be those of what is copied and deleted.
+    """
+    if entry.sid != row["sid"]:
+        return f"it is that of {row['sid']!r}, with the fields of {entry.sid!r}"
+    for name, field in zip(("room_sid", "created", "size"), indexed_values(entry.recording), strict=True):
+        # By a null, nothing is found.
+        if row[name] not in (None, field):
+            return f"its {name} is {row[name]!r}, and that of its recording {field!r}"
+    return None
 
 
 def add_sql_functions(connection: sqlite3.Connection) -> None:

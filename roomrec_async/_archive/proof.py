@@ -11,6 +11,7 @@ from typing import Final, TypeGuard
 import attrs
 
 from roomrec_async._asyncio import call_destination, run_in_thread
+from roomrec_async._files import file_size
 from roomrec_async._media.download import Digest
 from roomrec_async.errors import VerificationError
 from roomrec_async.models import Recording
@@ -63,12 +64,12 @@ async def read_back(destination: str | os.PathLike[str] | Destination, name: str
 def read_file(path: Path) -> StoredCopy | None:
     """Return what a file is, or None if there is none."""
     digest = Digest()
-    try:
-        with path.open("rb", buffering=0) as file:
-            while chunk := file.read(_READ_SIZE):
-                digest.update(chunk)
-    except FileNotFoundError:
+    # Opening a pipe would wait for its other end.
+    if file_size(path) is None:
         return None
+    with path.open("rb", buffering=0) as file:
+        while chunk := file.read(_READ_SIZE):
+            digest.update(chunk)
     return StoredCopy(digest.size, digest.sha256, digest.is_matroska)
 
 

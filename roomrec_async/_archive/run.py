@@ -19,18 +19,18 @@ import attrs
 
 from roomrec_async._api.params import media_path
 from roomrec_async._asyncio import call_destination, cancel_and_wait, map_concurrently, run_in_thread
-from roomrec_async._files import file_size
+from roomrec_async._files import file_size, make_directory
 from roomrec_async._http.timers import Deadline
 from roomrec_async._http.transport import Transport
 from roomrec_async._listing.fanout import RoomSids, as_completed, iter_room_sids
 from roomrec_async._listing.lists import Lists
 from roomrec_async._listing.scan import DateWindow, scan
-from roomrec_async._media.delete import delete_recording
+from roomrec_async._media.delete import delete_recording, is_deleted, refusal
 from roomrec_async._media.download import DownloadOperation, check_destination
 from roomrec_async._media.locate import Media, media_name
 from roomrec_async._tables import TableFormat, check_formats
 from roomrec_async._text import safe_text
-from roomrec_async._validate import ROOM_SID, canonical_sid, check_integer
+from roomrec_async._validate import ROOM_SID, canonical_sid, check_account_sid, check_integer
 from roomrec_async.config import Timeout
 from roomrec_async.errors import (
     AuthenticationError,
@@ -71,6 +71,7 @@ class ArchiveOperation:
         destination: a directory, or a store.
         ledger: the SQLite file that records what is done; None for the one in the directory.
         delete: True to delete recordings at the source once they are archived.
+        account_sid: the account whose recordings may be deleted; None for that of the credentials.
         decryption: decrypts encrypted media.
         manifest: the formats of the manifest.
         downloads: maximum number of media copied at once.
@@ -88,6 +89,7 @@ class ArchiveOperation:
     destination: str | os.PathLike[str] | Destination
     ledger: str | os.PathLike[str] | None
     delete: bool
+    account_sid: str | None
     decryption: Decryption | None
     manifest: Collection[TableFormat]
     downloads: int
@@ -102,6 +104,8 @@ class ArchiveOperation:
                 "an archive in a store needs a ledger: name a file for it (--ledger FILE on the command line)"
             )
         check_integer("downloads", self.downloads, minimum=1)
+        if self.account_sid is not None:
+            check_account_sid(self.account_sid)
         check_formats(self.manifest)
 
     async def run(self) -> ArchiveReport:
@@ -115,16 +119,26 @@ class ArchiveOperation:
             OSError: the disk is full, or cannot be written. The next run resumes.
         """
         if isinstance(self.destination, (str, os.PathLike)):
-            await run_in_thread(partial(Path(self.destination).mkdir, parents=True, exist_ok=True))
+            await run_in_thread(partial(make_directory, Path(self.destination)))
         else:
             # A store that does not answer fails here once, and not for each recording.
             await call_destination(self.destination.size("manifest.jsonl"))
-        async with Ledger(self._ledger_path, self._ledger_destination) as ledger:
+        async with Ledger(
+            self._ledger_path,
+            self._ledger_destination,
+            store=store_of(self.destination),
+            account_sid=self.transport.account_sid,
+        ) as ledger:
             run = _Run(self, ledger)
             await run.archive()
             # This run is complete: the next one lists every room again.
             await ledger.forget_listed_rooms()
             return await run.report()
+
+    @property
+    def deletable_account(self) -> str:
+        """SID of the account whose recordings may be deleted."""
+        return self.account_sid or self.transport.account_sid
 
     @property
     def _ledger_path(self) -> Path:
@@ -300,8 +314,8 @@ class _Run:
         try:
             if self._operation.delete:
                 await self._move(entry)
-            elif not await self._has_copy(entry):
-                await self._copy(entry)
+            else:
+                await self._keep(entry)
         except RoomRecError as error:
             self._record_failure(entry.sid, error)
             await self._ledger.mark_failed(entry, str(error))
@@ -313,40 +327,36 @@ class _Run:
         Raises:
             VerificationError: the copy is no proof. The recording stays at the source, and the copy in the archive.
         """
-        refusal = self._refusal(entry)
-        if refusal is not None:
+        reason = refusal(entry.recording, self._operation.deletable_account)
+        if reason is not None:
             # The copy is not read back: whatever it is, the recording stays.
-            if not await self._has_copy(entry):
-                await self._copy(entry)
-            raise VerificationError(f"{entry.sid} stays at the source: {refusal}")
+            await self._keep(entry)
+            raise VerificationError(f"{entry.sid} stays at the source: {reason}")
 
         stored = None
-        if entry.state is State.ARCHIVED and not may_improve(entry):
+        if entry.state is State.ARCHIVED:
             stored = await self._read_back(entry)
-        if stored is None or not stored.is_intact(entry):
-            entry = await self._copy(entry)
+        is_intact = stored is not None and stored.is_intact(entry)
+        if not is_intact or may_improve(entry):
+            entry = await self._replace(entry, is_intact=is_intact)
             stored = await self._read_back(entry)
         check_proof(entry, stored)
         await self._delete(entry)
 
-    def _refusal(self, entry: Entry) -> str | None:
-        """Return why a recording is not deleted whatever its copy is, or None."""
-        recording = entry.recording
-        if recording.size is None:
-            return "the service announced no size, so that no copy is a proof"
-        if recording.media_external_location:
-            return "its media are in the account's own bucket"
-        # A parent's API key with a subaccount's SID reaches the parent's recordings: nobody named those.
-        if self._operation.transport.is_foreign(recording.account_sid):
-            account_sid = safe_text(recording.account_sid or "", _MAX_SID_LENGTH)
-            return f"it belongs to account {account_sid}, and not to that of the credentials"
-        return None
+    async def _replace(self, entry: Entry, *, is_intact: bool) -> Entry:
+        """Copy a recording again; if that fails, mark a copy that is not intact as missing."""
+        try:
+            return await self._copy(entry)
+        except RoomRecError:
+            if entry.state is State.ARCHIVED and not is_intact:
+                await self._ledger.mark_missing(entry)
+            raise
 
     async def _copy(self, entry: Entry) -> Entry:
-        """Download a recording to the archive, and mark it as archived. The download verifies and syncs the copy."""
-        if entry.state is State.ARCHIVED:
-            await self._ledger.mark_missing(entry)
+        """Download a recording to the archive, and mark it as archived. The download verifies and syncs the copy.
 
+        Until then, an earlier copy stays in the archive and in the ledger.
+        """
         operation = self._operation
         stream_timeout = attrs.evolve(operation.timeout, total=None)
         download = await DownloadOperation(
@@ -363,15 +373,18 @@ class _Run:
         self._progress.archived += 1
         return attrs.evolve(entry, location=download.location, bytes=download.size, sha256=download.sha256)
 
-    async def _has_copy(self, entry: Entry) -> bool:
-        """Return True if the copy of an earlier run is still there: for a file, by its size; stores are not asked."""
-        if entry.state is not State.ARCHIVED or may_improve(entry):
-            return False
+    async def _keep(self, entry: Entry) -> None:
+        """Copy a recording if it has no copy, or one that proves nothing and may be a proof when it is made again."""
+        has_copy = entry.state is State.ARCHIVED and await self._stored_size(copy_name(entry)) == entry.bytes
+        if not has_copy or may_improve(entry):
+            await self._replace(entry, is_intact=has_copy)
+
+    async def _stored_size(self, name: str) -> int | None:
         destination = self._operation.destination
-        if not isinstance(destination, (str, os.PathLike)):
-            return True
-        path = Path(destination) / copy_name(entry)
-        return await asyncio.to_thread(file_size, path) == entry.bytes
+        if isinstance(destination, (str, os.PathLike)):
+            return await asyncio.to_thread(file_size, Path(destination) / name)
+        with self._operation.transport.operation_scope():
+            return await call_destination(destination.size(name))
 
     async def _read_back(self, entry: Entry) -> StoredCopy | None:
         # Closing the client ends it.
@@ -380,11 +393,23 @@ class _Run:
 
     async def _delete(self, entry: Entry) -> None:
         operation = self._operation
-        deadline = Deadline.start(operation.timeout)
-        # False, for a recording that the service no longer knows, is as good as True.
-        await delete_recording(operation.transport, entry.recording.room_sid or "", entry.sid, deadline)
+        room_sid = entry.recording.room_sid
+        if not await delete_recording(operation.transport, room_sid, entry.sid, Deadline.start(operation.timeout)):
+            await self._check_deleted(entry)
         await self._ledger.mark_deleted(entry)
         self._progress.deleted += 1
+
+    async def _check_deleted(self, entry: Entry) -> None:
+        """Check that a recording that its room no longer has is not in another one.
+
+        Raises:
+            VerificationError: it is.
+        """
+        operation = self._operation
+        if not await is_deleted(operation.transport, entry.sid, Deadline.start(operation.timeout)):
+            raise VerificationError(
+                f"{entry.sid} stays at the source: {entry.recording.room_sid} does not have it, but the account does"
+            )
 
     def _add_bytes(self, size: int) -> None:
         self._progress.bytes += size
@@ -404,13 +429,15 @@ def check_path_text(path: str | os.PathLike[str]) -> None:
     Raises:
         InvalidArgumentError: it has bytes that are no text.
     """
-    try:
-        os.fspath(path).encode()
-    except UnicodeEncodeError:
-        shown = safe_text(os.fspath(path))
-        raise InvalidArgumentError(
-            f"{shown} has bytes that are no UTF-8: name another folder for the archive"
-        ) from None
+    # Also where it leads to: that is what the ledger of a directory elsewhere has.
+    for text in (os.fspath(path), os.path.realpath(path)):
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            shown = safe_text(text)
+            raise InvalidArgumentError(
+                f"{shown} has bytes that are no UTF-8: name another folder for the archive"
+            ) from None
 
 
 def shown_sid(recording: Recording) -> str:
@@ -425,6 +452,12 @@ def ledger_destination(destination: str | os.PathLike[str] | Destination) -> str
     if isinstance(destination, (str, os.PathLike)):
         return str(Path(destination).resolve())
     return destination.location("")
+
+
+def store_of(destination: str | os.PathLike[str] | Destination) -> str | None:
+    """Return the service that has a store, which the names of its objects do not tell; None if it does not say."""
+    endpoint = getattr(destination, "endpoint", None)
+    return endpoint if isinstance(endpoint, str) else None
 
 
 def room_folder(recording: Recording) -> str:

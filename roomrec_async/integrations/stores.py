@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import os
 import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -39,6 +40,13 @@ _PART_SIZE: Final = 5 * 2**20
 _MAX_CONCURRENT_PARTS: Final = 1
 # By default obstore retries for three minutes, even if only the credentials are missing.
 _RETRY_CONFIG: Final[RetryConfig] = {"max_retries": 4, "retry_timeout": timedelta(seconds=30)}
+
+# Environment variables that obstore reads, by precedence.
+_S3_ENDPOINTS: Final = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
+_AZURE_ENDPOINTS: Final = ("AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT")
+_AZURE_ACCOUNTS: Final = ("AZURE_STORAGE_ACCOUNT_NAME",)
+# Hosts of Amazon's endpoints, with or without a region and the name of a bucket.
+_AMAZON: Final = re.compile(r"[./]amazonaws\.com(\.cn)?(:\d+)?/?$", re.IGNORECASE)
 
 _MAX_REASON_LENGTH: Final = 300
 # Secrets in a URL: the user and password, and the query, which can be a signature.
@@ -81,6 +89,7 @@ class ObjectStore:
         self._store = store
         self._prefix = "".join(f"{folder}/" for folder in folders)
         self._base_url = _base_url(store)
+        self._endpoint = _endpoint(store)
 
     @classmethod
     def from_url(cls, url: str) -> Self:
@@ -100,6 +109,11 @@ class ObjectStore:
             return cls(store)
         # Not raised above, where the error of the store, which can quote credentials, would be its context.
         raise ConfigurationError(f"{parsed} cannot be used: {reason}")
+
+    @property
+    def endpoint(self) -> str:
+        """Service and account that have the bucket, such as ``https://minio.example:9000``; empty for a local one."""
+        return self._endpoint
 
     def location(self, name: str) -> str:
         """Return the URL of the object of this name, such as ``s3://bucket/rooms/RT....mkv``."""
@@ -269,6 +283,29 @@ def _base_url(store: AnyStore) -> str:
     if isinstance(store, GCSStore):
         return f"gs://{store.config.get('bucket', '')}/{prefix}"
     return f"az://{store.config.get('container_name', '')}/{prefix}"
+
+
+def _endpoint(store: AnyStore) -> str:
+    """Return what tells two buckets of one name apart: the host of the service, and the account."""
+    if isinstance(store, S3Store):
+        endpoint = store.config.get("endpoint") or _environment_variable(*_S3_ENDPOINTS)
+        # Whatever the region, all buckets there have names of their own.
+        is_amazon = not endpoint or _AMAZON.search(endpoint) is not None
+        return "s3.amazonaws.com" if is_amazon else _without_secrets(endpoint)
+    if isinstance(store, AzureStore):
+        endpoint = store.config.get("endpoint") or _environment_variable(*_AZURE_ENDPOINTS)
+        account = store.config.get("account_name") or _environment_variable(*_AZURE_ACCOUNTS)
+        return " ".join(filter(None, (account, _without_secrets(endpoint))))
+    return "storage.googleapis.com" if isinstance(store, GCSStore) else ""
+
+
+def _environment_variable(*names: str) -> str:
+    """Return the value of the first of these variables that is set, or an empty text."""
+    return next((os.environ[name] for name in names if os.environ.get(name)), "")
+
+
+def _without_secrets(endpoint: str) -> str:
+    return _URL_SECRETS.sub("", endpoint).rstrip("/")
 
 
 def _parse_url(url: str) -> URL:

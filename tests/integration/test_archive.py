@@ -8,6 +8,7 @@ import json
 import os
 import random
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -36,9 +37,12 @@ from roomrec_async import (
 )
 from roomrec_async._archive.ledger import Ledger
 from roomrec_async.integrations.decryption import PrivateKey
+from roomrec_async.integrations.stores import ObjectStore
 from roomrec_async.protocols import Decryptor
 from roomrec_async.simulator import Simulator, faults
 from roomrec_async.simulator.http_exchange import Exchange
+
+from .conftest import S3Server
 
 KILLS = 50
 EVERYTHING = DateWindow(datetime(2025, 12, 1, tzinfo=UTC))
@@ -245,6 +249,45 @@ class TestScope:
         assert sim.credentials.account_sid in next(iter(report.failures.values()))
         assert all("stays at the source" in reason for reason in report.failures.values())
 
+    async def test_recordings_of_another_account_that_was_named(
+        self, sim: Simulator, client: RecordingsClient, key: PrivateKey, tmp_path: Path
+    ) -> None:
+        client._transport.account_sid = "AC" + "f" * 32
+        expected = len(stored(sim))
+        report = await client.archive(
+            sim.room_sids, tmp_path, delete=True, account_sid=sim.credentials.account_sid, decryption=key, **SINGLE
+        )
+        assert (report.deleted, report.failures) == (expected, {})
+
+    async def test_a_recording_that_its_room_no_longer_has_and_the_account_has(
+        self, sim: Simulator, client: RecordingsClient, key: PrivateKey, tmp_path: Path
+    ) -> None:
+        class Moved:
+            """Denies all recordings of rooms, as a service where they are in other rooms now."""
+
+            async def handle(self, exchange: Exchange, /) -> web.Response:
+                if exchange.request.method == "DELETE":
+                    return web.json_response({"code": 20404, "message": "not found", "status": 404}, status=404)
+                return await exchange.get_response()
+
+        sim.inject(Moved(), times=None)
+        expected = set(stored(sim))
+        report = await client.archive(sim.room_sids, tmp_path, delete=True, decryption=key, **SINGLE)
+        assert (report.deleted, set(report.failures)) == (0, expected)
+        assert all("does not have it, but the account does" in reason for reason in report.failures.values())
+
+    @pytest.mark.parametrize(("status", "code"), [(404, None), (410, 1), (500, None)])
+    async def test_a_gateway_that_says_whether_a_recording_is_gone(
+        self, sim: Simulator, client: RecordingsClient, key: PrivateKey, tmp_path: Path, status: int, code: int | None
+    ) -> None:
+        await client.archive(sim.room_sids, tmp_path, decryption=key, **SINGLE)
+        for record in completed(sim):
+            await client.delete(record["room_sid"], record["sid"])
+        body = b"<html>" if code is None else json.dumps({"code": code, "status": status}).encode()
+        sim.inject(faults.Respond(status, body), times=None, path_contains="/v1/Recordings/")
+        report = await client.archive(sim.room_sids, tmp_path, delete=True, decryption=key, **SINGLE)
+        assert (report.deleted, report.failed) == (0, report.archived)
+
     async def test_recordings_of_another_room_in_the_list_of_a_room(
         self, sim: Simulator, client: RecordingsClient, key: PrivateKey, tmp_path: Path
     ) -> None:
@@ -377,6 +420,101 @@ async def test_a_lost_copy_is_copied_again_without_being_asked_to_delete(
     assert (tmp_path / path).read_bytes() == truth(sim, sid)
 
 
+class TestReplaced:
+    """A copy is replaced by another one only when that is there."""
+
+    async def test_a_doubtful_copy_that_cannot_be_made_again_stays_in_the_archive(
+        self, sim: Simulator, client: RecordingsClient, key: PrivateKey, tmp_path: Path
+    ) -> None:
+        record = copied_record(sim)
+        sim.inject(faults.Respond(200, page_of([record | {"size": None}])))
+        await client.archive([record["room_sid"]], tmp_path, decryption=key, **SINGLE)
+        sim.store.inject(faults.Respond(500), times=None)
+        for delete in (False, True):
+            sim.inject(faults.Respond(200, page_of([record])))
+            report = await client.archive([record["room_sid"]], tmp_path, delete=delete, decryption=key, **SINGLE)
+            assert (list(report.failures), report.archived, report.deleted) == ([record["sid"]], 1, 0)
+            [row] = manifest(tmp_path)
+            assert (row["state"], row["unproven"]) == ("archived", "the service announced no size")
+            assert hashlib.sha256((tmp_path / stored(sim)[record["sid"]]).read_bytes()).hexdigest() == row["sha256"]
+
+    @pytest.mark.parametrize("delete", [False, True])
+    async def test_a_copy_that_is_lost_and_cannot_be_made_again_is_not_in_the_archive(
+        self, sim: Simulator, client: RecordingsClient, key: PrivateKey, tmp_path: Path, delete: bool
+    ) -> None:
+        record = copied_record(sim)
+        sim.inject(faults.Respond(200, page_of([record])))
+        await client.archive([record["room_sid"]], tmp_path, decryption=key, **SINGLE)
+        (tmp_path / stored(sim)[record["sid"]]).unlink()
+        sim.inject(faults.Respond(200, page_of([record])))
+        sim.store.inject(faults.Respond(500), times=None)
+        report = await client.archive([record["room_sid"]], tmp_path, delete=delete, decryption=key, **SINGLE)
+        assert (list(report.failures), report.archived, report.deleted) == ([record["sid"]], 0, 0)
+        assert [row["state"] for row in manifest(tmp_path)] == ["failed"]
+
+    @pytest.mark.parametrize("kind", ["pipe", "directory", "link"])
+    async def test_what_is_no_file_is_not_replaced_and_proves_nothing(
+        self, sim: Simulator, client: RecordingsClient, key: PrivateKey, tmp_path: Path, kind: str
+    ) -> None:
+        record = copied_record(sim)
+        await client.archive([record["room_sid"]], tmp_path, decryption=key, **SINGLE)
+        path = tmp_path / stored(sim)[record["sid"]]
+        path.unlink()
+        if kind == "pipe":
+            os.mkfifo(path)
+        elif kind == "directory":
+            path.mkdir()
+        else:
+            path.symlink_to(tmp_path)
+        before = path.lstat()
+        for delete in (False, True):
+            report = await client.archive([record["room_sid"]], tmp_path, delete=delete, decryption=key, **SINGLE)
+            assert "is no regular file" in report.failures[record["sid"]]
+        assert record["sid"] in stored(sim)
+        assert path.lstat().st_ino == before.st_ino
+
+    async def test_an_object_that_was_lost_is_copied_again(
+        self, sim: Simulator, client: RecordingsClient, key: PrivateKey, s3: S3Server, tmp_path: Path
+    ) -> None:
+        options: dict[str, Any] = {"ledger": tmp_path / "ledger", "decryption": key, **SINGLE}
+        store = ObjectStore(s3.bucket("lost"))
+        await client.archive(sim.room_sids, store, **options)
+        sid, lost = next(iter(stored(sim).items()))
+        s3.send("DELETE", f"/lost/{lost}")
+        before = sim.store.stats.requests
+        await client.archive(sim.room_sids, store, **options)
+        assert sim.store.stats.requests == before + 1
+        assert s3.content("lost", lost) == truth(sim, sid)
+
+
+@pytest.mark.parametrize("gone", ["removed", "renamed"])
+async def test_a_directory_that_vanishes_ends_the_run(
+    sim: Simulator, client: RecordingsClient, key: PrivateKey, tmp_path: Path, gone: str
+) -> None:
+    directory = tmp_path / "archive"
+
+    class Vanish:
+        """Lets the directory vanish when the first recording is deleted, and counts the other deletions."""
+
+        deletions = 0
+
+        async def handle(self, exchange: Exchange, /) -> web.Response:
+            if exchange.request.method == "DELETE":
+                if not self.deletions:
+                    directory.rename(tmp_path / "elsewhere")
+                if gone == "removed":
+                    shutil.rmtree(tmp_path / "elsewhere", ignore_errors=True)
+                self.deletions += 1
+            return await exchange.get_response()
+
+    vanish = Vanish()
+    sim.inject(vanish, times=None)
+    with pytest.raises(FileNotFoundError, match=r"ledger\.sqlite3"):
+        await client.archive(sim.room_sids, directory, delete=True, decryption=key, downloads=1, **SINGLE)
+    assert vanish.deletions == 1
+    assert not (directory / "manifest.jsonl").exists()
+
+
 async def test_a_failure_stays_at_the_source_and_is_retried(
     sim: Simulator, client: RecordingsClient, key: PrivateKey, tmp_path: Path
 ) -> None:
@@ -471,6 +609,7 @@ class TestRefused:
             {"downloads": 0},
             {"downloads": True},
             {"manifest": ["xml"]},
+            {"account_sid": "parent"},
         ):
             with pytest.raises(InvalidArgumentError):
                 await client.archive(sim.room_sids, tmp_path, **wrong)
@@ -482,6 +621,33 @@ class TestRefused:
             await client.archive(sim.room_sids, tmp_path / os.fsdecode(b"a\xff"))
         assert sim.stats.requests == 0
         assert list(tmp_path.iterdir()) == []
+
+    async def test_a_folder_that_leads_to_bytes_that_are_no_text(
+        self, sim: Simulator, client: RecordingsClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        folder = tmp_path / os.fsdecode(b"a\xff")
+        folder.mkdir()
+        (tmp_path / "link").symlink_to(folder)
+        monkeypatch.chdir(folder)
+        for destination in ("archive", tmp_path / "link", f"file://{tmp_path}/a%FF/archive"):
+            with pytest.raises(InvalidArgumentError, match="no UTF-8"):
+                await client.archive(sim.room_sids, destination, ledger=tmp_path / "ledger", **SINGLE)
+        assert sim.stats.requests == 0
+        assert sorted(path.name for path in tmp_path.rglob("*")) == [folder.name, "link"]
+
+    async def test_the_ledger_of_another_account_or_store(
+        self, client: RecordingsClient, tmp_path: Path, s3: S3Server
+    ) -> None:
+        options: dict[str, Any] = {"ledger": tmp_path / "ledger", **SINGLE}
+        await client.archive([], ObjectStore(s3.bucket("mine")), **options)
+        elsewhere = S3Server(s3.endpoint.replace("127.0.0.1", "localhost"))
+        with pytest.raises(
+            ConfigurationError, match=f"is the ledger of store {s3.endpoint}, not of {elsewhere.endpoint}"
+        ):
+            await client.archive([], ObjectStore(elsewhere.store("mine")), **options)
+        client._transport.account_sid = "AC" + "f" * 32
+        with pytest.raises(ConfigurationError, match="is the ledger of account AC"):
+            await client.archive([], ObjectStore(s3.store("mine")), **options)
 
     async def test_a_ledger_of_another_archive(self, client: RecordingsClient, tmp_path: Path) -> None:
         ledger = tmp_path / "mine.sqlite3"
@@ -579,6 +745,7 @@ from pathlib import Path
 from roomrec_async import RateLimiter, RecordingsClient
 from roomrec_async._archive.run import ArchiveOperation
 from roomrec_async.integrations.decryption import PrivateKey
+from roomrec_async.integrations.stores import ObjectStore
 
 directory = Path(sys.argv[1])
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from aiohttp import ClientSession, web
-from obstore.store import HTTPStore, LocalStore, MemoryStore, S3Store
+from obstore.store import AzureStore, HTTPStore, LocalStore, MemoryStore, S3Store
 
 from roomrec_async import ConfigurationError, ConnectionFailedError, InvalidArgumentError, MediaError
 from roomrec_async.integrations.stores import ObjectStore
@@ -355,6 +355,47 @@ class TestUrls:
     def test_a_store_of_another_kind(self) -> None:
         with pytest.raises(InvalidArgumentError):
             ObjectStore(HTTPStore.from_url("https://example.com"))
+
+
+class TestEndpoint:
+    """What tells two buckets of one name apart."""
+
+    def test_a_service_of_another_provider_without_its_secrets(self) -> None:
+        store = S3Store("bucket", endpoint="https://user:canary@minio.example:9000/", region="us-east-1")
+        assert ObjectStore(store).endpoint == "https://minio.example:9000"
+
+    def test_amazon_has_one_for_all_regions(self) -> None:
+        assert ObjectStore(S3Store("bucket", region="eu-central-1")).endpoint == "s3.amazonaws.com"
+
+    @pytest.mark.parametrize("endpoint", ["https://s3.eu-central-1.amazonaws.com", "https://s3.amazonaws.com/"])
+    def test_also_where_its_host_is_given(self, endpoint: str) -> None:
+        assert ObjectStore(S3Store("bucket", endpoint=endpoint, region="eu-central-1")).endpoint == "s3.amazonaws.com"
+
+    @pytest.mark.parametrize("host", ["https://amazonaws.com.example", "https://s3.notamazonaws.com"])
+    def test_what_only_looks_like_amazon(self, host: str) -> None:
+        assert ObjectStore(S3Store("bucket", endpoint=host, region="us-east-1")).endpoint == host
+
+    def test_an_account_of_azure(self) -> None:
+        stores = [AzureStore("container", account_name=name, account_key="Zm9v") for name in ("one", "two")]
+        assert [ObjectStore(store).endpoint for store in stores] == ["one", "two"]
+
+    @pytest.mark.parametrize(
+        ("variable", "value", "url"),
+        [
+            ("AWS_ENDPOINT_URL", "http://127.0.0.1:9000", "s3://bucket"),
+            ("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9000", "s3://bucket"),
+            ("AWS_ENDPOINT", "http://127.0.0.1:9000", "s3://bucket"),
+            ("AZURE_STORAGE_ACCOUNT_NAME", "one", "az://container"),
+        ],
+    )
+    def test_those_of_the_environment(
+        self, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, url: str
+    ) -> None:
+        monkeypatch.setenv(variable, value)
+        assert ObjectStore.from_url(url).endpoint == value
+
+    def test_others_have_none(self, tmp_path: Path) -> None:
+        assert ObjectStore(MemoryStore()).endpoint == ObjectStore(LocalStore(tmp_path)).endpoint == ""
 
 
 @pytest.mark.parametrize("prefix", ["a//b", "../a", "a/./b"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -51,6 +52,7 @@ def test_a_path_stays_as_it_is(text: str) -> None:
         ("file:///srv/media/", "/srv/media/"),
         ("FILE://localhost/a%20b/%23c", "/a b/#c"),
         (" file:///srv ", "/srv"),
+        ("file:///srv/%C3%A4%FF", os.fsdecode(b"/srv/\xc3\xa4\xff")),
     ],
 )
 def test_a_file_url_is_a_path(url: str, path: str) -> None:

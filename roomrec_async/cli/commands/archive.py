@@ -17,6 +17,7 @@ from rich.console import Console
 from roomrec_async._archive.report import ArchiveProgress, ArchiveReport
 from roomrec_async._format import format_count, format_size
 from roomrec_async._listing.scan import DateWindow
+from roomrec_async._media.delete import refusal
 from roomrec_async._tables import TableFormat
 from roomrec_async._text import safe_text
 from roomrec_async.cli.support.cluster import cluster_address, connect_cluster
@@ -25,6 +26,7 @@ from roomrec_async.cli.support.failures import Failures
 from roomrec_async.cli.support.input import RoomSources
 from roomrec_async.cli.support.options import (
     LocalPath,
+    account_sid_option,
     allow_empty_option,
     base_url_option,
     destination_option,
@@ -67,6 +69,7 @@ Examples:
     "what would be copied and deleted.",
 )
 @click.option("--yes", is_flag=True, help="Really copy and delete, with --delete.")
+@account_sid_option
 @click.option(
     "--ledger",
     metavar="FILE",
@@ -94,6 +97,7 @@ def archive(
     output: str,
     delete: bool,
     yes: bool,
+    account_sid: str | None,
     ledger: Path | None,
     manifest: tuple[TableFormat, ...],
     downloads: int,
@@ -118,13 +122,15 @@ def archive(
     if address is not None and after is not None:
         raise click.UsageError("--dask needs rooms instead of --after and --before: list the rooms first")
     check_ledger(ledger, on_cluster=address is not None)
-    if yes and not delete:
-        raise click.UsageError("--yes is for --delete: without that, nothing is deleted")
+    if not delete and (yes or account_sid is not None):
+        option = "--yes" if yes else "--account-sid"
+        raise click.UsageError(f"{option} is for --delete: without that, nothing is deleted")
 
     job = ArchiveRun(
         source=RoomSources(rooms, files, allow_empty) if after is None else DateWindow(after, before),
         destination=parse_destination(output),
         delete=delete,
+        account_sid=account_sid,
         private_key=private_key,
         ledger=ledger,
         manifest=manifest,
@@ -162,6 +168,7 @@ class ArchiveRun:
     source: RoomSources | DateWindow
     destination: Path | Destination
     delete: bool
+    account_sid: str | None
     private_key: Path | None
     ledger: Path | None
     manifest: tuple[TableFormat, ...]
@@ -193,6 +200,7 @@ class ArchiveRun:
                 self.source if isinstance(self.source, DateWindow) else room_sids,
                 self.destination,
                 delete=self.delete,
+                account_sid=self.account_sid,
                 decryption=decryption,
                 ledger=self.ledger,
                 manifest=self.manifest,
@@ -219,6 +227,7 @@ class ArchiveRun:
                 self.destination,
                 settings=settings,
                 delete=self.delete,
+                account_sid=self.account_sid,
                 decryption=decryption,
                 ledgers=self.ledger,
                 manifest=self.manifest,
@@ -230,7 +239,8 @@ class ArchiveRun:
         """Show the recordings that a run would copy and delete, and return the exit code."""
         console = Console(highlight=False)
         table = Table.for_recordings(console.width)
-        count = size = external = 0
+        account_sid = self.account_sid or Credentials.from_env().account_sid
+        count = size = external = staying = 0
         async with (
             make_client(self.base_url) as client,
             self._open_room_sids() as room_sids,
@@ -241,12 +251,17 @@ class ArchiveRun:
                 if recording.media_external_location:
                     external += 1
                     continue
+                if refusal(recording, account_sid) is not None:
+                    staying += 1
+                    continue
                 count += 1
                 size += recording.size or 0
                 await output.write(table.row(recording).plain)
 
         would = f"--yes would copy {format_count(count, 'recording')}, {format_size(size)}, and delete them"
-        kept = f"; {external:,} more in a bucket of your own" if external else ""
+        kept = f"; {staying:,} more would be copied only" if staying else ""
+        if external:
+            kept += f"; {external:,} more in a bucket of your own"
         self.failures.print(
             f"nothing was copied or deleted: {would} at the service{kept}{self.failures.format_suffix()}"
         )

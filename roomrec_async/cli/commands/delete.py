@@ -13,10 +13,12 @@ from rich.console import Console
 
 from roomrec_async._asyncio import map_concurrently
 from roomrec_async._format import format_count, format_size
+from roomrec_async._media.delete import foreign_account
 from roomrec_async._text import safe_text
 from roomrec_async.cli.support.failures import Failures
 from roomrec_async.cli.support.input import RoomSources
 from roomrec_async.cli.support.options import (
+    account_sid_option,
     allow_empty_option,
     base_url_option,
     files_option,
@@ -29,6 +31,7 @@ from roomrec_async.cli.support.resources import check_options, make_client, make
 from roomrec_async.cli.support.signals import run_async
 from roomrec_async.cli.support.tables import Table
 from roomrec_async.client import RecordingsClient, RoomOptions
+from roomrec_async.credentials import Credentials
 from roomrec_async.errors import RoomRecError
 from roomrec_async.models import Recording, RecordingStatus
 
@@ -56,6 +59,7 @@ Examples:
     help="Only recordings with this status.",
 )
 @window_options("recordings that started")
+@account_sid_option
 @base_url_option
 @click.option("--yes", is_flag=True, help="Really delete. Without this, nothing is deleted.")
 def delete(
@@ -65,6 +69,7 @@ def delete(
     status: str,
     after: datetime | None,
     before: datetime | None,
+    account_sid: str | None,
     base_url: str,
     yes: bool,
 ) -> int:
@@ -78,7 +83,7 @@ def delete(
     """
     sources = make_sources(rooms, files, allow_empty=allow_empty)
     options = RoomOptions(status=status, date_created_after=after, date_created_before=before)
-    return run_async(DeleteRun(sources, dry_run=not yes).run(make_client(base_url), options))
+    return run_async(DeleteRun(sources, account_sid, dry_run=not yes).run(make_client(base_url), options))
 
 
 @attrs.define
@@ -87,19 +92,23 @@ class DeleteRun:
 
     Attributes:
         sources: the rooms.
+        account_sid: the account whose recordings may be deleted; None for that of the credentials.
         dry_run: True to only show the recordings.
         failures: the rooms and recordings that failed.
         recordings: number of recordings shown or deleted.
         bytes: their total size.
         already_gone: how many of them something else had deleted in the meantime.
+        of_other_accounts: number of recordings that would not be deleted.
     """
 
     sources: RoomSources
+    account_sid: str | None
     dry_run: bool
     failures: Failures = attrs.field(factory=Failures)
     recordings: int = 0
     bytes: int = 0
     already_gone: int = 0
+    of_other_accounts: int = 0
 
     async def run(self, client: RecordingsClient, options: RoomOptions) -> int:
         """Show or delete all recordings, and return the exit code."""
@@ -121,7 +130,11 @@ class DeleteRun:
     async def _show_all(self, recordings: AsyncGenerator[Recording, None], output: LineWriter) -> None:
         console = Console(highlight=False)
         table = Table.for_recordings(console.width)
+        account_sid = self.account_sid or Credentials.from_env().account_sid
         async for recording in recordings:
+            if foreign_account(recording, account_sid) is not None:
+                self.of_other_accounts += 1
+                continue
             self._count(recording)
             await output.write(table.row(recording).plain)
 
@@ -130,7 +143,7 @@ class DeleteRun:
     ) -> None:
         async def delete_one(recording: Recording) -> AsyncGenerator[Recording, None]:
             try:
-                existed = await client.delete(recording.room_sid or "", recording.sid or "")
+                existed = await client.delete(recording, account_sid=self.account_sid)
             except RoomRecError as error:
                 # It is not yielded, so it is neither counted nor printed.
                 self.failures.add(recording.sid, error)
@@ -152,6 +165,7 @@ class DeleteRun:
         amount = f"{format_count(self.recordings, 'recording')}, {format_size(self.bytes)}"
         failed = self.failures.format_suffix()
         if self.dry_run:
-            return f"nothing was deleted: --yes would delete {amount}{failed}"
+            kept = f"; {self.of_other_accounts:,} more belong to another account" if self.of_other_accounts else ""
+            return f"nothing was deleted: --yes would delete {amount}{kept}{failed}"
         gone = f" ({self.already_gone:,} already gone)" if self.already_gone else ""
         return f"{amount} deleted{gone}{failed}"

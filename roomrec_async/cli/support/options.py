@@ -12,7 +12,7 @@ import click
 
 from roomrec_async._api.urls import DEFAULT_BASE_URL
 from roomrec_async._destinations import local_path
-from roomrec_async._validate import check_room_sid
+from roomrec_async._validate import check_account_sid, check_room_sid
 from roomrec_async.errors import InvalidArgumentError
 
 from .input import STDIN, format_sid_error
@@ -74,6 +74,18 @@ def parse_room_sid(room: str) -> str:
         raise click.BadParameter(format_sid_error(error), param_hint="ROOM") from None
 
 
+def parse_account_sid(account_sid: str) -> str:
+    """Return an account's SID.
+
+    Raises:
+        BadParameter: it is not one.
+    """
+    try:
+        return check_account_sid(account_sid)
+    except InvalidArgumentError as error:
+        raise click.BadParameter(str(error)) from None
+
+
 rooms_argument: Final = click.argument("rooms", nargs=-1, metavar="[ROOM|-]...", callback=check_rooms)
 files_option: Final = click.option(
     "--from-file",
@@ -119,6 +131,13 @@ identities_option: Final = click.option(
     "--identities",
     is_flag=True,
     help="Show participants by the identities that the application gave them: one request more.",
+)
+account_sid_option: Final = click.option(
+    "--account-sid",
+    metavar="SID",
+    callback=lambda _, __, value: None if value is None else parse_account_sid(value),
+    help="Account whose recordings may be deleted, by default $TWILIO_ACCOUNT_SID. With a parent account's API key and "
+    "a subaccount's SID, the service lists recordings of the parent: they are deleted only if its SID is given here.",
 )
 downloads_option: Final = click.option(
     "--at-once",

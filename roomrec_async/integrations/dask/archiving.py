@@ -16,11 +16,12 @@ from distributed import Client
 from roomrec_async._archive.ledger import Entry, Ledger
 from roomrec_async._archive.manifest import write_manifest
 from roomrec_async._archive.report import ArchiveProgress, ArchiveReport
-from roomrec_async._archive.run import ledger_destination
+from roomrec_async._archive.run import check_path_text, ledger_destination
 from roomrec_async._asyncio import run_in_thread
 from roomrec_async._destinations import local_path, resolve_destination
 from roomrec_async._listing.fanout import RoomSids, check_room_sids
 from roomrec_async._tables import TableFormat, check_formats
+from roomrec_async._validate import check_account_sid
 from roomrec_async.client import RecordingsClient
 from roomrec_async.errors import ConfigurationError, RoomRecError
 
@@ -40,6 +41,7 @@ async def archive_on(
     *,
     settings: ClusterSettings,
     delete: bool = False,
+    account_sid: str | None = None,
     decryption: Callable[[], Decryption] | None = None,
     ledgers: str | os.PathLike[str] | None = None,
     manifest: Collection[TableFormat] = ("jsonl", "parquet"),
@@ -59,6 +61,7 @@ async def archive_on(
         settings: the credentials, and the division of the quota.
         delete: True to delete recordings at the source, each on proof of its copy: see
             :meth:`roomrec_async.RecordingsClient.archive`.
+        account_sid: the account whose recordings may be deleted; by default that of the credentials.
         decryption: returns the decryption of encrypted media; called on the worker, once for each shard, such as
             ``partial(PrivateKey.from_file, "/shared/key.pem")``. Private keys are not sent to the workers.
         ledgers: the directory of the ledgers, ``000000.sqlite3`` and so on, which all workers and the caller see; by
@@ -82,6 +85,8 @@ async def archive_on(
     check_room_sids(room_sids)
     check_cluster(cluster)
     check_formats(manifest)
+    if account_sid is not None:
+        check_account_sid(account_sid)
     destination = resolve_destination(destination)
     _check_picklable("destination", destination)
     _check_picklable("decryption", decryption)
@@ -92,7 +97,7 @@ async def archive_on(
         progress = ArchiveProgress()
     totals = _ArchiveTotals()
     async with marker_file(ledger_directory) as marker:
-        archiver = _ShardArchiver(marker, target, ledger_directory, delete, decryption, downloads)
+        archiver = _ShardArchiver(marker, target, ledger_directory, delete, account_sid, decryption, downloads)
         archived = Job(cluster, settings, "archive").run(room_sids, archiver.run)
         async with aclosing(archived):
             async for shard, outcome in archived:
@@ -113,6 +118,7 @@ class _ShardArchiver:
     destination: Path | Destination
     ledger_directory: Path
     delete: bool
+    account_sid: str | None
     decryption: Callable[[], Decryption] | None
     downloads: int
 
@@ -126,6 +132,7 @@ class _ShardArchiver:
             shard.room_sids,
             self.destination,
             delete=self.delete,
+            account_sid=self.account_sid,
             decryption=decryption,
             ledger=self.ledger_directory / f"{shard.index:06d}.sqlite3",
             manifest=(),
@@ -213,6 +220,7 @@ def _resolve_paths(
     """Return the destination and the directory of the ledgers, with absolute paths."""
     ledger_directory = None if ledgers is None else absolute_path(local_path("ledgers", ledgers))
     if isinstance(destination, (str, os.PathLike)):
+        check_path_text(destination)
         directory = absolute_path(destination)
         return directory, ledger_directory or directory / "ledgers"
     if ledger_directory is None:

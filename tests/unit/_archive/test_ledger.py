@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from roomrec_async import ConfigurationError, Download, Recording
+from roomrec_async import ConfigurationError, Download, Recording, _files
 from roomrec_async._archive import ledger as ledger_module
 from roomrec_async._archive.ledger import Count, Entry, Ledger, State
 
@@ -299,6 +299,10 @@ class TestFile:
             ("recording", b"\xff", "row 1 cannot be read"),
             ("recording", "[]", "row 1 cannot be read"),
             ("recording", '{"sid": "RT2"}', "it is that of '" + f"RT{1:032x}" + "', with the fields of 'RT2'"),
+            ("room_sid", "RM2", "its room_sid is 'RM2', and that of its recording 'RM1'"),
+            ("created", 1.5, "its created is 1.5, and that of its recording None"),
+            ("size", 11, "its size is 11, and that of its recording 10"),
+            ("size", "much", "its size is 'much'"),
             ("state", "lost", "'lost' is not a valid State"),
             ("archived_at", "yesterday", "row 1 cannot be read"),
             ("deleted_at", 7, "row 1 cannot be read"),
@@ -397,7 +401,83 @@ class TestQueue:
         assert await ledger.add_recordings([recording(1, 10**30)]) == Count(1, 0)
 
 
+class TestUnfinished:
+    """A ledger whose first run was killed between its tables and what they belong to."""
+
+    @pytest.mark.parametrize("tables", [1, 2, 3, 4])
+    async def test_of_version_1(self, path: Path, tables: int) -> None:
+        path.parent.mkdir()
+        connection = sqlite3.connect(path)
+        connection.executescript(";".join(_SCHEMA_1.split(";")[:tables]))
+        connection.close()
+        await self.is_usable(path)
+
+    async def test_of_the_present_version(self, path: Path) -> None:
+        async with Ledger(path, "/archive"):
+            pass
+        connection = sqlite3.connect(path)
+        with connection:
+            connection.execute("DELETE FROM about")
+        connection.close()
+        await self.is_usable(path)
+
+    async def test_one_with_recordings_is_damaged(self, path: Path) -> None:
+        async with Ledger(path, "/archive") as ledger:
+            await ledger.add_recordings([recording(1)])
+        connection = sqlite3.connect(path)
+        with connection:
+            connection.execute("DELETE FROM about")
+        connection.close()
+        with pytest.raises(ConfigurationError, match="is damaged: it does not say of which archive"):
+            async with Ledger(path, "/archive"):
+                pass
+        connection = sqlite3.connect(path)
+        assert connection.execute("SELECT count(*) FROM recordings").fetchall() == [(1,)]
+        connection.close()
+
+    async def test_the_database_of_another_program_stays_as_it_is(self, path: Path) -> None:
+        path.parent.mkdir()
+        connection = sqlite3.connect(path)
+        connection.execute("CREATE TABLE recordings (name TEXT)")
+        with pytest.raises(ConfigurationError, match=r"is not a ledger: it has other tables \(recordings\)"):
+            async with Ledger(path, "/archive"):
+                pass
+        assert connection.execute("SELECT name FROM sqlite_master").fetchall() == [("recordings",)]
+        connection.close()
+
+    async def is_usable(self, path: Path) -> None:
+        for _ in range(2):
+            async with Ledger(path, "/archive") as ledger:
+                await ledger.begin_run()
+                await ledger.add_recordings([recording(1, 10)])
+                assert (await only(ledger)).recording == recording(1, 10)
+
+
 class TestRefused:
+    @pytest.mark.parametrize(
+        ("kind", "other"), [("store", {"store": "https://b.example"}), ("account", {"account_sid": "AC2"})]
+    )
+    async def test_the_ledger_of_another_store_or_account(self, path: Path, kind: str, other: dict[str, str]) -> None:
+        # A ledger of an earlier version has neither.
+        async with Ledger(path, "s3://bucket/"):
+            pass
+        first = {"store": "https://a.example", "account_sid": "AC1"}
+        for _ in range(2):
+            async with Ledger(path, "s3://bucket/", **first):
+                pass
+        async with Ledger(path, "s3://bucket/"):
+            pass
+        with pytest.raises(
+            ConfigurationError, match=f"is the ledger of {kind} .*, not of {next(iter(other.values()))}"
+        ):
+            async with Ledger(path, "s3://bucket/", **first | other):
+                pass
+
+    async def test_two_spellings_of_an_account_are_one(self, path: Path) -> None:
+        for account_sid in ("ACab", "acAB"):
+            async with Ledger(path, "/archive", account_sid=account_sid):
+                pass
+
     async def test_the_ledger_of_another_destination(self, path: Path) -> None:
         async with Ledger(path, "/archive"):
             pass
@@ -438,6 +518,27 @@ class TestRefused:
 
 
 class TestDisk:
+    @pytest.mark.parametrize("how", ["removed", "directory", "replaced"])
+    async def test_a_ledger_that_vanishes_is_an_error_that_names_it(self, path: Path, how: str) -> None:
+        async with Ledger(path, "/archive") as ledger:
+            [entry] = await add(ledger, recording(1))
+            if how == "directory":
+                path.parent.rename(path.parent.with_name("elsewhere"))
+            else:
+                path.rename(path.with_name("elsewhere"))
+            if how == "replaced":
+                path.touch()
+            with pytest.raises(FileNotFoundError) as caught:
+                await ledger.mark_archived(entry, copy_of(entry))
+            assert caught.value.filename == str(path)
+
+    async def test_a_new_one_survives_a_power_loss(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        synced: list[Path] = []
+        monkeypatch.setattr(_files, "sync_directory", synced.append)
+        monkeypatch.setattr(ledger_module, "sync_directory", synced.append)
+        async with Ledger(path, "/archive"):
+            assert synced == [path.parent.parent, path.parent]
+
     async def test_a_full_one_is_an_error_that_names_the_ledger(
         self, path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from aioresponses import aioresponses
 from yarl import URL
 
-from roomrec_async import InvalidArgumentError, NotFoundError, PermissionDeniedError, RecordingsClient, Timeout
+from roomrec_async import (
+    InvalidArgumentError,
+    NotFoundError,
+    PermissionDeniedError,
+    Recording,
+    RecordingsClient,
+    Timeout,
+)
 from roomrec_async._http.timers import Deadline
 from roomrec_async._media.delete import delete_recording
 from roomrec_async.events import Activity, Operation
 
-from ...conftest import LIST_URL, ROOM_SID
+from ...conftest import ACCOUNT_SID, LIST_URL, ROOM_SID
 
 SID = f"RT{7:032x}"
 RECORDING_URL = f"{LIST_URL}/{SID}"
@@ -74,3 +83,50 @@ async def test_observers_see_the_operation(credentials, service: aioresponses) -
     assert [(operation.name, operation.recording_sid) for operation in operations] == [("delete", SID)]
     # Deleting again what is gone is a success.
     assert operations[0].error is None
+
+
+class TestRecordings:
+    """A recording is deleted only if it belongs to the account, or to one that was named."""
+
+    OTHER = "AC" + "f" * 32
+
+    async def test_it_is_deleted_in_its_room(self, client: RecordingsClient, service: aioresponses) -> None:
+        service.delete(RECORDING_URL, status=204)
+        assert await client.delete(Recording(sid=SID, room_sid=ROOM_SID, account_sid=ACCOUNT_SID.upper())) is True
+
+    async def test_it_is_deleted_in_whatever_room_if_it_names_none(
+        self, client: RecordingsClient, service: aioresponses
+    ) -> None:
+        service.delete(f"https://video.twilio.com/v1/Recordings/{SID}", status=204)
+        assert await client.delete(Recording(sid=SID)) is True
+
+    async def test_one_of_another_account_is_refused(self, client: RecordingsClient, service: aioresponses) -> None:
+        foreign = Recording(sid=SID, room_sid=ROOM_SID, account_sid=self.OTHER)
+        with pytest.raises(InvalidArgumentError, match=f"{SID} is not deleted: it belongs to account {self.OTHER}"):
+            await client.delete(foreign)
+        assert not service.requests
+
+    async def test_one_of_an_account_that_was_named(self, client: RecordingsClient, service: aioresponses) -> None:
+        service.delete(RECORDING_URL, status=204)
+        foreign = Recording(sid=SID, room_sid=ROOM_SID, account_sid=self.OTHER)
+        assert await client.delete(foreign, account_sid=self.OTHER.upper()) is True
+        with pytest.raises(InvalidArgumentError, match="and not to"):
+            await client.delete(Recording(sid=SID, account_sid=ACCOUNT_SID), account_sid=self.OTHER)
+
+    @pytest.mark.parametrize(
+        ("arguments", "options"),
+        [
+            ((None, SID), {}),
+            ((Recording(sid=SID), SID), {}),
+            ((Recording(),), {}),
+            ((ROOM_SID,), {}),
+            ((Recording(sid=SID),), {"account_sid": "parent"}),
+            ((ROOM_SID, SID), {"account_sid": OTHER}),
+        ],
+    )
+    async def test_what_names_no_recording_is_refused(
+        self, client: RecordingsClient, service: aioresponses, arguments: tuple[Any, ...], options: dict[str, Any]
+    ) -> None:
+        with pytest.raises(InvalidArgumentError):
+            await client.delete(*arguments, **options)
+        assert not service.requests
