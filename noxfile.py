@@ -145,6 +145,13 @@ def stress(session: nox.Session) -> None:
     session.run("python", "-m", "tests.endurance.stress", *session.posargs)
 
 
+@nox.session
+def archiving(session: nox.Session) -> None:
+    """Archive and delete under faults, kills and changing objects for 10 minutes; ``-- 0.5``: half a minute."""
+    _install_wheel(session)
+    session.run("python", "-m", "tests.endurance.archiving", *session.posargs)
+
+
 @nox.session(python=[python for python in PYTHONS if python != "3.11"])
 def eager(session: nox.Session) -> None:
     """Run the tests once more under ``asyncio.eager_task_factory``, which Python 3.12 brought."""

@@ -241,10 +241,14 @@ class _Run:
                     self._record_failure(result.room_sid, result.error)
 
     async def _unlisted(self, room_sids: RoomSids) -> AsyncGenerator[str, None]:
-        """Yield the rooms that a previous run, if it was interrupted, had not listed; queue what it found of others."""
+        """Yield the rooms that a previous run, if it was interrupted, had not listed; queue what it found of others.
+
+        To delete, all rooms are listed: what was found then may belong elsewhere by now.
+        """
         async for room_sid in iter_room_sids(room_sids):
             # A malformed SID fails as its room; the ledger may not even be able to store it.
-            if ROOM_SID.fullmatch(room_sid) and await self._ledger.is_room_listed(room_sid):
+            is_stored = not self._operation.delete and ROOM_SID.fullmatch(room_sid) is not None
+            if is_stored and await self._ledger.is_room_listed(room_sid):
                 self._count_found(await self._ledger.queue_room(room_sid))
             else:
                 yield room_sid

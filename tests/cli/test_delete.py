@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from aiohttp import web
 
@@ -131,3 +133,47 @@ class TestDelete:
         *lines, last = screen(run_on_terminal("delete", *room_sids, "--yes"))
         assert sorted(lines) == sorted(sids)
         assert last.startswith(f"{len(sids)} recordings, ")
+
+
+class TestAccounts:
+    """With a parent account's API key and a subaccount's SID, the service answers with the parent's recordings."""
+
+    @pytest.fixture
+    def parent(self, fresh: Simulator, monkeypatch: pytest.MonkeyPatch) -> str:
+        records = fresh.credentials.account_sid
+        foreign = "AC" + "f" * 32
+        fresh.inject(faults.Replace(lambda body: body.replace(records.encode(), foreign.encode())), times=None)
+        return foreign
+
+    @pytest.mark.parametrize("command", [("delete",), ("archive", "--delete", "-o")])
+    def test_recordings_of_another_account_stay(
+        self, fresh: Simulator, roomrec: Command, tmp_path: Path, parent: str, command: tuple[str, ...]
+    ) -> None:
+        room_sid = plain_rooms(fresh)[0]
+        before = completed(fresh, room_sid)
+        directory = [tmp_path / "archive"] if command[0] == "archive" else []
+        preview = roomrec(*command, *directory, room_sid)
+        assert (preview.code, preview.lines) == (0, [])
+        assert f"; {len(before)} more " in preview.err
+        outcome = roomrec(*command, *directory, room_sid, "--yes")
+        assert outcome.code == 1
+        assert f"it belongs to account {parent}, and not to {fresh.credentials.account_sid}" in outcome.err
+        assert completed(fresh, room_sid) == before
+        assert deletions(fresh) == []
+
+    @pytest.mark.parametrize("command", [("delete",), ("archive", "--delete", "-o")])
+    def test_those_of_an_account_that_is_named_are_deleted(
+        self, fresh: Simulator, roomrec: Command, tmp_path: Path, parent: str, command: tuple[str, ...]
+    ) -> None:
+        room_sid = plain_rooms(fresh)[0]
+        count = len(completed(fresh, room_sid))
+        directory = [tmp_path / "archive"] if command[0] == "archive" else []
+        outcome = roomrec(*command, *directory, room_sid, "--yes", "--account-sid", parent)
+        assert outcome.code == 0
+        assert completed(fresh, room_sid) == []
+        assert len(deletions(fresh)) == count
+
+    def test_mistakes(self, roomrec: Command, tmp_path: Path) -> None:
+        assert "'AC' and 32" in roomrec.fails("delete", UNKNOWN_ROOM, "--account-sid", "parent")
+        arguments = ("archive", UNKNOWN_ROOM, "-o", tmp_path / "archive", "--account-sid", "AC" + "f" * 32)
+        assert "--account-sid is for --delete" in roomrec.fails(*arguments)
