@@ -33,6 +33,7 @@ class Item:
         deleted: its bytes when an archive deleted it.
         downloads: how many downloads were begun.
         deletions: how many deletions were asked for.
+        questions: how often it was asked for by itself.
     """
 
     sid: str
@@ -47,6 +48,7 @@ class Item:
     deleted: bytes | None = None
     downloads: int = 0
     deletions: int = 0
+    questions: int = 0
 
     @property
     def is_there(self) -> bool:
@@ -143,6 +145,9 @@ class Source:
 
     async def recording(self, request: web.Request) -> web.StreamResponse:
         item = self.items[request.match_info["sid"]]
+        item.questions += 1
+        if self.is_faulty and self.rng("recording", item.sid, item.questions).random() < 0.3:
+            return web.Response(status=404, text="<html>no such page</html>")
         return web.json_response(item.record()) if item.is_there else web.json_response(UNKNOWN, status=404)
 
     async def locate(self, request: web.Request) -> web.StreamResponse:
@@ -189,7 +194,7 @@ class Source:
             return web.Response(body=page.ljust(rng.choice([len(page), len(item.media)])))
         if fault < 0.55:
             return await self._break_off(request, item, rng, changes=fault < 0.35)
-        return await send(request, item, self.is_faulty and rng.random() < 0.5)
+        return await send(request, item, slowly=self.is_faulty and rng.random() < 0.8)
 
     async def _break_off(
         self, request: web.Request, item: Item, rng: random.Random, *, changes: bool
@@ -221,13 +226,13 @@ def start(request: web.Request, item: Item) -> tuple[web.StreamResponse, bytes]:
     return response, body
 
 
-async def send(request: web.Request, item: Item, slowly: bool) -> web.StreamResponse:
+async def send(request: web.Request, item: Item, *, slowly: bool) -> web.StreamResponse:
     response, body = start(request, item)
     await response.prepare(request)
     for offset in range(0, len(body), 20_000):
         await response.write(body[offset : offset + 20_000])
         if slowly:
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.02)
     return response
 
 

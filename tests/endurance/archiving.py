@@ -28,13 +28,13 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import attrs
 
 from ..integration.conftest import S3Server
 from ..integration.conftest import serving as serving_s3
-from .archive_source import ACCOUNT_SID, OTHER_ACCOUNT_SID, Item, Source, new_media, serving
+from .archive_source import ACCOUNT_SID, MATROSKA, OTHER_ACCOUNT_SID, Item, Source, new_media, serving
 
 ROOMS = [f"RM{number:032x}" for number in range(6)]
 # Archived before, and never named by a source that deletes.
@@ -104,15 +104,28 @@ class Bucket:
         return []
 
 
-DAMAGES: list[Callable[[random.Random, bytes], bytes | None]] = [
+def flip_bit(rng: random.Random, content: bytes) -> bytes:
+    """Return bytes of which one bit, behind those that every recording has, is another one."""
+    changed = bytearray(content)
+    if len(changed) > len(MATROSKA):
+        changed[rng.randrange(len(MATROSKA), len(changed))] ^= 1
+    return bytes(changed)
+
+
+Damage: TypeAlias = Callable[[random.Random, bytes], bytes | None]
+# Those that leave a part as long as it was, and beginning as a recording: only its digest tells.
+PART_DAMAGES: list[Damage] = [
+    flip_bit,
+    lambda rng, content: content[:4] + bytes(max(0, len(content) - 4)),
+    lambda rng, content: new_media(rng, len(content)),
+]
+DAMAGES: list[Damage] = [
+    *PART_DAMAGES,
     lambda rng, content: None,
     lambda rng, content: b"",
     lambda rng, content: bytes(len(content)),
-    lambda rng, content: content[:4] + bytes(max(0, len(content) - 4)),
     lambda rng, content: content[: rng.randrange(len(content) + 1)],
     lambda rng, content: content + b"more",
-    lambda rng, content: content[:-1] + bytes([content[-1] ^ 1]) if content else b"x",
-    lambda rng, content: new_media(rng, len(content)),
 ]
 
 
@@ -226,7 +239,7 @@ class Round:
         self.rng = random.Random(self.seed)
         self.source = Source(self.seed, {}, self.check_deletion)
         for number in range(RECORDINGS):
-            size = self.rng.choice([4, 300, 30_000, 100_000, 200_000])
+            size = self.rng.choice([4, 300, 30_000, 200_000, 200_000, 200_000])
             item = Item(
                 f"RT{number:032x}",
                 self.rng.choice(ROOMS),
@@ -261,7 +274,8 @@ class Round:
         async with serving(self.source):
             archives = Archives(self.source.url, self.endpoint)
             try:
-                await self.archive(archives, OTHER_ROOMS, delete=False)
+                await self.archive(archives, ROOMS, delete=False)
+                self.disturb()
                 for _ in range(RUNS):
                     await self.archive(archives, delete=self.rng.random() < 0.8)
                     self.disturb()
@@ -311,10 +325,8 @@ class Round:
     def disturb(self) -> None:
         """Change something that may change between two runs."""
         self.restore_rows()
-        for _ in range(self.rng.randrange(5)):
-            action = self.rng.choice(
-                [self.damage_copy, self.damage_copy, self.damage_part, self.damage_row, self.change_record]
-            )
+        actions = [self.damage_copy, self.damage_row] + 2 * [self.damage_parts, self.change_record]
+        for action in self.rng.choices(actions, k=self.rng.randrange(5)):
             action()
 
     def archived(self) -> set[str]:
@@ -345,13 +357,13 @@ class Round:
                 self.store.write(name, self.rng.choice(DAMAGES)(self.rng, content))
                 self.events["copies damaged"] += 1
 
-    def damage_part(self) -> None:
-        parts = self.store.parts()
-        if parts:
-            part = self.rng.choice(parts)
-            content = self.rng.choice(DAMAGES)(self.rng, part.read_bytes())
-            part.unlink() if content is None else part.write_bytes(content)
-            self.events["parts damaged"] += 1
+    def damage_parts(self) -> None:
+        """Damage what killed archives have left of downloads, and now and then what they recorded of it."""
+        for part in self.store.parts():
+            if self.rng.random() < (0.7 if part.suffix == ".part" else 0.1):
+                content = self.rng.choice([*DAMAGES, *PART_DAMAGES, *PART_DAMAGES])(self.rng, part.read_bytes())
+                part.unlink() if content is None else part.write_bytes(content)
+                self.events["parts damaged"] += 1
 
     def damage_row(self) -> None:
         """Overwrite a column of a row, whose copy and recording are still there."""
@@ -400,7 +412,7 @@ class Round:
         if not items:
             return
         item = self.rng.choice(items)
-        what = self.rng.choice(["size", "size", "external", "gone", "moved", "media"])
+        what = self.rng.choice(["size", "size", "external", "gone", "moved", "moved", "media"])
         if what == "size":
             item.size = self.rng.choice([len(item.media), len(item.media), None, 7])
         elif what == "external":
