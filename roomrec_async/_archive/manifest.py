@@ -58,9 +58,14 @@ async def write_manifest(
     return tuple(destination.location(path.name) for path in paths)
 
 
+def manifest_paths(directory: Path, formats: Collection[TableFormat]) -> list[Path]:
+    """Return the paths of the manifests in a directory."""
+    return [directory / f"manifest.{table_format}" for table_format in formats]
+
+
 async def write_tables(ledger: EntrySource, directory: Path, formats: Collection[TableFormat]) -> list[Path]:
     """Write all entries of a ledger, which is read once, to a table file in each format. Returns their paths."""
-    paths = [directory / f"manifest.{table_format}" for table_format in formats]
+    paths = manifest_paths(directory, formats)
     columns = [*recording_columns(), *_LEDGER_COLUMNS]
     with ExitStack() as stack:
 

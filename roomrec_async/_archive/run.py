@@ -19,7 +19,7 @@ import attrs
 
 from roomrec_async._api.params import media_path
 from roomrec_async._asyncio import call_destination, cancel_and_wait, map_concurrently, run_in_thread
-from roomrec_async._files import file_size, make_directory
+from roomrec_async._files import check_replaceable, file_size, make_directory
 from roomrec_async._http.timers import Deadline
 from roomrec_async._http.transport import Transport
 from roomrec_async._listing.fanout import RoomSids, as_completed, iter_room_sids
@@ -44,7 +44,7 @@ from roomrec_async.models import Recording, RecordingStatus
 from roomrec_async.protocols import Decryption, Destination
 
 from .ledger import Count, Entry, Ledger, State
-from .manifest import write_manifest
+from .manifest import manifest_paths, write_manifest
 from .proof import StoredCopy, check_proof, doubt, read_back
 from .report import ArchiveProgress, ArchiveReport
 
@@ -112,6 +112,7 @@ class ArchiveOperation:
         """Archive everything.
 
         Raises:
+            InvalidArgumentError: a manifest would replace something else than a file.
             ConfigurationError: the ledger cannot be used.
             AuthenticationError: the credentials were refused.
             ClientClosedError: the client was closed meanwhile.
@@ -119,7 +120,7 @@ class ArchiveOperation:
             OSError: the disk is full, or cannot be written. The next run resumes.
         """
         if isinstance(self.destination, (str, os.PathLike)):
-            await run_in_thread(partial(make_directory, Path(self.destination)))
+            await run_in_thread(partial(self._prepare_directory, Path(self.destination)))
         else:
             # A store that does not answer fails here once, and not for each recording.
             await call_destination(self.destination.size("manifest.jsonl"))
@@ -134,6 +135,12 @@ class ArchiveOperation:
             # This run is complete: the next one lists every room again.
             await ledger.forget_listed_rooms()
             return await run.report()
+
+    def _prepare_directory(self, directory: Path) -> None:
+        make_directory(directory)
+        # Not only at the end, when everything is copied.
+        for path in manifest_paths(directory, self.manifest):
+            check_replaceable(path)
 
     @property
     def deletable_account(self) -> str:

@@ -48,6 +48,9 @@ _AZURE_ACCOUNTS: Final = ("AZURE_STORAGE_ACCOUNT_NAME",)
 # Hosts of Amazon's endpoints, with or without a region and the name of a bucket.
 _AMAZON: Final = re.compile(r"[./]amazonaws\.com(\.cn)?(:\d+)?/?$", re.IGNORECASE)
 
+# Control characters, and bytes of a command line that are no UTF-8.
+_NOT_IN_NAMES: Final = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+
 _MAX_REASON_LENGTH: Final = 300
 # Secrets in a URL: the user and password, and the query, which can be a signature.
 _URL_SECRETS: Final = re.compile(r"(?<=://)[^/@\s]*@|\?\S*")
@@ -72,7 +75,8 @@ class ObjectStore:
         prefix: comes before every name, such as ``rooms/2026``.
 
     Raises:
-        InvalidArgumentError: the store cannot be written to, or the prefix has an empty or a dotted folder.
+        InvalidArgumentError: the store cannot be written to, or the prefix has an empty or a dotted folder, or a
+            character that no name of an object has.
 
     Example:
         >>> store = ObjectStore(obstore.store.S3Store("bucket", region="eu-central-1"), prefix="rooms")
@@ -84,7 +88,7 @@ class ObjectStore:
             raise InvalidArgumentError(f"store must be one of obstore's, not {type(store).__name__}")
         stripped = prefix.strip("/")
         folders = stripped.split("/") if stripped else []
-        if not {"", ".", ".."}.isdisjoint(folders):
+        if not {"", ".", ".."}.isdisjoint(folders) or _NOT_IN_NAMES.search(prefix):
             raise InvalidArgumentError(f"prefix must be folders such as 'rooms/2026', not {safe_repr(prefix)}")
         self._store = store
         self._prefix = "".join(f"{folder}/" for folder in folders)

@@ -325,7 +325,7 @@ class Round:
     def disturb(self) -> None:
         """Change something that may change between two runs."""
         self.restore_rows()
-        actions = [self.damage_copy, self.damage_row] + 2 * [self.damage_parts, self.change_record]
+        actions = [self.damage_copy, self.damage_row, self.change_media] + 2 * [self.damage_parts, self.change_record]
         for action in self.rng.choices(actions, k=self.rng.randrange(5)):
             action()
 
@@ -364,6 +364,15 @@ class Round:
                 content = self.rng.choice([*DAMAGES, *PART_DAMAGES, *PART_DAMAGES])(self.rng, part.read_bytes())
                 part.unlink() if content is None else part.write_bytes(content)
                 self.events["parts damaged"] += 1
+
+    def change_media(self) -> None:
+        """Change media that no archive has, among them those of which it has a part."""
+        copied = self.archived()
+        parts = {part.name.partition(".")[0] for part in self.store.parts()}
+        for item in self.harmless():
+            if item.sid not in copied and self.rng.random() < (0.7 if item.sid in parts else 0.1):
+                self.source.change(item, self.rng)
+                self.events["media changed"] += 1
 
     def damage_row(self) -> None:
         """Overwrite a column of a row, whose copy and recording are still there."""
@@ -412,17 +421,15 @@ class Round:
         if not items:
             return
         item = self.rng.choice(items)
-        what = self.rng.choice(["size", "size", "external", "gone", "moved", "moved", "media"])
+        what = self.rng.choice(["size", "size", "external", "gone", "moved", "moved"])
         if what == "size":
             item.size = self.rng.choice([len(item.media), len(item.media), None, 7])
         elif what == "external":
             item.external = not item.external
         elif what == "moved":
             item.room_sid = self.rng.choice(ROOMS)
-        elif what == "gone":
+        else:
             item.gone = True
-        elif item.sid not in self.archived():
-            self.source.change(item, self.rng)
         self.events[what] += 1
 
     def check(self) -> None:

@@ -635,6 +635,15 @@ class TestRefused:
         assert sim.stats.requests == 0
         assert sorted(path.name for path in tmp_path.rglob("*")) == [folder.name, "link"]
 
+    async def test_a_manifest_that_would_replace_a_pipe(
+        self, sim: Simulator, client: RecordingsClient, tmp_path: Path
+    ) -> None:
+        os.mkfifo(tmp_path / "manifest.jsonl")
+        with pytest.raises(InvalidArgumentError, match=r"manifest\.jsonl is no regular file"):
+            await client.archive(sim.room_sids, tmp_path, delete=True, **SINGLE)
+        assert sim.stats.requests == 0
+        assert [path.name for path in tmp_path.iterdir()] == ["manifest.jsonl"]
+
     async def test_the_ledger_of_another_account_or_store(
         self, client: RecordingsClient, tmp_path: Path, s3: S3Server
     ) -> None:

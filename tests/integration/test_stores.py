@@ -398,7 +398,7 @@ class TestEndpoint:
         assert ObjectStore(MemoryStore()).endpoint == ObjectStore(LocalStore(tmp_path)).endpoint == ""
 
 
-@pytest.mark.parametrize("prefix", ["a//b", "../a", "a/./b"])
+@pytest.mark.parametrize("prefix", ["a//b", "../a", "a/./b", "a\x00b", "a\nb", "a\x7f", "\udcff"])
 def test_a_prefix_that_no_store_can_use(prefix: str) -> None:
     with pytest.raises(InvalidArgumentError, match="prefix"):
         ObjectStore(MemoryStore(), prefix)

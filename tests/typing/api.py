@@ -74,6 +74,10 @@ async def one_room(client: RecordingsClient) -> None:
         assert_type(recording.date_created, datetime | None)
         assert_type(recording.grouping_sids, Mapping[str, object] | None)
         assert_type(recording.media_url, str | None)
+        assert_type(await client.delete(recording, account_sid="AC"), bool)
+        assert_type(await client.delete(ROOM, "RT", timeout=5), bool)
+        await client.delete(ROOM)  # type: ignore[call-overload]
+        await client.delete(recording, "RT")  # type: ignore[call-overload]
         recording.size = 5  # type: ignore[misc]
     async for page in pager.pages():
         assert_type(page, Page[Recording])
