@@ -647,7 +647,9 @@ class RecordingsClient:
         """
         if sid is not None:
             raise InvalidArgumentError("a Recording has its own SID: give no other with it")
-        reason = foreign_account(recording, check_account_sid(account_sid or self._transport.account_sid))
+        if account_sid is None:
+            account_sid = self._transport.account_sid
+        reason = foreign_account(recording, check_account_sid(account_sid))
         if reason is not None:
             raise InvalidArgumentError(
                 f"{recording.sid} is not deleted: {reason}. If you mean it, give its account as account_sid"

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import os
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
-from contextlib import aclosing, closing
+from contextlib import aclosing, closing, suppress
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -384,9 +384,10 @@ async def write_part(part: PartFile, batches: AsyncGenerator[list[bytes], None],
             part.save_checkpoint(pipeline.digest.sha256)
 
     def save_rest() -> None:
-        # After a failed write, what was hashed is not all there.
+        # After a failed write, what was hashed is not all there. A checkpoint that cannot be saved is no error of its own.
         if part.unsaved and part.size == pipeline.size:
-            part.save_checkpoint(pipeline.digest.sha256)
+            with suppress(OSError, InvalidArgumentError):
+                part.save_checkpoint(pipeline.digest.sha256)
 
     try:
         async with _SerialExecutor() as writer, _SerialExecutor() as syncer, aclosing(batches):

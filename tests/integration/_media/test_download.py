@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import hashlib
 import threading
@@ -159,6 +160,21 @@ class TestResume:
         store.answers = [refuse(416)]
         assert (await client.download(recording, tmp_path)).resumed_at == 0
         assert (tmp_path / f"{SID}.mka").read_bytes() == CONTENT
+
+    async def test_a_checkpoint_that_cannot_be_saved_hides_no_error(
+        self,
+        client: RecordingsClient,
+        store: MediaStore,
+        recording: Recording,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        def fail(part: PartFile, sha256: str) -> None:
+            raise OSError(errno.ENOSPC, "full")
+
+        monkeypatch.setattr(PartFile, "save_checkpoint", fail)
+        await leave_part(client, store, recording, tmp_path)
+        assert (await client.download(recording, tmp_path)).resumed_at == 0
 
     async def test_a_process_that_is_killed_leaves_its_last_checkpoint(
         self,

@@ -121,6 +121,7 @@ class TestRecordings:
             ((Recording(),), {}),
             ((ROOM_SID,), {}),
             ((Recording(sid=SID),), {"account_sid": "parent"}),
+            ((Recording(sid=SID),), {"account_sid": ""}),
             ((ROOM_SID, SID), {"account_sid": OTHER}),
         ],
     )
