@@ -384,7 +384,7 @@ async def write_part(part: PartFile, batches: AsyncGenerator[list[bytes], None],
             part.save_checkpoint(pipeline.digest.sha256)
 
     def save_rest() -> None:
-        # After a failed write, what was hashed is not all there. A checkpoint that cannot be saved is no error of its own.
+        # After a failed write, what was hashed is not all there. The error that ends the download is the one to raise.
         if part.unsaved and part.size == pipeline.size:
             with suppress(OSError, InvalidArgumentError):
                 part.save_checkpoint(pipeline.digest.sha256)
