@@ -97,7 +97,7 @@ async def test_what_was_finished_before_a_kill_is_not_made_again(
     assert flashes(output) == near(1, 3, 5, 7)
     left = {path.name for path in tmp_path.iterdir()} - {room.directory.name, "film.mkv"}
     assert left == ({"media"} if with_media else set())
-    assert not media or {path.suffix for path in media.iterdir()} == {".mkv"}
+    assert not media or {path.suffix for path in media.iterdir()} == {".json", ".mkv"}
 
 
 async def test_a_step_is_made_again_if_the_media_or_the_settings_have_changed(

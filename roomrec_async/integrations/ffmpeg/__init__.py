@@ -12,7 +12,7 @@ import attrs
 
 from roomrec_async._archive.kept import open_kept
 from roomrec_async._destinations import local_path
-from roomrec_async._files import is_special
+from roomrec_async._files import check_replaceable
 from roomrec_async._text import safe_repr, safe_text
 from roomrec_async._validate import check_choice, check_seconds
 from roomrec_async._views.film import CAMERA_OFF_AFTER, Container, Cut, Film, Layout, Size
@@ -259,8 +259,7 @@ def check_output(output: str | os.PathLike[str]) -> tuple[Path, Container]:
         if path.suffix.lower() == f".{container}":
             if not path.parent.is_dir():
                 raise InvalidArgumentError(f"there is no directory {path.parent} for {path.name}")
-            if is_special(path):
-                raise InvalidArgumentError(f"{path} is no regular file, so it cannot be replaced: name another file")
+            check_replaceable(path)
             return path, container
     raise InvalidArgumentError(f"a film's file must end in .mkv or .mp4, not {safe_repr(path.name)}")
 

@@ -8,8 +8,8 @@ import shutil
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, closing
 from functools import partial
-from io import BufferedRandom
 from pathlib import Path
+from typing import IO
 
 import attrs
 
@@ -91,7 +91,7 @@ def has_files(directory: Path) -> bool:
     return any(path.is_file() for path in directory.rglob("*"))
 
 
-async def open_lock(lock_path: Path, output: Path) -> BufferedRandom:
+async def open_lock(lock_path: Path, output: Path) -> IO[bytes]:
     """Open and lock the lock file of a film.
 
     Raises:
