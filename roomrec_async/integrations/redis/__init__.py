@@ -1,0 +1,17 @@
+"""RedisRateLimiter: one rate limiter for all processes and machines that share an account's quota.
+
+Needs the extra ``redis``: ``pip install 'roomrec-async[redis]'``.
+"""
+
+from __future__ import annotations
+
+from roomrec_async.errors import ConfigurationError
+
+try:
+    from .limiter import RedisRateLimiter
+except ModuleNotFoundError as error:
+    if error.name is None or error.name.partition(".")[0] != "redis":
+        raise
+    raise ConfigurationError("a shared rate limiter needs redis: pip install 'roomrec-async[redis]'") from error
+
+__all__ = ["RedisRateLimiter"]

@@ -1,0 +1,302 @@
+"""RedisRateLimiter with clients of the user's own, with users of few rights, and over TLS."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import trustme
+from redis.asyncio import Redis, RedisCluster, Sentinel
+from redis.asyncio.cluster import ClusterNode
+
+from roomrec_async import ConfigurationError, RateLimiter
+from roomrec_async.integrations import redis as integration
+from roomrec_async.integrations.redis import RedisRateLimiter
+
+from .conftest import LEASE, RedisServer, unused_port
+
+COMMANDS = (
+    "+time +info +hget +hset +hdel +zadd +zrem +zscore +zcard +zcount +zrank +zrange +zrevrange +zrangebyscore "
+    "+zremrangebyscore +llen +rpush +del +pexpire"
+)
+
+
+async def use(limiter: RedisRateLimiter, times: int = 30) -> None:
+    async def request(*, write: bool) -> None:
+        async with limiter.write() if write else limiter.read():
+            await asyncio.sleep(0.01)
+
+    async with asyncio.timeout(LEASE + 10):
+        await asyncio.gather(*(request(write=number % 10 == 0) for number in range(times)))
+
+
+@pytest.mark.parametrize("options", [{}, {"decode_responses": True}, {"single_connection_client": True}])
+async def test_a_client_of_the_users_own_is_not_closed(redis: RedisServer, options: dict[str, bool]) -> None:
+    async with Redis(host="127.0.0.1", port=redis.port, **options) as client:
+        async with RedisRateLimiter(redis=client, name="AC-lent", lease_seconds=LEASE) as limiter:
+            await use(limiter)
+            assert f"127.0.0.1:{redis.port}" in repr(limiter)
+            bounds = {"max_concurrency": 1}
+            async with RedisRateLimiter(redis=client, name="AC-one", lease_seconds=LEASE, **bounds) as one:
+                await use(one)
+        assert redis.leases("AC-lent") == 0
+        assert await client.ping()
+
+
+def test_a_url_or_a_client_is_needed() -> None:
+    for arguments in ({}, {"url": "redis://localhost", "redis": Redis()}):
+        with pytest.raises(ConfigurationError, match="either the URL of Redis or a client"):
+            RedisRateLimiter(**arguments, name="AC")
+
+
+@pytest.fixture
+def sentinel_port(tmp_path: Path) -> Iterator[tuple[int, RedisServer, RedisServer]]:
+    """Yield the port of a Sentinel, the primary that it watches, and its replica."""
+    primary, replica = RedisServer(), RedisServer()
+    for server in (primary, replica):
+        server.start()
+    replica.follow(primary)
+    port = unused_port()
+    settings = tmp_path / "sentinel.conf"
+    settings.write_text(
+        f"port {port}\nbind 127.0.0.1\nsentinel monitor roomrec 127.0.0.1 {primary.port} 1\n"
+        "sentinel down-after-milliseconds roomrec 500\nsentinel failover-timeout roomrec 2000\n"
+    )
+    program = shutil.which("redis-server")
+    assert program is not None
+    process = subprocess.Popen([program, str(settings), "--sentinel"], stdout=subprocess.DEVNULL)
+    yield port, primary, replica
+    process.kill()
+    process.wait(10)
+    for server in (primary, replica):
+        server.stop()
+
+
+@pytest.mark.timeout(90)
+async def test_sentinel_leads_to_the_new_primary(sentinel_port: tuple[int, RedisServer, RedisServer]) -> None:
+    port, primary, replica = sentinel_port
+    sentinel = Sentinel([("127.0.0.1", port)], socket_timeout=0.5)
+    async with asyncio.timeout(20):
+        while not await sentinel.sentinels[0].sentinel_slaves("roomrec"):
+            await asyncio.sleep(0.1)
+    async with sentinel.master_for("roomrec") as client:
+        async with RedisRateLimiter(redis=client, name="AC", lease_seconds=LEASE) as limiter:
+            await use(limiter)
+            assert primary.calls("evalsha") > 0
+            primary.stop()
+            before = replica.calls("evalsha")
+            async with asyncio.timeout(30):
+                while limiter.degraded or replica.calls("evalsha") - before < 5:
+                    await use(limiter, 1)
+            await use(limiter)
+    for each in sentinel.sentinels:
+        await each.aclose()
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[list[RedisServer]]:
+    """Three nodes that share the slots."""
+    servers = [
+        RedisServer(None, "--cluster-enabled", "yes", port=port) for port in (free_port_for_a_node() for _ in range(3))
+    ]
+    program = shutil.which("redis-cli")
+    assert program is not None
+    for server in servers:
+        server.start()
+    addresses = [f"127.0.0.1:{server.port}" for server in servers]
+    subprocess.run([program, "--cluster", "create", *addresses, "--cluster-yes"], check=True, capture_output=True)
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        if all(b"cluster_state:ok" in info(server, program) for server in servers):
+            break
+        time.sleep(0.1)
+    yield servers
+    for server in servers:
+        server.stop()
+
+
+def info(server: RedisServer, program: str) -> bytes:
+    command = [program, "-p", str(server.port), "cluster", "info"]
+    return subprocess.run(command, check=True, capture_output=True).stdout
+
+
+def free_port_for_a_node() -> int:
+    """Return a port that leaves room for that of the cluster's bus, 10,000 higher."""
+    while (port := unused_port()) > 55_000:
+        pass
+    return port
+
+
+@pytest.mark.timeout(60)
+async def test_a_cluster(cluster: list[RedisServer]) -> None:
+    nodes = [ClusterNode("127.0.0.1", server.port) for server in cluster]
+    async with RedisCluster(startup_nodes=nodes) as client:
+        async with RedisRateLimiter(redis=client, name="AC", lease_seconds=LEASE) as limiter:
+            await use(limiter)
+            assert not limiter.degraded
+            async with RedisRateLimiter(redis=client, name="AC-one", max_concurrency=1, lease_seconds=LEASE) as one:
+                await use(one)
+        assert await client.ping()
+
+
+@pytest.mark.timeout(60)
+async def test_the_url_of_any_node_leads_to_the_cluster(cluster: list[RedisServer]) -> None:
+    for server in cluster:
+        async with RedisRateLimiter(server.url, name="AC-url", lease_seconds=LEASE) as limiter:
+            await use(limiter)
+            assert not limiter.degraded
+
+
+async def test_a_client_of_one_node_is_a_mistake(cluster: list[RedisServer]) -> None:
+    refused = 0
+    for server in cluster:
+        async with Redis(port=server.port) as client:
+            async with RedisRateLimiter(redis=client, name="AC-node", lease_seconds=LEASE) as limiter:
+                try:
+                    await use(limiter, 1)
+                except ConfigurationError as error:
+                    assert "redis.asyncio.RedisCluster" in str(error)
+                    refused += 1
+    assert refused == 2
+
+
+@pytest.mark.parametrize("rights", ["+evalsha +script|load", "+evalsha +eval", "+evalsha"])
+async def test_a_user_with_the_documented_rights(redis: RedisServer, rights: str) -> None:
+    with redis.client() as admin:
+        admin.acl_log_reset()
+        admin.execute_command(
+            *f"ACL SETUSER limited reset on >secret ~roomrec:* -@all {rights} +blpop {COMMANDS}".split()
+        )
+        admin.script_flush()
+        if rights == "+evalsha":
+            admin.script_load(Path(integration.__file__).with_name("script.lua").read_text())
+        url = redis.url.replace("redis://", "redis://limited:secret@")
+        async with RedisRateLimiter(url, name=f"AC-{len(rights)}", max_concurrency=1, lease_seconds=LEASE) as limiter:
+            await use(limiter)
+            assert not limiter.degraded
+        denied = {entry["object"] for entry in admin.acl_log()}
+        assert {str(each).lower() for each in denied} <= {"script|load", "client|setinfo"}
+
+
+async def test_what_the_documentation_lists_is_what_the_tests_grant() -> None:
+    documented = " ".join((RedisRateLimiter.__doc__ or "").replace("`", " ").split())
+    assert all(command in documented for command in COMMANDS.split())
+
+
+@pytest.mark.parametrize(
+    ("credentials", "database", "message"),
+    [
+        ("limited:canary@", 0, "user and the password"),
+        ("nobody:canary@", 0, "user and the password"),
+        ("", 99, "number of the database"),
+        ("powerless:canary2@", 0, "grant what the documentation"),
+    ],
+)
+@pytest.mark.parametrize("on_unavailable", ["degrade", "fail"])
+async def test_mistakes_show_at_the_first_use(
+    redis: RedisServer, credentials: str, database: int, message: str, on_unavailable: str
+) -> None:
+    with redis.client() as admin:
+        admin.execute_command("ACL", "SETUSER", "limited", "reset", "on", ">secret", "~roomrec:*", "+@all")
+        admin.execute_command("ACL", "SETUSER", "powerless", "reset", "on", ">canary2", "~other:*", "-@all", "+evalsha")
+    url = f"redis://{credentials}127.0.0.1:{redis.port}/{database}"
+    async with RedisRateLimiter(url, name="AC-mistake", on_unavailable=on_unavailable) as limiter:
+        with pytest.raises(ConfigurationError, match=message) as refused:
+            await use(limiter, 1)
+        assert not limiter.degraded
+    assert "canary" not in str(refused.value)
+
+
+async def test_tls(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    authority.issue_cert("localhost", "127.0.0.1").private_key_and_cert_chain_pem.write_to_path(tmp_path / "key.pem")
+    tls_port = unused_port()
+    server = RedisServer(
+        None,
+        *("--tls-port", str(tls_port), "--tls-cert-file", str(tmp_path / "key.pem")),
+        *("--tls-key-file", str(tmp_path / "key.pem"), "--tls-ca-cert-file", str(tmp_path / "ca.pem")),
+        *("--tls-auth-clients", "no"),
+    )
+    server.start()
+    try:
+        url = f"rediss://127.0.0.1:{tls_port}/0"
+        async with RedisRateLimiter(
+            f"{url}?ssl_ca_certs={tmp_path / 'ca.pem'}", name="AC", lease_seconds=LEASE
+        ) as limiter:
+            await use(limiter)
+            assert not limiter.degraded
+        async with RedisRateLimiter(url, name="AC", lease_seconds=LEASE) as limiter:
+            with pytest.raises(ConfigurationError, match="certificate"):
+                await use(limiter, 1)
+    finally:
+        server.stop()
+
+
+async def test_other_limits_of_the_fleet_are_named(redis: RedisServer) -> None:
+    async with RedisRateLimiter(redis.url, name="AC-fleet", lease_seconds=LEASE) as fleet:
+        await use(fleet, 1)
+        for settings, difference in (
+            ({"reads_per_second": 40}, "reads_per_second is 40 here and 80 there"),
+            ({"max_concurrency": None}, "max_concurrency is None here and 20 there"),
+            ({"writes_per_second": None}, "writes_per_second is None here and 20 there"),
+        ):
+            async with RedisRateLimiter(redis.url, name="AC-fleet", lease_seconds=LEASE, **settings) as other:
+                with pytest.raises(ConfigurationError, match=difference):
+                    await use(other, 1)
+        async with RedisRateLimiter(
+            redis.url, name="AC-fleet", lease_seconds=LEASE, max_concurrency="auto"
+        ) as adapting:
+            await use(adapting, 1)
+            assert adapting.max_concurrency == 20
+    # The last one of the fleet has left.
+    async with RedisRateLimiter(redis.url, name="AC-fleet", lease_seconds=LEASE, reads_per_second=40) as other:
+        await use(other, 1)
+
+
+async def test_a_fleet_finds_one_concurrency_limit(redis: RedisServer) -> None:
+    """What the processes of a fleet find together is what one process would have found alone."""
+    hidden = 30
+    async with (
+        RedisRateLimiter(
+            redis.url, name="AC-auto", max_concurrency="auto", reads_per_second=None, lease_seconds=LEASE
+        ) as one,
+        RedisRateLimiter(
+            redis.url, name="AC-auto", max_concurrency="auto", reads_per_second=None, lease_seconds=LEASE
+        ) as other,
+    ):
+        assert (one.max_concurrency, RateLimiter().max_concurrency) == (8, 8)
+        in_flight = refused = done = 0
+
+        async def requests(limiter: RedisRateLimiter) -> None:
+            nonlocal in_flight, refused, done
+            while done < 1500:
+                async with limiter.read() as permit:
+                    in_flight += 1
+                    if in_flight > hidden:
+                        permit.rate_limited()
+                        refused += 1
+                    else:
+                        await asyncio.sleep(0.02)
+                        permit.accepted()
+                    in_flight -= 1
+                    done += 1
+
+        async with asyncio.timeout(30):
+            await asyncio.gather(*(requests(limiter) for limiter in (one, other) for _ in range(30)))
+        assert 0.7 * hidden <= one.max_concurrency <= hidden + 5
+        assert abs(one.max_concurrency - other.max_concurrency) <= 3
+    assert 0 < refused < 75
+
+
+@pytest.mark.timeout(60)
+async def test_forty_processes_start_with_the_defaults(redis: RedisServer) -> None:
+    limiters = [RedisRateLimiter(redis.url, name="AC-forty", processes=40, lease_seconds=LEASE) for _ in range(40)]
+    await asyncio.gather(*(use(limiter, 3) for limiter in limiters))
+    assert redis.leases("AC-forty") == 0
+    await asyncio.gather(*(limiter.aclose() for limiter in limiters))
