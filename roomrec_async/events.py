@@ -72,11 +72,14 @@ class Request(Activity):
     Attributes:
         operation: the operation that it belongs to.
         method: ``GET`` or ``DELETE``.
+        waited_in_vain: seconds that it waited for the limiter's permit when its deadline came, or could not be met any
+            more; None if that is not how it ended.
     """
 
     operation: Operation
     method: str
     _url: URL
+    waited_in_vain: float | None = None
 
     @property
     def url(self) -> URL:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
+from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Final, Literal, Self
 
@@ -79,6 +80,17 @@ class RateLimiter:
     def waiting(self) -> int:
         """Number of requests that wait for a permit."""
         return sum(not waiter.done() for lane in self._lanes for _, waiter in lane.waiters)
+
+    @property
+    def paused_until(self) -> datetime | None:
+        """The time before which nothing starts, in UTC; None if nothing is paused."""
+        seconds = -math.inf if self._loop is None else self._paused_until - self._loop.time()
+        return None if seconds <= 0 else datetime.now(UTC) + timedelta(seconds=seconds)
+
+    @property
+    def degraded(self) -> bool:
+        """False: it shares nothing that could be lost."""
+        return False
 
     def read(self) -> Permit:
         """Return a permit for one read: ``async with limiter.read(): ...``."""

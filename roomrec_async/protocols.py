@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
+from datetime import datetime
 from types import TracebackType
 from typing import Protocol, Self
 
 from .events import Activity
 
-__all__ = ["Decryption", "Decryptor", "Destination", "Limiter", "Observer", "Permit", "ReadableDestination"]
+__all__ = [
+    "Decryption",
+    "Decryptor",
+    "Destination",
+    "Limiter",
+    "ObservableLimiter",
+    "Observer",
+    "Permit",
+    "ReadableDestination",
+]
 
 
 class Permit(Protocol):
@@ -55,6 +65,18 @@ class Limiter(Protocol):
 
     def pause(self, seconds: float) -> None:
         """Start nothing for some seconds, because of a ``Retry-After``. 0 ends a pause, if it can."""
+
+
+class ObservableLimiter(Limiter, Protocol):
+    """A limiter that tells its state, as those of this package do."""
+
+    @property
+    def paused_until(self) -> datetime | None:
+        """The time before which nothing starts, in UTC; None if nothing is paused."""
+
+    @property
+    def degraded(self) -> bool:
+        """True while the limiter has lost what it shares with other processes, and keeps to its part of the quota."""
 
 
 class Observer(Protocol):

@@ -125,8 +125,10 @@ class Transport:
                 raise unrequested_cancellation() from None
             finally:
                 self._pauses.waiting.discard(deadline_scope)
-            if request.is_waiting and (error := self._pauses.error_for(request, deadline)):
-                raise error
+            if request.is_waiting:
+                request.event.waited_in_vain = perf_counter() - request.waiting_since
+                if error := self._pauses.error_for(request, deadline):
+                    raise error
             raise request.deadline_exceeded(deadline)
 
     async def _send_with_retries(
@@ -134,6 +136,7 @@ class Transport:
     ) -> Response:
         while True:
             if error := self._pauses.error_for(request, deadline):
+                request.event.waited_in_vain = 0.0
                 raise error
 
             request.waiting_since = perf_counter()

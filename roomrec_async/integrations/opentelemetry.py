@@ -16,15 +16,27 @@ Metrics, in addition to ``http.client.request.duration`` (s) of each attempt:
 ``roomrec.retries``           {request}  attempts after the first
 ``roomrec.refused``           {request}  attempts that were answered with 429
 ``roomrec.limiter.wait``      s          time that an attempt waited for its permit
+``roomrec.limiter.timeouts``  {request}  requests that ended while they waited for their permit: their deadline came
 ``roomrec.limiter.permits``   {permit}   permits in use
 ``roomrec.records``           {record}   recordings and rooms that were delivered, by ``roomrec.operation``
 ``roomrec.media.bytes``       By         bytes of media that arrived
 ============================  =========  ==========================================================================
+
+Gauges of the state of a limiter, for ``Telemetry(limiter=limiter)``:
+
+=============================  =========  =========================================================================
+``roomrec.limiter.limit``      {permit}   maximum number of permits; none where there is no limit
+``roomrec.limiter.in_flight``  {permit}   permits held in this process
+``roomrec.limiter.waiting``    {request}  requests of this process that wait for a permit
+``roomrec.limiter.paused``     s          remaining time of a pause; 0 for none
+``roomrec.limiter.degraded``   1          1 while the limiter has lost Redis, else 0
+=============================  =========  =========================================================================
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -34,6 +46,7 @@ from roomrec_async.events import Activity, Attempt, Operation, Request
 
 try:
     from opentelemetry import context, metrics, trace
+    from opentelemetry.metrics import CallbackOptions, Observation
     from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 except ImportError as error:
     raise ConfigurationError("telemetry needs opentelemetry-api: pip install 'roomrec-async[otel]'") from error
@@ -42,7 +55,9 @@ if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
     from opentelemetry.trace import TracerProvider
 
-_Attributes: TypeAlias = Mapping[str, str | int]
+    from roomrec_async.protocols import ObservableLimiter
+
+_Attributes: TypeAlias = Mapping[str, str | int | float]
 
 # The version of the semantic conventions that the names of spans and attributes follow.
 _SCHEMA_URL: Final = "https://opentelemetry.io/schemas/1.37.0"
@@ -56,13 +71,20 @@ class Telemetry:
     Args:
         tracer_provider: receives the spans; by default the global one.
         meter_provider: receives the metrics; by default the global one.
+        limiter: the limiter whose state is to be exported as gauges.
     """
 
     def __init__(
-        self, tracer_provider: TracerProvider | None = None, meter_provider: MeterProvider | None = None
+        self,
+        tracer_provider: TracerProvider | None = None,
+        meter_provider: MeterProvider | None = None,
+        *,
+        limiter: ObservableLimiter | None = None,
     ) -> None:
         self._tracer = trace.get_tracer("roomrec_async", __version__, tracer_provider, _SCHEMA_URL)
         self._metrics = _Metrics(meter_provider)
+        if limiter is not None:
+            _create_gauges(limiter, meter_provider)
         # The spans of the activities under way.
         self._spans: dict[Activity, Span] = {}
 
@@ -83,6 +105,8 @@ class Telemetry:
 
         if isinstance(activity, Attempt):
             self._metrics.attempt_ended(activity)
+        elif isinstance(activity, Request):
+            self._metrics.request_ended(activity)
         elif isinstance(activity, Operation):
             self._metrics.operation_ended(activity)
 
@@ -141,6 +165,8 @@ def _result_attributes(activity: Activity) -> _Attributes:
         return {"roomrec.records": activity.records, "roomrec.media.bytes": activity.bytes, **error}
     if isinstance(activity, Attempt) and activity.status is not None:
         return {"http.response.status_code": activity.status, **error}
+    if isinstance(activity, Request) and activity.waited_in_vain is not None:
+        return {"roomrec.limiter.waited_in_vain": activity.waited_in_vain, **error}
     return error
 
 
@@ -171,6 +197,9 @@ class _Metrics:
         self._requests = meter.create_counter("roomrec.requests", "{request}", "Attempts of requests.")
         self._retries = meter.create_counter("roomrec.retries", "{request}", "Attempts after the first.")
         self._refused = meter.create_counter("roomrec.refused", "{request}", "Attempts that were answered with 429.")
+        self._timeouts = meter.create_counter(
+            "roomrec.limiter.timeouts", "{request}", "Requests whose deadline came while they waited for a permit."
+        )
         self._permits = meter.create_up_down_counter("roomrec.limiter.permits", "{permit}", "Permits in use.")
         self._records = meter.create_counter("roomrec.records", "{record}", "Recordings and rooms delivered.")
         self._bytes = meter.create_counter("roomrec.media.bytes", "By", "Bytes of media that arrived.")
@@ -192,7 +221,35 @@ class _Metrics:
         if attempt.waited is not None:
             self._permits.add(-1)
 
+    def request_ended(self, request: Request) -> None:
+        if request.waited_in_vain is not None:
+            attributes = {"http.request.method": request.method}
+            self._timeouts.add(1, attributes)
+            self._wait.record(request.waited_in_vain, attributes)
+
     def operation_ended(self, operation: Operation) -> None:
         attributes = {"roomrec.operation": operation.name}
         self._records.add(operation.records, attributes)
         self._bytes.add(operation.bytes, attributes)
+
+
+def _create_gauges(limiter: ObservableLimiter, provider: MeterProvider | None) -> None:
+    """Create the gauges of a limiter's state, as they are listed in the docstring of the module."""
+    meter = metrics.get_meter("roomrec_async", __version__, provider, _SCHEMA_URL)
+
+    def gauge(name: str, unit: str, description: str, read: Callable[[], float | None]) -> None:
+        def observe(_: CallbackOptions) -> Iterator[Observation]:
+            if (value := read()) is not None:
+                yield Observation(value)
+
+        meter.create_observable_gauge(f"roomrec.limiter.{name}", [observe], unit, description)
+
+    def paused() -> float:
+        until = limiter.paused_until
+        return 0.0 if until is None else max(0.0, (until - datetime.now(UTC)).total_seconds())
+
+    gauge("limit", "{permit}", "Maximum number of permits.", lambda: limiter.max_concurrency)
+    gauge("in_flight", "{permit}", "Permits held in this process.", lambda: limiter.in_flight)
+    gauge("waiting", "{request}", "Requests of this process that wait for a permit.", lambda: limiter.waiting)
+    gauge("paused", "s", "Remaining time of a pause.", paused)
+    gauge("degraded", "1", "1 while the limiter has lost Redis.", lambda: int(limiter.degraded))

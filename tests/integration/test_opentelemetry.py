@@ -228,3 +228,31 @@ class TestMetrics:
 async def test_without_an_sdk_nothing_happens(sim: Simulator) -> None:
     async with RecordingsClient(sim.credentials, base_url=sim.base_url, observers=[Telemetry()]) as client:
         assert len(await client.gather(sim.room_sids)) == 3
+
+
+async def test_requests_that_time_out_at_the_limiter_are_counted_and_its_state_is_exported() -> None:
+    received, limiter = Received(), RateLimiter(1)
+    telemetry = Telemetry(received.tracers, received.meters, limiter=limiter)
+    async with (
+        Simulator(1, 1, latency=0.6) as simulator,
+        RecordingsClient(
+            simulator.credentials, base_url=simulator.base_url, limiter=limiter, observers=[telemetry]
+        ) as client,
+    ):
+        (room_sid,) = simulator.room_sids
+        holding = asyncio.create_task(client.recordings(room_sid).to_list())
+        await asyncio.sleep(0.05)
+        waiting = asyncio.create_task(client.recordings(room_sid, timeout=0.2).to_list())
+        await asyncio.sleep(0.05)
+        limiter.pause(30)
+        gauges = {name: values[()] for name, values in received.metrics().items() if () in values}
+        with pytest.raises(TimeoutError):
+            await waiting
+        await holding
+    assert gauges["roomrec.limiter.paused"] == pytest.approx(30, abs=0.5)
+    names = ("limit", "in_flight", "waiting", "degraded")
+    assert [gauges[f"roomrec.limiter.{name}"] for name in names] == [1, 1, 1, 0]
+    assert sum(received.metrics()["roomrec.limiter.timeouts"].values()) == 1
+    (span,) = [span for span in received.spans if "roomrec.limiter.waited_in_vain" in (span.attributes or {})]
+    assert span.name == "roomrec request"
+    assert span.attributes["roomrec.limiter.waited_in_vain"] == pytest.approx(0.15, abs=0.15)
