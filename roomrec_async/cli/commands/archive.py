@@ -24,6 +24,7 @@ from roomrec_async.cli.support.cluster import cluster_address, connect_cluster
 from roomrec_async.cli.support.errors import ExitCode
 from roomrec_async.cli.support.failures import Failures
 from roomrec_async.cli.support.input import RoomSources
+from roomrec_async.cli.support.limits import make_cluster_settings
 from roomrec_async.cli.support.options import (
     LocalPath,
     account_sid_option,
@@ -32,6 +33,7 @@ from roomrec_async.cli.support.options import (
     destination_option,
     downloads_option,
     files_option,
+    limit_options,
     private_key_option,
     rooms_argument,
     window_options,
@@ -42,7 +44,6 @@ from roomrec_async.cli.support.resources import make_client, make_decryption, pa
 from roomrec_async.cli.support.signals import run_async
 from roomrec_async.cli.support.tables import Table
 from roomrec_async.client import RecordingsClient
-from roomrec_async.credentials import Credentials
 from roomrec_async.models import Recording, RecordingStatus
 from roomrec_async.protocols import Destination
 
@@ -88,6 +89,7 @@ Examples:
 @downloads_option
 @private_key_option
 @base_url_option
+@limit_options
 def archive(
     rooms: tuple[str, ...],
     files: tuple[str, ...],
@@ -209,9 +211,9 @@ class ArchiveRun:
             )
 
     async def _archive_on(self, address: str, room_sids: AsyncGenerator[str, None]) -> ArchiveReport:
-        from roomrec_async.integrations.dask import ClusterSettings, archive_on  # noqa: PLC0415  an extra of its own
+        from roomrec_async.integrations.dask import archive_on  # noqa: PLC0415  an extra of its own
 
-        settings = ClusterSettings(credentials=Credentials.from_env(), base_url=self.base_url)
+        settings = make_cluster_settings(self.base_url)
         decryption = None
         if self.private_key is not None:
             from roomrec_async.integrations.decryption import PrivateKey  # noqa: PLC0415  an extra of its own

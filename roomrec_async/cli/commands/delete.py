@@ -22,6 +22,7 @@ from roomrec_async.cli.support.options import (
     allow_empty_option,
     base_url_option,
     files_option,
+    limit_options,
     rooms_argument,
     window_options,
 )
@@ -61,6 +62,7 @@ Examples:
 @window_options("recordings that started")
 @account_sid_option
 @base_url_option
+@limit_options
 @click.option("--yes", is_flag=True, help="Really delete. Without this, nothing is deleted.")
 def delete(
     rooms: tuple[str, ...],

@@ -25,6 +25,7 @@ from roomrec_async.cli.support.options import (
     destination_option,
     downloads_option,
     files_option,
+    limit_options,
     private_key_option,
     rooms_argument,
     window_options,
@@ -74,6 +75,7 @@ Examples:
 )
 @private_key_option
 @base_url_option
+@limit_options
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object for each recording instead of its location.")
 def download(
     rooms: tuple[str, ...],

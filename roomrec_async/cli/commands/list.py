@@ -38,6 +38,7 @@ from roomrec_async.cli.support.options import (
     allow_empty_option,
     base_url_option,
     files_option,
+    limit_options,
     rooms_argument,
     window_options,
 )
@@ -83,6 +84,7 @@ Examples:
 )
 @click.option("--limit", type=click.IntRange(0), metavar="N", help="Maximum number of recordings per room.")
 @base_url_option
+@limit_options
 @click.option(
     "--timeout", type=float, metavar="SECONDS", help="Maximum time for a page, including its retries. By default 300."
 )

@@ -18,7 +18,13 @@ from roomrec_async._text import safe_text
 from roomrec_async._views.film import CAMERA_OFF_AFTER, Layout, Size
 from roomrec_async.cli.support.errors import ExitCode
 from roomrec_async.cli.support.failures import Failures
-from roomrec_async.cli.support.options import LocalPath, base_url_option, identities_option, private_key_option
+from roomrec_async.cli.support.options import (
+    LocalPath,
+    base_url_option,
+    identities_option,
+    limit_options,
+    private_key_option,
+)
 from roomrec_async.cli.support.resources import make_client, make_decryption
 from roomrec_async.cli.support.room_source import RoomSource, list_identities, room_source_arguments
 from roomrec_async.cli.support.signals import run_async
@@ -138,6 +144,7 @@ class ClockType(click.ParamType[float]):
 @identities_option
 @private_key_option
 @base_url_option
+@limit_options
 def mux(
     source: str,
     room: str | None,

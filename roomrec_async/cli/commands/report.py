@@ -24,7 +24,7 @@ from roomrec_async._text import safe_repr, safe_text
 from roomrec_async._views.totals import Overview, utc_day
 from roomrec_async.cli.support.errors import ExitCode
 from roomrec_async.cli.support.failures import Failures
-from roomrec_async.cli.support.options import LocalPath, base_url_option, window_options
+from roomrec_async.cli.support.options import LocalPath, base_url_option, limit_options, window_options
 from roomrec_async.cli.support.progress import show_progress
 from roomrec_async.cli.support.resources import make_client
 from roomrec_async.cli.support.signals import run_async
@@ -73,6 +73,7 @@ Renderer: TypeAlias = Callable[[Overview], str]
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the numbers as JSON instead.")
 @base_url_option
+@limit_options
 def report(
     after: datetime | None,
     before: datetime | None,

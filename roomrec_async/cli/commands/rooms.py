@@ -14,7 +14,7 @@ from rich.console import Console
 from roomrec_async._api.codec import to_json_lines
 from roomrec_async._listing.pager import Pager
 from roomrec_async.cli.support.errors import ExitCode
-from roomrec_async.cli.support.options import base_url_option, window_options
+from roomrec_async.cli.support.options import base_url_option, limit_options, window_options
 from roomrec_async.cli.support.output import StdoutWriter
 from roomrec_async.cli.support.resources import make_client
 from roomrec_async.cli.support.signals import run_async
@@ -41,6 +41,7 @@ Examples:
 @window_options("rooms that were created")
 @click.option("--limit", type=click.IntRange(0), metavar="N", help="Maximum number of rooms.")
 @base_url_option
+@limit_options
 @click.option(
     "--json/--table",
     "as_json",

@@ -20,7 +20,7 @@ from roomrec_async._media.locate import media_name
 from roomrec_async._text import safe_repr, safe_text
 from roomrec_async._views.timeline import TrackFile
 from roomrec_async.cli.support.failures import Failures
-from roomrec_async.cli.support.options import LocalPath, base_url_option, identities_option
+from roomrec_async.cli.support.options import LocalPath, base_url_option, identities_option, limit_options
 from roomrec_async.cli.support.resources import make_client
 from roomrec_async.cli.support.room_source import RoomSource, list_identities, room_source_arguments
 from roomrec_async.cli.support.signals import run_async
@@ -78,6 +78,7 @@ class Renderer(Protocol):
 )
 @identities_option
 @base_url_option
+@limit_options
 def timeline(
     source: str,
     room: str | None,

@@ -14,11 +14,11 @@ import click
 from roomrec_async._format import format_count, format_duration, format_pace, format_size
 from roomrec_async._text import safe_text
 from roomrec_async.client import RoomOptions
-from roomrec_async.credentials import Credentials
 from roomrec_async.errors import InvalidArgumentError
 
 from .failures import Failures
 from .input import RoomSources
+from .limits import make_cluster_settings
 from .progress import show_progress
 
 if TYPE_CHECKING:
@@ -122,9 +122,9 @@ class ClusterExport:
         return self.failures.exit_code
 
     async def _export(self, progress: ExportProgress) -> ExportReport:
-        from roomrec_async.integrations.dask import ClusterSettings, export_on  # noqa: PLC0415  an extra of its own
+        from roomrec_async.integrations.dask import export_on  # noqa: PLC0415  an extra of its own
 
-        settings = ClusterSettings(credentials=Credentials.from_env(), base_url=self.base_url)
+        settings = make_cluster_settings(self.base_url)
         async with (
             self.sources.open(self.failures.add_line) as sids,
             connect_cluster(self.address) as cluster,

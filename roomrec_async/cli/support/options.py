@@ -17,6 +17,9 @@ from roomrec_async.errors import InvalidArgumentError
 
 from .input import STDIN, format_sid_error
 
+# Where the context of a command keeps the limits that were given.
+LIMITS_KEY: Final = "roomrec.limits"
+
 _Command = TypeVar("_Command", bound=Callable[..., object])
 
 
@@ -36,6 +39,19 @@ class DateTimeType(click.ParamType[datetime]):
             in_utc = f"{instant.isoformat()}Z"
             self.fail(f"{value!r} has no time zone: for UTC write {in_utc}, else add an offset like +02:00", param, ctx)
         return instant
+
+
+class ConcurrencyType(click.ParamType["int | str"]):
+    """A number of requests in flight, from 1, or ``auto``."""
+
+    name = "concurrency"
+
+    def convert(self, value: int | str, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
+        """Return the number that a text stands for, or "auto"."""
+        if value == "auto":
+            return value
+        number: int = click.IntRange(1)(value, param, ctx)
+        return number
 
 
 class LocalPath(click.Path):
@@ -86,6 +102,12 @@ def parse_account_sid(account_sid: str) -> str:
         raise click.BadParameter(str(error)) from None
 
 
+def keep_for_client(context: click.Context, parameter: click.Parameter, value: object) -> None:
+    """Keep the value of an option that only the client needs, for :func:`.limits.given_limits`."""
+    if value is not None and parameter.name is not None:
+        context.meta.setdefault(LIMITS_KEY, {})[parameter.name] = value
+
+
 rooms_argument: Final = click.argument("rooms", nargs=-1, metavar="[ROOM|-]...", callback=check_rooms)
 files_option: Final = click.option(
     "--from-file",
@@ -107,6 +129,33 @@ base_url_option: Final = click.option(
     metavar="URL",
     show_default=True,
     help="URL of the API: another one for a gateway or 'roomrec simulate'; also $ROOMREC_BASE_URL.",
+)
+_limit_options: Final = (
+    click.option(
+        "--redis",
+        envvar="ROOMREC_REDIS_URL",
+        metavar="URL",
+        expose_value=False,
+        callback=keep_for_client,
+        help="Share the account's limits with other programs through this Redis, such as rediss://host:6379/0; "
+        "also $ROOMREC_REDIS_URL.",
+    ),
+    click.option(
+        "--reads-per-second",
+        type=float,
+        metavar="N",
+        expose_value=False,
+        callback=keep_for_client,
+        help="Maximum number of reads in any second. By default the published quota, 80.",
+    ),
+    click.option(
+        "--max-concurrency",
+        type=ConcurrencyType(),
+        metavar="N|auto",
+        expose_value=False,
+        callback=keep_for_client,
+        help="Maximum number of requests in flight. By default 'auto': it follows the service's own limit.",
+    ),
 )
 proxy_option: Final = click.option(
     "--proxy",
@@ -148,6 +197,13 @@ downloads_option: Final = click.option(
     metavar="N",
     help="Number of downloads at a time.",
 )
+
+
+def limit_options(command: _Command) -> _Command:
+    """Add the options of every command that sends requests: ``--redis``, and the limits."""
+    for option in reversed(_limit_options):
+        command = option(command)
+    return command
 
 
 def window_options(what: str) -> Callable[[_Command], _Command]:

@@ -15,6 +15,7 @@ from roomrec_async.credentials import Credentials
 from roomrec_async.errors import ConfigurationError
 
 from .input import RoomSources
+from .limits import make_limited_client
 
 if TYPE_CHECKING:
     from roomrec_async.protocols import Decryption, Destination
@@ -42,7 +43,7 @@ def make_client(base_url: str, timeout: float | None = None) -> RecordingsClient
     except ConfigurationError as error:
         # Many who see this have no account, and want to try the command out.
         raise ConfigurationError(f"{error}. 'roomrec demo' needs none") from None
-    return RecordingsClient(credentials, base_url=base_url, timeout=timeout, proxy=proxy_url(), trust_env=True)
+    return make_limited_client(credentials, base_url, timeout, proxy_url())
 
 
 def proxy_url() -> str | None:

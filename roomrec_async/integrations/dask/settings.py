@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from typing import Final, Literal
 
 import attrs
 
@@ -13,7 +15,10 @@ from roomrec_async.client import RecordingsClient
 from roomrec_async.credentials import Credentials
 from roomrec_async.errors import ConfigurationError
 from roomrec_async.limits import RateLimiter
-from roomrec_async.protocols import Observer
+from roomrec_async.protocols import Limiter, Observer
+
+# More than any cluster has threads.
+_MAX_SLOTS: Final = 100_000
 
 
 @attrs.frozen(kw_only=True)
@@ -31,6 +36,9 @@ class ClusterSettings:
         writes_per_second: the account's quota for deletions; 20 is the published one.
         max_concurrency: maximum number of requests in flight of all shards together, or None for no limit; with
             "auto", each shard adapts to the service's own limit, by the requests that are rate limited.
+        redis: URL of a Redis, as the workers reach it, through which the shards share the account's limits with other
+            programs, by :class:`~roomrec_async.integrations.redis.RedisRateLimiter` with the name of the account.
+            Without it, each slot has a fixed part of them.
 
     Raises:
         InvalidArgumentError: a number is out of bounds.
@@ -44,6 +52,8 @@ class ClusterSettings:
     reads_per_second: float = 80
     writes_per_second: float = 20
     max_concurrency: int | Literal["auto"] | None = "auto"
+    # It can hold a password.
+    redis: str | None = attrs.field(default=None, repr=False)
 
     def __attrs_post_init__(self) -> None:
         # The limiter checks its limits, and the client below its base URL: mistakes show here, not on each worker.
@@ -57,11 +67,17 @@ class ClusterSettings:
                 f"slots must be at most {self.max_slots}: each needs at least 1 of reads_per_second, of "
                 "writes_per_second and of max_concurrency"
             )
+        # It opens nothing: clients and limiters connect at their first use.
         self.client(1)
 
     @property
     def max_slots(self) -> int:
-        """Maximum number of slots: each needs at least one request per second, of each kind, and one in flight."""
+        """Maximum number of slots: each needs at least one request per second, of each kind, and one in flight.
+
+        Where they share the limits through Redis, they take turns.
+        """
+        if self.redis is not None:
+            return _MAX_SLOTS
         quotas = [self.reads_per_second, self.writes_per_second]
         if isinstance(self.max_concurrency, int):
             quotas.append(self.max_concurrency)
@@ -77,9 +93,33 @@ class ClusterSettings:
         Raises:
             ConfigurationError: the base URL cannot be used.
         """
+        return RecordingsClient(
+            self.credentials, base_url=self.base_url, limiter=self._limiter(slots), observers=observers
+        )
+
+    @asynccontextmanager
+    async def open_client(self, slots: int, *observers: Observer) -> AsyncGenerator[RecordingsClient, None]:
+        """Yield a client as :meth:`client` returns it; close it, and then its limiter if that is connected to Redis."""
+        async with AsyncExitStack() as stack:
+            client = self.client(slots, *observers)
+            if isinstance(client.limiter, AbstractAsyncContextManager):
+                await stack.enter_async_context(client.limiter)
+            yield await stack.enter_async_context(client)
+
+    def _limiter(self, slots: int) -> Limiter:
+        if self.redis is not None:
+            from roomrec_async.integrations.redis import RedisRateLimiter  # noqa: PLC0415  an extra of its own
+
+            return RedisRateLimiter(
+                self.redis,
+                name=self.credentials.account_sid,
+                max_concurrency=self.max_concurrency,
+                reads_per_second=self.reads_per_second,
+                writes_per_second=self.writes_per_second,
+                processes=slots,
+            )
         # Rounded down, so that all slots together stay within the quota.
         concurrency = self.max_concurrency
         if isinstance(concurrency, int):
             concurrency //= slots
-        limiter = RateLimiter(concurrency, self.reads_per_second // slots, self.writes_per_second // slots)
-        return RecordingsClient(self.credentials, base_url=self.base_url, limiter=limiter, observers=observers)
+        return RateLimiter(concurrency, self.reads_per_second // slots, self.writes_per_second // slots)

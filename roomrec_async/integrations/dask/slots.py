@@ -52,7 +52,7 @@ class SlotPool:
     @asynccontextmanager
     async def client(self) -> AsyncGenerator[RecordingsClient, None]:
         """Wait for a slot, and yield a client that keeps to its fraction of the quota."""
-        async with self._slot() as last_request, self.settings.client(self.size, last_request) as client:
+        async with self._slot() as last_request, self.settings.open_client(self.size, last_request) as client:
             yield client
 
     @asynccontextmanager

@@ -1,0 +1,58 @@
+"""``--redis``, ``--reads-per-second`` and ``--max-concurrency``."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from roomrec_async.cli.app import roomrec as group
+from roomrec_async.simulator import Simulator
+
+from .conftest import Command
+
+SENDING = ("rooms", "list", "download", "delete", "archive", "timeline", "mux", "report")
+
+
+def test_every_command_that_sends_has_the_options() -> None:
+    options = {
+        name: {option for parameter in command.params for option in parameter.opts}
+        for name, command in group.commands.items()
+    }
+    limits = {"--redis", "--reads-per-second", "--max-concurrency"}
+    assert {name for name, names in options.items() if limits <= names} == set(SENDING)
+    assert {name for name, names in options.items() if "--base-url" in names} == set(SENDING)
+
+
+def test_limits_hold_for_a_command(simulator: Simulator, roomrec: Command) -> None:
+    rooms = [simulator.room_sids[number % 3] for number in range(6)]
+    began = time.monotonic()
+    outcome = roomrec("list", *rooms, "--max-concurrency", "1", "--reads-per-second", "5")
+    assert outcome.code == 0
+    # Six requests, of which the first need not wait.
+    assert time.monotonic() - began >= 5 / 5 - 0.3
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--max-concurrency", "0"], "--max-concurrency"),
+        (["--max-concurrency", "many"], "--max-concurrency"),
+        (["--reads-per-second", "-1"], "reads_per_second must be positive"),
+        (["--redis", "http://host"], "url must be a Redis URL"),
+        (["--redis", "redis://:canary@ry@host"], "url must be a Redis URL"),
+    ],
+)
+def test_mistakes_are_refused(simulator: Simulator, roomrec: Command, options: list[str], message: str) -> None:
+    before = simulator.stats.requests
+    line = roomrec.fails("list", *simulator.room_sids, *options, code=2)
+    assert message in line
+    assert "canary" not in line
+    assert simulator.stats.requests == before
+
+
+def test_the_url_of_redis_comes_from_the_environment(
+    simulator: Simulator, roomrec: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ROOMREC_REDIS_URL", "redis://:canary@ry@host")
+    assert "url must be a Redis URL" in roomrec.fails("list", *simulator.room_sids, code=2)
