@@ -11,6 +11,8 @@ _MEMORY_SECONDS: Final = 10.0
 # Fraction of the shortest round trip that the answer may take, and the margin for a busy process, in seconds.
 _ANSWER_FRACTION: Final = 0.6
 _ANSWER_MARGIN: Final = 0.003
+# Seconds by which a start may be later for being uncertain. More of it would cost more of the quota than it protects.
+_MAX_CAUTION: Final = 0.005
 # Seconds; a start is never scheduled further ahead for the sake of a slow connection.
 _MAX_LEAD: Final = 0.3
 
@@ -42,8 +44,8 @@ class RedisClock:
 
     @property
     def uncertainty(self) -> float:
-        """Seconds by which an instant of one clock is uncertain on the other one, for ways of similar length."""
-        return (self._high - self._low) / 4
+        """Seconds by which an instant of one clock may be earlier or later on the other one."""
+        return (self._high - self._low) / 2
 
     def observe(self, sent: float, received: float, redis_time: float) -> None:
         """Take note of a round trip.
@@ -65,8 +67,8 @@ class RedisClock:
         self._round_trip = min(self._round_trip, received - sent)
 
     def to_loop(self, redis_time: float) -> float:
-        """Return an instant of the clock of Redis on the clock of the loop."""
-        return redis_time - (self._low + self._high) / 2
+        """Return an instant of the clock of Redis on the clock of the loop: if it is uncertain, rather later."""
+        return redis_time - (self._low + self._high) / 2 + min(self.uncertainty, _MAX_CAUTION)
 
     def to_redis(self, loop_time: float) -> float:
         """Return an instant of the clock of the loop on the clock of Redis."""

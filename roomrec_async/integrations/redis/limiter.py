@@ -35,6 +35,8 @@ from .settings import MICROSECONDS_PER_SECOND, NAME_PATTERN, Concurrency, Limits
 # Seconds between two signs of life. They renew the leases, and find Redis available again. They are frequent enough for
 # the script to miss a member before it uses its part of the quota on its own.
 _HEARTBEAT_SECONDS: Final = 0.75
+# Leases are renewed once they are older than this fraction of their duration.
+_RENEWALS_PER_LEASE: Final = 4
 # Waits are longer by up to this fraction, so that processes that got the same wait do not all come back at once.
 _JITTER: Final = 0.1
 # Seconds; where being told of a free permit takes longer, a process asks again and again instead.
@@ -176,6 +178,8 @@ class RedisRateLimiter:
         # Why the waiters wait, in words, and whether that has been logged.
         self._reason = ""
         self._wait_is_logged = False
+        # When the script last answered.
+        self._answered_at = -math.inf
         # When Redis was found available again.
         self._regained_at = -math.inf
         # Asks Redis for permits, while there are waiters; and the part of it that only waits.
@@ -354,6 +358,9 @@ class RedisRateLimiter:
         if delay > 0:
             await self._sleep(delay)
             return
+        if not self._clock.is_known:
+            # The first command connects, and can bring the script: it tells the clock badly.
+            await self._run("renew")
         names = [list(lane.asked) for lane in self._lanes]
         reply = await self._run("acquire", len(names[0]), *names[0], *names[1])
         self._accept(reply[6:])
@@ -456,7 +463,8 @@ class RedisRateLimiter:
                 f"rate limit {self._name!r}: other processes have other limits: "
                 f"{self._limits.differences(_to_text(reply[1]))}; give all of them the same"
             )
-        self._clock.observe(sent, loop.time(), int(reply[0]) / MICROSECONDS_PER_SECOND)
+        self._answered_at = loop.time()
+        self._clock.observe(sent, self._answered_at, int(reply[0]) / MICROSECONDS_PER_SECOND)
         self._place = Place(int(reply[1]), int(reply[2]))
         self._known_permits = int(reply[3]) or None
         return reply
@@ -472,9 +480,16 @@ class RedisRateLimiter:
 
     async def _beat(self) -> None:
         """Give a sign of life: renew the leases that are held. In the fallback, this finds Redis available again."""
-        names = {lease.name for lease in self._held}
+        now = asyncio.get_running_loop().time()
+        # Every command is a sign of life, and short requests end before their leases need to be renewed.
+        names = {
+            lease.name
+            for lease in self._held
+            if self._part is not None or now - lease.granted_at > self._lease_seconds / _RENEWALS_PER_LEASE
+        }
         try:
-            await self._run("renew", *names)
+            if names or self._part is not None or now - self._answered_at > _HEARTBEAT_SECONDS / 2:
+                await self._run("renew", *names)
         except REDIS_ERRORS as error:
             self._lose_redis(error)
         except RoomRecError as error:

@@ -41,7 +41,7 @@ local FIRST_ARGUMENT = 10
 local SECOND = 1000000
 -- Starts are this much farther apart than the rate asks for, and windows this much longer than a second: the service's
 -- clock may run a little faster.
-local MARGIN, WINDOW_MARGIN = 1.01, 1.002
+local MARGIN = 1.01
 -- A request has reached the service this long after its start, even with a new connection and in a busy process. If its
 -- response comes earlier, it has reached it by then. So at most a tenth of the quota is lost to not knowing.
 local TRANSIT = 100000
@@ -213,7 +213,7 @@ local function new_lane(kind, queue, log, rate, missing)
     local parts = math.min(missing * math.ceil(PART_USED * rate / count_processes()), math.ceil(PART_USED * rate))
     lane.window_starts = missing > 0 and math.max(1, starts - parts) or starts
     lane.interval = math.ceil(MARGIN * SECOND * starts / rate / lane.window_starts)
-    lane.window = math.ceil(WINDOW_MARGIN * SECOND * starts / rate)
+    lane.window = math.ceil(MARGIN * SECOND * starts / rate)
   end
   return lane
 end
