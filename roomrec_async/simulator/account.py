@@ -17,16 +17,21 @@ import attrs
 from roomrec_async.credentials import Credentials
 from roomrec_async.errors import InvalidArgumentError
 
+from .clips import LOOK_COUNT
 from .derivation import (
     DAY,
     EPOCH,
     HOUR,
     MAX_DRAWN_ROOM_DURATION,
+    MediaTraits,
     TrackFormat,
     draw_duration,
+    draw_media_traits,
+    draw_ordinary_room_traits,
     draw_retention,
     draw_room_traits,
     draw_size,
+    draw_start,
     draw_status,
     format_instant,
     size_and_duration_json,
@@ -35,11 +40,17 @@ from .derivation import (
     track_format,
     track_name_json,
 )
+from .recorded_track import RecordedTrack
 from .sids import LazyRoomSids, SidFamily, join_number, split_number
 
 # Seconds. The last room is created early enough to end, and its recordings to be deleted, within the year.
 _LAST_ROOM_CREATED: Final = 320 * DAY
 _MAX_ROOM_DURATION: Final = 30 * DAY
+
+# Number of rooms at the beginning in which nothing is out of the ordinary, for whoever tries the simulator; and the
+# maximum number of recordings in such a room. With more, it has some of every status as other rooms have.
+_ORDINARY_ROOMS: Final = 3
+_MAX_ORDINARY_RECORDINGS: Final = 8
 
 # Maximum number of rooms, and of recordings that a room shows.
 _MAX_COUNT: Final = 2**31
@@ -96,6 +107,7 @@ class RoomData:
         salt: random number that makes the statuses of recordings differ between rooms.
         encryption_key: SID of the key that the media are encrypted with; None if they are not.
         bucket: URL of the account's own bucket with the media; None if the provider stores them.
+        has_muted: True if somebody in it was muted throughout.
     """
 
     account: Account
@@ -113,6 +125,12 @@ class RoomData:
     salt: int
     encryption_key: str | None
     bucket: str | None
+    has_muted: bool
+
+    @property
+    def is_ordinary(self) -> bool:
+        """True for a room in which everything is as it should be: all recordings are complete, and have media."""
+        return self.index < _ORDINARY_ROOMS and self.total_count <= _MAX_ORDINARY_RECORDINGS
 
     @property
     def ended(self) -> int | None:
@@ -126,7 +144,9 @@ class RoomData:
         # The two tracks of a participant begin together.
         pair = index // 2
         pair_count = (self.total_count + 1) // 2
-        return self.created + spread_evenly(pair, pair_count, self.duration)
+        # In an ordinary room, everybody has joined before half of the time is over.
+        length = self.duration // 2 if self.is_ordinary else self.duration
+        return self.created + spread_evenly(pair, pair_count, length)
 
     def recording_status(self, index: int) -> str:
         """Return the ``status`` of a recording, without computing the rest of the record."""
@@ -135,6 +155,8 @@ class RoomData:
         is_deleted = (index * deleted_count + self.salt) % self.total_count < deleted_count
         if is_deleted or join_number(self.index, index) in self.account.deletions:
             return "deleted"
+        if self.is_ordinary:
+            return "completed"
         return draw_status(index + self.salt)
 
     def filter_recordings(
@@ -165,13 +187,32 @@ class RoomData:
 
     def has_media(self, index: int) -> bool:
         """Return True if the provider stores media of a recording."""
-        return self.recording_status(index) == "completed" and self.bucket is None
+        is_stored = self.recording_status(index) == "completed" and self.bucket is None
+        return is_stored and not self._is_muted(index)
 
     def media_size(self, index: int) -> int:
         """Return the number of bytes of a completed recording's media."""
         _, duration_word, size_word, _ = self.account.recording_sids.hash_words(join_number(self.index, index))
         duration = self._recording_duration(index, duration_word)
-        return draw_size(self.account.media_size, self.recording_type(index), duration, size_word)
+        return draw_size(self.account.media_size, self._track_format(index).codec, duration, size_word)
+
+    def recorded_track(self, index: int) -> RecordedTrack:
+        """Return what a recording's media are of."""
+        _, duration_word, _, traits_word = self.account.recording_sids.hash_words(join_number(self.index, index))
+        traits = self._media_traits(traits_word)
+        return RecordedTrack(
+            codec=self._track_format(index).codec.upper(),
+            look=(self.index + self._track(index) // 2) % LOOK_COUNT,
+            start=self._container_start(index),
+            duration=self._recording_duration(index, duration_word) * 1_000,
+            changes_size=traits.changes_size,
+            has_gaps=traits.has_gaps,
+        )
+
+    def is_truncated(self, index: int) -> bool:
+        """Return True if the file with a recording's media ends early."""
+        _, _, _, traits_word = self.account.recording_sids.hash_words(join_number(self.index, index))
+        return self._media_traits(traits_word).is_truncated
 
     def delete(self, index: int, now: int) -> None:
         """Delete a recording's media, at this instant or when the recording ends, whichever is later."""
@@ -245,7 +286,32 @@ class RoomData:
 
     def _track_format(self, index: int) -> TrackFormat:
         track = self._track(index)
-        return track_format(track, self.account.track_sids.hash_words(join_number(self.index, track))[1])
+        word = self.account.track_sids.hash_words(join_number(self.index, track))[1]
+        return track_format(track, word, may_be_data=not self.is_ordinary)
+
+    def _media_traits(self, word: int) -> MediaTraits:
+        traits = draw_media_traits(word)
+        if self.is_ordinary:
+            # The first room is as plain as can be; in the others, this happens to everybody.
+            traits = MediaTraits(changes_size=self.index > 0, has_gaps=self.index > 0, is_truncated=False)
+        return traits
+
+    def _is_muted(self, index: int) -> bool:
+        """Return True for the audio of the one participant who was muted throughout, if there is one."""
+        pair_count = (self.total_count + 1) // 2
+        return self.has_muted and index == self.salt % pair_count * 2
+
+    @property
+    def _offset(self) -> int:
+        """Milliseconds from the epoch to the start of the room, which is not at a whole second."""
+        return self.created * 1_000 + self.salt % 400
+
+    def _container_start(self, index: int) -> int:
+        """Return the milliseconds from the start of the room to that of a recording's media."""
+        # The same word for both tracks of a participant.
+        word = self.account.recording_sids.hash_words(join_number(self.index, index // 2 * 2))[3]
+        milliseconds = draw_start(word)[index % 2]
+        return (self.recording_created(index) - self.created) * 1_000 + milliseconds
 
     def _recordings_of_track(self, source_sid: str) -> range:
         number = self.account.track_sids.number(source_sid)
@@ -257,8 +323,16 @@ class RoomData:
         return range(track, self.total_count, self.track_count)
 
     def _recording_duration(self, index: int, word: int) -> int:
-        remaining = self.created + self.duration - self.recording_created(index)
-        return draw_duration(remaining, word)
+        """Return the seconds that a recording takes: at most until the room ends, or the track is recorded again."""
+        created = self.recording_created(index)
+        remaining = self.created + self.duration - created
+        if index + self.track_count < self.total_count:
+            remaining = min(remaining, self.recording_created(index + self.track_count) - created)
+        if not self.is_ordinary:
+            return draw_duration(remaining, word)
+        # Nearly everybody stays until the end, with both tracks.
+        pair_word = self.account.recording_sids.hash_words(join_number(self.index, index // 2 * 2))[1]
+        return max(1, remaining - pair_word % (remaining // 4 + 1))
 
     def _recording_fields(self, index: int) -> dict[str, object]:
         """Return the values of :data:`_RECORDING_TEMPLATE` that differ between the recordings of a room."""
@@ -270,8 +344,10 @@ class RoomData:
         created = self.recording_created(index)
         duration = self._recording_duration(index, duration_word)
         status = self.recording_status(index)
-        size = draw_size(self.account.media_size, track_fields["type"], duration, size_word)
+        size = draw_size(self.account.media_size, track_fields["codec"], duration, size_word)
         size_json, duration_json = size_and_duration_json(status, size, duration)
+        if self._is_muted(index):
+            size_json, duration_json = size_and_duration_json(status, 0, 0)
 
         updated = created + duration
         date_deleted = "null"
@@ -288,7 +364,7 @@ class RoomData:
             "sid": sid,
             "size": size_json,
             "duration": duration_json,
-            "offset": created * 1_000 + size_word % 1_000,
+            "offset": self._offset,
             "status": status,
             "date_created": format_instant(created),
             "date_deleted": date_deleted,
@@ -301,10 +377,10 @@ class RoomData:
         number = join_number(self.index, track)
         first_word, format_word, _, _ = self.account.track_sids.hash_words(number)
         source_sid = self.account.track_sids.sid_from(number, first_word)
-        media_type, codec, container = track_format(track, format_word)
+        media_type, codec, container = track_format(track, format_word, may_be_data=not self.is_ordinary)
         return {
             "source_sid": source_sid,
-            "track_name": track_name_json(source_sid, format_word),
+            "track_name": track_name_json(source_sid, media_type, format_word),
             "type": media_type,
             "codec": codec,
             "container": container,
@@ -400,7 +476,12 @@ class Account:
         sid = self._room_sids.sid_from(index, first_word)
         traits = draw_room_traits(traits_word)
         visible_count = self._min_recordings + count_word % (self._max_recordings - self._min_recordings + 1)
-        total_count = visible_count + (visible_count + count_word % 9) // 9
+        if index < _ORDINARY_ROOMS:
+            traits = draw_ordinary_room_traits(traits_word)
+            visible_count = self._ordinary_count(count_word)
+        total_count = visible_count
+        if index >= _ORDINARY_ROOMS or visible_count > _MAX_ORDINARY_RECORDINGS:
+            total_count += (visible_count + count_word % 9) // 9
         return RoomData(
             account=self,
             index=index,
@@ -418,6 +499,7 @@ class Account:
             salt=salt & _SALT_MASK,
             encryption_key=self._encryption_key(index) if traits.is_encrypted else None,
             bucket=_BUCKET if traits.has_bucket else None,
+            has_muted=traits.has_muted,
         )
 
     def room_created(self, index: int) -> int:
@@ -447,6 +529,10 @@ class Account:
         # In an account without recordings, a million rooms need not be searched.
         indices = range(self.room_count) if self._max_recordings else range(0)
         return slice_by_date(indices, self.room_created, created_from, end)
+
+    def _ordinary_count(self, word: int) -> int:
+        """Return the number of recordings of an ordinary room: two each of three or four people, within the bounds."""
+        return min(max(6 + word % 2 * 2, self._min_recordings), self._max_recordings)
 
     def _encryption_key(self, room_index: int) -> str:
         return f"CR{self._derive_hex(f'encryption {room_index % _ENCRYPTION_KEYS}')}"

@@ -29,9 +29,11 @@ _MIN_ROOM_DURATION: Final = 600
 _MAX_RECORDING_DURATION: Final = 4 * HOUR
 _MAX_RETENTION: Final = 10 * DAY
 
-# Typical bit rates, in bytes per second.
-_VIDEO_BYTE_RATE: Final = 125_000
-_AUDIO_BYTE_RATE: Final = 4_000
+# An ordinary room lasts this long, or twice as long: so that a film of it is made while somebody waits.
+_MIN_ORDINARY_DURATION: Final = 30
+
+# Typical bit rates, in bytes per second. PCMU has 8,000 samples of one byte, in packets.
+_BYTE_RATES: Final = {"VP8": 125_000, "H264": 125_000, "OPUS": 4_000, "PCMU": 9_000}
 
 # Each value is as frequent as it is listed.
 _ROOM_STATUSES = ("completed",) * 27 + ("in-progress",) * 4 + ("failed",)
@@ -39,22 +41,21 @@ _ROOM_TYPES = ("group",) * 6 + ("group-small", "go")
 _REGIONS = ("us1", "us1", "ie1", "de1", "sg1", "jp1", "au1", "br1")
 _RECORDING_STATUSES = ("completed",) * 58 + ("processing",) * 4 + ("failed",) * 2
 # As JSON. Users choose these names: other scripts, an emoji, and characters that JSON escapes.
-_TRACK_NAMES = tuple(
+_AUDIO_NAMES = tuple(
     json.dumps(name)
     for name in (
         "microphone",
-        "camera",
-        "screen",
         "A name",
-        "Kamera Zoë",
         "микрофон",
         "麦克风",
         "🎤 main stage",
-        'the "quiet" one',
-        "slash/back\\slash",
         "مكبر الصوت",
+        'the "quiet" one',
         "track-0",
     )
+)
+_OTHER_NAMES = tuple(
+    json.dumps(name) for name in ("camera", "screen", "Kamera Zoë", "камера", "摄像头", "slash/back\\slash", "track-1")
 )
 
 
@@ -70,6 +71,7 @@ class RoomTraits(NamedTuple):
         has_pauses: True if recording is paused and resumed in it.
         is_encrypted: True if its media are encrypted.
         has_bucket: True if its media are in the account's own bucket.
+        has_muted: True if somebody was muted throughout.
     """
 
     status: str
@@ -80,6 +82,7 @@ class RoomTraits(NamedTuple):
     has_pauses: bool
     is_encrypted: bool
     has_bucket: bool
+    has_muted: bool
 
 
 def draw_room_traits(word: int) -> RoomTraits:
@@ -93,7 +96,39 @@ def draw_room_traits(word: int) -> RoomTraits:
         has_pauses=word & 3 == 0,
         is_encrypted=word >> 4 & 15 == 0,
         has_bucket=word >> 12 & 15 == 0,
+        has_muted=word >> 27 & 15 == 0,
     )
+
+
+def draw_ordinary_room_traits(word: int) -> RoomTraits:
+    """Return the properties of a room in which nothing is out of the ordinary, and which is short."""
+    return draw_room_traits(word)._replace(
+        status="completed",
+        duration=_MIN_ORDINARY_DURATION + (word >> 32) % (_MIN_ORDINARY_DURATION + 1),
+        has_pauses=False,
+        is_encrypted=False,
+        has_bucket=False,
+        has_muted=False,
+    )
+
+
+class MediaTraits(NamedTuple):
+    """What happened while a recording was made.
+
+    Attributes:
+        changes_size: True if the picture changes its size.
+        has_gaps: True if the camera is switched off for a time, or silence is not sent.
+        is_truncated: True if the file ends early.
+    """
+
+    changes_size: bool
+    has_gaps: bool
+    is_truncated: bool
+
+
+def draw_media_traits(word: int) -> MediaTraits:
+    """Return what happened while a recording was made. Each is drawn from other bits of the hash word."""
+    return MediaTraits(changes_size=word >> 8 & 1 == 0, has_gaps=word >> 12 & 3 == 0, is_truncated=word >> 16 & 31 == 0)
 
 
 class TrackFormat(NamedTuple):
@@ -110,7 +145,7 @@ _VIDEO_FORMATS = tuple(TrackFormat("video", codec, "mkv") for codec in (*("VP8",
 _DATA_FORMAT = TrackFormat("data", "OPUS", "mka")
 
 
-def track_format(track: int, word: int) -> TrackFormat:
+def track_format(track: int, word: int, *, may_be_data: bool) -> TrackFormat:
     """Return the format of a track.
 
     A participant publishes two tracks: the first one is audio, the second one video or, rarely, data.
@@ -118,20 +153,22 @@ def track_format(track: int, word: int) -> TrackFormat:
     Args:
         track: the index of the track in its room.
         word: a hash word of the track.
+        may_be_data: False if the second one is always video.
     """
     if track % 2 == 0:
         return _AUDIO_FORMATS[word % len(_AUDIO_FORMATS)]
     # One in 16; other bits than those that choose the codec.
-    if word >> 8 & 15 == 0:
+    if may_be_data and word >> 8 & 15 == 0:
         return _DATA_FORMAT
     return _VIDEO_FORMATS[word % len(_VIDEO_FORMATS)]
 
 
-def track_name_json(source_sid: str, word: int) -> str:
+def track_name_json(source_sid: str, media_type: str, word: int) -> str:
     """Return the name of a track as JSON; half of the tracks were not named, and have their SID for a name."""
     is_named = word >> 16 & 1
     if is_named:
-        return _TRACK_NAMES[(word >> 20) % len(_TRACK_NAMES)]
+        names = _AUDIO_NAMES if media_type == "audio" else _OTHER_NAMES
+        return names[(word >> 20) % len(names)]
     return f'"{source_sid}"'
 
 
@@ -145,20 +182,29 @@ def draw_duration(remaining: int, word: int) -> int:
     return 1 + word % max(1, min(remaining, _MAX_RECORDING_DURATION))
 
 
-def draw_size(bounds: tuple[int, int] | None, media_type: str, duration: int, word: int) -> int:
+def draw_size(bounds: tuple[int, int] | None, codec: str, duration: int, word: int) -> int:
     """Return the number of bytes of a recording's media.
 
     Args:
-        bounds: the smallest and the largest number; None for as many as a track of this type and length has.
-        media_type: the ``type`` of the recording.
+        bounds: the smallest and the largest number; None for as many as a track of this codec and length has.
+        codec: the ``codec`` of the recording.
         duration: the seconds that it takes.
         word: a hash word of the recording.
     """
     if bounds is not None:
         smallest, largest = bounds
         return smallest + word % (largest - smallest + 1)
-    byte_rate = _VIDEO_BYTE_RATE if media_type == "video" else _AUDIO_BYTE_RATE
+    byte_rate = _BYTE_RATES[codec.upper()]
     return duration * byte_rate + word % byte_rate
+
+
+def draw_start(word: int) -> tuple[int, int]:
+    """Return when the audio and the video of a participant begin, in milliseconds after the second that is recorded.
+
+    The video begins some 20 ms later, and both before the second is over.
+    """
+    audio = word % 500
+    return audio, audio + 16 + (word >> 16) % 9
 
 
 def draw_retention(word: int) -> int:

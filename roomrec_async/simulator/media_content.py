@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from hashlib import blake2b, shake_128
 from importlib.resources import files
@@ -12,16 +12,18 @@ from typing import TYPE_CHECKING, Final, cast
 
 import attrs
 
+from .recorded_track import Layout, RecordedTrack
+
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 
 PIECE_SIZE: Final = 2**18
 """Maximum number of bytes that are computed at once."""
 
-# Every Matroska file starts with these bytes.
-_EBML_MAGIC: Final = b"\x1a\x45\xdf\xa3"
-# Bytes after which the content repeats itself. A prime: bytes at a wrong offset are never right by chance.
+# Bytes after which padding repeats itself. A prime: bytes at a wrong offset are never right by chance.
 _TILE_SIZE: Final = 65_521
+# A truncated file has the first five of these eights of the bytes that its header announces.
+_TRUNCATED_FROM: Final = (8, 5)
 # Bytes of an AES block.
 _BLOCK_SIZE: Final = 16
 
@@ -32,19 +34,23 @@ class EncryptionMissingError(Exception):
 
 @attrs.frozen
 class MediaContent:
-    """The media of one recording.
+    """The media of one recording: a Matroska file that is padded to its size.
 
     Args:
         secret: the secret of the account.
         sid: the SID of the recording.
         version: another version has other bytes.
         size: number of bytes.
+        track: what was recorded.
+        is_truncated: True if the file ends early, as if the recorder had died.
     """
 
     secret: bytes
     sid: str
     version: int
     size: int
+    track: RecordedTrack
+    is_truncated: bool = False
 
     @property
     def etag(self) -> str:
@@ -53,20 +59,33 @@ class MediaContent:
 
     def pieces(self, start: int, stop: int) -> Iterator[bytes]:
         """Yield the bytes from ``start`` to before ``stop``."""
-        head = _EBML_MAGIC + self.sid.encode()
+        padding = self._make_padding()
+        for offset, content, end in self._layout().parts(start):
+            if offset >= stop:
+                return
+            piece = content[max(0, start - offset) : max(0, stop - offset)]
+            if piece:
+                yield piece
+            yield from padding(max(start, offset + len(content)), min(stop, end))
+
+    def _layout(self) -> Layout:
+        size = self.size
+        if self.is_truncated:
+            size = size * _TRUNCATED_FROM[0] // _TRUNCATED_FROM[1]
+        return Layout.of(self.track, self.derive("uid", 16), size)
+
+    def _make_padding(self) -> Callable[[int, int], Iterator[bytes]]:
+        """Return a function that yields the bytes from one offset to another where the file means nothing."""
         tile = shake_128(self.derive("content", 32)).digest(_TILE_SIZE)
         # Enough tiles in a row that a piece can be cut out at every offset within the first one.
         tiles = tile * (PIECE_SIZE // _TILE_SIZE + 2)
-        # A head that differs between recordings, then the tiles.
-        if start < min(stop, len(head)):
-            yield head[start : min(stop, len(head))]
 
-        offset = max(start, len(head))
-        while offset < stop:
-            offset_in_tile = (offset - len(head)) % _TILE_SIZE
-            count = min(PIECE_SIZE, stop - offset)
-            yield tiles[offset_in_tile : offset_in_tile + count]
-            offset += count
+        def padding(start: int, stop: int) -> Iterator[bytes]:
+            for offset in range(start, stop, PIECE_SIZE):
+                offset_in_tile = offset % _TILE_SIZE
+                yield tiles[offset_in_tile : offset_in_tile + min(PIECE_SIZE, stop - offset)]
+
+        return padding
 
     def derive(self, purpose: str, size: int) -> bytes:
         """Return ``size`` secret bytes that differ by purpose, recording and version."""

@@ -95,7 +95,14 @@ class MediaStore(HttpServer):
     def content(self, room: RoomData, index: int) -> MediaContent:
         """Return the media of a recording, not encrypted."""
         sid = room.recording_sid(index)
-        return MediaContent(self._account.secret, sid, self._versions.get(sid, 0), room.media_size(index))
+        return MediaContent(
+            self._account.secret,
+            sid,
+            self._versions.get(sid, 0),
+            room.media_size(index),
+            room.recorded_track(index),
+            is_truncated=room.is_truncated(index),
+        )
 
     def _application(self) -> web.Application:
         app = web.Application(middlewares=[self._handle_request])

@@ -365,7 +365,8 @@ class TestEachFormat:
         path = tmp_path / f"out.{format_}"
         path.write_text("of yesterday")
         # More than 10,000 recordings: so many are written at once, and then a part of them is on the disk.
-        rooms = [*(110 * [simulator.room_sids[0]]), "-"]
+        room_sid = max(simulator.room_sids, key=lambda sid: len(expected_list(simulator, sid)))
+        rooms = [*(10_500 // len(expected_list(simulator, room_sid)) * [room_sid]), "-"]
         process = start_process("list", *rooms, "-o", path, stdin=subprocess.PIPE)
         wait_until(lambda: any(part.stat().st_size for part in tmp_path.glob(".out.*.part")))
         process.send_signal(signal.SIGINT)

@@ -8,7 +8,7 @@ from .raw_http import SIZE, media_of, session_of, signed_url, stored_records, un
 
 @pytest.fixture
 async def sim():
-    async with unlimited(12, (10, 30), seed=3, media_size=(1_000, 200_000)) as simulator:
+    async with unlimited(14, (10, 30), seed=3, media_size=(1_000, 200_000)) as simulator:
         yield simulator
 
 

@@ -153,7 +153,12 @@ def of_account(sim, record) -> dict:
 
 
 def is_stored(record) -> bool:
-    return record["status"] == "completed" and record["media_external_location"] is None
+    return record["status"] == "completed" and record["media_external_location"] is None and not is_muted(record)
+
+
+def is_muted(record) -> bool:
+    """Return True for a track without any sound: its recording is complete, and has no media."""
+    return record["status"] == "completed" and record["duration"] == 0
 
 
 def stored_records(sim, *, encrypted=False) -> list[dict]:

@@ -19,6 +19,7 @@ from .raw_http import (
     account_url,
     all_records,
     delete,
+    is_muted,
     is_stored,
     of_account,
     ok,
@@ -265,7 +266,7 @@ async def test_concurrent_deletions_of_one_recording_delete_it_once(sim, http):
 @pytest.mark.parametrize("status", [None, "completed"])
 async def test_deleting_while_a_list_is_read_neither_loses_nor_repeats_another_record(sim, http, under, status):
     query = {"PageSize": "5"} | ({"Status": status} if status else {})
-    url = room_list(sim, sim.room_sids[0], **query) if under == "room" else account_list(sim, query)
+    url = room_list(sim, sim.room_sids[-1], **query) if under == "room" else account_list(sim, query)
     before = [record["sid"] for record in await records(http, url)]
     assert len(before) > 10
     listed, gone, following = [], set(), url
@@ -315,6 +316,8 @@ async def test_every_recording_has_media_or_a_404():
                 with pytest.raises(LookupError):
                     sim.media(record["sid"])
             seen[record["status"], external] += 1
+            seen["muted"] += is_muted(record)
+    assert seen.pop("muted")
     assert {(status, external) for status in STATUSES for external in (True, False)} - set(seen) <= {("failed", True)}
 
 

@@ -67,16 +67,21 @@ def test_a_slice_by_date_has_what_was_created_between_the_bounds(instants, step,
 
 def test_a_participants_tracks_are_audio_and_then_video_or_rarely_data():
     words = range(2**12)
-    assert {track_format(track, word).media_type for track in (0, 2, 40) for word in words} == {"audio"}
-    second = Counter(track_format(track, word)[::2] for track in (1, 3, 41) for word in words)
+
+    def formats(*tracks, may_be_data=True):
+        return Counter(track_format(track, word, may_be_data=may_be_data) for track in tracks for word in words)
+
+    assert {each.media_type for each in formats(0, 2, 40)} == {"audio"}
+    second = Counter(each[::2] for each in formats(1, 3, 41).elements())
     assert second == {("video", "mkv"): 3 * 15 * 2**8, ("data", "mka"): 3 * 2**8}
-    assert {track_format(0, word).codec for word in words} == {"OPUS", "opus", "PCMU"}
-    assert {track_format(1, word).codec for word in words} == {"VP8", "H264", "OPUS"}
+    assert {each.media_type for each in formats(1, 3, 41, may_be_data=False)} == {"video"}
+    assert {each.codec for each in formats(0)} == {"OPUS", "opus", "PCMU"}
+    assert {each.codec for each in formats(1)} == {"VP8", "H264", "OPUS"}
 
 
-@given(word=st.integers(0, 2**64 - 1))
-def test_half_of_the_tracks_have_their_sid_for_a_name(word):
-    name = json.loads(track_name_json("MT1", word))
+@given(word=st.integers(0, 2**64 - 1), media_type=st.sampled_from(["audio", "video", "data"]))
+def test_half_of_the_tracks_have_their_sid_for_a_name(word, media_type):
+    name = json.loads(track_name_json("MT1", media_type, word))
     assert (name == "MT1") == (word & 2**16 == 0)
 
 
@@ -106,10 +111,18 @@ def test_a_room_lasts_between_ten_minutes_and_the_maximum(word):
 
 
 @pytest.mark.parametrize(
-    ("trait", "share"), [("has_name", 1 / 2), ("has_pauses", 1 / 4), ("is_encrypted", 1 / 16), ("has_bucket", 1 / 16)]
+    ("trait", "share"),
+    [
+        ("has_name", 1 / 2),
+        ("has_pauses", 1 / 4),
+        ("is_encrypted", 1 / 16),
+        ("has_bucket", 1 / 16),
+        ("has_muted", 1 / 16),
+    ],
 )
 def test_traits_are_as_frequent_as_they_should_be(trait, share):
-    words = range(2**16)
+    # All values of the bits from which something is drawn.
+    words = [low | high << 24 for low in range(2**16) for high in range(0, 2**7, 8)]
     assert sum(getattr(draw_room_traits(word), trait) for word in words) == share * len(words)
 
 
@@ -120,13 +133,15 @@ def test_a_recording_takes_a_second_at_least_and_ends_with_its_room(remaining, w
 
 @given(word=st.integers(0, 2**64 - 1), smallest=st.integers(0, 10**12), spread=st.integers(0, 10**12))
 def test_a_size_lies_between_its_bounds(word, smallest, spread):
-    assert smallest <= draw_size((smallest, smallest + spread), "video", 9, word) <= smallest + spread
+    assert smallest <= draw_size((smallest, smallest + spread), "VP8", 9, word) <= smallest + spread
 
 
 @given(duration=st.integers(1, 14_400), word=st.integers(0, 2**64 - 1))
-def test_without_bounds_a_size_follows_from_the_duration_and_the_type(duration, word):
-    assert duration <= draw_size(None, "video", duration, word) / 125_000 < duration + 1
-    assert duration <= draw_size(None, "audio", duration, word) / 4_000 < duration + 1
+@pytest.mark.parametrize(
+    ("codec", "rate"), [("VP8", 125_000), ("H264", 125_000), ("OPUS", 4_000), ("opus", 4_000), ("PCMU", 9_000)]
+)
+def test_without_bounds_a_size_follows_from_the_duration_and_the_codec(codec, rate, duration, word):
+    assert duration <= draw_size(None, codec, duration, word) / rate < duration + 1
 
 
 @given(word=st.integers(0, 2**64 - 1))

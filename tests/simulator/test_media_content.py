@@ -29,7 +29,7 @@ async def test_media_have_the_size_that_was_asked_for(anonymous, size):
 
 
 async def test_media_follow_from_the_seed(sim):
-    async with unlimited(12, (10, 30), seed=3, media_size=(1_000, 200_000)) as again:
+    async with unlimited(14, (10, 30), seed=3, media_size=(1_000, 200_000)) as again:
         for record in stored_records(sim)[:3]:
             assert media_of(again, record["sid"]) == media_of(sim, record["sid"])
             assert again.store.base_url != sim.store.base_url
