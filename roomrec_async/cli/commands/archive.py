@@ -44,6 +44,7 @@ from roomrec_async.cli.support.resources import make_client, make_decryption, pa
 from roomrec_async.cli.support.signals import run_async
 from roomrec_async.cli.support.tables import Table
 from roomrec_async.client import RecordingsClient
+from roomrec_async.credentials import Credentials
 from roomrec_async.models import Recording, RecordingStatus
 from roomrec_async.protocols import Destination
 
