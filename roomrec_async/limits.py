@@ -100,15 +100,6 @@ class RateLimiter:
         """Return a permit for one write."""
         return _LocalPermit(self, self._writes)
 
-    def adopt(self) -> Permit:
-        """Return a permit that is held already, for a request in flight that another limiter has let start.
-
-        It counts as in flight, even above ``max_concurrency``, but not as a start of the present second. It is never
-        entered, only left: by its ``__aexit__``, or with :meth:`contextlib.AsyncExitStack.push_async_exit`.
-        """
-        self._in_flight += 1
-        return _LocalPermit(self, self._reads, self._in_flight)
-
     def pause(self, seconds: float) -> None:
         """Start nothing for the given seconds: the service asked for it with ``Retry-After``. 0 ends a pause."""
         if seconds:
@@ -216,11 +207,11 @@ class RateLimiter:
 class _LocalPermit:
     __slots__ = ("_lane", "_limiter", "_number")
 
-    def __init__(self, limiter: RateLimiter, lane: _Lane, number: int = 0) -> None:
+    def __init__(self, limiter: RateLimiter, lane: _Lane) -> None:
         self._limiter = limiter
         self._lane = lane
         # The number of permits held when this one was granted, itself included; 0 before.
-        self._number = number
+        self._number = 0
 
     async def __aenter__(self) -> Self:
         number = self._limiter._try_acquire(self._lane)

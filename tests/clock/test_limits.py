@@ -497,22 +497,6 @@ class TestPermits:
         assert held.started == ["w1"]
         await held.end_all()
 
-    async def test_an_adopted_permit_counts_as_in_flight_until_it_is_returned_and_not_as_a_start(self) -> None:
-        limiter = RateLimiter(2, 1, None)
-        adopted = [limiter.adopt() for _ in range(3)]
-        assert limiter.in_flight == 3
-        waiting = asyncio.create_task(relative_starts(limiter, 1))
-        await asyncio.sleep(5)
-        await adopted.pop().__aexit__(None, None, None)
-        await asyncio.sleep(5)
-        assert (limiter.in_flight, limiter.waiting) == (2, 1)
-        await adopted.pop().__aexit__(None, None, None)
-        assert await waiting == [10]
-        await adopted.pop().__aexit__(None, None, None)
-        assert limiter.in_flight == 0
-        # The rate is one per second: neither the adopted permits nor their return used up a start.
-        assert await relative_starts(limiter, 2) == [pytest.approx(1.02), pytest.approx(2.04)]
-
     async def test_the_pace_of_a_permit_that_was_cancelled_is_used_up(self) -> None:
         limiter = RateLimiter(None, 1, None)
         async with limiter.read():
