@@ -200,7 +200,8 @@ class TestWaiting:
         store.locate = lambda _: web.Response(status=404)
         with pytest.raises(NotFoundError):
             await client.download(recording, tmp_path, wait=0.05)
-        assert store.located == 2
+        # The second time at the end of the wait, unless the first answer took longer than that.
+        assert store.located in (1, 2)
 
 
 class TestBrokenConnections:
