@@ -71,11 +71,13 @@ async def test_credentials_cookies_and_session_headers_stay_with_the_service(
 
 async def leave_part(client: RecordingsClient, store: MediaStore, recording: Recording, path: Path) -> bytes:
     """Let a download fail in the middle, and return the bytes of the part that it leaves."""
-    store.answers = [cut_after(500_000)] + [cut_after(0)] * 5
-    with pytest.raises(ConnectionFailedError):
-        await client.download(recording, path)
-    store.answers = []
     name = path / f"{SID}.mka.part" if path.is_dir() else path.with_name(f"{path.name}.part")
+    # On a busy machine, the end of a connection overtakes the bytes that were not taken yet.
+    while not name.exists():
+        store.answers = [cut_after(500_000)] + [cut_after(0)] * 5
+        with pytest.raises(ConnectionFailedError):
+            await client.download(recording, path)
+    store.answers = []
     left = name.read_bytes()
     assert CONTENT.startswith(left)
     assert len(left) > 0
@@ -86,14 +88,9 @@ class TestResume:
     async def test_the_next_download_resumes_the_part(
         self, client: RecordingsClient, store: MediaStore, recording: Recording, tmp_path: Path
     ) -> None:
-        store.answers = [cut_after(500_000)] + [cut_after(0)] * 5
-        with pytest.raises(ConnectionFailedError):
-            await client.download(recording, tmp_path)
+        left = await leave_part(client, store, recording, tmp_path)
         assert files(tmp_path) == [f"{SID}.mka.part", f"{SID}.mka.part.jsonl"]
-        left = (tmp_path / f"{SID}.mka.part").read_bytes()
-        assert CONTENT.startswith(left)
-        assert len(left) > 0
-        store.answers, store.ranges = [], []
+        store.ranges = []
         download = await client.download(recording, tmp_path)
         assert (download.sha256, download.resumed_at) == (DIGEST, len(left))
         assert store.ranges == [f"bytes={len(left) - 1}-"]
