@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 else:
 
     def frozen_struct(*, kw_only: bool) -> Callable[[type], type]:
-        """Return a decorator that makes a class anew as a frozen ``Struct``.
+        """Return a decorator that rebuilds a class as a frozen ``Struct``.
 
         The behaviour is that of ``attrs.frozen(kw_only=kw_only)``: representation, comparison, hash, and the error for
         an assignment.
@@ -33,7 +33,7 @@ else:
 
 
 def to_struct(cls: type, *, kw_only: bool) -> type:
-    """Return a class anew as a frozen ``Struct`` with the same fields and methods."""
+    """Return a frozen ``Struct`` with the fields and methods of a class."""
     # Before attrs takes the defaults from the class.
     members = {name: value for name, value in vars(cls).items() if name not in ("__dict__", "__weakref__")}
     fields = attrs.fields(attrs.frozen(cls, kw_only=kw_only, slots=False))
