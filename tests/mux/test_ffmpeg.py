@@ -119,7 +119,7 @@ async def test_kept_media_are_not_downloaded_again(room: Room, client: Recording
     for _ in range(2):
         await mux(client, ROOM_SID, tmp_path / "film.mkv", media=tmp_path / "media")
     assert room.fetched == [sid]
-    assert [path.name for path in (tmp_path / "media").iterdir()] == [f"{sid}.mka"]
+    assert sorted(path.name for path in (tmp_path / "media").iterdir()) == [f"{sid}.json", f"{sid}.mka"]
 
 
 async def test_progress_is_reported_in_milliseconds_of_the_film(
