@@ -132,6 +132,8 @@ class _WorkerPool(Generic[_Work, _Item]):
         self._source = source
         self._produce = produce
         self._limit = limit
+        # The task of run(), whose cancellation or failure cancels the workers.
+        self._task: asyncio.Task[object] | None = None
         # Number of workers that run.
         self._workers = 0
         # True while a worker is being started: a worker that sees it runs within that call.
@@ -145,6 +147,7 @@ class _WorkerPool(Generic[_Work, _Item]):
 
     async def run(self, scope: AbstractContextManager[object]) -> None:
         """Run workers until the source is exhausted and all work is done."""
+        self._task = asyncio.current_task()
         try:
             with scope:
                 async with asyncio.TaskGroup() as group:
@@ -187,7 +190,8 @@ class _WorkerPool(Generic[_Work, _Item]):
                         self.ready.put_nowait((item,))
             await self._worker_done()
         except asyncio.CancelledError:
-            if is_cancelling():
+            # Not that of the worker itself: the source, or a timeout in it, may have cancelled the worker's task.
+            if self._task is not None and self._task.cancelling():
                 raise
             # A task group takes a cancelled worker for one that is done, and the rest of its work would be lost.
             raise unrequested_cancellation() from None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final, Literal, Protocol, TypeAlias,
 
 import attrs
 
-from ._api.codec import encode_lines
+from ._api.codec import encode_ascii, encode_lines
 from ._dates import format_iso8601
 from ._files import atomic_write
 from ._text import safe_repr
@@ -118,7 +117,7 @@ def open_table(path: Path, columns: Sequence[Column], file_format: TableFormat) 
 
     In CSV, untrusted text that a spreadsheet would evaluate as a formula is prefixed with an apostrophe. In CSV and
     Parquet, a lone surrogate, which UTF-8 cannot encode, is written as its backslash escape. In Parquet, an integer of
-    more than 64 bits is written as null.
+    more than 64 bits is written as null; in JSON, a number that JSON does not have.
 
     Args:
         path: the file; an existing one is overwritten.
@@ -234,7 +233,7 @@ def csv_value(column: Column, value: object) -> object:
     if value is None:
         return None
     if column.kind == "json":
-        return json.dumps(value, separators=(",", ":"))
+        return encode_ascii(value)
     if column.kind == "instant":
         return format_iso8601(cast("datetime", value))
     if column.untrusted and isinstance(value, str) and value.startswith(_FORMULA_PREFIXES):
@@ -259,7 +258,7 @@ def parquet_value(column: Column, value: object) -> object:
         case _, None:
             return None
         case "json", _:
-            return json.dumps(value, separators=(",", ":"))
+            return encode_ascii(value)
         case "text", _:
             return str(value).encode(errors="backslashreplace")
         case "integer", int():

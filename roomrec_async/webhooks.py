@@ -431,6 +431,10 @@ def _parse_body(body: bytes) -> dict[str, str]:
         values = json.loads(body)
     except (SignatureError, ValueError, RecursionError):
         raise DecodeError(f"the body is neither a form nor JSON; it begins with {safe_repr(body)}") from None
+
+    event = values.get("StatusCallbackEvent")
+    if not isinstance(event, str | None):
+        raise DecodeError(f"{safe_repr(event)} where the name of an event should be", field="status_callback_event")
     return {
         name: value if isinstance(value, str) else json.dumps(value)
         for name, value in values.items()

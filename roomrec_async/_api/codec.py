@@ -323,7 +323,16 @@ def encode_line(value: Recording | Room | Participant | Mapping[str, object]) ->
     try:
         return _json_encoder.encode(value) + b"\n"
     except UnicodeEncodeError:
-        return json.dumps(msgspec.to_builtins(value), separators=(",", ":")).encode() + b"\n"
+        return encode_ascii(msgspec.to_builtins(value)).encode() + b"\n"
+
+
+def encode_ascii(value: object) -> str:
+    """Return a JSON value as JSON in ASCII. Numbers that JSON does not have, such as NaN, become null."""
+    # json.dumps() writes them as names, which json.loads() can replace.
+    text = json.dumps(value, separators=(",", ":"))
+    if "NaN" not in text and "Infinity" not in text:
+        return text
+    return json.dumps(json.loads(text, parse_constant=lambda _: None), separators=(",", ":"))
 
 
 def from_dict(cls: type[_Attrs], data: Mapping[str, object]) -> _Attrs:

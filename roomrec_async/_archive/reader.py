@@ -126,17 +126,23 @@ def parquet_rows(path: Path, fields: Collection[str]) -> Iterator[Row]:
         InvalidArgumentError: it is not a Parquet file, or damaged.
         OSError: the file cannot be read.
     """
+    for number, values in enumerate(read_parquet(path, fields), 1):
+        yield parquet_row(path, f"row {number:,}", values)
+
+
+def read_parquet(path: Path, fields: Collection[str]) -> Iterator[dict[str, object]]:
+    """Yield the rows of a Parquet file as Arrow has them. Raises as :func:`parquet_rows` does."""
     import pyarrow as pa  # noqa: PLC0415  an extra
     import pyarrow.parquet as pq  # noqa: PLC0415  an extra
 
     try:
-        with pq.ParquetFile(path) as table:
-            number = 0
+        with path.open("rb") as file, pq.ParquetFile(file) as table:
             for batch in table.iter_batches(_BATCH_SIZE, columns=[*fields]):
-                for values in batch.to_pylist():
-                    number += 1
-                    yield parquet_row(path, f"row {number:,}", values)
-    except pa.ArrowException as error:
+                yield from batch.to_pylist()
+    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
+        # Arrow's errors for damaged data are all of these; those of the operating system have a number.
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
         raise InvalidArgumentError(f"{path} cannot be read as Parquet: {error}") from None
 
 

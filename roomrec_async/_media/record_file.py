@@ -11,7 +11,8 @@ from typing import Final
 
 from roomrec_async._api.codec import from_dict, to_dict
 from roomrec_async._asyncio import call_destination, run_in_thread
-from roomrec_async._files import atomic_write
+from roomrec_async._files import atomic_write, file_size
+from roomrec_async._validate import check_room_sid
 from roomrec_async.errors import DecodeError, MediaError
 from roomrec_async.models import Recording
 from roomrec_async.protocols import Destination
@@ -57,13 +58,18 @@ def read_record(path: Path) -> Recording:
     """Return the recording in a file that :func:`write_record` wrote.
 
     Raises:
-        MediaError: it is not a recording, or not the one that the file is named after.
+        MediaError: it is no file, not a recording, or not the one that the file is named after.
         OSError: the file cannot be read.
     """
+    # Opening a pipe would wait for its other end.
+    if file_size(path) is None:
+        raise MediaError(f"{path} is not the record of a recording: it is no file")
     with path.open("rb") as file:
         content = file.read(_MAX_SIZE)
     try:
         recording = from_dict(Recording, json.loads(content))
+        if recording.room_sid is not None:
+            check_room_sid(recording.room_sid)
     except (ValueError, RecursionError, DecodeError) as error:
         raise MediaError(f"{path} is not the record of a recording: {error}") from None
     if record_name(recording) != path.name:

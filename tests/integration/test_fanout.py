@@ -16,6 +16,7 @@ from roomrec_async import (
     RateLimiter,
     RecordingsClient,
     RetryPolicy,
+    RoomRecError,
     RoomResult,
     RoomsFailedError,
     ServerError,
@@ -143,6 +144,36 @@ async def test_bad_arguments_are_refused_at_once(
         called = getattr(client, method)(rooms, **options)
         await called
     assert sim.stats.requests == 0
+
+
+@pytest.mark.parametrize("method", ["gather", "as_completed", "stream"])
+@pytest.mark.parametrize("canceller", ["itself", "a timeout around its rooms"])
+async def test_a_source_that_cancels_whoever_pulls_from_it_ends_nothing_quietly(
+    sim: Simulator, client: RecordingsClient, method: str, canceller: str
+) -> None:
+    async def rooms() -> AsyncIterator[str]:
+        async with asyncio.timeout(0.05 if canceller != "itself" else None):
+            for number, room_sid in enumerate(sim.room_sids):
+                if number == 3 and canceller == "itself":
+                    task = asyncio.current_task()
+                    assert task is not None
+                    task.cancel()
+                    await asyncio.sleep(0)
+                yield room_sid
+
+    async def consume() -> None:
+        if method == "gather":
+            await client.gather(rooms())
+        else:
+            async for _ in getattr(client, method)(rooms()):
+                pass
+
+    if canceller != "itself":
+        sim.latency = 0.2
+    async with asyncio.timeout(20):
+        with pytest.raises(RoomRecError, match="nobody cancelled the operation"):
+            await consume()
+    await assert_all_is_quiet(sim, client)
 
 
 class TestAsCompleted:

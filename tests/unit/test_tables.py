@@ -133,6 +133,13 @@ class TestEachFormat:
         assert row["track_name"] == ("\ud83d\0" if format_ == "jsonl" else "\\ud83d\0")
         assert row["links"] == {"\ud83d": "\ud83d"}
 
+    @pytest.mark.parametrize("text", ["", "\ud83d"])
+    def test_numbers_that_json_lacks_are_null(self, tmp_path: Path, format_: str, text: str) -> None:
+        path = tmp_path / f"x.{format_}"
+        write(path, [{"sid": "RT1", "links": {"a": float("nan"), "b": [float("inf"), "NaN"], "c": text}}])
+        (row,) = read(path)
+        assert row["links"] == {"a": None, "b": [None, "NaN"], "c": text}
+
     def test_appears_only_when_it_is_complete(self, tmp_path: Path, format_: TableFormat) -> None:
         path = tmp_path / f"x.{format_}"
         path.write_text("of yesterday")

@@ -254,6 +254,13 @@ def test_a_body_without_an_event_is_none(body: bytes) -> None:
         parse(body)
 
 
+@pytest.mark.parametrize("name", [[], {}, ["room-ended"], {"name": None}, False, True, 5, 1.5])
+def test_an_event_whose_name_is_no_text_is_none(name: object) -> None:
+    with pytest.raises(DecodeError, match="where the name of an event should be") as caught:
+        receive(*signed_json({"StatusCallbackEvent": name, "RoomSid": "RM1"}), TOKEN)
+    assert caught.value.field == "status_callback_event"
+
+
 def test_a_json_body() -> None:
     fields = {"StatusCallbackEvent": "recording-started", "RecordingSid": "RT1", "Size": 7, "Nested": {"a": 1}}
     event = receive(*signed_json(fields | {"Duration": None, "TrackName": None}), TOKEN)

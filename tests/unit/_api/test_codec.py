@@ -1027,7 +1027,10 @@ def test_json_lines_are_utf_8_and_one_line_each() -> None:
 
 
 def test_numbers_that_json_lacks_become_null() -> None:
-    assert json.loads(to_json_lines([Recording(links={"a": float("nan")})]))["links"] == {"a": None}
+    for text in ("", "\ud83d", "NaN"):
+        line = to_json_lines([Recording(track_name=text, links={"a": float("nan"), "b": [float("-inf"), 1.5, "NaN"]})])
+        assert json.loads(line)["links"] == {"a": None, "b": [None, 1.5, "NaN"]}
+        assert json.loads(line)["track_name"] == text
 
 
 def test_only_the_record_that_needs_repair_is_repaired(monkeypatch: pytest.MonkeyPatch) -> None:

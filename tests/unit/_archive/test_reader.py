@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -115,6 +116,33 @@ def test_a_file_that_is_not_parquet(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(InvalidArgumentError) as raised:
         list(make_reader(path, FIELDS)())
     assert str(raised.value).startswith(f"{path} cannot be read as Parquet: ")
+
+
+def test_parquet_with_values_that_python_has_not(tmp_path: Path) -> None:
+    path = tmp_path / "manifest.parquet"
+    not_utf8 = pa.StringArray.from_buffers(1, pa.py_buffer(b"\0\0\0\0\2\0\0\0"), pa.py_buffer(b"\xff\xfe"))
+    # The last one begins in the year 0 in UTC.
+    own = Recording(sid="RT1", date_created=datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=14))))
+    for values in (not_utf8, pa.array([1], pa.timestamp("ns", "UTC")), pa.array([10**15], pa.duration("s")), own):
+        if isinstance(values, Recording):
+            write_rows(path, [attrs.asdict(values)])
+        else:
+            pq.write_table(pa.table({name: values if name == "sid" else [None] for name in FIELDS}), path)
+        with pytest.raises(InvalidArgumentError) as raised:
+            list(make_reader(path, FIELDS)())
+        assert str(raised.value).startswith(f"{path} cannot be read as Parquet: ")
+
+
+@pytest.mark.parametrize("position", [5, 25, 40, -12, -30, -60, -200])
+def test_damaged_parquet_is_named(tmp_path: Path, position: int) -> None:
+    path = tmp_path / "manifest.parquet"
+    write_rows(path, [GOOD | {"sid": f"RT{number:032x}"} for number in range(50)])
+    content = bytearray(path.read_bytes())
+    content[position : position + 4] = bytes(~byte & 0xFF for byte in content[position : position + 4])
+    path.write_bytes(content)
+    with pytest.raises(InvalidArgumentError) as raised:
+        list(make_reader(path, FIELDS)())
+    assert str(path) in str(raised.value)
 
 
 def test_maps_are_read_from_parquet_as_from_json(tmp_path: Path) -> None:

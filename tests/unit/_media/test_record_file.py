@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -68,6 +69,8 @@ async def test_into_a_store() -> None:
         (b"\xff\xfe{", "not the record"),
         (b'{"sid": "RT22222222222222222222222222222222"}', "another recording"),
         (b"{}", "another recording"),
+        (f'{{"sid": "{SID}", "room_sid": "../../x"}}'.encode(), "room_sid must be"),
+        (f'{{"sid": "{SID}", "room_sid": "\\ud800"}}'.encode(), "room_sid must be"),
     ],
 )
 def test_what_is_no_record_is_named(tmp_path: Path, content: bytes, complaint: str) -> None:
@@ -76,3 +79,17 @@ def test_what_is_no_record_is_named(tmp_path: Path, content: bytes, complaint: s
     with pytest.raises(MediaError, match=complaint) as caught:
         read_record(path)
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "directory", "link that leads nowhere"])
+def test_what_is_no_file_is_named(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / f"{SID}.json"
+    match kind:
+        case "pipe":
+            os.mkfifo(path)
+        case "directory":
+            path.mkdir()
+        case _:
+            path.symlink_to("nowhere")
+    with pytest.raises(MediaError, match="it is no file"):
+        read_record(path)
