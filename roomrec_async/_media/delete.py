@@ -88,4 +88,7 @@ def refusal(recording: Recording, account_sid: str) -> str | None:
         return "the service announced no size, so that no copy is a proof"
     if recording.media_external_location:
         return "its media are in the account's own bucket"
+    # The list asks for completed ones, but a gateway may drop the filter: media that still grow are not all of them.
+    if recording.status not in (None, RecordingStatus.COMPLETED):
+        return f"it is not completed, but {safe_text(recording.status, _MAX_SID_LENGTH)}"
     return foreign_account(recording, account_sid)

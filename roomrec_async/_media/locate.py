@@ -60,6 +60,9 @@ _MIN_PROGRESS: Final = 2**16
 KEY_HEADER: Final = "x-amz-meta-x-amz-key"
 """Header of the object store with the encrypted key of encrypted media."""
 
+IV_HEADER: Final = "x-amz-meta-x-amz-iv"
+"""Header of the object store with the initialization vector of encrypted media."""
+
 
 def media_name(recording: Recording) -> str:
     """Return the name for a recording's file, such as ``RT....mkv``: from its SID, never from a participant's text."""
@@ -241,7 +244,8 @@ class MediaStream:
         self.validator = strong_validator(self._body)
         self.total = total_size(self._body)
         self.headers = self._body.headers
-        if self._media.recording.encryption_key and not is_encrypted(self.headers):
+        is_ciphertext = self._media.recording.encryption_key or IV_HEADER in self.headers
+        if is_ciphertext and not is_encrypted(self.headers):
             # Without the key and the initialization vector, these bytes are of no use, and look like any others.
             raise DecryptionError(
                 f"{self._name} are encrypted, and the store sent no key for them: the header {KEY_HEADER} is missing, "

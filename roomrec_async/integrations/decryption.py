@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final, NoReturn, Self
 
 from roomrec_async._media.download import MATROSKA_MAGIC
-from roomrec_async._media.locate import KEY_HEADER
+from roomrec_async._media.locate import IV_HEADER, KEY_HEADER
 from roomrec_async.errors import ConfigurationError, DecryptionError
 
 try:
@@ -26,8 +26,7 @@ try:
 except ModuleNotFoundError as error:
     raise ConfigurationError("decryption needs cryptography: pip install 'roomrec-async[crypto]'") from error
 
-# More headers of the object store: the initialization vector; the size once decrypted.
-_IV_HEADER: Final = "x-amz-meta-x-amz-iv"
+# Another header of the object store: the size once decrypted.
 _SIZE_HEADER: Final = "x-amz-meta-x-amz-unencrypted-content-length"
 
 # Bytes.
@@ -100,7 +99,7 @@ class PrivateKey:
             raise DecryptionError(f"the object store's header {_SIZE_HEADER} is missing or not a number")
 
         aes_key = self._unwrap_key(_decode_header(headers, KEY_HEADER))
-        return AesDecryptor(aes_key, _decode_header(headers, _IV_HEADER), int(size))
+        return AesDecryptor(aes_key, _decode_header(headers, IV_HEADER), int(size))
 
     def _unwrap_key(self, wrapped_key: bytes) -> bytes:
         """Decrypt a recording's AES key."""
@@ -126,7 +125,7 @@ class AesDecryptor:
 
     def __init__(self, key: bytes, iv: bytes, size: int) -> None:
         if len(iv) != _BLOCK_SIZE:
-            raise DecryptionError(f"the object store's header {_IV_HEADER} has {len(iv)} bytes, not {_BLOCK_SIZE}")
+            raise DecryptionError(f"the object store's header {IV_HEADER} has {len(iv)} bytes, not {_BLOCK_SIZE}")
         self._decryptor = Cipher(algorithms.AES256(key), modes.CBC(iv)).decryptor()
         self._unpadder = PKCS7(_BLOCK_SIZE * 8).unpadder()
         # Bytes of the decrypted media: as announced, and so far.

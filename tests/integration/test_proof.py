@@ -258,12 +258,32 @@ async def test_files_are_read_back(tmp_path: Path) -> None:
     assert await read_back(str(tmp_path), "missing") is None
 
 
-async def test_ciphertext_without_its_key_is_not_archived_as_plain(tmp_path: Path) -> None:
-    source = Source({"size": len(GOOD), "encryption_key": "CR" + "0" * 32}, media(GOOD))
+@pytest.mark.parametrize(
+    ("key_sid", "headers"),
+    [
+        ("CR" + "0" * 32, ()),
+        ("CR" + "0" * 32, ("x-amz-meta-x-amz-iv: AAAAAAAAAAAAAAAAAAAAAA==",)),
+        # The record does not say so, but the store does.
+        (None, ("X-Amz-Meta-X-Amz-IV: AAAAAAAAAAAAAAAAAAAAAA==",)),
+    ],
+)
+async def test_ciphertext_without_its_key_is_not_archived_as_plain(
+    key_sid: str | None, headers: tuple[str, ...], tmp_path: Path
+) -> None:
+    source = Source({"size": len(GOOD), "encryption_key": key_sid}, media(GOOD, *headers))
     report = await archive(source, tmp_path, delete=True)
     assert "the store sent no key for them" in report.failures[SID]
     assert (source.deleted, report.archived) == ([], 0)
     assert list(tmp_path.rglob("RT*")) == []
+
+
+@pytest.mark.parametrize("status", ["processing", "failed", "deleted", "of the future", "\ud800"])
+async def test_a_recording_that_is_not_completed_stays_at_the_source(status: str, tmp_path: Path) -> None:
+    # Its list was asked for completed ones, and something on the way dropped the filter.
+    source = Source({"size": len(GOOD), "status": status}, media(GOOD))
+    report = await archive(source, tmp_path, delete=True)
+    assert "stays at the source: it is not completed, but" in report.failures[SID]
+    assert (source.deleted, report.deleted, report.archived) == ([], 0, 1)
 
 
 @pytest.mark.slow
