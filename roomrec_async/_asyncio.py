@@ -46,6 +46,15 @@ async def call_destination(call: Awaitable[_Result]) -> _Result:
         raise unrequested_cancellation() from None
 
 
+async def task_result(task: asyncio.Task[_Result]) -> _Result:
+    """Wait for a task, and return its result. Cancelling the caller cancels the task.
+
+    Raises:
+        RoomRecError: the task was cancelled, though nobody cancelled the current one.
+    """
+    return await call_destination(task)
+
+
 async def wait_finished(future: asyncio.Future[_Result]) -> None:
     """Wait until a future is done, whatever it ends with, and however often the waiting task is cancelled meanwhile.
 
@@ -108,7 +117,7 @@ async def map_concurrently(
         while (ready := await pool.ready.get()) is not None:
             yield ready[0]
             pool.ready_slots.release()
-        await workers
+        await task_result(workers)
     finally:
         try:
             await cancel_and_wait(workers)

@@ -66,6 +66,12 @@ def file_size(path: Path) -> int | None:
     return status.st_size if stat.S_ISREG(status.st_mode) else None
 
 
+def is_same_place(path: Path, other: Path) -> bool:
+    """Return True if files that are written to two paths replace each other."""
+    # A link at the end of a path is replaced itself; those before it are followed.
+    return path.name == other.name and path.parent.resolve() == other.parent.resolve()
+
+
 def make_directory(path: Path) -> None:
     """Create a directory and its missing parents, if it is missing, so that they survive a power loss."""
     missing = [directory for directory in (path, *path.parents) if not directory.exists()]
@@ -320,7 +326,7 @@ def parse_checkpoint(line: bytes) -> Checkpoint | None:
         match json.loads(line):
             case {"version": str(version), "size": int(size), "sha256": str(sha256)}:
                 return Checkpoint(version, size, sha256)
-    except ValueError:
+    except (ValueError, RecursionError):
         pass
     return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -35,6 +36,10 @@ class Notifier:
         return _NOBODY
 
 
+# Observers are not awaited: where one ends cancelled, such as at the result of a task, nobody has cancelled the client.
+_FAILURES: Final = (Exception, asyncio.CancelledError)
+
+
 class _Notification:
     __slots__ = ("_activity", "_observers")
 
@@ -47,7 +52,7 @@ class _Notification:
         for observer in self._observers:
             try:
                 observer.started(self._activity)
-            except Exception:
+            except _FAILURES:
                 LOGGER.exception("an observer failed: %r", observer)
 
     def __exit__(
@@ -64,7 +69,7 @@ class _Notification:
         for observer in self._observers:
             try:
                 observer.ended(self._activity)
-            except Exception:
+            except _FAILURES:
                 LOGGER.exception("an observer failed: %r", observer)
 
 

@@ -19,7 +19,7 @@ import attrs
 
 from roomrec_async._api.params import media_path
 from roomrec_async._asyncio import call_destination, cancel_and_wait, map_concurrently, run_in_thread
-from roomrec_async._files import check_replaceable, file_size, make_directory
+from roomrec_async._files import check_replaceable, file_size, is_same_place, make_directory
 from roomrec_async._http.timers import Deadline
 from roomrec_async._http.transport import Transport
 from roomrec_async._listing.fanout import RoomSids, as_completed, iter_room_sids
@@ -141,6 +141,8 @@ class ArchiveOperation:
         # Not only at the end, when everything is copied.
         for path in manifest_paths(directory, self.manifest):
             check_replaceable(path)
+            if is_same_place(self._ledger_path, path):
+                raise InvalidArgumentError(f"the manifest would replace the ledger, {path}: name another file for it")
 
     @property
     def deletable_account(self) -> str:

@@ -22,7 +22,7 @@ from roomrec_async._api.params import (
     query_string,
     requote_query,
 )
-from roomrec_async._asyncio import cancel_and_wait
+from roomrec_async._asyncio import cancel_and_wait, task_result
 from roomrec_async._http.request import Response
 from roomrec_async._http.timers import Deadline
 from roomrec_async._http.transport import Transport
@@ -251,8 +251,11 @@ class _PageIterator(Generic[Model]):
             if self._prefetch_handle is not None:
                 self._prefetch_handle.cancel()
                 self._prefetch_handle = None
-            fetched = await (self._prefetch or self._fetch())
-            self._prefetch = None
+            if self._prefetch is None:
+                fetched = await self._fetch()
+            else:
+                fetched = await task_result(self._prefetch)
+                self._prefetch = None
             return self._take(fetched)
         except RoomRecError as error:
             error.resume_token = self.position.token()

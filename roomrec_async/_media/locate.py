@@ -462,8 +462,8 @@ def drop_bytes(chunks: list[bytes], count: int) -> list[bytes]:
 
 
 def strong_etag(body: ResponseStream) -> str | None:
-    """Return the ETag of a response, or None if it has none or a weak one, which does not identify bytes."""
-    etag = body.headers.get("ETag", "")
+    """Return the ETag of a response, or None if it has none, several, or a weak one, which does not identify bytes."""
+    etag = only_value(body, "ETag")
     return etag if _STRONG_ETAG.fullmatch(etag) else None
 
 
@@ -476,13 +476,19 @@ def strong_validator(body: ResponseStream) -> str | None:
     etag = strong_etag(body)
     if etag is not None:
         return etag
-    modified = body.headers.get("Last-Modified", "")
+    modified = only_value(body, "Last-Modified")
     try:
         age = parsedate_to_datetime(body.headers.get("Date", "")) - parsedate_to_datetime(modified)
     except (ValueError, TypeError, OverflowError):
         # A date is missing or malformed, or only one of them has a time zone.
         return None
     return modified if age >= _MIN_AGE else None
+
+
+def only_value(body: ResponseStream, name: str) -> str:
+    """Return the value of a header; an empty text if it is missing, or there more than once, as any may be wrong."""
+    values = body.headers.getall(name, [])
+    return values[0] if len(values) == 1 else ""
 
 
 def first_byte(body: ResponseStream) -> int:

@@ -580,6 +580,8 @@ class TestMistakesWithFiles:
             (["-o", "."], "is a directory"),
             (["--allow-partial"], "--allow-partial needs --output FILE"),
             (["-o", "out.csv", "--failed-rooms", "out.csv"], "--failed-rooms and --output name the same file"),
+            (["-o", "out.csv", "--failed-rooms", "./out.csv"], "--failed-rooms and --output name the same file"),
+            (["-o", "out.csv", "--failed-rooms", "link/out.csv"], "--failed-rooms and --output name the same file"),
             (["-o", "out.csv", "--failed-rooms", "no/failed.txt"], "No such file or directory: 'no/failed.txt'"),
             (["-o", "file/out.csv"], "Not a directory: 'file/out.csv'"),
             (["-o", "no/such/folder/out.csv"], "No such file or directory: 'no/such/folder/out.csv'"),
@@ -598,12 +600,13 @@ class TestMistakesWithFiles:
         monkeypatch.chdir(tmp_path)
         (tmp_path / "folder.csv").mkdir()
         (tmp_path / "file").touch()
+        (tmp_path / "link").symlink_to(".")
         sent = simulator.stats.requests
         line = roomrec.fails("list", simulator.room_sids[0], *arguments)
         assert message in line
         assert "\x1b" not in line
         assert simulator.stats.requests == sent
-        assert sorted(names_in(tmp_path)) == ["file", "folder.csv"]
+        assert sorted(names_in(tmp_path)) == ["file", "folder.csv", "link"]
 
     def test_parquet_without_its_extra(self, simulator: Simulator, tmp_path: Path) -> None:
         program = "import sys; sys.modules['pyarrow'] = None; from roomrec_async.cli import main; main()"

@@ -654,6 +654,17 @@ class TestRefused:
         assert sim.stats.requests == 0
         assert [path.name for path in tmp_path.iterdir()] == ["manifest.jsonl"]
 
+    async def test_a_manifest_that_would_replace_the_ledger(
+        self, sim: Simulator, client: RecordingsClient, tmp_path: Path
+    ) -> None:
+        (tmp_path / "archive").mkdir()
+        (tmp_path / "link").symlink_to("archive")
+        for ledger in ("archive/manifest.jsonl", "link/manifest.jsonl", "archive/../link/manifest.jsonl"):
+            with pytest.raises(InvalidArgumentError, match="the manifest would replace the ledger"):
+                await client.archive(sim.room_sids, tmp_path / "archive", ledger=tmp_path / ledger, **SINGLE)
+        assert sim.stats.requests == 0
+        assert list((tmp_path / "archive").iterdir()) == []
+
     async def test_the_ledger_of_another_account_or_store(
         self, client: RecordingsClient, tmp_path: Path, s3: S3Server
     ) -> None:

@@ -159,15 +159,16 @@ class TestObservers:
                     group.create_task(client.recordings(room_sid).to_list())
         assert 0 < (recorder.attempts[-1].waited or 0) < (recorder.attempts[-1].request.seconds or 0)
 
+    @pytest.mark.parametrize("error", [ValueError("broken"), asyncio.CancelledError()], ids=repr)
     async def test_an_observer_that_fails_is_logged_and_harms_nobody(
-        self, sim: Simulator, recorder: Recorder, caplog: pytest.LogCaptureFixture
+        self, sim: Simulator, recorder: Recorder, caplog: pytest.LogCaptureFixture, error: BaseException
     ) -> None:
         class Broken:
             def started(self, activity: Activity) -> None:
-                raise ValueError("broken")
+                raise error
 
             def ended(self, activity: Activity) -> None:
-                raise ValueError("broken")
+                raise error
 
         async with RecordingsClient(sim.credentials, base_url=sim.base_url, observers=[Broken(), recorder]) as client:
             assert await client.recordings(sim.room_sids[0]).to_list()

@@ -11,6 +11,7 @@ from threading import Event
 import pytest
 
 from roomrec_async._asyncio import cancel_and_wait, map_concurrently, run_in_thread, wait_finished
+from roomrec_async.errors import RoomRecError
 
 
 async def test_whoever_is_cancelled_twice_still_comes_after_the_thread() -> None:
@@ -139,3 +140,39 @@ async def test_what_is_ready_together_is_taken_without_turns_of_the_event_loop()
             await anext(items)
     ticking.cancel()
     assert turns < 500
+
+
+async def test_a_pool_that_somebody_else_cancels_has_failed() -> None:
+    """As by a program that cancels all tasks but its own."""
+
+    async def source() -> AsyncGenerator[int, None]:
+        for number in range(5):
+            await asyncio.sleep(0)
+            yield number
+
+    async def produce(number: int) -> AsyncGenerator[int, None]:
+        yield number
+
+    before = asyncio.all_tasks()
+    async with aclosing(map_concurrently(source(), produce, lambda: 1)) as items:
+        await anext(items)
+        for task in asyncio.all_tasks() - before:
+            task.cancel()
+        with pytest.raises(RoomRecError, match="nobody cancelled the operation"):
+            async for _ in items:
+                pass
+
+
+async def test_a_limit_that_ends_cancelled_is_a_failure() -> None:
+    async def source() -> AsyncGenerator[int, None]:
+        yield 1
+
+    async def produce(number: int) -> AsyncGenerator[int, None]:
+        yield number
+
+    def limit() -> int:
+        raise asyncio.CancelledError
+
+    with pytest.raises(RoomRecError, match="nobody cancelled the operation"):
+        async for _ in map_concurrently(source(), produce, limit):
+            pass

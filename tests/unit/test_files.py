@@ -95,7 +95,7 @@ def test_a_checkpoint_is_of_no_more_bytes_than_there_are(tmp_path: Path) -> None
     # A power loss cut both files off.
     os.truncate(tmp_path / "name.part", 25)
     with (tmp_path / "name.part.jsonl").open("ab") as file:
-        file.write(b'{"version": "')
+        file.write(b"[" * 100_000 + b'\n{"version": "')
     part = PartFile(path)
     assert part.checkpoint == Checkpoint(ETAG, 20, "digest of 20")
     part.close()

@@ -19,6 +19,7 @@ from rich.console import Console
 from roomrec_async._api.codec import to_json_lines
 from roomrec_async._api.params import MAX_PAGE_SIZE
 from roomrec_async._asyncio import run_in_thread
+from roomrec_async._files import is_same_place
 from roomrec_async._format import format_count, format_duration, format_pace
 from roomrec_async._tables import (
     Row,
@@ -218,7 +219,7 @@ def check_incomplete(output: Path | None, allow_partial: bool, failed_rooms: Pat
         raise click.UsageError("--allow-partial and --failed-rooms cannot be used with --dask")
     if allow_partial and output is None:
         raise click.UsageError("--allow-partial needs --output FILE")
-    if failed_rooms is not None and failed_rooms == output:
+    if failed_rooms is not None and output is not None and is_same_place(failed_rooms, output):
         raise click.UsageError("--failed-rooms and --output name the same file")
 
 

@@ -287,6 +287,34 @@ class TestVersions:
         assert store.ranges == [None, None]
         assert files(tmp_path) == [f"{SID}.mka"]
 
+    @pytest.mark.parametrize("name", ["ETag", "Last-Modified"])
+    async def test_a_version_that_is_given_twice_is_none(
+        self, client: RecordingsClient, store: MediaStore, recording: Recording, tmp_path: Path, name: str
+    ) -> None:
+        """One of the two is that of a gateway, and stays the same when the media change."""
+        first = {"ETag": '"gateway"', "Last-Modified": OLD}[name]
+
+        async def answer(request: web.Request, store: MediaStore) -> web.StreamResponse:
+            is_first = len(store.ranges) == 1
+            store.content = CONTENT if is_first else CONTENT[::-1]
+            start = request.http_range.start or 0
+            response = web.StreamResponse(status=206 if start else 200)
+            response.headers.extend([("Date", OLD_SEEN), (name, first), (name, f'"{is_first}"')])
+            response.headers["Content-Range"] = f"bytes {start}-{len(CONTENT) - 1}/{len(CONTENT)}"
+            response.content_length = len(CONTENT) - start
+            await response.prepare(request)
+            await response.write(store.content[start : 600_000 if is_first else None])
+            if is_first:
+                await asyncio.sleep(0.01)
+                assert request.transport is not None
+                request.transport.abort()
+            return response
+
+        store.answers = [answer, answer]
+        await client.download(recording, tmp_path)
+        assert (tmp_path / f"{SID}.mka").read_bytes() == CONTENT[::-1]
+        assert store.ranges == [None, None]
+
     async def test_that_is_bounded_whatever_arrived(
         self, client: RecordingsClient, store: MediaStore, recording: Recording, tmp_path: Path
     ) -> None:
