@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from roomrec_async import RateLimiter, Recording, RecordingsClient, RetryPolicy
+from roomrec_async import RateLimiter, Recording, RecordingsClient, RetryPolicy, RoomRecError
 from roomrec_async.simulator import Simulator, faults
 
 BEGINNING = datetime(2025, 12, 1, tzinfo=UTC)
@@ -231,3 +231,18 @@ def test_an_event_loop_that_ends_under_it_leaves_nothing(operation: Operation) -
     gc.collect()
     assert limiter.in_flight == limiter.waiting == 0
     assert reported == []
+
+
+async def test_a_prefetch_that_somebody_else_cancels_has_failed(sim: Simulator) -> None:
+    """As by a program that cancels all tasks but its own."""
+    sim.latency = 0.05
+    async with sim.client() as client:
+        pages = client.recordings(sim.room_sids[0], page_size=4).pages()
+        await anext(pages)
+        await asyncio.sleep(0.01)
+        (prefetch,) = [task for task in asyncio.all_tasks() if "._fetch()" in repr(task)]
+        prefetch.cancel()
+        with pytest.raises(RoomRecError, match="nobody cancelled the operation") as caught:
+            await anext(pages)
+        rest = client.recordings(sim.room_sids[0], page_size=4, resume=caught.value.resume_token)
+        assert len(await rest.to_list()) == 9 - 4
