@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from roomrec_async._api.codec import from_dict, to_dict
+from roomrec_async._api.codec import from_dict, to_json_lines
 from roomrec_async._asyncio import call_destination, run_in_thread
 from roomrec_async._files import atomic_write, file_size
 from roomrec_async._validate import check_room_sid
@@ -33,7 +33,7 @@ async def write_record(recording: Recording, destination: str | os.PathLike[str]
         MediaError: the store refused it.
         OSError: the file cannot be written.
     """
-    content = json.dumps(to_dict(recording), indent=2).encode() + b"\n"
+    content = to_json_lines([recording])
     name = record_name(recording)
     if isinstance(destination, (str, os.PathLike)):
         await run_in_thread(partial(write_if_changed, Path(destination) / name, content))
