@@ -240,7 +240,7 @@ class Film:
         scenes: list[Scene] = []
         visible: set[int] = set()
         for first, after_last in pairwise(sorted(starting)):
-            # Whatever appears or goes is looked at anew; nothing else has changed.
+            # Only what appears or goes has changed.
             for index in starting[first]:
                 is_visible = tracks[index].is_visible(first)
                 (visible.add if is_visible else visible.discard)(index)

@@ -102,7 +102,7 @@ class Progress:
 
     Attributes:
         length: milliseconds of the film.
-        callback: told of it.
+        callback: called whenever it grows, or None.
         total: amount of work.
         done: amount of work of steps that are done.
         running: amount of work done of each step that is not, by its name.
@@ -153,7 +153,7 @@ class Renderer:
     Attributes:
         ffmpeg: the program.
         directory: where the files of the steps are.
-        on_progress: told of the progress, or None.
+        on_progress: called with the progress, or None.
     """
 
     ffmpeg: str

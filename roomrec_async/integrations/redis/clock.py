@@ -25,7 +25,7 @@ class RedisClock:
     """
 
     def __init__(self) -> None:
-        # The bounds of (clock of Redis - clock of the loop), and when they were last set anew.
+        # The bounds of (clock of Redis - clock of the loop), and when they were last reset.
         self._low = -math.inf
         self._high = math.inf
         self._since = -math.inf

@@ -31,7 +31,7 @@ class Place:
     """A process among those that share the quota.
 
     Attributes:
-        index: its index, from 0; None if Redis has never told it.
+        index: its index, from 0; None if no reply of Redis has had it yet.
         processes: number of processes.
     """
 

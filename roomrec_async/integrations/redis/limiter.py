@@ -39,11 +39,11 @@ _HEARTBEAT_SECONDS: Final = 0.75
 _RENEWALS_PER_LEASE: Final = 4
 # Waits are longer by up to this fraction, so that processes that got the same wait do not all come back at once.
 _JITTER: Final = 0.1
-# Seconds; where being told of a free permit takes longer, a process asks again and again instead.
-_MAX_TOLD_LEAD: Final = 0.06
-# Seconds between a reply and the next question of such a process, while nothing is free; and its second lead.
-_ASKING_PAUSE: Final = 0.02
-_NOT_TOLD: Final = -1
+# Seconds; where a notification of a free permit takes longer, a process polls instead.
+_MAX_NOTIFIED_LEAD: Final = 0.06
+# Seconds between a reply and the next poll of such a process, while nothing is free; and its second lead.
+_POLL_INTERVAL: Final = 0.02
+_NOT_NOTIFIED: Final = -1
 # Long enough for all processes to notice that Redis is back, and for what they have started without it to be more than
 # a second ago.
 _MIN_LEASE_SECONDS: Final = 3.0
@@ -170,7 +170,7 @@ class RedisRateLimiter:
         # Nothing starts before this instant of the event loop's clock.
         self._paused_until = -math.inf
         self._clock = RedisClock()
-        # What Redis has told of this process, and of the concurrency limit; None before.
+        # The last reply about this process, and about the concurrency limit; None before.
         self._place = Place(None, processes)
         self._known_permits = _INITIAL_LIMIT if max_concurrency == "auto" else max_concurrency
         # The part of the quota that this process uses while Redis is unavailable, and why; None while it is available.
@@ -367,9 +367,9 @@ class RedisRateLimiter:
         self._reason = _to_text(reply[4])
         if any(lane.asked for lane in self._lanes) and self._part is None and not self._closed:
             seconds = int(reply[5]) / MICROSECONDS_PER_SECOND
-            if self._reason == "listen" and not self._is_told:
-                seconds = _ASKING_PAUSE
-            await self._sleep(seconds, listening=self._is_told)
+            if self._reason == "listen" and not self._is_notified:
+                seconds = _POLL_INTERVAL
+            await self._sleep(seconds, listening=self._is_notified)
 
     async def _sleep(self, seconds: float, *, listening: bool = False) -> None:
         """Wait for so long, or until there is something to do: here, or with ``listening`` at Redis."""
@@ -448,11 +448,11 @@ class RedisRateLimiter:
             LOGGER.debug("rate limit %r: %s", self._name, error)
 
     async def _run(self, operation: str, *arguments: str | int) -> Reply:
-        """Run an operation of the script, and take note of what its reply tells."""
+        """Run an operation of the script, and keep what its reply says."""
         loop = asyncio.get_running_loop()
         settings = (*self._limits.script_arguments(), to_microseconds(self._lease_seconds), self._processes)
         lead = to_microseconds(self._clock.lead)
-        leads = (lead, 3 * lead if self._is_told else _NOT_TOLD)
+        leads = (lead, 3 * lead if self._is_notified else _NOT_NOTIFIED)
         words = (operation, *settings, self._member, *leads, *arguments)
         sent = loop.time()
         reply = await self._server.run(len(self._keys), *self._keys, *words)
@@ -470,13 +470,12 @@ class RedisRateLimiter:
         return reply
 
     @property
-    def _is_told(self) -> bool:
-        """True if Redis tells this process when a permit is free; else it asks again and again.
+    def _is_notified(self) -> bool:
+        """True if Redis notifies this process when a permit is free; else it polls.
 
-        To be told, to ask and to be answered takes three times as long as to be answered. Redis holds the permit
-        meanwhile.
+        A notification, a request and its reply take three times as long as a reply. Redis holds the permit meanwhile.
         """
-        return self._server.can_listen and 3 * self._clock.lead <= _MAX_TOLD_LEAD
+        return self._server.can_listen and 3 * self._clock.lead <= _MAX_NOTIFIED_LEAD
 
     async def _beat(self) -> None:
         """Give a sign of life: renew the leases that are held. In the fallback, this finds Redis available again."""

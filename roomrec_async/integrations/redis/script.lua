@@ -16,7 +16,7 @@
 -- ARGV  1 operation, 2 max_concurrency, 3 reads and 4 writes per second (2, 3, 4: 0 for no limit; 2: -1 for one that
 --       adapts), 5 duration of a lease, 6 number of processes, 7 member, 8 and 9 its leads: how far ahead a start must be
 --       scheduled, so that the member hears of it in time, in the reply and otherwise; 9 is -1 for a member that asks so
---       often that it need not be told; then the arguments:
+--       often that it need not be notified; then the arguments:
 --       acquire READS NAME... NAME...  ask for leases, or ask again: so many reads, then the writes. Returns {clock,
 --                                      index of the member, number of processes, concurrency limit, status, value, and
 --                                      for each granted lease its name, its start, and the number in flight with it}.
@@ -281,7 +281,7 @@ local function count_free_permits()
   return limit == 0 and math.huge or limit - count_in_flight()
 end
 
--- A member that asks gets its starts in the reply. Any other is told to ask.
+-- A member that asks gets its starts in the reply. Any other is notified, and asks.
 local function is_asking(id)
   return id == member and operation == 'acquire'
 end
@@ -298,7 +298,7 @@ local function is_alive(name, queue)
   remove_waiter(name, queue)
 end
 
--- Return the first waiter that can be granted a lease now, and its ticket. Those who are not told wait for their members
+-- Return the first waiter that can be granted a lease now, and its ticket. Those who are not notified wait for their members
 -- to ask, which they do soon; until then, only members that ask overtake them.
 local function first_waiter(lane)
   local waiters, overtakes = lane.waiters, false
@@ -310,11 +310,11 @@ local function first_waiter(lane)
     local name = waiters[index]
     if name and is_alive(name, lane.queue) then
       local id = member_of(name)
-      local is_told = lead_of(id) >= 0
-      if is_asking(id) or (is_told and not overtakes) then
+      local is_notified = lead_of(id) >= 0
+      if is_asking(id) or (is_notified and not overtakes) then
         return name, tonumber(waiters[index + 1]), index
       end
-      overtakes = overtakes or not is_told
+      overtakes = overtakes or not is_notified
     end
   end
 end
