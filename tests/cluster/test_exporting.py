@@ -15,9 +15,8 @@ from roomrec_async import (
     InvalidArgumentError,
     NotFoundError,
     RoomRecError,
-    to_dict,
 )
-from roomrec_async._tables import open_table, recording_columns
+from roomrec_async._tables import open_table, recording_columns, recording_row
 from roomrec_async.integrations.dask import ClusterSettings, ExportProgress, ExportReport, export_on
 from roomrec_async.integrations.dask.exporting import _ExportTotals, _ShardExport
 from roomrec_async.integrations.dask.shards import Shard
@@ -51,7 +50,7 @@ async def test_has_what_one_process_gathers(cluster: Client, tmp_path: Path) -> 
         )
     recordings = [recording for each in gathered.values() for recording in each]
     with open_table(tmp_path / "alone.parquet", recording_columns(), "parquet") as table:
-        table.write([to_dict(recording) for recording in recordings])
+        table.write([recording_row(recording) for recording in recordings])
     assert rows(directory) == rows(tmp_path / "alone.parquet")
     assert names(directory) == parts(5)
     assert report.directory == str(directory)

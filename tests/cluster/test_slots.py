@@ -32,13 +32,12 @@ async def test_the_quota_is_the_accounts_also_between_jobs_and_shards(cluster: C
     assert (stats.requests, stats.refused, stats.peak_in_flight) == (5, 0, 1)
 
 
-def refreshing_semaphores() -> int:
-    """Return how many semaphores of this process have a timer that runs."""
-    semaphores = (each for each in gc.get_objects() if type(each) is Semaphore)
-    return sum(semaphore.refresh_callback.is_running() for semaphore in semaphores)
-
-
 async def test_finished_shards_leave_no_timers(cluster: Client) -> None:
+    # Inside the test, so that the workers need not import it.
+    def refreshing_semaphores() -> int:
+        semaphores = (each for each in gc.get_objects() if type(each) is Semaphore)
+        return sum(semaphore.refresh_callback.is_running() for semaphore in semaphores)
+
     async with Simulator(20, 1) as simulator:
         rooms = simulator.room_sids
         await collect(as_completed_on(cluster, rooms, settings=settings(simulator, rooms_per_shard=1)))
