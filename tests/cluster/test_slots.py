@@ -38,6 +38,8 @@ async def test_finished_shards_leave_no_timers(cluster: Client) -> None:
         semaphores = (each for each in gc.get_objects() if type(each) is Semaphore)
         return sum(semaphore.refresh_callback.is_running() for semaphore in semaphores)
 
+    # Other tests of this process hold semaphores of their own.
+    before = refreshing_semaphores()
     async with Simulator(20, 1) as simulator:
         rooms = simulator.room_sids
         await collect(as_completed_on(cluster, rooms, settings=settings(simulator, rooms_per_shard=1)))
@@ -45,7 +47,7 @@ async def test_finished_shards_leave_no_timers(cluster: Client) -> None:
         async with asyncio.timeout(5):
             while any((await cluster.run(refreshing_semaphores)).values()):
                 await asyncio.sleep(0.05)
-        assert refreshing_semaphores() == 0
+        assert refreshing_semaphores() <= before
 
 
 class FakeSemaphore:
