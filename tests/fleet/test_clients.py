@@ -183,6 +183,20 @@ async def test_a_user_with_the_documented_rights(redis: RedisServer, rights: str
         assert {str(each).lower() for each in denied} <= {"script|load", "client|setinfo"}
 
 
+@pytest.mark.parametrize("missing", ["blpop", "zrevrange", "zadd", "hset", "evalsha"])
+async def test_a_right_that_is_missing_is_named_and_nothing_waits_for_it(redis: RedisServer, missing: str) -> None:
+    rights = f"+evalsha +script|load +blpop {COMMANDS}".replace(f"+{missing}", "").split()
+    with redis.client() as admin:
+        admin.execute_command("ACL", "SETUSER", "short", "reset", "on", ">secret", "~roomrec:*", "-@all", *rights)
+    url = redis.url.replace("redis://", "redis://short:secret@")
+    # More requests than permits: those that wait do so at Redis.
+    async with RedisRateLimiter(url, name=f"AC-no-{missing}", max_concurrency=1, lease_seconds=LEASE) as limiter:
+        with pytest.raises(ConfigurationError, match="grant what the documentation"):
+            async with asyncio.timeout(LEASE + 5):
+                await use(limiter)
+        assert not limiter.degraded
+
+
 async def test_what_the_documentation_lists_is_what_the_tests_grant() -> None:
     documented = " ".join((RedisRateLimiter.__doc__ or "").replace("`", " ").split())
     assert all(command in documented for command in COMMANDS.split())

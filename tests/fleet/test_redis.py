@@ -340,6 +340,29 @@ async def test_a_wrong_password_is_reported(own_redis: RedisServer) -> None:
     assert "canary" not in str(failed.value)
 
 
+async def test_closing_that_is_cancelled_is_finished_nevertheless_and_by_every_call(
+    redis: RedisServer, known: str
+) -> None:
+    with redis.client() as admin:
+        connections = len(admin.client_list())
+        limiter = limiter_at(redis, known, max_concurrency=1, processes=1)
+        async with limiter.read():
+            pass
+        member = limiter._member
+        closing = [asyncio.create_task(limiter.aclose()) for _ in range(2)]
+        await asyncio.sleep(0)
+        closing[0].cancel()
+        assert [type(each) for each in await asyncio.gather(*closing, return_exceptions=True)] == [
+            asyncio.CancelledError,
+            type(None),
+        ]
+        await limiter.aclose()
+        assert admin.zscore(f"roomrec:{{{known}}}:members", member) is None
+        async with asyncio.timeout(5):
+            while len(admin.client_list()) > connections:
+                await asyncio.sleep(0.02)
+
+
 async def test_a_closed_limiter_refuses_and_waits_for_nobody(redis: RedisServer, known: str) -> None:
     bounds = {"max_concurrency": 1, "processes": 1}
     limiter = limiter_at(redis, known, **bounds)

@@ -192,6 +192,7 @@ class RedisRateLimiter:
         # The loop of the first use; connections and futures work in no other.
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
+        self._closing: asyncio.Task[None] | None = None
 
     @property
     def max_concurrency(self) -> int | None:
@@ -251,9 +252,14 @@ class RedisRateLimiter:
 
         May be called more than once.
         """
-        if self._closed:
-            return
-        self._closed = True
+        if self._closing is None:
+            self._closed = True
+            self._closing = asyncio.get_running_loop().create_task(self._close())
+        # Also if the caller is cancelled, and for every caller.
+        await wait_finished(self._closing)
+        self._closing.result()
+
+    async def _close(self) -> None:
         for timer in (self._heartbeat_timer, self._part_timer):
             if timer is not None:
                 timer.cancel()
@@ -265,9 +271,11 @@ class RedisRateLimiter:
         names = [lease.name for lane in self._lanes for lease in lane.forget()]
         for task in list(self._tasks):
             await wait_finished(task)
-        if self._part is None and self._server.has_answered:
-            await self._send("leave", *names)
-        await self._server.aclose()
+        try:
+            if self._part is None and self._server.has_answered:
+                await self._send("leave", *names)
+        finally:
+            await self._server.aclose()
 
     async def __aenter__(self) -> Self:
         return self
@@ -480,24 +488,28 @@ class RedisRateLimiter:
     async def _beat(self) -> None:
         """Give a sign of life: renew the leases that are held. In the fallback, this finds Redis available again."""
         now = asyncio.get_running_loop().time()
+        is_lost = self._part is not None
         # Every command is a sign of life, and short requests end before their leases need to be renewed.
         names = {
             lease.name
             for lease in self._held
-            if self._part is not None or now - lease.granted_at > self._lease_seconds / _RENEWALS_PER_LEASE
+            if is_lost or now - lease.granted_at > self._lease_seconds / _RENEWALS_PER_LEASE
         }
         try:
-            if names or self._part is not None or now - self._answered_at > _HEARTBEAT_SECONDS / 2:
+            if is_lost:
+                # The others leave this process's part alone for as long as they hear nothing of it.
+                await self._run("probe")
+                self._regain_redis()
+            if names or is_lost or now - self._answered_at > _HEARTBEAT_SECONDS / 2:
                 await self._run("renew", *names)
         except REDIS_ERRORS as error:
             self._lose_redis(error)
         except RoomRecError as error:
             LOGGER.debug("rate limit %r: %s", self._name, error)
         else:
-            self._regain_redis()
             # Leases that were released meanwhile may have been renewed after their release.
             for name in names - {lease.name for lease in self._held}:
-                await self._send("release", name, 0, "", 0)
+                await self._send("release", name, to_microseconds(_TRANSIT), "", 0)
         self._log_long_wait()
         self._schedule_heartbeat()
 

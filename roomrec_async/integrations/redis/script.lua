@@ -4,8 +4,8 @@
 --
 -- KEYS  1     state    hash. open: nothing starts before this time; cause: why; slot:KIND: the next evenly spaced start
 --                      of a lane; served: the ticket that was served last; server, clock: this server and its clock at
---                      the last run; settings: those of all members; processes: how many they expect; index:MEMBER and
---                      lead:MEMBER; limit, last_max, rounds, plateau: the adaptive limit; reserve, reserve_until
+--                      the last run; settings: those of all members; processes: how many they expect; peak: how many
+--                      were alive at once; index:MEMBER and lead:MEMBER; limit, last_max, rounds, plateau: the adaptive limit; reserve, reserve_until
 --       2     leases   sorted set: leases by the time at which they expire
 --       3     seen     sorted set: waiters by the time at which they count as dead
 --       4     members  sorted set: members by the time of their last command
@@ -28,6 +28,8 @@
 --       release NAME SEEN OUTCOME NUMBER  return a lease. The service has seen its request by SEEN after its scheduled
 --                                      start; less than 0: it has not started. OUTCOME: accepted, refused, or empty
 --       renew NAME...                  let leases expire later, and say that the member is alive; returns as acquire
+--       probe                          find out whether this server can be used; returns as acquire, and is no sign
+--                                      of life: the member uses its part of the quota meanwhile
 --       pause DURATION                 start nothing for that long
 --       leave NAME...                  return the leases and requests of a member that ends
 --       In all of them the reply is {"conflict", settings} where other members have other settings.
@@ -121,8 +123,11 @@ if now < last_clock - CLOCK_TOLERANCE then
       redis.call('ZADD', key, key == leases and now + lease_duration or now, name)
     end
   end
+  -- A pause lasts as long as it was asked for, by either clock.
+  local remaining, former_cause = opens_at - last_clock, cause
   opens_at = 0
   close_until(now + lease_duration, 'clock')
+  close_until(now + remaining, former_cause)
 end
 
 local function member_of(name)
@@ -134,7 +139,9 @@ local function count_alive()
 end
 
 local function forget_member(id)
-  redis.call('ZREM', members, id)
+  if redis.call('ZREM', members, id) == 1 then
+    set('peak', math.max(0, get_number('peak', 0) - 1))
+  end
   redis.call('HDEL', state, 'index:' .. id, 'lead:' .. id)
 end
 
@@ -160,6 +167,8 @@ local function settings_in_conflict()
   set('settings', settings)
 end
 
+local alive
+
 -- The index of a member is the least that no other one has: without this server, it tells whose turn it is.
 local function register()
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', members, '-inf', now - DEAD_AFTER)) do
@@ -169,6 +178,10 @@ local function register()
     set('processes', processes)
   end
   redis.call('ZADD', members, now, member)
+  alive = count_alive()
+  if alive > get_number('peak', 0) then
+    set('peak', alive)
+  end
   if get('lead:' .. member) ~= handover_lead then
     set('lead:' .. member, handover_lead)
   end
@@ -188,10 +201,10 @@ local function register()
   end
 end
 
-local alive
+-- Return how many processes share the quota: the parts of members that are silent count, which know no other number.
 local function count_processes()
   alive = alive or count_alive()
-  return math.max(get_number('processes', processes), alive)
+  return math.max(get_number('processes', processes), get_number('peak', 0), alive)
 end
 
 -- Return the number of members that may be using their parts of the quota on their own. One that is back counts for
@@ -286,16 +299,23 @@ local function is_asking(id)
   return id == member and operation == 'acquire'
 end
 
+-- What was read of members and waiters: for each lease that is granted, the waiters are gone through.
+local leads, alive_waiters = {}, {}
+
 local function lead_of(id)
-  return is_asking(id) and lead or get_number('lead:' .. id, 0)
+  leads[id] = leads[id] or (is_asking(id) and lead or get_number('lead:' .. id, 0))
+  return leads[id]
 end
 
 local function is_alive(name, queue)
-  local dead_at = redis.call('ZSCORE', seen, name)
-  if dead_at and tonumber(dead_at) > now then
-    return true
+  if alive_waiters[name] == nil then
+    local dead_at = redis.call('ZSCORE', seen, name)
+    alive_waiters[name] = dead_at and tonumber(dead_at) > now or false
+    if not alive_waiters[name] then
+      remove_waiter(name, queue)
+    end
   end
-  remove_waiter(name, queue)
+  return alive_waiters[name]
 end
 
 -- Return the first waiter that can be granted a lease now, and its ticket. Those who are not notified wait for their members
@@ -472,14 +492,20 @@ local function acquire()
 end
 
 local function release(name, seen_after, outcome, number)
-  if outcome == 'accepted' and max_concurrency < 0 then
-    raise_limit(count_in_flight())
-  elseif outcome == 'refused' and max_concurrency < 0 then
-    lower_limit(number)
-  end
-  redis.call('ZREM', leases, name)
   for _, lane in ipairs(lanes) do
     remove_waiter(name, lane.queue)
+  end
+  local in_flight = max_concurrency < 0 and count_in_flight()
+  -- A command whose reply was lost is sent again, and must not count again.
+  if redis.call('ZREM', leases, name) == 0 then
+    return
+  end
+  if outcome == 'accepted' and in_flight then
+    raise_limit(in_flight)
+  elseif outcome == 'refused' and in_flight then
+    lower_limit(number)
+  end
+  for _, lane in ipairs(lanes) do
     local reached_by = redis.call('ZSCORE', lane.log, name)
     if reached_by and seen_after < 0 then
       redis.call('ZREM', lane.log, name)
@@ -503,6 +529,10 @@ if operation == 'leave' then
   redis.call('DEL', state .. ':' .. member)
   grant_waiting()
   return {}
+end
+
+if operation == 'probe' then
+  return describe()
 end
 
 register()

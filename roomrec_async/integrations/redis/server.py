@@ -45,6 +45,7 @@ _MAX_REASON_LENGTH: Final = 200
 _DATABASE_PATH: Final = re.compile(r"/?\d*/?")
 # The beginnings of replies that say that the database does not exist.
 _WRONG_DATABASE: Final = ("DB index is out of range", "invalid DB index", "SELECT is not allowed in cluster mode")
+_NO_RIGHT_IN_SCRIPT: Final = ("can't run this command", "NOPERM")
 _URL_EXPECTED: Final = (
     "url must be a Redis URL, such as redis://host:6379/0; percent-encode special characters in a password"
 )
@@ -89,7 +90,8 @@ class Server:
 
         Raises:
             RedisError, OSError, TimeoutError: Redis is unavailable, or refuses.
-            ConfigurationError: it refuses because of a mistake in the settings, and has never answered before.
+            ConfigurationError: the user lacks a right; or Redis refuses because of another mistake in the settings,
+                and has never answered before.
         """
         try:
             async with asyncio.timeout(COMMAND_TIMEOUT):
@@ -99,16 +101,25 @@ class Server:
                     await self._find_primary(error)
                     reply = await self._evaluate(words)
         except REDIS_ERRORS as error:
-            if not self.has_answered and (mistake := self._explain_mistake(error)):
+            may_be_mistake = not self.has_answered or lacks_right(error)
+            if may_be_mistake and (mistake := self._explain_mistake(error)):
                 raise mistake from None
             raise
         self.has_answered = True
         return cast("Reply", reply)
 
     async def wait_for_item(self, key: str, seconds: float) -> None:
-        """Wait until there is an item in a list, and remove it, for so many seconds at most."""
-        async with asyncio.timeout(seconds + COMMAND_TIMEOUT):
-            await self._client.execute_command("BLPOP", key, f"{seconds:.3f}")
+        """Wait until there is an item in a list, and remove it, for so many seconds at most.
+
+        Raises:
+            RedisError, OSError, TimeoutError: Redis is unavailable, or refuses.
+            ConfigurationError: the user lacks the right.
+        """
+        try:
+            async with asyncio.timeout(seconds + COMMAND_TIMEOUT):
+                await self._client.execute_command("BLPOP", key, f"{seconds:.3f}")
+        except NoPermissionError as error:
+            raise self._missing_right(error) from None
 
     async def aclose(self) -> None:
         """Close the connections, unless the client is lent."""
@@ -145,9 +156,9 @@ class Server:
     def _explain_mistake(self, error: Exception) -> ConfigurationError | None:
         """Return the error for what Redis refuses because of the settings, or None if it is unavailable."""
         reason = format_reason(error)
-        if isinstance(error, NoPermissionError):
-            advice = "grant what the documentation of RedisRateLimiter lists"
-        elif isinstance(error, (AuthenticationError, AuthorizationError, AuthenticationWrongNumberOfArgsError)):
+        if lacks_right(error):
+            return self._missing_right(error)
+        if isinstance(error, (AuthenticationError, AuthorizationError, AuthenticationWrongNumberOfArgsError)):
             advice = "check the user and the password"
         elif reason.startswith(_WRONG_DATABASE):
             advice = "check the number of the database at the end of the URL"
@@ -156,6 +167,19 @@ class Server:
         else:
             return None
         return ConfigurationError(f"Redis at {self.address} refuses: {reason}; {advice}")
+
+    def _missing_right(self, error: Exception) -> ConfigurationError:
+        advice = "grant what the documentation of RedisRateLimiter lists"
+        return ConfigurationError(f"Redis at {self.address} refuses: {format_reason(error)}; {advice}")
+
+
+def lacks_right(error: Exception) -> bool:
+    """Return True for what Redis refuses because the user may not run a command, alone or in a script.
+
+    That lasts until somebody changes it, though other commands work: nothing would ever start.
+    """
+    # The texts for a command in a script, of Redis 7 and of Redis 6, have no class of their own.
+    return isinstance(error, NoPermissionError) or any(text in str(error) for text in _NO_RIGHT_IN_SCRIPT)
 
 
 def is_certificate_error(error: BaseException | None) -> bool:
