@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections.abc import Sequence
 from importlib.resources import files
@@ -11,6 +12,9 @@ from uuid import uuid4
 import attrs
 import pytest
 from redis.asyncio import Redis
+
+from roomrec_async.integrations.redis.fallback import PART_USED, Part, Place
+from roomrec_async.integrations.redis.settings import Limits
 
 from .conftest import RedisServer
 
@@ -164,3 +168,37 @@ async def test_what_one_call_does_is_bounded_by_the_waiters(redis: RedisServer, 
         await script.run("acquire", "m39", 16, *(f"m39:{number}" for number in waiters), lead=lead)
         calls = sum(each["calls"] for each in (await client.info("commandstats")).values())
     assert calls < 2 * len(members) * len(waiters)
+
+
+def fullest_second(processes: int) -> int:
+    """Return the most reads that a process without Redis starts in a second, each in time or as late as it may be."""
+    part = Part(Limits(None, 80, 20), None, Place(0, processes))
+    chance = random.Random(processes)
+    latest = min(0.499 * processes / (80 * PART_USED), 0.0499)
+    starts: list[float] = []
+    now = 0.0
+    while now < 200:
+        begins = part.next_start("read", now)
+        now = part.next_start("read", begins + chance.choice([0.0, latest]))
+        part.started("read", now)
+        starts.append(now)
+    return max(sum(start <= other < start + 1 for other in starts) for start in starts)
+
+
+@pytest.mark.parametrize(("processes", "silent"), [(4, 1), (4, 2), (4, 3), (10, 5), (40, 10), (40, 39)])
+async def test_those_who_are_left_and_those_who_are_silent_stay_within_the_rate(
+    redis: RedisServer, processes: int, silent: int
+) -> None:
+    async with Redis.from_url(redis.url) as client:
+        script = Script(client, processes=processes)
+        members = [f"m{number}" for number in range(processes)]
+        for member in members:
+            await script.run("renew", member)
+        await script.keep_alive(members[silent:], 2.3)
+        await client.hset(script.key(""), "open", 0)
+        reply = await script.run("acquire", members[-1], 1, f"{members[-1]}:1")
+        # The next start is as far away as the rate asks for that is left, but for what is made up for.
+        interval = await script.state("slot:read") - int(reply[7]) + 50_000
+        left = round(1.01 * SECOND / interval)
+    assert left >= 1
+    assert left == 1 or left + silent * fullest_second(processes) <= 80

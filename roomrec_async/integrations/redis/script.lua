@@ -59,6 +59,8 @@ local POLL_INTERVAL, WAITER_TIMEOUT = 250000, 2000000
 local MISSING_AFTER, DEAD_AFTER = 2000000, 300000000
 -- What a member uses on its own, as a fraction of its part.
 local PART_USED = 0.9
+-- Seconds by which such a start may be late; the value is that of fallback.py.
+local MAX_LATE = 0.05
 -- A clock that goes back by more than this has been set.
 local CLOCK_TOLERANCE = 500000
 -- The adaptive limit; the names and values are those of roomrec_async/_adaptive.py.
@@ -219,12 +221,18 @@ local function count_missing()
   return math.max(count, reserve)
 end
 
+-- Return how many requests a member may start on its own within a second. They are evenly spaced, but one may be late
+-- and the last in time.
+local function starts_alone(rate)
+  local per_second = PART_USED * rate / count_processes()
+  return math.floor((1 + math.min(0.5 / per_second, MAX_LATE)) * per_second) + 1
+end
+
 local function new_lane(kind, queue, log, rate, missing)
   local lane = {kind = kind, queue = queue, log = log, slot = 'slot:' .. kind, paced = rate > 0, interval = 0}
   if lane.paced then
     local starts = math.ceil(rate)
-    local parts = math.min(missing * math.ceil(PART_USED * rate / count_processes()), math.ceil(PART_USED * rate))
-    lane.window_starts = missing > 0 and math.max(1, starts - parts) or starts
+    lane.window_starts = missing > 0 and math.max(1, starts - missing * starts_alone(rate)) or starts
     lane.interval = math.ceil(MARGIN * SECOND * starts / rate / lane.window_starts)
     lane.window = math.ceil(MARGIN * SECOND * starts / rate)
   end
