@@ -160,3 +160,20 @@ async def test_names_of_directories_are_never_options_or_addresses(
         film = await mux(client, ROOM_SID, "-film.mkv", size=SMALL, media=f"./{media}")
         assert beeps(film.path) == near(0.5)
         assert flashes(film.path) == near(0.5)
+
+
+async def test_the_option_to_wait_has_no_value_that_could_be_the_room(
+    room: Room, base_url: str, tmp_path: Path
+) -> None:
+    sid = room.add_audio(0, 1, who=1, beep=0.5)
+    room.records[-1]["status"] = "processing"
+
+    async def complete() -> None:
+        await asyncio.sleep(2)
+        room.records[-1]["status"] = "completed"
+
+    completing = asyncio.create_task(complete())
+    code, out, err = await roomrec(base_url, "mux", "--wait", ROOM_SID, "-o", tmp_path / "film.mkv", "--json")
+    await completing
+    assert code == 0, err
+    assert (json.loads(out)["audios"], json.loads(out)["left_out"], room.fetched) == (1, [], [sid])

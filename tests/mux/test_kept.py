@@ -110,7 +110,7 @@ async def test_what_is_not_there_is_left_out_and_named(
     assert "was not archived" in reasons[muted]
 
 
-@pytest.mark.parametrize("option", ["--print", "--wait=3", "--identities", "--private-key=KEY"])
+@pytest.mark.parametrize("option", ["--print", "--wait", "--identities", "--private-key=KEY"])
 async def test_options_that_need_an_account_are_refused(tmp_path: Path, option: str) -> None:
     (tmp_path / "KEY").write_text("")
     given = option.replace("KEY", str(tmp_path / "KEY"))

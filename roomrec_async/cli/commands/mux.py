@@ -129,12 +129,8 @@ class ClockType(click.ParamType[float]):
 )
 @click.option(
     "--wait",
-    type=click.FloatRange(0),
-    default=0,
-    is_flag=False,
-    flag_value=math.inf,
-    metavar="[SECONDS]",
-    help="Wait until no recording of the room is being processed; without SECONDS, however long that takes.",
+    is_flag=True,
+    help="Wait until no recording of the room is being processed, however long that takes.",
 )
 @click.option("--strict", is_flag=True, help="Make no film unless every recording can be in it, whole.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was made, and what was left out, as a JSON object.")
@@ -156,7 +152,7 @@ def mux(
     start: float,
     end: float | None,
     camera_off_after: float,
-    wait: float,
+    wait: bool,
     strict: bool,
     as_json: bool,
     print_only: bool,
@@ -187,7 +183,7 @@ def mux(
     }
     if of.kept is not None:
         of.refuse_options("--print", "--wait", "--identities", "--private-key")
-    job = MuxRun(output, media, make_decryption(private_key), wait, strict, as_json, identities)
+    job = MuxRun(output, media, make_decryption(private_key), math.inf if wait else 0.0, strict, as_json, identities)
     if of.kept is not None:
         return run_async(job.run_on_kept(of.kept, of.room_sid, options))
     if print_only:
