@@ -110,9 +110,9 @@ class RedisRateLimiter:
 
     Args:
         url: the URL of Redis (6.0 or later, or a compatible server), such as ``rediss://user:password@host:6379/0``.
-        redis: instead of a URL, a client of your own, with up to four connections for this limiter: a
-            ``redis.asyncio.Redis``, one of a ``Sentinel(...).master_for(...)``, or a ``RedisCluster``. It is never
-            closed.
+        redis: instead of a URL, a client of your own: a ``redis.asyncio.Redis``, one of a
+            ``Sentinel(...).master_for(...)``, or a ``RedisCluster``. It is never closed. Its pool needs a connection
+            for each request that ends at the same moment, and three more.
         name: identifies the limit, and is part of the keys in Redis; the account's SID, for instance. Letters, digits,
             ``_``, ``.``, ``:``, ``@`` and ``-``.
         max_concurrency: maximum number of the account's requests in flight; None for no limit; "auto" to follow the
