@@ -87,6 +87,23 @@ async def run_in_thread(function: Callable[[], _Result], executor: Executor | No
     return working.result()
 
 
+async def open_in_thread(function: Callable[[], _Result], discard: Callable[[_Result], object]) -> _Result:
+    """Run a function that opens or creates something in a thread, and return it.
+
+    Args:
+        function: opens it.
+        discard: closes or removes it, for a caller that is cancelled meanwhile and never gets it.
+    """
+    opening = asyncio.get_running_loop().run_in_executor(None, function)
+    try:
+        await wait_finished(opening)
+    except asyncio.CancelledError:
+        if opening.exception() is None:
+            discard(opening.result())
+        raise
+    return opening.result()
+
+
 async def cancel_and_wait(task: asyncio.Task[_Result]) -> None:
     """Cancel a task and wait until it is done, whatever it ends with."""
     task.cancel()

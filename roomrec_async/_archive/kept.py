@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import os
 import re
@@ -243,5 +242,5 @@ async def copy_object(store: ReadableDestination, name: str, path: Path) -> str:
     with atomic_write(path) as file:
         async for chunk in store.read(name):
             digest.update(chunk)
-            await asyncio.to_thread(file.write, chunk)
+            await run_in_thread(partial(file.write, chunk))
     return digest.hexdigest()

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import AsyncGenerator, Collection
 from contextlib import ExitStack
 from functools import partial
+from io import BufferedReader
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final, Protocol
 
-from roomrec_async._asyncio import call_destination, run_in_thread
+from roomrec_async._asyncio import call_destination, open_in_thread, run_in_thread
 from roomrec_async._tables import Column, Row, TableFormat, TableWriter, open_table, recording_columns, recording_row
 from roomrec_async.protocols import Destination
 
@@ -106,6 +106,6 @@ def manifest_row(entry: Entry) -> Row:
 
 async def read_chunks(path: Path) -> AsyncGenerator[bytes, None]:
     """Yield a file's bytes, read in threads."""
-    with await asyncio.to_thread(path.open, "rb") as file:
-        while chunk := await asyncio.to_thread(file.read, _READ_SIZE):
+    with await open_in_thread(lambda: path.open("rb"), BufferedReader.close) as file:
+        while chunk := await run_in_thread(partial(file.read, _READ_SIZE)):
             yield chunk

@@ -15,7 +15,7 @@ from typing import Final, Self, TypeAlias, TypeVar
 import attrs
 import msgspec
 
-from roomrec_async._asyncio import call_destination, run_in_thread, wait_finished
+from roomrec_async._asyncio import call_destination, open_in_thread, run_in_thread, wait_finished
 from roomrec_async._files import PartFile, file_path, file_size
 from roomrec_async._http.timers import Deadline
 from roomrec_async.errors import (
@@ -355,14 +355,7 @@ async def start_again(stream: MediaStream, attempt: Callable[[], Awaitable[_Resu
 
 async def open_part_file(path: Path) -> PartFile:
     """Open the part of a file in a thread. A caller that is cancelled meanwhile leaves it closed."""
-    opening = asyncio.get_running_loop().run_in_executor(None, PartFile, path)
-    try:
-        await wait_finished(opening)
-    except asyncio.CancelledError:
-        if opening.exception() is None:
-            opening.result().close()
-        raise
-    return opening.result()
+    return await open_in_thread(partial(PartFile, path), PartFile.close)
 
 
 def digest_of_part(part: PartFile) -> Digest:

@@ -142,9 +142,10 @@ async def test_a_second_mux_of_the_same_film_is_told_at_once(
 async def test_nothing_is_left_of_a_process_that_was_cancelled_while_it_started(
     room: Room, client: RecordingsClient, tmp_path: Path
 ) -> None:
-    room.add_video(0, 3, who=1, color="red")
-    for delay in (0.02, 0.1, 0.3, 0.5):
-        task = asyncio.create_task(mux(client, ROOM_SID, tmp_path / "film.mkv", size=SMALL))
+    room.add_video(0, 30, who=1, color="red")
+    for delay in (0, 0.02, 0.1, 0.3, 0.5):
+        # Long and large: no machine is to finish it before it is cancelled.
+        task = asyncio.create_task(mux(client, ROOM_SID, tmp_path / "film.mkv", size=Size(1920, 1080)))
         await asyncio.sleep(delay)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -6,11 +6,12 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from pathlib import Path
 from threading import Event
 
 import pytest
 
-from roomrec_async._asyncio import cancel_and_wait, map_concurrently, run_in_thread, wait_finished
+from roomrec_async._asyncio import cancel_and_wait, map_concurrently, open_in_thread, run_in_thread, wait_finished
 from roomrec_async.errors import RoomRecError
 
 
@@ -34,6 +35,31 @@ async def test_what_the_thread_gives_or_raises_comes_out() -> None:
     assert await run_in_thread(lambda: 7) == 7
     with pytest.raises(ZeroDivisionError):
         await run_in_thread(lambda: 1 / 0)
+
+
+async def test_what_is_opened_for_a_caller_who_is_cancelled_is_discarded(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    started, goes_on = Event(), Event()
+
+    def create() -> Path:
+        path.touch()
+        started.set()
+        goes_on.wait(30)
+        return path
+
+    opening = asyncio.create_task(open_in_thread(create, Path.unlink))
+    await asyncio.to_thread(started.wait, 30)
+    opening.cancel()
+    await asyncio.sleep(0)
+    goes_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await opening
+    assert not path.exists()
+
+    assert await open_in_thread(create, Path.unlink) == path
+    assert path.exists()
+    with pytest.raises(ZeroDivisionError):
+        await open_in_thread(lambda: 1 / 0, lambda _: pytest.fail("there is nothing to discard"))
 
 
 async def test_a_task_that_takes_its_time_to_end_is_waited_for() -> None:

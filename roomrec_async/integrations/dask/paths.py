@@ -24,8 +24,8 @@ def absolute_path(path: str | os.PathLike[str]) -> Path:
 async def marker_file(directory: Path) -> AsyncGenerator[str, None]:
     """Keep an empty file in a directory, and yield its name, by which workers recognize the directory."""
     name = f".roomrec-{uuid4().hex}"
-    await run_in_thread((directory / name).touch)
     try:
+        await run_in_thread((directory / name).touch)
         yield name
     finally:
         await run_in_thread(partial((directory / name).unlink, missing_ok=True))

@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 
 import attrs
 
-from roomrec_async._asyncio import map_concurrently, run_in_thread
+from roomrec_async._asyncio import map_concurrently, open_in_thread, run_in_thread
 from roomrec_async._files import create_temporary, replace_file
 from roomrec_async._text import safe_text
 from roomrec_async._views.film import Cut, Film, Source
@@ -197,7 +197,7 @@ class Renderer:
         audio = await self._encode_audio(plan, progress) if plan.film.audios else None
         join = plan.join_step(audio, joining(plan.film, plan.style.names))
         # Beside the film: the directory of the steps may be on another disk, from where it could not be renamed.
-        part = await run_in_thread(partial(create_temporary, output))
+        part = await open_in_thread(partial(create_temporary, output), Path.unlink)
         await self._write_and_rename(join, part.absolute(), output, progress)
         progress.finish(join)
 

@@ -6,14 +6,14 @@ import asyncio
 import hashlib
 import shutil
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import IO
 
 import attrs
 
-from roomrec_async._asyncio import run_in_thread, wait_finished
+from roomrec_async._asyncio import open_in_thread, run_in_thread
 from roomrec_async._files import open_and_lock
 from roomrec_async.errors import MediaError, RoomRecError
 
@@ -45,17 +45,10 @@ async def open_workspace(output: Path, media: Path | None) -> AsyncGenerator[Wor
     Raises:
         MediaError: another program is making this film.
     """
-    lock_path = output.with_name(f".{output.name[:50]}.lock")
-    lock = await open_lock(lock_path, output)
-    with closing(lock):
-        try:
-            workspace = make_workspace(output, media)
-            await run_in_thread(partial(workspace.steps.mkdir, parents=True, exist_ok=True))
-            async with remove_when_done(workspace, keep_if_cancelled=media is not None):
-                yield workspace
-        finally:
-            # Before the lock is released: who opens the file after that creates another one.
-            lock_path.unlink(missing_ok=True)
+    workspace = make_workspace(output, media)
+    async with lock_output(output), remove_when_done(workspace, keep_if_cancelled=media is not None):
+        await run_in_thread(partial(workspace.steps.mkdir, parents=True, exist_ok=True))
+        yield workspace
 
 
 def make_workspace(output: Path, media: Path | None) -> Workspace:
@@ -91,20 +84,25 @@ def has_files(directory: Path) -> bool:
     return any(path.is_file() for path in directory.rglob("*"))
 
 
-async def open_lock(lock_path: Path, output: Path) -> IO[bytes]:
-    """Open and lock the lock file of a film.
+@asynccontextmanager
+async def lock_output(output: Path) -> AsyncGenerator[None, None]:
+    """Keep a film's lock file locked during this block, and remove it afterwards.
 
     Raises:
         MediaError: another program holds it.
     """
-    opening = asyncio.get_running_loop().run_in_executor(None, open_and_lock, lock_path, output)
+    lock_path = output.with_name(f".{output.name[:50]}.lock")
+
+    def unlock(lock: IO[bytes]) -> None:
+        # Before the lock is released: who opens the file after that creates another one.
+        lock_path.unlink(missing_ok=True)
+        lock.close()
+
     try:
-        await wait_finished(opening)
-    except asyncio.CancelledError:
-        if opening.exception() is None:
-            opening.result().close()
-        raise
-    try:
-        return opening.result()
+        lock = await open_in_thread(partial(open_and_lock, lock_path, output), unlock)
     except MediaError:
         raise MediaError(f"{output} is being made already, by this program or another one") from None
+    try:
+        yield
+    finally:
+        unlock(lock)
