@@ -277,6 +277,17 @@ async def fleet(
                 await worker.kill()
 
 
+async def use(limiter: RedisRateLimiter, times: int = 30) -> None:
+    """Take permits at once, one in ten for a write."""
+
+    async def request(*, write: bool) -> None:
+        async with limiter.write() if write else limiter.read():
+            await asyncio.sleep(0.01)
+
+    async with asyncio.timeout(LEASE + 10):
+        await asyncio.gather(*(request(write=number % 10 == 0) for number in range(times)))
+
+
 def most_in_a_second(times: list[float]) -> int:
     """Return the largest number of times that lie within one second."""
     times = sorted(times)

@@ -5,34 +5,23 @@ from __future__ import annotations
 import asyncio
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import trustme
-from redis.asyncio import Redis, RedisCluster, Sentinel
-from redis.asyncio.cluster import ClusterNode
+from redis.asyncio import Redis, Sentinel
 
 from roomrec_async import ConfigurationError, RateLimiter
 from roomrec_async.integrations import redis as integration
 from roomrec_async.integrations.redis import RedisRateLimiter
 
-from .conftest import LEASE, RedisServer, unused_port
+from .conftest import LEASE, DelayingProxy, RedisServer, unused_port, use
 
 COMMANDS = (
     "+time +info +hget +hset +hdel +zadd +zrem +zscore +zcard +zcount +zrank +zrange +zrevrange +zrangebyscore "
     "+zremrangebyscore +llen +rpush +del +pexpire"
 )
-
-
-async def use(limiter: RedisRateLimiter, times: int = 30) -> None:
-    async def request(*, write: bool) -> None:
-        async with limiter.write() if write else limiter.read():
-            await asyncio.sleep(0.01)
-
-    async with asyncio.timeout(LEASE + 10):
-        await asyncio.gather(*(request(write=number % 10 == 0) for number in range(times)))
 
 
 @pytest.mark.parametrize("options", [{}, {"decode_responses": True}, {"single_connection_client": True}])
@@ -46,6 +35,44 @@ async def test_a_client_of_the_users_own_is_not_closed(redis: RedisServer, optio
                 await use(one)
         assert redis.leases("AC-lent") == 0
         assert await client.ping()
+
+
+async def test_a_client_with_one_connection_finds_the_new_primary() -> None:
+    primary, replica = RedisServer(), RedisServer()
+    for server in (primary, replica):
+        server.start()
+    replica.follow(primary)
+    try:
+        async with (
+            DelayingProxy(primary.port) as address,
+            Redis(port=address.port, single_connection_client=True) as client,
+            RedisRateLimiter(redis=client, name="AC", lease_seconds=LEASE) as limiter,
+        ):
+            await use(limiter)
+            replica.promote()
+            primary.follow(replica)
+            address.target = replica.port
+            await use(limiter)
+            assert not limiter.degraded
+            assert replica.calls("evalsha") > 1
+    finally:
+        for server in (primary, replica):
+            server.stop()
+
+
+def test_a_client_of_another_event_loop_is_a_mistake(redis: RedisServer) -> None:
+    client = Redis.from_url(redis.url)
+
+    async def first_use() -> None:
+        await client.ping()
+
+    async def second_use() -> None:
+        async with RedisRateLimiter(redis=client, name="AC-loop", lease_seconds=LEASE) as limiter:
+            with pytest.raises(ConfigurationError, match="works only in the event loop that it was first used in"):
+                await use(limiter, 1)
+
+    asyncio.run(first_use())
+    asyncio.run(second_use())
 
 
 def test_a_url_or_a_client_is_needed() -> None:
@@ -96,73 +123,6 @@ async def test_sentinel_leads_to_the_new_primary(sentinel_port: tuple[int, Redis
             await use(limiter)
     for each in sentinel.sentinels:
         await each.aclose()
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[list[RedisServer]]:
-    """Three nodes that share the slots."""
-    servers = [
-        RedisServer(None, "--cluster-enabled", "yes", port=port) for port in (free_port_for_a_node() for _ in range(3))
-    ]
-    program = shutil.which("redis-cli")
-    assert program is not None
-    for server in servers:
-        server.start()
-    addresses = [f"127.0.0.1:{server.port}" for server in servers]
-    subprocess.run([program, "--cluster", "create", *addresses, "--cluster-yes"], check=True, capture_output=True)
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        if all(b"cluster_state:ok" in info(server, program) for server in servers):
-            break
-        time.sleep(0.1)
-    yield servers
-    for server in servers:
-        server.stop()
-
-
-def info(server: RedisServer, program: str) -> bytes:
-    command = [program, "-p", str(server.port), "cluster", "info"]
-    return subprocess.run(command, check=True, capture_output=True).stdout
-
-
-def free_port_for_a_node() -> int:
-    """Return a port that leaves room for that of the cluster's bus, 10,000 higher."""
-    while (port := unused_port()) > 55_000:
-        pass
-    return port
-
-
-@pytest.mark.timeout(60)
-async def test_a_cluster(cluster: list[RedisServer]) -> None:
-    nodes = [ClusterNode("127.0.0.1", server.port) for server in cluster]
-    async with RedisCluster(startup_nodes=nodes) as client:
-        async with RedisRateLimiter(redis=client, name="AC", lease_seconds=LEASE) as limiter:
-            await use(limiter)
-            assert not limiter.degraded
-            async with RedisRateLimiter(redis=client, name="AC-one", max_concurrency=1, lease_seconds=LEASE) as one:
-                await use(one)
-        assert await client.ping()
-
-
-@pytest.mark.timeout(60)
-async def test_the_url_of_any_node_leads_to_the_cluster(cluster: list[RedisServer]) -> None:
-    for server in cluster:
-        async with RedisRateLimiter(server.url, name="AC-url", lease_seconds=LEASE) as limiter:
-            await use(limiter)
-            assert not limiter.degraded
-
-
-async def test_a_client_of_one_node_is_a_mistake(cluster: list[RedisServer]) -> None:
-    refused = 0
-    for server in cluster:
-        async with Redis(port=server.port) as client:
-            async with RedisRateLimiter(redis=client, name="AC-node", lease_seconds=LEASE) as limiter:
-                try:
-                    await use(limiter, 1)
-                except ConfigurationError as error:
-                    assert "redis.asyncio.RedisCluster" in str(error)
-                    refused += 1
-    assert refused == 2
 
 
 @pytest.mark.parametrize("rights", ["+evalsha +script|load", "+evalsha +eval", "+evalsha"])

@@ -11,7 +11,9 @@ import sys
 import time
 
 import pytest
+from redis import Redis
 
+from roomrec_async.integrations.redis import RedisRateLimiter
 from roomrec_async.simulator import Simulator
 
 from .conftest import LEASE, DelayingProxy, RedisServer, fleet, most_in_a_second
@@ -137,6 +139,71 @@ async def test_a_redis_that_hangs(own_redis: RedisServer) -> None:
         phases.check("hangs (SIGSTOP)")
     assert 0.1 * QUOTA <= phases.rates[1] <= 0.4 * QUOTA
     assert phases.rates[2] >= ENOUGH
+
+
+@pytest.mark.timeout(120)
+async def test_a_redis_that_loads_its_data() -> None:
+    server = RedisServer(None, "--enable-debug-command", "yes", "--loading-process-events-interval-bytes", "1024")
+    server.start()
+    try:
+        async with simulator() as sim:
+            async with fleet(
+                WORKERS, sim, server.url, seconds=total_seconds(BEFORE, DURING, AFTER), at_once=12, name="AC"
+            ):
+                phases = Phases(sim)
+                await phases.wait(BEFORE)
+                with Redis(port=server.port, socket_timeout=60) as client:
+                    # Microseconds for each key.
+                    client.config_set("key-load-delay", "1000")
+                    client.execute_command("DEBUG", "POPULATE", str(int(1000 * DURING)))
+                    loading = asyncio.create_task(asyncio.to_thread(client.execute_command, "DEBUG", "RELOAD"))
+                    await phases.wait(DURING)
+                    await loading
+                await phases.wait(AFTER)
+            phases.check("loads its data (LOADING)")
+        assert server.calls("debug") == 2
+    finally:
+        server.stop()
+    assert 0.1 * QUOTA <= phases.rates[1] <= 0.4 * QUOTA
+    assert phases.rates[2] >= ENOUGH
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("processes", [10, 40])
+async def test_forty_processes_without_redis_stay_within_the_rate(own_redis: RedisServer, processes: int) -> None:
+    own_redis.start()
+    starts: list[float] = []
+    in_flight: list[int] = []
+
+    async def request_again_and_again(limiter: RedisRateLimiter) -> None:
+        while True:
+            async with limiter.read():
+                starts.append(time.monotonic())
+                in_flight.append(sum(each.in_flight for each in limiters))
+                await asyncio.sleep(0.1)
+
+    limiters = [RedisRateLimiter(own_redis.url, name="AC", processes=processes, lease_seconds=LEASE) for _ in range(40)]
+    requesting = [asyncio.create_task(request_again_and_again(limiter)) for limiter in limiters for _ in range(2)]
+    while len(starts) < QUOTA * 2:
+        await asyncio.sleep(0.05)
+    own_redis.stop()
+    while not all(limiter.degraded for limiter in limiters):
+        await asyncio.sleep(0.05)
+    await asyncio.sleep(LEASE)
+    before = len(starts)
+    await asyncio.sleep(4)
+    rate = (len(starts) - before) / 4
+    for task in requesting:
+        task.cancel()
+    await asyncio.wait(requesting)
+    for limiter in limiters:
+        await limiter.aclose()
+
+    sys.stdout.write(f"\n40 without Redis: {rate:.0f} requests/s, {most_in_a_second(starts)} in the fullest second\n")
+    assert most_in_a_second(starts) <= QUOTA
+    assert max(in_flight) <= 20
+    # Parts of half a permit are turns: a quarter of the time, for the requests of the others to end.
+    assert rate >= 0.15 * QUOTA
 
 
 @pytest.mark.timeout(120)

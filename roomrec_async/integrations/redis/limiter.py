@@ -105,8 +105,8 @@ class RedisRateLimiter:
     +zscore +zcard +zcount +zrank +zrange +zrevrange +zrangebyscore +zremrangebyscore +llen +rpush +del +pexpire``.
     Instead of ``+script|load`` it may have ``+eval``, or neither if somebody else loads ``script.lua`` of this package
     with ``SCRIPT LOAD``, again after each restart. Without ``+info``, a failover that no connection notices goes
-    unnoticed. redis-py itself needs ``+select`` for a database other than 0, and ``+cluster|slots +cluster|shards
-    +command`` with a ``RedisCluster``.
+    unnoticed, and the URL of a node of a Redis Cluster may lead to this node only. redis-py itself needs ``+select``
+    for a database other than 0, and ``+cluster|slots +cluster|shards +command`` with a ``RedisCluster``.
 
     Args:
         url: the URL of Redis (6.0 or later, or a compatible server), such as ``rediss://user:password@host:6379/0``.
@@ -371,10 +371,10 @@ class RedisRateLimiter:
             await self._run("renew")
         names = [list(lane.asked) for lane in self._lanes]
         reply = await self._run("acquire", len(names[0]), *names[0], *names[1])
-        self._accept(reply[6:])
-        self._reason = _to_text(reply[4])
+        self._accept(reply[7:])
+        self._reason = _to_text(reply[5])
         if any(lane.asked for lane in self._lanes) and self._part is None and not self._closed:
-            seconds = int(reply[5]) / MICROSECONDS_PER_SECOND
+            seconds = int(reply[6]) / MICROSECONDS_PER_SECOND
             if self._reason == "listen" and not self._is_notified:
                 seconds = _POLL_INTERVAL
             await self._sleep(seconds, listening=self._is_notified)
@@ -475,6 +475,8 @@ class RedisRateLimiter:
         self._clock.observe(sent, self._answered_at, int(reply[0]) / MICROSECONDS_PER_SECOND)
         self._place = Place(int(reply[1]), int(reply[2]))
         self._known_permits = int(reply[3]) or None
+        if int(reply[4]):
+            await self._server.use_cluster()
         return reply
 
     @property

@@ -18,8 +18,9 @@
 --       scheduled, so that the member hears of it in time, in the reply and otherwise; 9 is -1 for a member that asks so
 --       often that it need not be notified; then the arguments:
 --       acquire READS NAME... NAME...  ask for leases, or ask again: so many reads, then the writes. Returns {clock,
---                                      index of the member, number of processes, concurrency limit, status, value, and
---                                      for each granted lease its name, its start, and the number in flight with it}.
+--                                      index of the member, number of processes, concurrency limit, 1 on a node of a
+--                                      cluster or else 0, status, value, and for each granted lease its name, its
+--                                      start, and the number in flight with it}.
 --                                      The status of the others is
 --                                      listen  wait for an item in the list state:MEMBER for the duration `value`, or
 --                                              ask again
@@ -106,6 +107,7 @@ end
 -- without the second.
 local info = redis.pcall('INFO', 'server')
 local server = type(info) == 'string' and string.match(info, 'run_id:(%w+)') or ''
+local is_cluster = type(info) == 'string' and string.find(info, '_mode:cluster') and 1 or 0
 local last_server = get('server')
 if last_server ~= server then
   set('server', server)
@@ -439,7 +441,7 @@ local function enqueue(lane, first, last)
 end
 
 local function describe()
-  return {now, get_number('index:' .. member, 0), count_processes(), permits()}
+  return {now, get_number('index:' .. member, 0), count_processes(), permits(), is_cluster}
 end
 
 -- Return why the first waiter of a lane that was not granted waits, and for how long.

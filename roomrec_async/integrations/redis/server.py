@@ -25,6 +25,7 @@ from redis.exceptions import (
     ReadOnlyError,
     RedisClusterException,
     RedisError,
+    ResponseError,
 )
 from yarl import URL
 
@@ -78,6 +79,9 @@ class Server:
         self._url = url
         self._client, self.address = (client, _describe(client)) if client is not None else create_client(url)
         self._is_lent = client is not None
+        # Clients that were replaced; commands may be under way on their connections.
+        self._former: list[Client] = []
+        self._looked_for_cluster = False
         self.has_answered = False
 
     @property
@@ -95,16 +99,20 @@ class Server:
         """
         try:
             async with asyncio.timeout(COMMAND_TIMEOUT):
+                client = self._client
                 try:
-                    reply = await self._evaluate(words)
-                except (ReadOnlyError, MovedError) as error:
-                    await self._find_primary(error)
-                    reply = await self._evaluate(words)
+                    reply = await evaluate(client, words)
+                except ResponseError as error:
+                    if not await self._find_primary(client, error):
+                        raise
+                    reply = await evaluate(self._client, words)
         except REDIS_ERRORS as error:
             may_be_mistake = not self.has_answered or lacks_right(error)
             if may_be_mistake and (mistake := self._explain_mistake(error)):
                 raise mistake from None
             raise
+        except RuntimeError as error:
+            raise self._unusable(error) from error
         self.has_answered = True
         return cast("Reply", reply)
 
@@ -120,38 +128,55 @@ class Server:
                 await self._client.execute_command("BLPOP", key, f"{seconds:.3f}")
         except NoPermissionError as error:
             raise self._missing_right(error) from None
+        except RuntimeError as error:
+            raise self._unusable(error) from error
 
     async def aclose(self) -> None:
         """Close the connections, unless the client is lent."""
         if not self._is_lent:
-            await self._client.aclose()
+            for client in (self._client, *self._former):
+                await client.aclose()
 
-    async def _evaluate(self, words: Sequence[str | int]) -> object:
-        try:
-            return await self._client.execute_command("EVALSHA", _SCRIPT_SHA, *words)
-        except NoScriptError:
-            pass
-        # Redis is new, was restarted, or its scripts were flushed. A user may be allowed one way only.
-        try:
-            await self._client.execute_command("SCRIPT LOAD", _SCRIPT)
-        except NoPermissionError:
-            return await self._client.execute_command("EVAL", _SCRIPT, *words)
-        return await self._client.execute_command("EVALSHA", _SCRIPT_SHA, *words)
-
-    async def _find_primary(self, error: ReadOnlyError | MovedError) -> None:
-        """Make the next command go to the primary: it has moved, and the connections lead to where it was."""
+    async def _find_primary(self, client: Client, error: Exception) -> bool:
+        """Return True if the next command goes to the primary: it has moved, and the client led to where it was."""
         if isinstance(error, MovedError):
-            if self._is_lent or self._url is None:
+            if self._url is None:
                 raise ConfigurationError(
                     f"{self.address} is a node of a Redis Cluster: give a redis.asyncio.RedisCluster"
                 ) from None
-            former, self._client = self._client, RedisCluster.from_url(self._url)
-            await former.aclose()
-            return
+            self._replace(client, RedisCluster.from_url(self._url))
+            return True
+        if not is_read_only(error):
+            return False
         # Idle connections only: others may be using theirs. A name, or a proxy, leads to the new primary by now.
-        pool = getattr(self._client, "connection_pool", None)
-        if pool is not None:
+        if (pool := getattr(client, "connection_pool", None)) is not None:
             await pool.disconnect(inuse_connections=False)
+        # Of a client with a single one, which connects again by itself.
+        if (connection := getattr(client, "connection", None)) is not None:
+            await connection.disconnect()
+        return True
+
+    async def use_cluster(self) -> None:
+        """Use the Redis Cluster that the URL of one of its nodes leads to: a client of the node would end with it."""
+        if self._looked_for_cluster or self._url is None:
+            return
+        self._looked_for_cluster = True
+        client = self._client
+        cluster = RedisCluster.from_url(self._url)
+        try:
+            async with asyncio.timeout(COMMAND_TIMEOUT):
+                await cluster.initialize()
+        except REDIS_ERRORS:
+            # As behind a proxy, where the addresses of the nodes lead nowhere.
+            await cluster.aclose()
+        else:
+            self._replace(client, cluster)
+
+    def _replace(self, client: Client, cluster: RedisCluster) -> None:
+        # Others may have met the same reply before.
+        if self._client is client:
+            self._former.append(client)
+            self._client = cluster
 
     def _explain_mistake(self, error: Exception) -> ConfigurationError | None:
         """Return the error for what Redis refuses because of the settings, or None if it is unavailable."""
@@ -168,9 +193,36 @@ class Server:
             return None
         return ConfigurationError(f"Redis at {self.address} refuses: {reason}; {advice}")
 
+    def _unusable(self, error: Exception) -> ConfigurationError:
+        """Return the error for a client that cannot be used, such as one of another event loop."""
+        return ConfigurationError(
+            f"the client of Redis at {self.address} cannot be used here: {format_reason(error)}; "
+            "one of redis-py works only in the event loop that it was first used in"
+        )
+
     def _missing_right(self, error: Exception) -> ConfigurationError:
         advice = "grant what the documentation of RedisRateLimiter lists"
         return ConfigurationError(f"Redis at {self.address} refuses: {format_reason(error)}; {advice}")
+
+
+async def evaluate(client: Client, words: Sequence[str | int]) -> object:
+    """Run the script, which Redis may not have yet, and return its reply."""
+    try:
+        return await client.execute_command("EVALSHA", _SCRIPT_SHA, *words)
+    except NoScriptError:
+        pass
+    # Redis is new, was restarted, or its scripts were flushed. A user may be allowed one way only.
+    try:
+        await client.execute_command("SCRIPT LOAD", _SCRIPT)
+    except NoPermissionError:
+        return await client.execute_command("EVAL", _SCRIPT, *words)
+    return await client.execute_command("EVALSHA", _SCRIPT_SHA, *words)
+
+
+def is_read_only(error: Exception) -> bool:
+    """Return True if a server refused to write, because it is a replica by now."""
+    # Redis 6 has no class of its own for what a script meets.
+    return isinstance(error, ReadOnlyError) or "READONLY You can't write" in str(error)
 
 
 def lacks_right(error: Exception) -> bool:
