@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from importlib import import_module
 from typing import Final
 
 import click
@@ -14,19 +15,8 @@ from roomrec_async._text import safe_text
 from roomrec_async._version import __version__
 from roomrec_async.errors import RoomRecError
 
-from .commands.archive import archive
-from .commands.delete import delete
-from .commands.demo import demo
-from .commands.download import download
-from .commands.list import list_recordings
-from .commands.mux import mux
-from .commands.report import report
-from .commands.rooms import list_rooms
-from .commands.simulate import simulate
-from .commands.timeline import timeline
-from .support.cluster import check_command, dask_option
 from .support.errors import CommandExit, ExitCode, exit_code_for, format_error
-from .support.options import proxy_option
+from .support.options import check_on_cluster, dask_option, proxy_option
 from .support.signals import TerminatedError, raise_on_signals
 
 # The backspace keeps click from wrapping the lines of this paragraph; so do those of the commands' examples.
@@ -41,8 +31,37 @@ Exit codes:
 """
 
 
+class LazyCommand(click.Command):
+    """A command that is imported when it runs: all of them together take longer to import than aiohttp.
+
+    Args:
+        name: its name, and that of its module.
+        function: the name of the command in its module.
+        short_help: its line in the list of commands.
+    """
+
+    def __init__(self, name: str, function: str, short_help: str) -> None:
+        super().__init__(name, short_help=short_help)
+        self._module = f"{__package__}.commands.{name}"
+        self._function = function
+
+    def load(self) -> click.Command:
+        """Return the command itself."""
+        command: click.Command = getattr(import_module(self._module), self._function)
+        return command
+
+
 class RoomrecGroup(click.Group):
     """The group of all commands. It turns their errors into messages and exit codes."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that the arguments name, and the arguments that are left for it."""
+        name, command, remaining = super().resolve_command(ctx, args)
+        if isinstance(command, LazyCommand):
+            command = command.load()
+        return name, command, remaining
 
     def invoke(self, ctx: click.Context) -> object:
         """Run the command that was asked for."""
@@ -75,10 +94,21 @@ def roomrec(ctx: click.Context, dask: str | None, proxy: str | None) -> None:
     'roomrec demo' is a demonstration that needs no account. 'roomrec simulate' runs a simulated service to try
     programs with.
     """
-    check_command(ctx.invoked_subcommand, dask, proxy)
+    check_on_cluster(ctx.invoked_subcommand, dask, proxy)
 
 
-for _command in (demo, list_rooms, list_recordings, download, delete, archive, timeline, mux, report, simulate):
+for _command in (
+    LazyCommand("archive", "archive", "Copy recordings, verify the copies, and delete the originals."),
+    LazyCommand("delete", "delete", "Delete the recordings of rooms, for good."),
+    LazyCommand("demo", "demo", "Show what this does, on a simulated account."),
+    LazyCommand("download", "download", "Download the media of rooms."),
+    LazyCommand("list", "list_recordings", "List the recordings of rooms."),
+    LazyCommand("mux", "mux", "Combine a room's recordings into one video file."),
+    LazyCommand("report", "report", "Sum up what was recorded: by day, type, status and room."),
+    LazyCommand("rooms", "list_rooms", "List the rooms of the account."),
+    LazyCommand("simulate", "simulate", "Run a simulated service to try programs with."),
+    LazyCommand("timeline", "timeline", "Draw the recordings of a room on a time axis."),
+):
     roomrec.add_command(_command)
 
 

@@ -94,7 +94,8 @@ class TestFailures:
     @pytest.mark.parametrize("missing", ["click", "rich"])
     def test_the_extra_is_not_installed(self, missing: str) -> None:
         program = f"import sys; sys.modules[{missing!r}] = None; from roomrec_async.cli import main; main()"
-        result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+        command = [sys.executable, "-c", program, "list", UNKNOWN_ROOM]
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
         assert (result.returncode, result.stdout) == (2, "")
         assert result.stderr == "roomrec needs click and rich: pip install 'roomrec-async[cli]'\n"
 
@@ -143,6 +144,19 @@ def test_help(roomrec: Command, monkeypatch: pytest.MonkeyPatch, command: list[s
     assert outcome.out.startswith(" ".join(["Usage: roomrec", *command]))
     # The mark that keeps click from wrapping the examples.
     assert "\b" not in outcome.out
+
+
+def test_help_imports_no_command() -> None:
+    """It must not take longer than the package: shells call it for completion, too."""
+    statements = (
+        "import sys",
+        "from roomrec_async.cli.app import run",
+        "run(['--help'])",
+        "print([name for name in sys.modules if 'cli.commands' in name or name == 'rich'], file=sys.stderr)",
+    )
+    process = subprocess.run([sys.executable, "-c", "\n".join(statements)], capture_output=True, text=True, check=True)
+    assert process.stdout.startswith("Usage: roomrec")
+    assert process.stderr == "[]\n"
 
 
 def test_version(roomrec: Command) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+import click
 import pytest
 
 from roomrec_async.cli.app import roomrec as group
@@ -16,12 +17,18 @@ SENDING = ("rooms", "list", "download", "delete", "archive", "timeline", "mux", 
 
 def test_every_command_that_sends_has_the_options() -> None:
     options = {
-        name: {option for parameter in command.params for option in parameter.opts}
-        for name, command in group.commands.items()
+        name: {option for parameter in load_command(name).params for option in parameter.opts}
+        for name in group.commands
     }
     limits = {"--redis", "--reads-per-second", "--max-concurrency"}
     assert {name for name, names in options.items() if limits <= names} == set(SENDING)
     assert {name for name, names in options.items() if "--base-url" in names} == set(SENDING)
+
+
+def load_command(name: str) -> click.Command:
+    _, command, _ = group.resolve_command(click.Context(group), [name])
+    assert command is not None
+    return command
 
 
 def test_limits_hold_for_a_command(simulator: Simulator, roomrec: Command) -> None:

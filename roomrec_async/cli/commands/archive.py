@@ -58,7 +58,7 @@ Examples:
 """
 
 
-@click.command("archive", epilog=_EXAMPLES, short_help="Copy recordings, verify the copies, and delete the originals.")
+@click.command("archive", epilog=_EXAMPLES)
 @rooms_argument
 @files_option
 @allow_empty_option

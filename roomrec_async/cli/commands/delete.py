@@ -48,7 +48,7 @@ Examples:
 """
 
 
-@click.command("delete", epilog=_EXAMPLES, short_help="Delete the recordings of rooms, for good.")
+@click.command("delete", epilog=_EXAMPLES)
 @rooms_argument
 @files_option
 @allow_empty_option

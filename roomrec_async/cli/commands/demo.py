@@ -38,7 +38,7 @@ With an account of your own:
   roomrec list RM..."""
 
 
-@click.command(short_help="Show what this does, on a simulated account.")
+@click.command()
 @click.option("--rooms", type=int, default=200, show_default=True, metavar="N", help="Number of rooms to list.")
 @recordings_option
 @latency_option(120)

@@ -53,7 +53,7 @@ Examples:
 """
 
 
-@click.command("download", epilog=_EXAMPLES, short_help="Download the media of rooms.")
+@click.command("download", epilog=_EXAMPLES)
 @rooms_argument
 @files_option
 @allow_empty_option

@@ -66,7 +66,7 @@ Examples:
 """
 
 
-@click.command("list", epilog=_EXAMPLES, short_help="List the recordings of rooms.")
+@click.command("list", epilog=_EXAMPLES)
 @rooms_argument
 @files_option
 @allow_empty_option

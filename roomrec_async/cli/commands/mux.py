@@ -77,7 +77,7 @@ class ClockType(click.ParamType[float]):
         return int(hours) * 3_600 + int(minutes) * 60 + float(seconds)
 
 
-@click.command("mux", epilog=_EXAMPLES, short_help="Combine a room's recordings into one video file.")
+@click.command("mux", epilog=_EXAMPLES)
 @room_source_arguments
 @click.option(
     "-o",

@@ -55,7 +55,7 @@ Renderer: TypeAlias = Callable[[Overview], str]
 """Returns the text of a report."""
 
 
-@click.command("report", epilog=_EXAMPLES, short_help="Sum up what was recorded: by day, type, status and room.")
+@click.command("report", epilog=_EXAMPLES)
 @window_options("recordings of the whole account that started")
 @click.option(
     "--manifest",

@@ -29,7 +29,7 @@ Examples:
 """
 
 
-@click.command("rooms", epilog=_EXAMPLES, short_help="List the rooms of the account.")
+@click.command("rooms", epilog=_EXAMPLES)
 @click.option(
     "--status",
     type=click.Choice([status.value for status in RoomStatus], case_sensitive=False),

@@ -38,11 +38,7 @@ Examples:
 """
 
 
-@click.command(
-    epilog=_EXAMPLES,
-    short_help="Run a simulated service to try programs with.",
-    context_settings={"allow_interspersed_args": False},
-)
+@click.command(epilog=_EXAMPLES, context_settings={"allow_interspersed_args": False})
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=0, metavar="N", help="Port to listen on. By default a free one."
 )

@@ -53,7 +53,7 @@ class Renderer(Protocol):
         """Draw recordings."""
 
 
-@click.command("timeline", epilog=_EXAMPLES, short_help="Draw the recordings of a room on a time axis.")
+@click.command("timeline", epilog=_EXAMPLES)
 @room_source_arguments
 @click.option(
     "-o",

@@ -26,32 +26,8 @@ if TYPE_CHECKING:
 
     from roomrec_async.integrations.dask import ExportProgress, ExportReport
 
-# The commands that can run on a cluster.
-_COMMANDS: Final = ("list", "archive")
-
 # The address that stands for a cluster on this machine.
 _LOCAL: Final = "local"
-
-dask_option: Final = click.option(
-    "--dask",
-    metavar="ADDRESS",
-    help="Run 'list' with -o DIRECTORY, or 'archive', on the Dask cluster at this address, such as tls://host:8786; "
-    "'local' starts one on this machine.",
-)
-
-
-def check_command(command: str | None, address: str | None, proxy: str | None) -> None:
-    """Raise for a command that cannot run on a cluster as it was asked for, if a cluster was asked for.
-
-    Raises:
-        UsageError: it cannot.
-    """
-    if address is None:
-        return
-    if command is not None and command not in _COMMANDS:
-        raise click.UsageError(f"--dask works with {' and '.join(_COMMANDS)} only, not with {command}")
-    if proxy is not None:
-        raise click.UsageError("--proxy does not work with --dask: the workers send the requests, and use no proxy")
 
 
 def cluster_address() -> str | None:

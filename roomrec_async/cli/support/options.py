@@ -20,6 +20,9 @@ from .input import STDIN, format_sid_error
 # Where the context of a command keeps the limits that were given.
 LIMITS_KEY: Final = "roomrec.limits"
 
+# The commands that can run on a cluster.
+_ON_CLUSTER: Final = ("list", "archive")
+
 _Command = TypeVar("_Command", bound=Callable[..., object])
 
 
@@ -102,6 +105,20 @@ def parse_account_sid(account_sid: str) -> str:
         raise click.BadParameter(str(error)) from None
 
 
+def check_on_cluster(command: str | None, address: str | None, proxy: str | None) -> None:
+    """Raise for a command that cannot run on a cluster as it was asked for, if a cluster was asked for.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    if address is None:
+        return
+    if command is not None and command not in _ON_CLUSTER:
+        raise click.UsageError(f"--dask works with {' and '.join(_ON_CLUSTER)} only, not with {command}")
+    if proxy is not None:
+        raise click.UsageError("--proxy does not work with --dask: the workers send the requests, and use no proxy")
+
+
 def keep_for_client(context: click.Context, parameter: click.Parameter, value: object) -> None:
     """Keep the value of an option that only the client needs, for :func:`.limits.given_limits`."""
     if value is not None and parameter.name is not None:
@@ -156,6 +173,12 @@ _limit_options: Final = (
         callback=keep_for_client,
         help="Maximum number of requests in flight. By default 'auto': it follows the service's own limit.",
     ),
+)
+dask_option: Final = click.option(
+    "--dask",
+    metavar="ADDRESS",
+    help="Run 'list' with -o DIRECTORY, or 'archive', on the Dask cluster at this address, such as tls://host:8786; "
+    "'local' starts one on this machine.",
 )
 proxy_option: Final = click.option(
     "--proxy",
