@@ -46,11 +46,11 @@ async def error_responses(request: web.Request, handler: Handler) -> web.StreamR
     try:
         return await handler(request)
     except InvalidArgumentError as error:
-        return web.json_response({"error": str(error)}, status=400)
+        return web.json_response({"error": error.message}, status=400)
     except NotFoundError as error:
-        return web.json_response({"error": str(error)}, status=404)
+        return web.json_response({"error": error.message}, status=404)
     except RoomRecError as error:
-        return web.json_response({"error": str(error)}, status=502)
+        return web.json_response({"error": error.message}, status=502)
 
 
 def make_app() -> web.Application:

@@ -8,6 +8,7 @@ with the simulator and a bot token of your own::
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import Counter
 from typing import Any, TypeAlias
@@ -15,7 +16,7 @@ from typing import Any, TypeAlias
 from telegram import Update
 from telegram.ext import Application, CommandHandler, ContextTypes
 
-from roomrec_async import InvalidArgumentError, NotFoundError, Recording, RecordingsClient, RoomRecError
+from roomrec_async import InvalidArgumentError, Recording, RecordingsClient, RoomRecError
 
 Bot: TypeAlias = Application[Any, Any, Any, Any, Any, Any]
 
@@ -49,10 +50,10 @@ async def answer(client: RecordingsClient, room_sid: str) -> str:
         found = await client.recordings(room_sid, status="completed", timeout=20).to_list()
     except InvalidArgumentError:
         return "Which room? /recordings RM... with the 32 hexadecimal digits of its SID."
-    except NotFoundError:
-        return f"There is no room {room_sid}."
     except RoomRecError as error:
-        return f"Could not list the recordings: {type(error).__name__}. Try again later."
+        # The message is for people; str(error), with the URL and the request ID, is for the log.
+        logging.getLogger(__name__).warning("%s", error)
+        return f"{error.message}."
     return summary(found)
 
 

@@ -58,11 +58,11 @@ async def recordings(
     try:
         return await client.recordings(room_sid, limit=limit).to_rows()
     except InvalidArgumentError as error:
-        raise HTTPException(400, str(error)) from None
+        raise HTTPException(400, error.message) from None
     except NotFoundError as error:
-        raise HTTPException(404, str(error)) from None
+        raise HTTPException(404, error.message) from None
     except RoomRecError as error:
-        raise HTTPException(502, str(error)) from None
+        raise HTTPException(502, error.message) from None
 
 
 if __name__ == "__main__":

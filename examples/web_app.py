@@ -83,7 +83,7 @@ STATUSES: Final = {
 async def error_response(_: Request, error: Exception) -> Response:
     """Return the first status that fits the error, with its message."""
     status = next(status for error_class, status in STATUSES.items() if isinstance(error, error_class))
-    return JSONResponse({"error": str(error)}, status_code=status)
+    return JSONResponse({"error": error.message}, status_code=status)
 
 
 app = Starlette(

@@ -18,28 +18,43 @@
     │   ├── VerificationError         the media are not those that were announced
     │   └── DecryptionError           no key, the wrong key, or damaged media
     ├── RoomsFailedError          some of many rooms could not be listed
+    ├── RecordingsNotReadyError   recordings were still being processed when time was up (also a TimeoutError)
     ├── SignatureError            a callback was not signed by the service
     ├── InvalidArgumentError      an argument was refused before anything was sent (also a ValueError)
     ├── ConfigurationError        settings or credentials are missing, or cannot work
     └── ClientClosedError         the client was used after it was closed (also a RuntimeError)
 
 There is one class for each thing that a caller would do differently. All of them can be pickled, and none of them
-holds a credential.
+holds a credential. Each has two texts: ``error.message`` is for people, and ``str(error)`` for logs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from .models import Recording
 
 # Rooms whose errors are quoted in the message of RoomsFailedError.
 _MAX_LISTED = 3
 _BUDGET_EXHAUSTED = "not retried: too many requests failed, and the client's retry budget is used up"
+# What was not found, by the path that was asked for.
+_NOT_FOUND: Final = (
+    (re.compile(r"/Media$"), "There are no media of this recording, or not yet"),
+    (re.compile(r"/Recordings/[^/]+$"), "There is no such recording"),
+    (re.compile(r"/Rooms/[^/]+"), "There is no such room"),
+)
 
 
 class RoomRecError(Exception):
     """Base class of every error that this library raises.
+
+    :attr:`message` is fit for a chat or a page; ``str(error)`` is for logs, with the method, the URL and the request
+    ID where there are any.
 
     Attributes:
         resume_token: token to resume an interrupted list after the records that were already delivered:
@@ -49,6 +64,12 @@ class RoomRecError(Exception):
 
     resume_token: str | None = None
     retry_budget_exhausted: bool = False
+    _message: ClassVar[str] = "Something went wrong"
+
+    @property
+    def message(self) -> str:
+        """Short text for people who know nothing of the API: no URL, no request ID, nothing that the service wrote."""
+        return self._message
 
     def __reduce__(self) -> tuple[object, ...]:
         # Without this, pickle would call the constructor with positional arguments.
@@ -61,7 +82,8 @@ class APIError(RoomRecError):
     Attributes:
         status: HTTP status of the response.
         code: the provider's error code, such as 20404, or None if the body had none.
-        message: the provider's message, or the HTTP status in words if the body had none.
+        detail: the provider's own message, or the HTTP status in words if the body had none. For logs: it may name
+            paths of the API.
         more_info: URL of the provider's page about the error, or None.
         request_id: ``Twilio-Request-Id`` of the response, which the provider's support asks for, or None.
         method: HTTP method of the request.
@@ -86,7 +108,7 @@ class APIError(RoomRecError):
         super().__init__(status, code, message)
         self.status = status
         self.code = code
-        self.message = message
+        self.detail = message
         self.more_info = more_info
         self.request_id = request_id
         self.method = method
@@ -94,12 +116,18 @@ class APIError(RoomRecError):
         self.retry_after = retry_after
         self.attempts = attempts
 
+    _message = ""
     hint: ClassVar[str] = ""
     """Advice for people at the end of the message."""
 
+    @property
+    def message(self) -> str:
+        """As for :class:`RoomRecError`."""
+        return self._message or f"The service answered with an error (HTTP {self.status})"
+
     def __str__(self) -> str:
         code = f", code {self.code}" if self.code is not None else ""
-        parts = [f"{self.method} {self.url} answered HTTP {self.status}{code}: {self.message}"]
+        parts = [f"{self.method} {self.url} answered HTTP {self.status}{code}: {self.detail}"]
         if self.attempts > 1:
             parts.append(f"after {self.attempts} attempts")
         if self.retry_budget_exhausted:
@@ -116,15 +144,20 @@ class APIError(RoomRecError):
 class BadRequestError(APIError):
     """HTTP 400: the service refused a parameter, usually with code 20001."""
 
+    _message = "The service does not accept this request"
+
 
 class AuthenticationError(APIError):
     """HTTP 401: the credentials are wrong, or belong to another region; usually with code 20003."""
 
+    _message = "The service does not accept this program's credentials"
     hint = "check the account SID, the token or API key, and that they belong to the region of the base URL"
 
 
 class PermissionDeniedError(APIError):
     """HTTP 403: the account may not do this, for instance because it is suspended (code 20403)."""
+
+    _message = "The account is not allowed to do this"
 
 
 class NotFoundError(APIError):
@@ -133,21 +166,31 @@ class NotFoundError(APIError):
     A 404 is also possible for a moment after a room has ended.
     """
 
+    @property
+    def message(self) -> str:
+        """As for :class:`RoomRecError`: it says whether a room, a recording or its media were not found."""
+        path = urlsplit(self.url).path
+        return next((text for pattern, text in _NOT_FOUND if pattern.search(path)), "Nothing was found")
+
 
 class RateLimitError(APIError):
     """HTTP 429: too many requests (code 20429), even after all retries that the settings allow."""
 
+    _message = "The service has too many requests at the moment: try again later"
     hint = "other programs that use this account share its quota"
 
 
 class ServerError(APIError):
     """HTTP 5xx: the service failed, even after all retries that the settings allow."""
 
+    _message = "The service does not work at the moment: try again later"
+
 
 class TransportError(RoomRecError):
     """No complete response arrived.
 
     Attributes:
+        detail: what happened, in the terms of the network; for logs.
         method: HTTP method of the request.
         url: URL of the request.
         attempts: number of times that the request was sent.
@@ -155,16 +198,18 @@ class TransportError(RoomRecError):
             password, and a response that is not valid HTTP.
     """
 
+    _message = "The service cannot be reached: try again later"
+
     def __init__(self, message: str, *, method: str, url: str, attempts: int = 1, transient: bool = True) -> None:
         super().__init__(message)
-        self.message = message
+        self.detail = message
         self.method = method
         self.url = url
         self.attempts = attempts
         self.transient = transient
 
     def __str__(self) -> str:
-        message = f"{self.method} {self.url}: {self.message}"
+        message = f"{self.method} {self.url}: {self.detail}"
         if self.attempts > 1:
             message += f" (after {self.attempts} attempts)"
         if self.retry_budget_exhausted:
@@ -185,11 +230,14 @@ class ConnectionFailedError(TransportError):
 class RequestTimeoutError(TransportError, TimeoutError):
     """The operation did not finish within its time."""
 
+    _message = "The service did not answer in time: try again later"
+
 
 class DecodeError(RoomRecError):
     """A response is not what the reference describes, and could not be repaired.
 
     Attributes:
+        detail: what is wrong with the response; for logs.
         url: URL of the request, or None.
         index: index of the record in its page, from 0; None if the page as a whole is wrong.
         field: name of the field; None if the record or the page as a whole is wrong.
@@ -198,13 +246,14 @@ class DecodeError(RoomRecError):
             is wrong.
     """
 
+    _message = "The service sent something that cannot be read"
     skip_token: str | None = None
 
     def __init__(
         self, message: str, *, url: str | None = None, index: int | None = None, field: str | None = None
     ) -> None:
         super().__init__(message)
-        self.message = message
+        self.detail = message
         self.url = url
         self.index = index
         self.field = field
@@ -215,28 +264,38 @@ class DecodeError(RoomRecError):
             location.append(f"record {self.index}")
         if self.field is not None:
             location.append(f"field {self.field!r}")
-        parts = (self.url, ", ".join(location), self.message)
+        parts = (self.url, ", ".join(location), self.detail)
         return ": ".join(part for part in parts if part)
 
 
 class BoundsExceededError(RoomRecError):
     """A response or a list is larger than the client's :class:`~roomrec_async.Bounds`."""
 
+    _message = "The service sent more than this program accepts"
+
 
 class PaginationError(RoomRecError):
     """The next page of a list was already read, so that the list would never end, or its URL is unusable."""
+
+    _message = "The service's list cannot be read to its end"
 
 
 class MediaError(RoomRecError):
     """The media of a recording could not be located, stored or used, though the service answered without an error."""
 
+    _message = "The media of this recording are not available"
+
 
 class VerificationError(MediaError):
     """The media are not those that were announced: their size differs, or they were replaced during the download."""
 
+    _message = "The media of this recording arrived incomplete or changed"
+
 
 class DecryptionError(MediaError):
     """Encrypted media could not be decrypted: there is no key, it is the wrong one, or the media are damaged."""
+
+    _message = "The media of this recording cannot be decrypted"
 
 
 class RoomsFailedError(RoomRecError):
@@ -251,29 +310,70 @@ class RoomsFailedError(RoomRecError):
         self.errors = dict(errors)
         super().__init__(self.errors)
 
-    def __str__(self) -> str:
+    @property
+    def message(self) -> str:
+        """As for :class:`RoomRecError`: how many rooms."""
         count = len(self.errors)
         noun = "room" if count == 1 else "rooms"
+        return f"{count} {noun} could not be listed"
+
+    def __str__(self) -> str:
+        count = len(self.errors)
         parts = [f"{room_sid}: {error}" for room_sid, error in list(self.errors.items())[:_MAX_LISTED]]
         if count > _MAX_LISTED:
             parts.append(f"and {count - _MAX_LISTED} more")
-        return f"{count} {noun} could not be listed: {' | '.join(parts)}"
+        return f"{self.message}: {' | '.join(parts)}"
+
+
+class RecordingsNotReadyError(RoomRecError, TimeoutError):
+    """Recordings of a room were still being processed when the time to wait for them was up.
+
+    Attributes:
+        room_sid: SID of the room.
+        recordings: all recordings of the room as they were listed last, those that are completed among them.
+    """
+
+    def __init__(self, room_sid: str, recordings: Sequence[Recording], seconds: float) -> None:
+        super().__init__(room_sid, seconds)
+        self.room_sid = room_sid
+        self.recordings = list(recordings)
+        self._seconds = seconds
+
+    @property
+    def message(self) -> str:
+        """As for :class:`RoomRecError`: how many recordings, of how many."""
+        processing = sum(recording.status == "processing" for recording in self.recordings)
+        return f"{processing} of {len(self.recordings)} recordings are still being processed"
+
+    def __str__(self) -> str:
+        return f"room {self.room_sid}: {self.message} after {self._seconds:g} s; error.recordings has what there is"
 
 
 class SignatureError(RoomRecError):
     """A callback was not signed by the service, or was altered on its way."""
 
+    _message = "The callback does not come from the service"
+
 
 class InvalidArgumentError(RoomRecError, ValueError):
     """An argument was refused before anything was sent."""
+
+    @property
+    def message(self) -> str:
+        """As for :class:`RoomRecError`: which argument was refused, and what it has to be."""
+        return str(self)
 
 
 class ConfigurationError(RoomRecError):
     """Settings or credentials are missing or cannot work together."""
 
+    _message = "This program is not set up correctly"
+
 
 class ClientClosedError(RoomRecError, RuntimeError):
     """The client is closed, or the caller's session that it uses."""
+
+    _message = "The connection to the service is closed"
 
 
 _BY_STATUS: Mapping[int, type[APIError]] = {

@@ -266,7 +266,7 @@ class TestRetries:
             with pytest.raises(RoomRecError) as caught:
                 await client.recordings(sim.room_sids[0]).first()
         error: Any = caught.value
-        assert (error.status, error.code, error.message, error.request_id) == (status, *expected, "RQ7")
+        assert (error.status, error.code, error.detail, error.request_id) == (status, *expected, "RQ7")
         assert sim.room_sids[0] in error.url
         assert sim.stats.requests == 1
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import re
 from types import MappingProxyType
 
 import pytest
@@ -25,6 +26,8 @@ from roomrec_async import (
     PaginationError,
     PermissionDeniedError,
     RateLimitError,
+    Recording,
+    RecordingsNotReadyError,
     RequestTimeoutError,
     RoomRecError,
     RoomsFailedError,
@@ -81,6 +84,7 @@ def each_error() -> list[RoomRecError]:
         *(cls("reset by peer", **TRANSPORT_FIELDS) for cls in TRANSPORT_ERRORS),
         DecodeError("3 where a string should be", url=URL, index=7, field="sid"),
         RoomsFailedError({"RM1": inner, "RM2": RequestTimeoutError("too slow", **TRANSPORT_FIELDS)}),
+        RecordingsNotReadyError("RM1", [Recording(sid="RT1", status="processing"), Recording(sid="RT2")], 60.0),
         *(cls("a message") for cls in PLAIN_ERRORS),
     ]
 
@@ -205,7 +209,7 @@ def test_an_error_is_the_same_after_copying(error: RoomRecError, copied_by) -> N
 @pytest.mark.parametrize("restore", [copy.copy, lambda error: pickle.loads(pickle.dumps(error))])
 def test_an_api_error_keeps_all_its_attributes(cls: type[APIError], restore) -> None:
     error = restore(cls(**API_FIELDS))
-    assert {name: getattr(error, name) for name in API_FIELDS} == API_FIELDS
+    assert {name: getattr(error, "detail" if name == "message" else name) for name in API_FIELDS} == API_FIELDS
 
 
 @pytest.mark.parametrize("cls", TRANSPORT_ERRORS)
@@ -213,7 +217,7 @@ def test_an_api_error_keeps_all_its_attributes(cls: type[APIError], restore) -> 
 def test_a_transport_error_keeps_all_its_attributes(cls: type[TransportError], restore) -> None:
     error = restore(cls("reset", **TRANSPORT_FIELDS))
     assert {name: getattr(error, name) for name in TRANSPORT_FIELDS} == TRANSPORT_FIELDS
-    assert error.message == "reset"
+    assert error.detail == "reset"
 
 
 def test_the_errors_of_rooms_keep_their_order_and_their_tokens() -> None:
@@ -232,6 +236,63 @@ def test_attributes_that_are_not_given_have_their_defaults() -> None:
     assert error.attempts == 1
     unanswered = TransportError("reset", method="GET", url=URL)
     assert (unanswered.attempts, unanswered.transient, unanswered.resume_token) == (1, True, None)
+
+
+# Messages for people
+
+
+@each
+def test_every_error_has_a_message_for_people(error: RoomRecError) -> None:
+    if isinstance(error, InvalidArgumentError):
+        assert error.message == str(error), "the caller has to know which argument it is"
+        return
+    assert re.fullmatch(r"[A-Z0-9][A-Za-z0-9' ,:()]{9,80}", error.message)
+    for secret_of_the_trade in ("http", "/", "GET", "RQ123", "short and stout", "reset by peer", "a string should be"):
+        assert secret_of_the_trade not in error.message
+
+
+@each
+def test_the_text_for_logs_says_more_than_the_message_for_people(error: RoomRecError) -> None:
+    if isinstance(error, (APIError, TransportError)):
+        assert f"GET {URL}" in str(error)
+        assert error.detail in str(error)
+    if isinstance(error, APIError):
+        assert "RQ123" in str(error)
+
+
+def test_errors_of_different_classes_have_different_messages() -> None:
+    # A failed connection is the transport error that there is.
+    errors = [error for error in each_error() if type(error) is not ConnectionFailedError]
+    assert len({error.message for error in errors}) == len(errors)
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("/v1/Rooms/RM1/Recordings", "There is no such room"),
+        ("/v1/Rooms/RM1/Recordings?PageSize=1000&PageToken=%2FRecordings%2FRT1", "There is no such room"),
+        ("/v1/Rooms/RM1/Participants", "There is no such room"),
+        ("/v1/Rooms/RM1/Recordings/RT1", "There is no such recording"),
+        ("/v1/Recordings/RT1", "There is no such recording"),
+        ("/v1/Rooms/RM1/Recordings/RT1/Media", "There are no media of this recording, or not yet"),
+        ("/v1/Recordings/RT1/Media", "There are no media of this recording, or not yet"),
+        ("/v1/Recordings", "Nothing was found"),
+        ("/bucket/object", "Nothing was found"),
+    ],
+)
+@pytest.mark.parametrize("base_url", ["https://video.twilio.com", "https://gateway.example:8443/twilio"])
+def test_the_message_says_what_was_not_found(base_url: str, path: str, message: str) -> None:
+    assert NotFoundError(status=404, message="no", method="GET", url=base_url + path).message == message
+
+
+@pytest.mark.parametrize("restore", [copy.copy, lambda error: pickle.loads(pickle.dumps(error))])
+def test_recordings_that_were_not_ready_are_kept(restore) -> None:
+    listed = [Recording(sid="RT1", status="processing"), Recording(sid="RT2", status="completed")]
+    error = restore(RecordingsNotReadyError("RM1", listed, 60.0))
+    assert (error.room_sid, error.recordings) == ("RM1", listed)
+    assert isinstance(error, TimeoutError)
+    assert error.message == "1 of 2 recordings are still being processed"
+    assert str(error) == f"room RM1: {error.message} after 60 s; error.recordings has what there is"
 
 
 # Messages

@@ -58,6 +58,7 @@ PUBLIC = [
     "Recording",
     "RecordingStatus",
     "RecordingsClient",
+    "RecordingsNotReadyError",
     "Records",
     "RequestTimeoutError",
     "RetryPolicy",

@@ -51,7 +51,7 @@ def format_error(error: RoomRecError) -> str:
     if isinstance(error, APIError):
         return safe_text(format_api_error(error))
     if isinstance(error, TransportError):
-        return safe_text(f"{error.message}, after {format_count(error.attempts, 'attempt')}")
+        return safe_text(f"{error.detail}, after {format_count(error.attempts, 'attempt')}")
     return safe_text(str(error))
 
 
@@ -60,7 +60,7 @@ def format_api_error(error: APIError) -> str:
     text = f"HTTP {error.status}"
     if error.code is not None:
         text += f", code {error.code}"
-    text += f": {error.message}"
+    text += f": {error.detail}"
     if error.request_id:
         text += f" (request id {error.request_id})"
     if error.hint:

@@ -955,7 +955,7 @@ def test_from_dict_takes_objects_only(data: Any) -> None:
 def test_invalid_video_codecs_are_named(sent: object, complaint: str) -> None:
     with pytest.raises(DecodeError) as caught:
         from_dict(Room, {"video_codecs": sent})
-    assert (caught.value.field, caught.value.message) == ("video_codecs", complaint)
+    assert (caught.value.field, caught.value.detail) == ("video_codecs", complaint)
 
 
 def test_a_year_beyond_the_calendar_is_refused() -> None:

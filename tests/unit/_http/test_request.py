@@ -67,7 +67,7 @@ class TestClassify:
         body = b'{"code": 20429, "message": "Too Many Requests", "more_info": "https://docs.example/20429"}'
         error = request.classify(429, headers(Twilio_Request_Id="RQ1", Retry_After="2"), body)
         assert isinstance(error, RateLimitError)
-        assert (error.code, error.message, error.more_info) == (
+        assert (error.code, error.detail, error.more_info) == (
             20429,
             "Too Many Requests",
             "https://docs.example/20429",
@@ -94,12 +94,12 @@ class TestTransportError:
     def test_a_connection_that_takes_too_long_names_the_connect_timeout(self) -> None:
         error = pending().transport_error(aiohttp.ConnectionTimeoutError(), Timeout(connect=2.5), scope(30))
         assert isinstance(error, RequestTimeoutError)
-        assert error.message == "no connection within 2.5 s"
+        assert error.detail == "no connection within 2.5 s"
 
     def test_a_response_that_stops_names_the_time_without_a_byte(self) -> None:
         error = pending().transport_error(TimeoutError(), Timeout(read=7), scope(7))
         assert isinstance(error, RequestTimeoutError)
-        assert error.message == "nothing received for 7 s"
+        assert error.detail == "nothing received for 7 s"
 
     @pytest.mark.parametrize(
         ("error", "message"),
@@ -119,14 +119,14 @@ class TestTransportError:
     def test_any_other_exception_is_a_connection_that_failed(self, error: Exception, message: str) -> None:
         failed = pending().transport_error(error, Timeout(), scope(30))
         assert isinstance(failed, ConnectionFailedError)
-        assert failed.message == message
+        assert failed.detail == message
         assert failed.transient
 
 
 class TestDeadline:
     def test_it_says_that_nothing_was_sent_where_the_limiter_took_all_the_time(self) -> None:
         error = pending().deadline_exceeded(Deadline(Timeout(total=3), 0.0))
-        assert error.message == "not finished within 3 s, all of it spent waiting for the rate limiter"
+        assert error.detail == "not finished within 3 s, all of it spent waiting for the rate limiter"
         assert error.attempts == 0
 
     def test_it_repeats_the_error_of_the_last_attempt(self) -> None:
@@ -134,7 +134,7 @@ class TestDeadline:
         request.next_attempt(0.0)
         request.last_error = request.connection_failed("reset by peer")
         error = request.deadline_exceeded(Deadline(Timeout(total=1.5), 0.0))
-        assert error.message == f"not finished within 1.5 s; before that: GET {URL_OF_LIST}: reset by peer"
+        assert error.detail == f"not finished within 1.5 s; before that: GET {URL_OF_LIST}: reset by peer"
 
 
 def test_attempts_are_numbered_from_1_and_know_how_long_they_waited() -> None:
