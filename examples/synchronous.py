@@ -14,13 +14,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from roomrec_async import Recording, RecordingsClient, RoomRecError
+from roomrec_async import Recording, RecordingsClient, Records, RoomRecError
 
 
-def fetch_recordings(room_sids: Sequence[str]) -> dict[str, list[Recording]]:
+def fetch_recordings(room_sids: Sequence[str]) -> dict[str, Records[Recording]]:
     """Return the completed recordings of rooms; blocks until all of them are there."""
 
-    async def fetch() -> dict[str, list[Recording]]:
+    async def fetch() -> dict[str, Records[Recording]]:
         async with RecordingsClient.from_env() as client:
             return await client.gather(room_sids, status="completed")
 

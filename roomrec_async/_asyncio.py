@@ -8,7 +8,7 @@ from concurrent.futures import Executor
 from contextlib import AbstractContextManager, aclosing, nullcontext
 from typing import Final, Generic, TypeVar
 
-from roomrec_async.errors import RoomRecError
+from roomrec_async.errors import ConfigurationError, RoomRecError
 
 _Result = TypeVar("_Result")
 _Work = TypeVar("_Work")
@@ -16,6 +16,21 @@ _Item = TypeVar("_Item")
 
 _WORKERS_PER_READY_SLOT: Final = 4
 _NO_SCOPE: Final = nullcontext()
+
+
+def running_loop() -> asyncio.AbstractEventLoop:
+    """Return the running event loop.
+
+    Raises:
+        ConfigurationError: there is none, as under trio.
+    """
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise ConfigurationError(
+            "no asyncio event loop is running: await this in a coroutine that asyncio.run() runs; under trio, in "
+            "trio_asyncio's aio_as_trio()"
+        ) from None
 
 
 def unrequested_cancellation() -> RoomRecError:
@@ -82,7 +97,7 @@ async def run_in_thread(function: Callable[[], _Result], executor: Executor | No
 
     Threads cannot be stopped: a caller that is cancelled waits for the end of the function.
     """
-    working = asyncio.get_running_loop().run_in_executor(executor, function)
+    working = running_loop().run_in_executor(executor, function)
     await wait_finished(working)
     return working.result()
 
@@ -129,7 +144,7 @@ async def map_concurrently(
         scope: a block that all of the work runs in, such as one that ends when a client is closed.
     """
     pool = _WorkerPool(source, produce, limit)
-    workers = asyncio.create_task(pool.run(scope))
+    workers = running_loop().create_task(pool.run(scope))
     try:
         while (ready := await pool.ready.get()) is not None:
             yield ready[0]

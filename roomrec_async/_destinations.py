@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import SplitResult, unquote_to_bytes, urlsplit
 from urllib.request import url2pathname
 
+from ._validate import refusal
 from .errors import InvalidArgumentError
 
 if TYPE_CHECKING:
@@ -27,11 +28,11 @@ def resolve_destination(destination: str | os.PathLike[str] | Destination) -> st
     credentials of a store come from the environment.
 
     Raises:
-        InvalidArgumentError: it has a scheme that cannot be used.
+        InvalidArgumentError: it has a scheme that cannot be used, or is neither a path nor a store.
         ConfigurationError: the store cannot be used, or needs an extra that is not installed.
     """
     if not isinstance(destination, (str, os.PathLike)):
-        return destination
+        return _check_store(destination)
     scheme = url_scheme("destination", destination)
     if scheme is None:
         return destination
@@ -47,6 +48,18 @@ def resolve_destination(destination: str | os.PathLike[str] | Destination) -> st
     from .integrations.stores import ObjectStore  # noqa: PLC0415
 
     return ObjectStore.from_url(url)
+
+
+def _check_store(destination: Destination) -> Destination:
+    """Return an object that stores media.
+
+    Raises:
+        InvalidArgumentError: it does not have the methods of a :class:`~roomrec_async.Destination`.
+    """
+    if isinstance(destination, type) or not all(hasattr(destination, name) for name in ("location", "size", "write")):
+        expected = "a path, the URL of a store, or a Destination"
+        raise InvalidArgumentError(refusal("destination", expected, destination))
+    return destination
 
 
 def local_path(name: str, path: str | os.PathLike[str]) -> Path:

@@ -8,13 +8,14 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Collection
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Final, TypeGuard, TypeVar
 
 from ._text import safe_repr
 from .errors import InvalidArgumentError
 
 _Text = TypeVar("_Text", bound=str)
+_Function = TypeVar("_Function")
 
 # The API's integers have 64 bits.
 INT64_MAX: Final = 2**63 - 1
@@ -121,7 +122,7 @@ def check_match(name: str, value: object, pattern: re.Pattern[str], expected: st
     return value
 
 
-def check_room_sid(value: str) -> str:
+def check_room_sid(value: object) -> str:
     """Return the SID of a room.
 
     Raises:
@@ -130,7 +131,7 @@ def check_room_sid(value: str) -> str:
     return check_match("room_sid", value, ROOM_SID, "'RM' and 32 hexadecimal digits")
 
 
-def check_recording_sid(value: str) -> str:
+def check_recording_sid(value: object) -> str:
     """Return the SID of a recording.
 
     Raises:
@@ -139,7 +140,7 @@ def check_recording_sid(value: str) -> str:
     return check_match("a recording's sid", value, RECORDING_SID, "'RT' and 32 hexadecimal digits")
 
 
-def check_account_sid(value: str) -> str:
+def check_account_sid(value: object) -> str:
     """Return the SID of an account.
 
     Raises:
@@ -163,7 +164,7 @@ def check_aware(name: str, value: object) -> datetime:
         InvalidArgumentError: it is not a datetime, or naive.
     """
     if not isinstance(value, datetime):
-        raise InvalidArgumentError(refusal(name, "a datetime", value))
+        raise InvalidArgumentError(f"{refusal(name, 'a datetime', value)}{_date_hint(value)}")
     try:
         offset = value.utcoffset()
     except Exception:  # noqa: BLE001  pandas.NaT is a datetime, and time zones are anybody's code
@@ -172,6 +173,41 @@ def check_aware(name: str, value: object) -> datetime:
         raise InvalidArgumentError(
             f"{name} must have a time zone: {value!r} is naive. For UTC, use .replace(tzinfo=datetime.UTC)"
         )
+    return value
+
+
+def _date_hint(value: object) -> str:
+    """Return how a datetime is made of another value, after a colon; empty where that is not clear."""
+    if isinstance(value, str):
+        return ": parse it, with its zone, as datetime.fromisoformat('2026-01-31T12:00:00+00:00') does"
+    if isinstance(value, date):
+        return ": say at which time of that day, and where: datetime.combine(value, time.min, tzinfo=UTC)"
+    if isinstance(value, timedelta):
+        return ": subtract it from now, as datetime.now(UTC) - value"
+    if is_number(value):
+        return ": datetime.fromtimestamp(value, UTC) makes one of seconds since 1970"
+    return ""
+
+
+def check_bool(name: str, value: object) -> bool:
+    """Return True or False. Other values are refused: the text "false" would be true.
+
+    Raises:
+        InvalidArgumentError: it is something else.
+    """
+    if not isinstance(value, bool):
+        raise InvalidArgumentError(refusal(name, "True or False", value))
+    return value
+
+
+def check_callable(name: str, value: _Function) -> _Function:
+    """Return a function, or None.
+
+    Raises:
+        InvalidArgumentError: it is something else.
+    """
+    if value is not None and not callable(value):
+        raise InvalidArgumentError(refusal(name, "a function, or None", value))
     return value
 
 

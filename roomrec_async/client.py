@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from datetime import datetime
 from ssl import SSLContext
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, Self, TypeAlias, Unpack, cast, overload
+from typing import TYPE_CHECKING, Literal, NoReturn, Self, TypeAlias, Unpack, cast, overload
 
 import aiohttp
 import attrs
 
+from ._api.arguments import check_recording, recording_sids
 from ._api.codec import (
     decode_account_recordings,
     decode_participants,
@@ -26,32 +28,45 @@ from ._api.params import (
     RoomFilters,
     ScanFilters,
     account_recordings_parameters,
+    any_recording_path,
     check_limit,
     media_parameters,
     participants_parameters,
     participants_path,
-    recording_path,
     recordings_parameters,
     recordings_path,
     rooms_parameters,
 )
 from ._api.urls import DEFAULT_BASE_URL
+from ._asyncio import running_loop
 from ._destinations import local_path, resolve_destination
 from ._http.timers import Deadline
 from ._http.transport import Transport
 from ._listing import fanout, scan
-from ._listing.fanout import OnError, RoomSids, check_room_sids
+from ._listing.async_only import only_async
+from ._listing.fanout import OnError, RoomSids, SidOf, check_room_sids
 from ._listing.lists import Lists
 from ._listing.pager import Pager
+from ._listing.records import Records
 from ._listing.scan import DateWindow
+from ._listing.waiting import wait_for_recordings
 from ._media.delete import delete_recording, foreign_account
 from ._media.download import Download, DownloadOperation, OnBytes
 from ._media.locate import Media
 from ._observe import Notifier
-from ._validate import check_account_sid, check_choice, check_room_sid, check_seconds
+from ._settings import (
+    check_credentials,
+    check_instance,
+    check_limiter,
+    check_observers,
+    check_session_settings,
+    check_user_agent,
+    warn_of_region,
+)
+from ._validate import check_account_sid, check_bool, check_callable, check_choice, check_seconds, refusal
 from .config import Bounds, RetryPolicy, Timeout
 from .credentials import Credentials
-from .errors import ConfigurationError, DecodeError, InvalidArgumentError, RoomRecError
+from .errors import DecodeError, InvalidArgumentError, RoomRecError
 from .events import Operation, OperationName
 from .limits import RateLimiter
 from .models import MediaType, Participant, ParticipantStatus, Recording, RecordingStatus, Room, RoomResult, RoomStatus
@@ -79,7 +94,7 @@ class RecordingsClient:
     One client is meant to be shared by all of a program's tasks: it holds the connections and the account's limits.
 
     Args:
-        credentials: the account's credentials.
+        credentials: the account's credentials. :meth:`from_env` reads them from the environment.
         session: an aiohttp session to use; it is never closed or changed. By default the client has one of its own.
             Where a connection breaks before the response, a session other than the client's own sends the request a
             second time by itself: aiohttp has no setting for it, and neither limits nor attempts count it.
@@ -95,10 +110,13 @@ class RecordingsClient:
             By default Python's, which knows ``SSL_CERT_FILE`` and ``SSL_CERT_DIR``.
         bounds: how much a response and a list may bring. By default ``Bounds()``.
         observers: receive the client's events; see :class:`~roomrec_async.Observer`.
+        user_agent: name of your program, such as ``my-app/1.2``, for the end of the ``User-Agent``. The one that a
+            session has of its own is kept in front.
 
     Raises:
-        ConfigurationError: the settings cannot work together, or would send credentials unencrypted.
-        InvalidArgumentError: a URL or a number is out of its bounds.
+        ConfigurationError: there are no credentials, the settings cannot work together, or they would send credentials
+            unencrypted.
+        InvalidArgumentError: a setting is of the wrong kind, or out of its bounds.
 
     Example:
         >>> async with RecordingsClient.from_env() as client:
@@ -108,7 +126,7 @@ class RecordingsClient:
 
     def __init__(
         self,
-        credentials: Credentials,
+        credentials: Credentials | None = None,
         *,
         session: aiohttp.ClientSession | None = None,
         base_url: str = DEFAULT_BASE_URL,
@@ -121,24 +139,28 @@ class RecordingsClient:
         ssl: SSLContext | None = None,
         bounds: Bounds | None = None,
         observers: Sequence[Observer] = (),
+        user_agent: str | None = None,
     ) -> None:
-        if session is not None and (trace_configs or ssl is not None):
-            name = "trace_configs" if trace_configs else "ssl"
-            raise ConfigurationError(f"{name} belongs to the session: give it to the one you created")
+        check_session_settings(session, trace_configs, ssl)
+        check_limiter(limiter)
+        check_instance("retry", retry, RetryPolicy, "RetryPolicy(max_attempts=3)")
+        check_instance("bounds", bounds, Bounds, "Bounds(max_pages=1000)")
         self._timeout = Timeout._resolve(timeout, Timeout())
-        bounds = bounds or Bounds()
+        if bounds is None:
+            bounds = Bounds()
         self._transport = Transport(
-            credentials,
+            check_credentials(credentials),
             session=session,
             base_url=base_url,
-            limiter=limiter or RateLimiter(),
-            retry=retry or RetryPolicy(),
+            limiter=RateLimiter() if limiter is None else limiter,
+            retry=RetryPolicy() if retry is None else retry,
             trace_configs=trace_configs,
             proxy=proxy,
-            trust_env=trust_env,
+            trust_env=check_bool("trust_env", trust_env),
             ssl=ssl,
             bounds=bounds,
-            notifier=Notifier(observers),
+            notifier=Notifier(check_observers(observers)),
+            user_agent=check_user_agent(user_agent),
         )
         self._lists = Lists(self._transport, self._timeout, bounds.max_pages)
 
@@ -158,21 +180,27 @@ class RecordingsClient:
         ssl: SSLContext | None = None,
         bounds: Bounds | None = None,
         observers: Sequence[Observer] = (),
+        user_agent: str | None = None,
     ) -> Self:
         """Create a client with the credentials of the environment; the other arguments are those of the class.
 
         Reads ``TWILIO_ACCOUNT_SID`` with ``TWILIO_AUTH_TOKEN``, or with ``TWILIO_API_KEY`` and ``TWILIO_API_SECRET``;
-        and ``ROOMREC_BASE_URL``, where no ``base_url`` is given.
+        and ``ROOMREC_BASE_URL``, where no ``base_url`` is given. ``TWILIO_REGION`` and ``TWILIO_EDGE`` choose no
+        address of Video: a warning is logged where they are set and there is no base URL.
 
         Raises:
             ConfigurationError: a variable is missing (the message names it), or the settings cannot work together.
             InvalidArgumentError: a value is malformed.
         """
         env = os.environ if environ is None else environ
+        credentials = Credentials.from_env(env)
+        base_url = base_url or env.get("ROOMREC_BASE_URL", "").strip()
+        if not base_url:
+            warn_of_region(env)
         return cls(
-            Credentials.from_env(env),
+            credentials,
             session=session,
-            base_url=base_url or env.get("ROOMREC_BASE_URL", "").strip() or DEFAULT_BASE_URL,
+            base_url=base_url or DEFAULT_BASE_URL,
             limiter=limiter,
             retry=retry,
             timeout=timeout,
@@ -182,6 +210,7 @@ class RecordingsClient:
             ssl=ssl,
             bounds=bounds,
             observers=observers,
+            user_agent=user_agent,
         )
 
     @property
@@ -191,7 +220,7 @@ class RecordingsClient:
 
     def recordings(
         self,
-        room_sid: str,
+        room_sid: str | Room,
         *,
         status: RecordingStatus | str | None = None,
         source_sid: str | None = None,
@@ -210,7 +239,7 @@ class RecordingsClient:
         Nothing is sent until the result is iterated; arguments are checked at once.
 
         Args:
-            room_sid: ``RM`` and 32 hexadecimal digits.
+            room_sid: the room, or its SID: ``RM`` and 32 hexadecimal digits.
             status: only recordings with this status. Deleted ones are listed only when asked for.
             source_sid: only recordings of this track.
             date_created_after: only recordings that started at this instant or later; aware, sent as UTC. The service
@@ -239,7 +268,7 @@ class RecordingsClient:
         )
         return self._lists.open(
             "recordings",
-            recordings_path(room_sid),
+            recordings_path(self._lists.room_sid(room_sid)),
             parameters,
             decode_recordings,
             limit=limit,
@@ -369,7 +398,7 @@ class RecordingsClient:
 
     def participants(
         self,
-        room_sid: str,
+        room_sid: str | Room,
         *,
         status: ParticipantStatus | str | None = None,
         identity: str | None = None,
@@ -389,7 +418,7 @@ class RecordingsClient:
         ended, it lists all of them: they are disconnected.
 
         Args:
-            room_sid: ``RM`` and 32 hexadecimal digits.
+            room_sid: the room, or its SID: ``RM`` and 32 hexadecimal digits.
             status: ``connected``, ``disconnected`` or ``reconnecting``.
             identity: only participants of this identity. One who came back is listed once for each time.
             date_created_after: only participants who connected at this instant or later; as for :meth:`recordings`.
@@ -416,7 +445,7 @@ class RecordingsClient:
         )
         return self._lists.open(
             "participants",
-            participants_path(room_sid),
+            participants_path(self._lists.room_sid(room_sid)),
             parameters,
             decode_participants,
             limit=limit,
@@ -425,20 +454,31 @@ class RecordingsClient:
             timeout=timeout,
         )
 
-    async def recording(self, room_sid: str, sid: str, *, timeout: Timeout | float | None = None) -> Recording:
+    @overload
+    async def recording(self, recording: Recording, /, *, timeout: Timeout | float | None = None) -> Recording: ...
+
+    @overload
+    async def recording(
+        self, room_sid: str | Room, sid: str, *, timeout: Timeout | float | None = None
+    ) -> Recording: ...
+
+    async def recording(
+        self, room_sid: Recording | Room | str, sid: str | None = None, *, timeout: Timeout | float | None = None
+    ) -> Recording:
         """Fetch one recording: ``GET /v1/Rooms/{RoomSid}/Recordings/{Sid}``.
 
         Args:
-            room_sid: ``RM`` and 32 hexadecimal digits.
-            sid: the recording's, ``RT`` and 32 hexadecimal digits.
+            room_sid: a :class:`Recording`, to fetch it as it is now; or the room or its SID.
+            sid: the recording's, ``RT`` and 32 hexadecimal digits, if the room is given.
             timeout: a number of seconds for the whole operation, or a :class:`Timeout`; by default the client's.
 
         Raises:
-            InvalidArgumentError: a SID is malformed.
+            InvalidArgumentError: a SID is missing or malformed.
             NotFoundError: there is no such recording.
             DecodeError: the response is not what the reference describes.
         """
-        path = recording_path(room_sid, sid)
+        room, sid = self._lists.recording_sids(room_sid, sid)
+        path = any_recording_path(room, sid)
         operation = Operation("recording", path)
         with self._transport.notifier.notify(operation):
             response = await self._transport.get(path, "", self._deadline(timeout), operation)
@@ -450,17 +490,44 @@ class RecordingsClient:
             operation.records = 1
         return recording
 
+    async def wait_for_recordings(self, room_sid: str | Room, *, timeout: float | None = 600.0) -> Records[Recording]:
+        """Return all recordings of a room once none of them is being processed, such as after its event ``room-ended``.
+
+        The room is listed again and again, within the limits, at intervals of 1 to 15 seconds. Recordings that failed
+        are in the list, too. The service may not know a room that has just ended, or list nothing of it: that counts
+        after 15 seconds. A room in progress is waited for as long as it records.
+
+        Args:
+            room_sid: the room, or its SID.
+            timeout: maximum number of seconds to wait; None for no limit. The last list may take 10 more.
+
+        Returns:
+            The recordings; none for a room in which nothing was recorded.
+
+        Raises:
+            RecordingsNotReadyError: recordings are still being processed; its ``recordings`` are those that there are.
+            NotFoundError: there is no such room.
+            InvalidArgumentError: an argument is malformed.
+        """
+        seconds = math.inf if timeout is None else check_seconds("timeout", timeout, positive=True)
+        room = self._lists.room_sid(room_sid)
+
+        def open_list(seconds: float) -> Pager[Recording]:
+            return self.recordings(room, timeout=self._timeout._within(seconds))
+
+        return await wait_for_recordings(room, open_list, seconds)
+
     @overload
     async def delete(
         self, recording: Recording, /, *, account_sid: str | None = None, timeout: Timeout | float | None = None
     ) -> bool: ...
 
     @overload
-    async def delete(self, room_sid: str, sid: str, *, timeout: Timeout | float | None = None) -> bool: ...
+    async def delete(self, room_sid: str | Room, sid: str, *, timeout: Timeout | float | None = None) -> bool: ...
 
     async def delete(
         self,
-        room_sid: Recording | str,
+        room_sid: Recording | Room | str,
         sid: str | None = None,
         *,
         account_sid: str | None = None,
@@ -472,8 +539,8 @@ class RecordingsClient:
         that is gone already is a success.
 
         Args:
-            room_sid: a :class:`Recording`; or the room's SID, ``RM`` and 32 hexadecimal digits.
-            sid: the recording's, ``RT`` and 32 hexadecimal digits, if the room's is given.
+            room_sid: a :class:`Recording`; or the room, or its SID: ``RM`` and 32 hexadecimal digits.
+            sid: the recording's, ``RT`` and 32 hexadecimal digits, if the room is given.
             account_sid: the account that a :class:`Recording` must belong to, if it says so; by default that of the
                 credentials. A parent account's API key with a subaccount's SID lists, and deletes, what the *parent*
                 has recorded: whoever means that gives the parent's SID. SIDs alone are deleted as they are named.
@@ -487,13 +554,14 @@ class RecordingsClient:
             InvalidArgumentError: a SID is missing or malformed, or the recording belongs to another account.
             NotFoundError: a 404 or 410 without the service's code 20404, such as that of a gateway.
         """
+        room, sid = recording_sids(room_sid, sid)
         if isinstance(room_sid, Recording):
-            room, sid = self._check_deletable(room_sid, sid, account_sid)
+            self._check_deletable(room_sid, account_sid)
         elif account_sid is not None:
             raise InvalidArgumentError("account_sid is compared with that of a Recording: give one, and not its SIDs")
         else:
-            room = check_room_sid(room_sid)
-        return await delete_recording(self._transport, room, sid or "", self._deadline(timeout))
+            self._lists.room_sid(room_sid)
+        return await delete_recording(self._transport, room, sid, self._deadline(timeout))
 
     async def signed_media_url(
         self,
@@ -565,6 +633,7 @@ class RecordingsClient:
             OSError: the file cannot be written.
         """
         download_timeout = Timeout._resolve(timeout, attrs.evolve(self._timeout, total=None))
+        check_callable("on_bytes", on_bytes)
         media = self._media("download", recording, wait, self._timeout, download_timeout)
         operation = DownloadOperation(media, resolve_destination(destination), decryption, on_bytes)
         return await operation.run(Deadline.start(download_timeout))
@@ -627,7 +696,7 @@ class RecordingsClient:
             timeout=self._timeout,
             source=source if isinstance(source, DateWindow) else check_room_sids(source),
             destination=resolve_destination(destination),
-            delete=delete,
+            delete=check_bool("delete", delete),
             account_sid=account_sid,
             decryption=decryption,
             ledger=None if ledger is None else local_path("ledger", ledger),
@@ -637,16 +706,8 @@ class RecordingsClient:
         )
         return await operation.run()
 
-    def _check_deletable(
-        self, recording: Recording, sid: str | None, account_sid: str | None
-    ) -> tuple[str | None, str | None]:
-        """Return the SIDs of a recording's room and of the recording, if it belongs to the account.
-
-        Raises:
-            InvalidArgumentError: it does not, or another SID was given with it.
-        """
-        if sid is not None:
-            raise InvalidArgumentError("a Recording has its own SID: give no other with it")
+    def _check_deletable(self, recording: Recording, account_sid: str | None) -> None:
+        """Raise InvalidArgumentError if a recording does not belong to the account."""
         if account_sid is None:
             account_sid = self._transport.account_sid
         reason = foreign_account(recording, check_account_sid(account_sid))
@@ -654,7 +715,6 @@ class RecordingsClient:
             raise InvalidArgumentError(
                 f"{recording.sid} is not deleted: {reason}. If you mean it, give its account as account_sid"
             )
-        return recording.room_sid, recording.sid
 
     def _deadline(self, timeout: Timeout | float | None) -> Deadline:
         return Deadline.start(Timeout._resolve(timeout, self._timeout))
@@ -668,6 +728,7 @@ class RecordingsClient:
         stream_timeout: Timeout | None = None,
     ) -> Media:
         wait = check_seconds("wait", wait)
+        self._lists.recording_sids(check_recording(recording))
         return Media(name, self._transport, recording, wait, request_timeout, stream_timeout or request_timeout)
 
     @overload
@@ -678,12 +739,12 @@ class RecordingsClient:
         via: Via = "rooms",
         return_exceptions: Literal[False] = False,
         **options: Unpack[RoomOptions],
-    ) -> dict[str, list[Recording]]: ...
+    ) -> dict[str, Records[Recording]]: ...
 
     @overload
     async def gather(
         self, room_sids: RoomSids, *, via: Via = "rooms", return_exceptions: bool, **options: Unpack[RoomOptions]
-    ) -> dict[str, list[Recording] | RoomRecError]: ...
+    ) -> dict[str, Records[Recording] | RoomRecError]: ...
 
     async def gather(
         self,
@@ -692,14 +753,14 @@ class RecordingsClient:
         via: Via = "rooms",
         return_exceptions: bool = False,
         **options: Unpack[RoomOptions],
-    ) -> dict[str, list[Recording]] | dict[str, list[Recording] | RoomRecError]:
+    ) -> dict[str, Records[Recording]] | dict[str, Records[Recording] | RoomRecError]:
         """Return the recordings of many rooms: a list for each, in the order given. A room named twice is fetched once.
 
         Two spellings of a SID are one room, under the first of them: the service ignores the case of its digits.
         As with :func:`asyncio.gather`, the first error is raised; other rooms under way are cancelled.
 
         Args:
-            room_sids: any iterable or async iterable.
+            room_sids: rooms or their SIDs, from any iterable or async iterable, such as ``client.rooms(...)``.
             via: ``rooms`` asks for each room: one request for each at the least. ``account`` asks for everything that
                 the account has recorded from ``date_created_after`` (which must be given) to ``date_created_before``,
                 100 recordings a request and many requests at once, and keeps what belongs to these rooms: for many
@@ -713,14 +774,16 @@ class RecordingsClient:
         """
         if _is_via_account(via):
             return await scan.gather(*self._account_scan(room_sids, **options))
+        check_bool("return_exceptions", return_exceptions)
         by_room = await fanout.gather(
             check_room_sids(room_sids),
             self._lists.room_opener(**options),
             self._lists.max_rooms,
             self._transport.operation_scope(),
+            self._lists.named_room_sid,
             return_exceptions=return_exceptions,
         )
-        return cast("dict[str, list[Recording]]", by_room)
+        return cast("dict[str, Records[Recording]]", by_room)
 
     def as_completed(
         self, room_sids: RoomSids, *, via: Via = "rooms", **options: Unpack[RoomOptions]
@@ -731,16 +794,20 @@ class RecordingsClient:
         is remembered: a room named twice is fetched twice. Leaving the loop stops everything.
 
         Args:
-            room_sids: any iterable or async iterable.
+            room_sids: rooms or their SIDs, from any iterable or async iterable, such as ``client.rooms(...)``.
             via: as for :meth:`gather`; with ``account``, all rooms finish together, each of them once.
             options: as for :meth:`recordings`; ``limit`` and ``timeout`` are each room's.
         """
         if _is_via_account(via):
-            return scan.as_completed(*self._account_scan(room_sids, **options))
-        open_room = self._lists.room_opener(**options)
-        return fanout.as_completed(
-            check_room_sids(room_sids), open_room, self._lists.max_rooms, self._transport.operation_scope()
+            return only_async(scan.as_completed(*self._account_scan(room_sids, **options)))
+        results = fanout.as_completed(
+            check_room_sids(room_sids),
+            self._lists.room_opener(**options),
+            self._lists.max_rooms,
+            self._transport.operation_scope(),
+            self._lists.named_room_sid,
         )
+        return only_async(results)
 
     def stream(
         self,
@@ -755,7 +822,7 @@ class RecordingsClient:
         Rooms are pulled, and slow consumers waited for, as with :meth:`as_completed`.
 
         Args:
-            room_sids: any iterable or async iterable.
+            room_sids: rooms or their SIDs, from any iterable or async iterable, such as ``client.rooms(...)``.
             via: as for :meth:`gather`; with ``account``, the SIDs of all rooms are held in memory.
             on_error: called with the :class:`RoomResult` of each room that fails; an exception that it raises ends the
                 stream. By default the failures are kept until the end.
@@ -764,16 +831,18 @@ class RecordingsClient:
         Raises:
             RoomsFailedError: after everything else was delivered, if rooms failed and there is no ``on_error``.
         """
+        check_callable("on_error", on_error)
         if _is_via_account(via):
-            return scan.stream(*self._account_scan(room_sids, **options))
-        open_room = self._lists.room_opener(**options)
-        return fanout.stream(
+            return only_async(scan.stream(*self._account_scan(room_sids, **options)))
+        recordings = fanout.stream(
             check_room_sids(room_sids),
-            open_room,
+            self._lists.room_opener(**options),
             self._lists.max_rooms,
             self._transport.operation_scope(),
+            self._lists.named_room_sid,
             on_error=on_error,
         )
+        return only_async(recordings)
 
     def _account_scan(
         self,
@@ -784,7 +853,7 @@ class RecordingsClient:
         limit: int | None = None,
         timeout: Timeout | float | None = None,
         **filters: Unpack[ScanFilters],
-    ) -> tuple[RoomSids, AsyncGenerator[list[Recording], None], int | None]:
+    ) -> tuple[RoomSids, AsyncGenerator[list[Recording], None], int | None, SidOf]:
         """Return the arguments of the functions in :mod:`.scan`. All options are checked before anything is sent."""
         if date_created_after is None:
             raise InvalidArgumentError(
@@ -792,7 +861,7 @@ class RecordingsClient:
             )
         check_limit(limit)
         lists = self.scan(DateWindow(date_created_after, date_created_before), timeout=timeout, **filters)
-        return check_room_sids(room_sids), lists, limit
+        return check_room_sids(room_sids), lists, limit, self._lists.named_room_sid
 
     def scan(
         self,
@@ -817,18 +886,22 @@ class RecordingsClient:
         Raises:
             InvalidArgumentError: an argument is out of its bounds.
         """
+        if not isinstance(window, DateWindow):
+            expected = "a DateWindow, such as DateWindow(datetime(2026, 1, 31, tzinfo=UTC))"
+            raise InvalidArgumentError(refusal("window", expected, window))
         open_window = self._lists.window_opener(
             status=status, source_sid=source_sid, page_size=page_size, timeout=timeout
         )
         # Checks the arguments now, not when the first window is listed.
         open_window(window)
-        return scan.scan(window, open_window, self._lists.max_rooms, self._transport.operation_scope())
+        return only_async(scan.scan(window, open_window, self._lists.max_rooms, self._transport.operation_scope()))
 
     async def aclose(self) -> None:
         """Close the client, and its session if it is the client's own. May be called again."""
         await self._transport.aclose()
 
     async def __aenter__(self) -> Self:
+        running_loop()
         return self
 
     async def __aexit__(
@@ -838,6 +911,18 @@ class RecordingsClient:
         traceback: TracebackType | None,
     ) -> None:
         await self.aclose()
+
+    if not TYPE_CHECKING:
+        # To type checkers, such a use is an error already.
+
+        def __enter__(self) -> NoReturn:
+            raise TypeError("use 'async with' with a RecordingsClient, not 'with'")
+
+        def __await__(self) -> NoReturn:
+            raise TypeError("there is nothing to await in making a client: async with RecordingsClient(...) as client")
+
+        # Python looks for both before it calls the first.
+        __exit__ = None
 
     def __repr__(self) -> str:
         return f"<RecordingsClient of {self._transport.base_url}>"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import aiohttp
 import attrs
 
-from ._validate import check_integer, check_seconds
-from .errors import APIError, RoomRecError
+from ._validate import check_integer, check_seconds, is_number, refusal
+from .errors import APIError, InvalidArgumentError, RoomRecError
 
 
 @attrs.frozen
@@ -39,13 +41,28 @@ class Timeout:
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=self.connect)
         object.__setattr__(self, "_aiohttp_timeout", timeout)
 
+    def _within(self, seconds: float) -> Timeout:
+        """Return these timeouts with a total of so many seconds at most; infinity adds no bound."""
+        if math.isinf(seconds) or (self.total is not None and self.total <= seconds):
+            return self
+        return attrs.evolve(self, total=seconds)
+
     @classmethod
     def _resolve(cls, timeout: Timeout | float | None, default: Timeout) -> Timeout:
-        """Return the timeouts that an argument means: a number is the total, None the default."""
+        """Return the timeouts that an argument means: a number is the total, None the default.
+
+        Raises:
+            InvalidArgumentError: it is something else, or not positive.
+        """
         if timeout is None:
             return default
         if isinstance(timeout, Timeout):
             return timeout
+        if not is_number(timeout):
+            raise InvalidArgumentError(
+                f"{refusal('timeout', 'a number of seconds or a Timeout', timeout)}: for several bounds, give "
+                "Timeout(total=..., connect=..., read=...)"
+            )
         return attrs.evolve(default, total=timeout)
 
 

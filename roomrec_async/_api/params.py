@@ -24,6 +24,8 @@ from roomrec_async._validate import (
 from roomrec_async.errors import InvalidArgumentError
 from roomrec_async.models import MediaType, OpenEnum, ParticipantStatus, Recording, RecordingStatus, RoomStatus
 
+from .arguments import check_recording, recording_sids
+
 MAX_PAGE_SIZE: Final = 1000
 """Largest ``PageSize`` of a room's lists, and of rooms. Quotas count requests, so it is also our default."""
 
@@ -116,12 +118,18 @@ def media_path(recording: Recording) -> str:
     Raises:
         InvalidArgumentError: it is not a recording, or a SID is missing or malformed.
     """
-    if not isinstance(recording, Recording):
-        raise InvalidArgumentError(f"recording must be a Recording, not {safe_repr(recording)}")
-    sid = check_recording_sid(recording.sid or "")
-    if recording.room_sid is None:
-        return f"{account_recording_path(sid)}/Media"
-    return f"{recording_path(recording.room_sid, sid)}/Media"
+    return f"{any_recording_path(*recording_sids(check_recording(recording), None))}/Media"
+
+
+def any_recording_path(room_sid: str | None, sid: str) -> str:
+    """Return the path of one recording, below the base URL; without a room, that in whatever room it is.
+
+    Raises:
+        InvalidArgumentError: a SID is malformed.
+    """
+    if room_sid is None:
+        return account_recording_path(sid)
+    return recording_path(room_sid, sid)
 
 
 def media_parameters(*, ttl: int | None, content_disposition: str | None) -> Parameters:

@@ -70,13 +70,17 @@ class Sessions:
         timer: SharedTimer,
         *,
         has_proxy: bool,
+        user_agent: str | None,
     ) -> None:
         self._ssl = ssl
         # The client's own proxy comes before that of the user's session, whose password is not for it.
         self._has_proxy = has_proxy
         self.connections = ConnectionLog()
+        self._user_agent = USER_AGENT if user_agent is None else f"{USER_AGENT} {user_agent}"
+        # A session of the user's has a name of its own, by which the user's program is known.
+        names = [self._user_agent] if user_session is None else [*_user_agents(user_session), self._user_agent]
         self._api_headers = CIMultiDict(
-            {"Authorization": credentials.authorization, "User-Agent": USER_AGENT, "Accept": "application/json"}
+            {"Authorization": credentials.authorization, "User-Agent": " ".join(names), "Accept": "application/json"}
         )
         self.is_owned = user_session is None
         self.headers = None
@@ -121,7 +125,7 @@ class Sessions:
         api_session = self.for_api()
         if self._media_session is None or self._media_session.closed:
             self._media_session = self._session_over(
-                self._user_session or api_session, headers={"User-Agent": USER_AGENT}, auto_decompress=False
+                self._user_session or api_session, headers={"User-Agent": self._user_agent}, auto_decompress=False
             )
         return self._media_session
 
@@ -190,6 +194,10 @@ class Sessions:
                 ResourceWarning,
                 stacklevel=2,
             )
+
+
+def _user_agents(session: aiohttp.ClientSession) -> list[str]:
+    return session.headers.getall("User-Agent", [])
 
 
 def has_default_proxy(session: aiohttp.ClientSession) -> bool:

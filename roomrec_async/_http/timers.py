@@ -11,6 +11,7 @@ from typing import Self
 
 import msgspec
 
+from roomrec_async._asyncio import running_loop
 from roomrec_async.config import Timeout
 from roomrec_async.errors import ClientClosedError
 
@@ -34,7 +35,7 @@ class Deadline(msgspec.Struct):
     @classmethod
     def start(cls, timeout: Timeout) -> Deadline:
         """Return the deadline of an operation that begins now."""
-        return cls(timeout, asyncio.get_running_loop().time() + seconds_or_infinity(timeout.total))
+        return cls(timeout, running_loop().time() + seconds_or_infinity(timeout.total))
 
     def allows(self, delay: float) -> bool:
         """Return True if there is time left after a delay of so many seconds."""
@@ -93,6 +94,9 @@ class SharedTimer:
 
     async def wait_unused(self, seconds: float) -> None:
         """Wait until every scope was left, for so many seconds at most."""
+        # Then there is nothing to wait for, nor need there be an event loop.
+        if self._unused.is_set():
+            return
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._unused.wait()
@@ -159,7 +163,7 @@ class TimeoutScope:
         self._timer.ensure(self.when, loop)
 
     def __enter__(self) -> Self:
-        loop = asyncio.get_running_loop()
+        loop = running_loop()
         task = asyncio.current_task(loop)
         if task is None:
             raise RuntimeError("timeouts need a task: await this in a coroutine that runs as one")

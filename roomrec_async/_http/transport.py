@@ -55,6 +55,7 @@ class Transport:
         limiter: grants each request of the API.
         notifier: tells the client's observers.
         backing_off: number of requests that wait for their next attempt, and hold no permit meanwhile.
+        foreign_account_sid: the account other than that of the credentials whose data the service returned last.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class Transport:
         ssl: SSLContext | None,
         bounds: Bounds,
         notifier: Notifier,
+        user_agent: str | None,
     ) -> None:
         self._proxies = Proxies(proxy, trust_env, session)
         self.base_url = check_base_url(base_url)
@@ -86,7 +88,10 @@ class Transport:
         self._bounds = bounds
         self._timer = SharedTimer()
         self._warned_of_account = False
-        self._sessions = Sessions(credentials, session, trace_configs, ssl, self._timer, has_proxy=proxy is not None)
+        self.foreign_account_sid: str | None = None
+        self._sessions = Sessions(
+            credentials, session, trace_configs, ssl, self._timer, has_proxy=proxy is not None, user_agent=user_agent
+        )
 
     async def get(self, path: str, query: str, deadline: Deadline, operation: Operation) -> Response:
         """GET a path below the base URL, with as many attempts as the settings and the deadline allow.
@@ -349,6 +354,7 @@ class Transport:
 
     def warn_of_account(self, account_sid: str) -> None:
         """Log, once, that the service returns the data of another account."""
+        self.foreign_account_sid = account_sid
         if self._warned_of_account:
             return
         self._warned_of_account = True

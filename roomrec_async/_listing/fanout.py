@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Collection, Iterable
 from contextlib import AbstractContextManager, aclosing
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
+from roomrec_async._api.arguments import named_room_sid, room_sid_of
 from roomrec_async._asyncio import map_concurrently
-from roomrec_async._text import safe_repr
-from roomrec_async._validate import ROOM_SID, canonical_sid, check_room_sid
+from roomrec_async._validate import ROOM_SID, canonical_sid, refusal
 from roomrec_async.errors import ClientClosedError, InvalidArgumentError, RoomRecError, RoomsFailedError
-from roomrec_async.models import Recording, RoomResult
+from roomrec_async.models import Recording, Room, RoomResult
 
 from .pager import Pager, collect
 from .records import Records
 
-RoomSids: TypeAlias = Iterable[str] | AsyncIterable[str]
-"""SIDs of rooms; pulled one by one, as there is capacity for them."""
+RoomSids: TypeAlias = Iterable[str | Room] | AsyncIterable[str | Room]
+"""Rooms or their SIDs, such as ``client.rooms(...)``; pulled one by one, as there is capacity for them."""
 
 OpenRoom: TypeAlias = Callable[[str], Pager[Recording]]
 """Returns the list of a room's recordings."""
@@ -27,6 +27,9 @@ OnError: TypeAlias = Callable[[RoomResult], object]
 Limit: TypeAlias = Callable[[], int]
 """Returns how many rooms may be under way."""
 
+SidOf: TypeAlias = Callable[[object], str]
+"""Returns the SID of a room, or a SID as it is: a malformed one is a failure of that room alone."""
+
 Scope: TypeAlias = AbstractContextManager[object]
 """A block that ends when the client is closed."""
 
@@ -35,33 +38,45 @@ def check_room_sids(room_sids: RoomSids) -> RoomSids:
     """Return the rooms.
 
     Raises:
-        InvalidArgumentError: they are one string, or not an iterable.
+        InvalidArgumentError: they are one room, or not an iterable.
     """
-    if isinstance(room_sids, (str, bytes)) or not isinstance(room_sids, (Iterable, AsyncIterable)):
-        raise InvalidArgumentError(f"room_sids must be an iterable of room SIDs, not {type(room_sids).__name__}")
+    if isinstance(room_sids, (str, bytes, Room)):
+        expected = "an iterable of rooms or room SIDs"
+        raise InvalidArgumentError(
+            f"{refusal('room_sids', expected, room_sids)}: put one room into a list, or use client.recordings()"
+        )
+    if not isinstance(room_sids, (Iterable, AsyncIterable)):
+        hint = ": call it, and give what it returns" if callable(room_sids) else ""
+        raise InvalidArgumentError(f"{refusal('room_sids', 'an iterable of rooms or room SIDs', room_sids)}{hint}")
     return room_sids
 
 
 async def gather(
-    room_sids: RoomSids, open_room: OpenRoom, limit: Limit, scope: Scope, *, return_exceptions: bool
-) -> dict[str, list[Recording] | RoomRecError]:
+    room_sids: RoomSids,
+    open_room: OpenRoom,
+    limit: Limit,
+    scope: Scope,
+    sid_of: SidOf = named_room_sid,
+    *,
+    return_exceptions: bool,
+) -> dict[str, Records[Recording] | RoomRecError]:
     """Return the recordings of each room, in the order given; a room that is named twice is fetched once."""
     if isinstance(room_sids, Collection) and not return_exceptions:
-        for room_sid in room_sids:
-            check_room_sid(room_sid)
+        for room in room_sids:
+            room_sid_of(sid_of(room))
 
-    by_room: dict[str, list[Recording] | RoomRecError] = {}
-    results = as_completed(_deduplicate(room_sids, by_room), open_room, limit, scope)
+    by_room: dict[str, Records[Recording] | RoomRecError] = {}
+    results = as_completed(_deduplicate(room_sids, sid_of, by_room), open_room, limit, scope)
     async with aclosing(results):
         async for result in results:
             if result.error is not None and not return_exceptions:
                 raise result.error
-            by_room[result.room_sid] = result.error or result.recordings
+            by_room[result.room_sid] = result.error or cast("Records[Recording]", result.recordings)
     return by_room
 
 
 def as_completed(
-    room_sids: RoomSids, open_room: OpenRoom, limit: Limit, scope: Scope
+    room_sids: RoomSids, open_room: OpenRoom, limit: Limit, scope: Scope, sid_of: SidOf = named_room_sid
 ) -> AsyncGenerator[RoomResult, None]:
     """Yield one result for each room, as rooms finish."""
 
@@ -74,11 +89,17 @@ def as_completed(
             error = _raise_if_closed(failure)
         yield RoomResult(room_sid, recordings, error)
 
-    return map_concurrently(iter_room_sids(room_sids), list_room, limit, scope)
+    return map_concurrently(iter_room_sids(room_sids, sid_of), list_room, limit, scope)
 
 
 async def stream(
-    room_sids: RoomSids, open_room: OpenRoom, limit: Limit, scope: Scope, *, on_error: OnError | None
+    room_sids: RoomSids,
+    open_room: OpenRoom,
+    limit: Limit,
+    scope: Scope,
+    sid_of: SidOf = named_room_sid,
+    *,
+    on_error: OnError | None,
 ) -> AsyncGenerator[Recording, None]:
     """Yield the recordings of all rooms, page by page as they come."""
     failed: list[RoomResult] = []
@@ -92,7 +113,7 @@ async def stream(
         except RoomRecError as failure:
             yield RoomResult(room_sid, [], _raise_if_closed(failure))
 
-    async with aclosing(map_concurrently(iter_room_sids(room_sids), list_room, limit, scope)) as results:
+    async with aclosing(map_concurrently(iter_room_sids(room_sids, sid_of), list_room, limit, scope)) as results:
         async for result in results:
             if result.error is not None:
                 report(result)
@@ -111,40 +132,33 @@ def _raise_if_closed(error: RoomRecError) -> RoomRecError:
     return error
 
 
-async def iter_room_sids(room_sids: RoomSids) -> AsyncGenerator[str, None]:
-    """Yield the rooms one by one, from an iterable or an async iterable.
+async def iter_room_sids(room_sids: RoomSids, sid_of: SidOf = named_room_sid) -> AsyncGenerator[str, None]:
+    """Yield the rooms' SIDs one by one, from an iterable or an async iterable.
 
     Raises:
-        InvalidArgumentError: one of them is not a string.
+        InvalidArgumentError: one of them is not a room.
     """
     if isinstance(room_sids, AsyncIterable):
-        async for room_sid in room_sids:
-            yield _check_string(room_sid)
+        async for room in room_sids:
+            yield sid_of(room)
     else:
-        for room_sid in room_sids:
-            yield _check_string(room_sid)
-
-
-def _check_string(room_sid: str) -> str:
-    # A malformed SID is a failure of that room; anything other than a string is a mistake in the program.
-    if not isinstance(room_sid, str):
-        raise InvalidArgumentError(f"room_sids must give strings, not {safe_repr(room_sid)}")
-    return room_sid
+        for room in room_sids:
+            yield sid_of(room)
 
 
 async def _deduplicate(
-    room_sids: RoomSids, by_room: dict[str, list[Recording] | RoomRecError]
+    room_sids: RoomSids, sid_of: SidOf, by_room: dict[str, Records[Recording] | RoomRecError]
 ) -> AsyncGenerator[str, None]:
     """Yield each room once, and enter it into the dictionary when it is pulled, which keeps the order given.
 
     Two spellings of a SID are one room, under the first of them.
     """
     seen: set[str] = set()
-    async with aclosing(iter_room_sids(room_sids)) as pulled:
+    async with aclosing(iter_room_sids(room_sids, sid_of)) as pulled:
         async for room_sid in pulled:
             # A malformed one is its own failure, and must not stand for another room.
             key = canonical_sid(room_sid) if ROOM_SID.fullmatch(room_sid) else room_sid
             if key not in seen:
                 seen.add(key)
-                by_room[room_sid] = []
+                by_room[room_sid] = Records()
                 yield room_sid

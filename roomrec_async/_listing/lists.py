@@ -7,6 +7,7 @@ from typing import Final, Unpack
 
 import attrs
 
+from roomrec_async._api.arguments import named_room_sid, recording_sids, room_sid_of
 from roomrec_async._api.codec import DecodedPage, RawBody, decode_account_recordings, decode_recordings
 from roomrec_async._api.params import (
     ACCOUNT_RECORDINGS_PATH,
@@ -21,9 +22,12 @@ from roomrec_async._api.params import (
     recordings_path,
 )
 from roomrec_async._http.transport import Transport
+from roomrec_async._text import safe_text
+from roomrec_async._validate import check_bool
 from roomrec_async.config import Timeout
+from roomrec_async.errors import InvalidArgumentError
 from roomrec_async.events import OperationName
-from roomrec_async.models import Model, Recording
+from roomrec_async.models import Model, Recording, Room
 
 from .fanout import OpenRoom
 from .pager import ListOperation, Pager
@@ -32,6 +36,8 @@ from .scan import DateWindow, OpenWindow
 # Rooms at once where the limiter does not bound the requests in flight.
 _ROOMS_WITHOUT_LIMIT: Final = 100
 _FEW_PERMITS: Final = 8
+# Characters of a SID that somebody else sent.
+_MAX_SID_SHOWN: Final = 40
 
 
 @attrs.frozen
@@ -75,11 +81,51 @@ class Lists:
             timeout=Timeout._resolve(timeout, self.timeout),
             limit=check_limit(limit),
             resume=resume,
-            prefetch=prefetch,
+            prefetch=check_bool("prefetch", prefetch),
             max_page_size=max_page_size,
             max_pages=self.max_pages,
         )
         return Pager(operation)
+
+    def room_sid(self, room: object) -> str:
+        """Return the SID of a room of the account that is given as a :class:`Room` or by its SID.
+
+        Raises:
+            InvalidArgumentError: it is neither, is of another account, or the SID is malformed.
+        """
+        return room_sid_of(self.named_room_sid(room))
+
+    def named_room_sid(self, room: object) -> str:
+        """Return the SID of a room like :meth:`room_sid`, but a text as it is."""
+        sid = named_room_sid(room)
+        if isinstance(room, Room):
+            self.check_account(f"room {sid}", room.account_sid)
+        return sid
+
+    def recording_sids(self, recording: object, sid: object = None) -> tuple[str | None, str]:
+        """Return the SIDs of a recording's room and of the recording itself, which is of the account.
+
+        Raises:
+            InvalidArgumentError: as for :func:`recording_sids`, or it is of another account.
+        """
+        sids = recording_sids(recording, sid)
+        if isinstance(recording, Recording):
+            self.check_account(f"recording {sids[1]}", recording.account_sid)
+        elif isinstance(recording, Room):
+            self.named_room_sid(recording)
+        return sids
+
+    def check_account(self, name: str, account_sid: str | None) -> None:
+        """Check that a model is of the account of the credentials, or of one whose data the service returns for them.
+
+        Raises:
+            InvalidArgumentError: it comes from another client, and the service would only say that it does not exist.
+        """
+        if self.transport.is_foreign(account_sid) and account_sid != self.transport.foreign_account_sid:
+            raise InvalidArgumentError(
+                f"{name} is of account {safe_text(str(account_sid), _MAX_SID_SHOWN)}, and the client's credentials are "
+                f"of {self.transport.account_sid}: use a client of that account, or give the SIDs if you mean it"
+            )
 
     def room_opener(
         self, *, limit: int | None = None, timeout: Timeout | float | None = None, **filters: Unpack[RoomFilters]

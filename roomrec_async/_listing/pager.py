@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Generator
 from types import TracebackType
-from typing import Final, Generic, Self
+from typing import TYPE_CHECKING, Final, Generic, NoReturn, Self
 from urllib.parse import urlsplit
 
 import attrs
@@ -31,6 +31,7 @@ from roomrec_async.errors import BoundsExceededError, DecodeError, PaginationErr
 from roomrec_async.events import Operation, OperationName
 from roomrec_async.models import Model, PageMeta
 
+from .async_only import AsyncOnly, only_async
 from .records import Records
 from .resume import Position, position_from
 
@@ -122,14 +123,14 @@ class ListOperation(msgspec.Struct, Generic[Model]):
         return Position(self.path, query, query)
 
 
-class Pager(Generic[Model]):
+class Pager(AsyncOnly, Generic[Model]):
     """The records of a list, fetched page by page as they are asked for.
 
     Nothing is sent until it is iterated, and each iteration is a list of its own::
 
         async for recording in pager: ...
         async for page in pager.pages(): ...
-        recordings = await pager.to_list()
+        recordings = await pager  # the same as await pager.to_list()
         newest = await pager.first()
 
     The API promises no snapshot: what is added or deleted while a list is read may or may not be in it. A record that
@@ -147,21 +148,36 @@ class Pager(Generic[Model]):
         BoundsExceededError: a response or the list is larger than the client's bounds.
     """
 
+    _how_to_iterate = "read a Pager with 'async for', or 'await' it: (await pager) is a list, for 'for' and indexes"
+    _how_to_count = "a Pager does not know its records before they are fetched: len(await pager), await pager.first()"
+    _how_to_enter = "a Pager is no context manager: read it with 'async for', or 'await' it, inside that of the client"
+
     def __init__(self, operation: ListOperation[Model]) -> None:
         self._operation: ListOperation[Model] = operation
         self._start = operation.start()
 
     def __repr__(self) -> str:
-        return f"<Pager of {self._operation.path}: 'async for', or 'await' its to_list(), to fetch it>"
+        return f"<Pager of {self._operation.path}: fetch it with 'async for' or 'await'>"
+
+    def __await__(self) -> Generator[object, None, Records[Model]]:
+        return self.to_list().__await__()
+
+    if not TYPE_CHECKING:
+
+        def __anext__(self) -> NoReturn:
+            raise TypeError("a Pager starts anew each time: anext(aiter(pager)), or await pager.first()")
 
     def __aiter__(self) -> AsyncGenerator[Model, None]:  # noqa: PYI058  callers may want to close it
         return self._records()
 
-    async def pages(self) -> AsyncGenerator[Page[Model], None]:
+    def pages(self) -> AsyncGenerator[Page[Model], None]:
         """Yield the pages of the list, empty ones included.
 
         With a record that cannot be decoded, the page ends before it, and the error comes in place of the next page.
         """
+        return only_async(self._pages())
+
+    async def _pages(self) -> AsyncGenerator[Page[Model], None]:
         async with _PageIterator(self._operation, self._start, None) as pages:
             while (fetched := await pages.next()) is not None:
                 yield fetched.page(pages.position)

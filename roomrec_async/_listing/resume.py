@@ -48,7 +48,8 @@ def position_from(token: str, path: str, parameters: Parameters) -> Position:
         padded = token.encode() + b"=" * (-len(token) % 4)
         position = msgspec.json.decode(urlsafe_b64decode(padded), type=Position)
     except (ValueError, AttributeError, msgspec.MsgspecError):
-        raise InvalidArgumentError("resume is not a token that this library made") from None
+        message = "resume is not a token that this library made: give the resume_token of a page or of an error"
+        raise InvalidArgumentError(message) from None
     if position.skip < 0:
         raise InvalidArgumentError("resume is a token that this library did not make: it skips back")
     if position.path.lower() != path.lower():

@@ -12,13 +12,14 @@ from typing import Final, TypeAlias
 
 import attrs
 
+from roomrec_async._api.arguments import named_room_sid
 from roomrec_async._api.params import ACCOUNT_RECORDINGS_PATH
 from roomrec_async._asyncio import map_concurrently
 from roomrec_async._validate import canonical_sid, check_aware, check_room_sid, is_before
 from roomrec_async.errors import InvalidArgumentError, PaginationError
 from roomrec_async.models import Recording, RoomResult
 
-from .fanout import Limit, RoomSids, Scope, iter_room_sids
+from .fanout import Limit, RoomSids, Scope, SidOf, iter_room_sids
 from .pager import Pager
 from .records import Records
 
@@ -179,10 +180,13 @@ def _estimate_pages(window: DateWindow, first_page: Sequence[Recording]) -> floa
 
 
 async def gather(
-    room_sids: RoomSids, lists: AsyncGenerator[list[Recording], None], limit: int | None
-) -> dict[str, list[Recording]]:
+    room_sids: RoomSids,
+    lists: AsyncGenerator[list[Recording], None],
+    limit: int | None,
+    sid_of: SidOf = named_room_sid,
+) -> dict[str, Records[Recording]]:
     """Return the recordings of these rooms, by room, in the order given; each room's by the date of their beginning."""
-    spellings = await _spellings(room_sids)
+    spellings = await _spellings(room_sids, sid_of)
     by_room: dict[str, list[Recording]] = {room_sid: [] for room_sid in spellings}
     async with aclosing(lists):
         async for recordings in lists:
@@ -197,18 +201,24 @@ async def gather(
 
 
 async def as_completed(
-    room_sids: RoomSids, lists: AsyncGenerator[list[Recording], None], limit: int | None
+    room_sids: RoomSids,
+    lists: AsyncGenerator[list[Recording], None],
+    limit: int | None,
+    sid_of: SidOf = named_room_sid,
 ) -> AsyncGenerator[RoomResult, None]:
     """Yield one result for each of these rooms, when the scan is finished."""
-    for room_sid, recordings in (await gather(room_sids, lists, limit)).items():
+    for room_sid, recordings in (await gather(room_sids, lists, limit, sid_of)).items():
         yield RoomResult(room_sid, recordings)
 
 
 async def stream(
-    room_sids: RoomSids, lists: AsyncGenerator[list[Recording], None], limit: int | None
+    room_sids: RoomSids,
+    lists: AsyncGenerator[list[Recording], None],
+    limit: int | None,
+    sid_of: SidOf = named_room_sid,
 ) -> AsyncGenerator[Recording, None]:
     """Yield the recordings of these rooms as they are found."""
-    remaining = dict.fromkeys(await _spellings(room_sids), math.inf if limit is None else limit)
+    remaining = dict.fromkeys(await _spellings(room_sids, sid_of), math.inf if limit is None else limit)
     async with aclosing(lists):
         async for recordings in lists:
             for recording in recordings:
@@ -218,10 +228,10 @@ async def stream(
                     yield recording
 
 
-async def _spellings(room_sids: RoomSids) -> dict[str, str]:
+async def _spellings(room_sids: RoomSids, sid_of: SidOf) -> dict[str, str]:
     """Return the caller's first spelling of each room's SID, by the canonical one."""
     spellings: dict[str, str] = {}
-    async with aclosing(iter_room_sids(room_sids)) as checked:
+    async with aclosing(iter_room_sids(room_sids, sid_of)) as checked:
         async for room_sid in checked:
             spellings.setdefault(canonical_sid(check_room_sid(room_sid)), room_sid)
     return spellings

@@ -131,8 +131,8 @@ class TestGather:
 @pytest.mark.parametrize(
     ("rooms", "options", "message"),
     [
-        ("RM" + "1" * 32, {}, "not str"),
-        (None, {}, "not NoneType"),
+        ("RM" + "1" * 32, {}, "not 'RM.*put one room into a list"),
+        (None, {}, "not None"),
         ([], {"page_size": 1001}, "page_size"),
         ([], {"limit": -1}, "limit"),
     ],
@@ -294,7 +294,7 @@ class TestAsCompleted:
         self, sim: Simulator, client: RecordingsClient
     ) -> None:
         rooms: Any = [None, sim.room_sids[0]]
-        with pytest.raises(InvalidArgumentError, match="must give strings, not None"):
+        with pytest.raises(InvalidArgumentError, match="must be the SID of a room or a Room, not None"):
             async for _ in client.as_completed(rooms):
                 pass
 

@@ -14,6 +14,7 @@ from roomrec_async import (
     Codec,
     Credentials,
     DecodeError,
+    Download,
     Limiter,
     MediaType,
     Page,
@@ -26,6 +27,7 @@ from roomrec_async import (
     RecordingStatus,
     Records,
     RetryPolicy,
+    Room,
     RoomRecError,
     RoomResult,
     RoomsFailedError,
@@ -94,13 +96,13 @@ async def one_room(client: RecordingsClient) -> None:
 
 
 async def many_rooms(client: RecordingsClient, endless: AsyncIterator[str]) -> None:
-    assert_type(await client.gather([ROOM], status="completed"), dict[str, list[Recording]])
-    assert_type(await client.gather([ROOM], return_exceptions=False), dict[str, list[Recording]])
+    assert_type(await client.gather([ROOM], status="completed"), dict[str, Records[Recording]])
+    assert_type(await client.gather([ROOM], return_exceptions=False), dict[str, Records[Recording]])
     assert_type(
-        await client.gather(endless, return_exceptions=True, limit=5), dict[str, list[Recording] | RoomRecError]
+        await client.gather(endless, return_exceptions=True, limit=5), dict[str, Records[Recording] | RoomRecError]
     )
     flag = bool(ROOM)
-    assert_type(await client.gather([ROOM], return_exceptions=flag), dict[str, list[Recording] | RoomRecError])
+    assert_type(await client.gather([ROOM], return_exceptions=flag), dict[str, Records[Recording] | RoomRecError])
     await client.gather([ROOM], pagesize=5)  # type: ignore[call-overload]
     results = client.as_completed(endless, page_size=100)
     assert_type(results, AsyncGenerator[RoomResult, None])
@@ -118,12 +120,46 @@ async def many_rooms(client: RecordingsClient, endless: AsyncIterator[str]) -> N
     client.stream([ROOM], resume="token")  # type: ignore[call-arg]
 
 
+async def rooms_to_recordings_to_deletions(client: RecordingsClient) -> None:
+    async for room in client.rooms(status="completed"):
+        assert_type(await client.wait_for_recordings(room, timeout=60), Records[Recording])
+        async for recording in client.recordings(room):
+            assert_type(await client.recording(recording), Recording)
+            assert_type(await client.download(recording, "media/"), Download)
+            assert_type(await client.signed_media_url(recording), str)
+            assert_type(await client.delete(recording), bool)
+        await client.participants(room)
+        await client.delete(room, "RT")
+        await client.delete(room)  # type: ignore[call-overload]
+    assert_type(await client.gather(client.rooms()), dict[str, Records[Recording]])
+    assert_type(await client.gather(await client.rooms()), dict[str, Records[Recording]])
+    client.stream(client.rooms())
+    client.as_completed([ROOM, Room(sid=ROOM)])
+    client.stream(client.recordings(ROOM))  # type: ignore[arg-type]
+
+
+async def misused(client: RecordingsClient) -> None:
+    pager = client.recordings(ROOM)
+    assert_type(await pager, Records[Recording])
+    len(pager)  # type: ignore[arg-type]
+    pager[0]  # type: ignore[index]
+    await anext(pager)  # type: ignore[call-overload]
+    for _ in pager:  # type: ignore[attr-defined]
+        pass
+    async with pager:  # type: ignore[attr-defined]
+        pass
+    await client.stream([ROOM])  # type: ignore[misc]
+    with client:  # type: ignore[attr-defined]
+        pass
+
+
 def errors(error: RoomRecError) -> None:
+    assert_type(error.message, str)
     assert_type(error.resume_token, str | None)
     if isinstance(error, APIError):
         assert_type(error.status, int)
         assert_type(error.code, int | None)
-        assert_type(error.message, str)
+        assert_type(error.detail, str)
         assert_type(error.more_info, str | None)
         assert_type(error.method, str)
         assert_type(error.url, str)

@@ -241,7 +241,7 @@ def test_an_aware_datetime_is_returned_as_it_is(zone: timezone) -> None:
 
 @pytest.mark.parametrize("value", [date(2017, 6, 1), "2017-06-01T00:00:00Z", 1496275200, 0, None], ids=repr)
 def test_what_is_not_a_datetime_is_refused(value: object) -> None:
-    assert refusal(check_aware, "after", value) == f"after must be a datetime, not {value!r}"
+    assert refusal(check_aware, "after", value).startswith(f"after must be a datetime, not {value!r}")
 
 
 @pytest.mark.parametrize("zone", [None, NoOffset()], ids=["no zone", "no offset"])

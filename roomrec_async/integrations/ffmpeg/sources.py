@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing
@@ -18,7 +19,7 @@ from roomrec_async._media.record_file import write_record
 from roomrec_async._views.film import Source
 from roomrec_async._views.placement import place
 from roomrec_async.client import RecordingsClient
-from roomrec_async.errors import InvalidArgumentError, MediaError, NotFoundError
+from roomrec_async.errors import InvalidArgumentError, MediaError, NotFoundError, RecordingsNotReadyError
 from roomrec_async.models import MediaType, Recording, RecordingStatus
 from roomrec_async.protocols import Decryption
 
@@ -31,9 +32,6 @@ _Result = TypeVar("_Result")
 _MAX_AT_ONCE: Final = 4
 # Media can appear some seconds after a recording is completed; those of a muted track never do.
 _MAX_MEDIA_WAIT: Final = 10.0
-# Seconds between two lists while recordings are still being processed: the first, and at most.
-_FIRST_POLL: Final = 1.0
-_MAX_POLL: Final = 15.0
 
 
 @attrs.frozen
@@ -100,17 +98,12 @@ async def list_room(client: RecordingsClient, room_sid: str, wait: float) -> lis
         room_sid: SID of the room.
         wait: maximum number of seconds.
     """
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + wait
-    delay = _FIRST_POLL
-    while True:
-        recordings = await client.recordings(room_sid).to_list()
-        is_processing = any(recording.status == RecordingStatus.PROCESSING for recording in recordings)
-        remaining = deadline - loop.time()
-        if not is_processing or remaining <= 0:
-            return recordings
-        await asyncio.sleep(min(delay, remaining))
-        delay = min(delay * 2, _MAX_POLL)
+    if not wait:
+        return await client.recordings(room_sid)
+    try:
+        return await client.wait_for_recordings(room_sid, timeout=None if wait == math.inf else wait)
+    except RecordingsNotReadyError as error:
+        return error.recordings
 
 
 @attrs.frozen

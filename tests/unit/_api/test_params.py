@@ -91,7 +91,7 @@ def test_media_are_found_by_the_sids_of_their_recording() -> None:
 @pytest.mark.parametrize(
     ("recording", "message"),
     [
-        (Recording(room_sid=ROOM_SID), "a recording's sid must be 'RT' and 32 hexadecimal digits, not ''"),
+        (Recording(room_sid=ROOM_SID), "the Recording has no sid: name it by the SIDs of its room and its own"),
         (
             Recording(sid="../..", room_sid=ROOM_SID),
             "a recording's sid must be 'RT' and 32 hexadecimal digits, not '.+'",
@@ -99,8 +99,8 @@ def test_media_are_found_by_the_sids_of_their_recording() -> None:
         (Recording(sid="../.."), "a recording's sid must be 'RT' and 32 hexadecimal digits, not '.+'"),
         (Recording(sid=SID, room_sid=""), "room_sid must be 'RM' and 32 hexadecimal digits, not ''"),
         (Recording(sid=SID, room_sid="../.."), "room_sid must be 'RM' and 32 hexadecimal digits, not '.+'"),
-        (SID, f"recording must be a Recording, not '{SID}'"),
-        (None, "recording must be a Recording, not None"),
+        (SID, f"recording must be a Recording, not '{SID}': fetch it with client.recording.*"),
+        (None, "recording must be a Recording, not None: a variable or a field .* is empty"),
     ],
 )
 def test_media_of_what_has_no_valid_sids_are_refused(recording: Any, message: str) -> None:
@@ -591,7 +591,10 @@ def test_each_list_refuses_in_the_same_words(parameters: Callable[..., object]) 
     assert refusal(parameters, page=-1) == "page must be an integer from 0, not -1"
     assert refusal(parameters, page_size="5").endswith(", not '5'")
     assert refusal(parameters, page_token="a b") == "page_token must be a token that the API provided, not 'a b'"
-    assert refusal(parameters, date_created_after=1) == "date_created_after must be a datetime, not 1"
+    assert refusal(parameters, date_created_after=1) == (
+        "date_created_after must be a datetime, not 1: "
+        "datetime.fromtimestamp(value, UTC) makes one of seconds since 1970"
+    )
     assert refusal(parameters, date_created_before=NAIVE) == (
         "date_created_before must have a time zone: datetime.datetime(2017, 6, 1, 0, 0) is naive. "
         "For UTC, use .replace(tzinfo=datetime.UTC)"

@@ -677,7 +677,7 @@ async def test_pages_can_be_kept_in_sets(service: Any, client: RecordingsClient)
 
 async def test_a_pager_says_how_to_use_it(client: RecordingsClient) -> None:
     assert repr(client.recordings(ROOM_SID)) == (
-        f"<Pager of /v1/Rooms/{ROOM_SID}/Recordings: 'async for', or 'await' its to_list(), to fetch it>"
+        f"<Pager of /v1/Rooms/{ROOM_SID}/Recordings: fetch it with 'async for' or 'await'>"
     )
 
 

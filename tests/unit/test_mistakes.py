@@ -1,0 +1,434 @@
+"""What people write by mistake: each is refused at once, with a sentence that says what to do instead."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import ssl
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import aiohttp
+import pytest
+
+from roomrec_async import (
+    Bounds,
+    ClientClosedError,
+    ConfigurationError,
+    Credentials,
+    DateWindow,
+    InvalidArgumentError,
+    RateLimiter,
+    Recording,
+    RecordingsClient,
+    RetryPolicy,
+    Room,
+    RoomResult,
+    Timeout,
+)
+
+from ..conftest import ACCOUNT_SID, AUTH_TOKEN, ROOM_SID
+
+OTHER_ACCOUNT = "AC" + "9" * 32
+SID = "RT" + "1" * 32
+RECORDING = Recording(sid=SID, room_sid=ROOM_SID)
+ROOM = Room(sid=ROOM_SID)
+Use = Callable[[RecordingsClient], Any]
+
+
+class Foreign:
+    """What another library has: no kind of ours."""
+
+
+class Counter:
+    def started(self, activity: object) -> None: ...
+    def ended(self, activity: object) -> None: ...
+
+
+SETTINGS = [
+    ({"session": Foreign()}, "session must be an aiohttp.ClientSession, .*: leave it out"),
+    ({"session": aiohttp.ClientSession}, r"session must be .*: create one: aiohttp.ClientSession\(\)"),
+    ({"limiter": 10}, r"limiter must be a RateLimiter .*, not 10: RateLimiter\(max_concurrency=10\)"),
+    ({"limiter": 0}, r"limiter must be a RateLimiter .*, not 0"),
+    ({"limiter": False}, r"limiter must be a RateLimiter .*, not False"),
+    ({"limiter": RateLimiter}, r"limiter must be .*: create one: RateLimiter\(\)"),
+    ({"limiter": asyncio.Semaphore(5)}, r"limiter must be .*: RateLimiter\(max_concurrency=...\) has a semaphore"),
+    ({"retry": 3}, r"retry must be a RetryPolicy, not 3: for instance RetryPolicy\(max_attempts=3\)"),
+    ({"retry": 0}, "retry must be a RetryPolicy, not 0"),
+    ({"retry": False}, "retry must be a RetryPolicy, not False"),
+    ({"retry": RetryPolicy}, "retry must be a RetryPolicy, not <class"),
+    ({"bounds": 100}, "bounds must be a Bounds, not 100"),
+    ({"bounds": Bounds}, "bounds must be a Bounds, not <class"),
+    ({"timeout": "5"}, r"timeout must be a number of seconds or a Timeout, not '5': .*Timeout\(total"),
+    ({"timeout": (5, 30)}, r"timeout must be .*: for several bounds, give Timeout\(total=..., connect=..., read=...\)"),
+    ({"timeout": aiohttp.ClientTimeout(total=5)}, "timeout must be a number of seconds or a Timeout, not ClientTime"),
+    ({"timeout": timedelta(seconds=5)}, "timeout must be a number of seconds or a Timeout, not datetime.timedelta"),
+    ({"timeout": True}, "timeout must be a number of seconds or a Timeout, not True"),
+    ({"timeout": 0}, "timeout: total must be a positive number of seconds, not 0"),
+    ({"timeout": Timeout}, "timeout must be a number of seconds or a Timeout, not <class"),
+    ({"observers": [print]}, r"observers must be objects with the methods started\(activity\) and ended\(activity\)"),
+    ({"observers": print}, r"observers must be a list of objects with started\(\) and ended\(\)"),
+    ({"observers": Counter()}, r"observers must be a list: put the observer into one"),
+    ({"observers": [Counter]}, "observers must be objects .*: give an object of the class"),
+    ({"observers": "log"}, "observers must be a list"),
+    ({"observers": None}, "observers must be a list"),
+    ({"trace_configs": aiohttp.TraceConfig()}, "trace_configs must be a list of aiohttp.TraceConfig, not"),
+    ({"trace_configs": [print]}, "trace_configs must be a list of aiohttp.TraceConfig"),
+    ({"trace_configs": None}, "trace_configs must be a list of aiohttp.TraceConfig, not None"),
+    ({"proxy": {"https": "http://proxy:3128"}}, "proxy must be the URL of an HTTP proxy, such as"),
+    ({"trust_env": "false"}, "trust_env must be True or False, not 'false'"),
+    ({"ssl": False}, "ssl must be a SSLContext, not False: for instance ssl.create_default_context"),
+    ({"ssl": "ca.pem"}, r"ssl must be a SSLContext, not 'ca.pem': .*\(cafile='ca.pem'\)"),
+    ({"base_url": None}, "base_url must be 'https://host'"),
+    ({"base_url": "video.twilio.com"}, "base_url must be 'https://host'"),
+    ({"user_agent": "my-app/1.2\r\nX-Evil: 1"}, "user_agent must be printable ASCII such as 'my-app/1.2', not"),
+    ({"user_agent": ""}, "user_agent must be printable ASCII"),
+    ({"user_agent": ("my-app", "1.2")}, "user_agent must be printable ASCII"),
+]
+
+
+@pytest.mark.parametrize(("settings", "sentence"), SETTINGS, ids=lambda value: str(value)[:50])
+def test_a_setting_of_the_wrong_kind_is_refused_when_the_client_is_made(
+    credentials: Credentials, settings: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(InvalidArgumentError, match=f"^{sentence}"):
+        RecordingsClient(credentials, **settings)
+
+
+@pytest.mark.parametrize("name", ["session", "ssl", "limiter", "retry", "bounds", "timeout", "user_agent"])
+def test_none_is_the_default_of_a_setting(credentials: Credentials, name: str) -> None:
+    RecordingsClient(credentials, **{name: None})
+
+
+def test_what_fits_is_taken(credentials: Credentials) -> None:
+    RecordingsClient(
+        credentials,
+        ssl=ssl.create_default_context(),
+        limiter=RateLimiter(),
+        retry=RetryPolicy(),
+        bounds=Bounds(),
+        observers=(Counter(),),
+        trace_configs=[aiohttp.TraceConfig()],
+        user_agent="my-app/1.2 (nightly export)",
+    )
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        (ACCOUNT_SID, AUTH_TOKEN),
+        [ACCOUNT_SID, AUTH_TOKEN],
+        AUTH_TOKEN,
+        {"account_sid": ACCOUNT_SID, "auth_token": AUTH_TOKEN},
+        Credentials,
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_credentials_of_another_kind_are_refused_and_not_shown(given: Any) -> None:
+    with pytest.raises(InvalidArgumentError, match=r"^credentials must be Credentials, .*from_env\(\)") as refused:
+        RecordingsClient(given)
+    assert AUTH_TOKEN not in str(refused.value)
+
+
+@pytest.mark.parametrize("make", [RecordingsClient, lambda: RecordingsClient(None)], ids=["left out", "None"])
+def test_without_credentials_the_two_ways_to_give_them_are_named(make: Callable[[], object]) -> None:
+    with pytest.raises(ConfigurationError, match=r"^no credentials: give Credentials\(.*from_env\(\)"):
+        make()
+
+
+def test_from_env_names_the_variables_that_are_missing() -> None:
+    with pytest.raises(ConfigurationError, match=r"set TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN \(or"):
+        RecordingsClient.from_env({})
+
+
+# Rooms and recordings
+
+ROOMS = [
+    ([ROOM_SID], r"room_sid must be .*: many rooms are for client.gather\(\), client.as_completed\(\) or"),
+    ((sid for sid in [ROOM_SID]), r"room_sid must be .*: many rooms are for client.gather\(\)"),
+    (None, "room_sid must be the SID of a room or a Room, not None: a variable or a field .* is empty"),
+    ("", "room_sid must be 'RM' and 32 .*, not '': a variable or a field that holds it is empty"),
+    (f" {ROOM_SID}", r"room_sid must be .*: there is white space around it, which .strip\(\) removes"),
+    (f"{ROOM_SID}\n", r"room_sid must be .*: there is white space around it"),
+    (SID, "room_sid must be .*: that is the SID of a recording"),
+    (OTHER_ACCOUNT, "room_sid must be .*: that is the SID of an account"),
+    ("weekly-call", r"room_sid must be .*: client.rooms\(unique_name=...\) finds a room by its name"),
+    ({"sid": ROOM_SID}, r"room_sid must be .*: give its 'sid', or make a Room of it with from_dict\(Room, ...\)"),
+    (ROOM_SID.encode(), "room_sid must be .*: decode the bytes to text"),
+    (RECORDING, "room_sid must be .*: give its room_sid"),
+    (RoomResult(ROOM_SID, []), "room_sid must be .*: give its room_sid"),
+    (Room, "room_sid must be .*: call it, and give what it returns"),
+    (Room(), "the Room has no sid"),
+    (Room(sid=ROOM_SID, account_sid=OTHER_ACCOUNT), f"room {ROOM_SID} is of account {OTHER_ACCOUNT}, and .*: use"),
+    (7, "room_sid must be the SID of a room or a Room, not 7$"),
+]
+RECORDINGS = [
+    (SID, "recording must be a Recording"),
+    (None, "recording must be a Recording, .*not None: a variable or a field .* is empty"),
+    ([RECORDING], "recording must be a Recording, .*: one recording at a time, in a loop"),
+    ({"sid": SID}, r"recording must be .*: make a Recording of it with from_dict\(Recording, ...\)"),
+    (ROOM, "recording must be .*: a room has many recordings"),
+    (Recording, "recording must be .*: call it"),
+    (Recording(), "the Recording has no sid"),
+    (Recording(sid="RT1"), "a recording's sid must be 'RT' and 32"),
+    (Recording(sid=SID, account_sid=OTHER_ACCOUNT), "(recording )?RT1+ is .*account AC9+"),
+]
+MANY = [
+    (ROOM_SID, r"room_sids must be an iterable of rooms or room SIDs, .*: put one room into a list, or use"),
+    (ROOM, "room_sids must be .*: put one room into a list"),
+    (None, "room_sids must be an iterable of rooms or room SIDs, not None"),
+    ([None], "room_sid must be the SID of a room or a Room, not None"),
+    ([RECORDING], "room_sid must be .*: give its room_sid"),
+    ([{"sid": ROOM_SID}], "room_sid must be .*: give its 'sid'"),
+    ([[ROOM_SID]], "room_sid must be"),
+    ([Room(sid=ROOM_SID, account_sid=OTHER_ACCOUNT)], "room RM1+ is of account AC9+"),
+]
+
+
+def by_name(value: object) -> str:
+    return str(value)[:40] if isinstance(value, (str, list)) else type(value).__name__
+
+
+@pytest.mark.parametrize(("room", "sentence"), ROOMS, ids=by_name)
+@pytest.mark.parametrize("method", ["recordings", "participants"])
+async def test_what_is_no_room_is_refused(client: RecordingsClient, method: str, room: Any, sentence: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=f"^{sentence}"):
+        getattr(client, method)(room)
+
+
+@pytest.mark.parametrize(("room", "sentence"), ROOMS, ids=by_name)
+@pytest.mark.parametrize("method", ["recording", "delete"])
+async def test_what_is_no_room_of_a_recording_is_refused(
+    client: RecordingsClient, method: str, room: Any, sentence: str
+) -> None:
+    if isinstance(room, Recording):
+        sentence = "a Recording has its own SID"
+    with pytest.raises(InvalidArgumentError, match=f"^{sentence}"):
+        await getattr(client, method)(room, SID)
+
+
+@pytest.mark.parametrize(("recording", "sentence"), RECORDINGS, ids=by_name)
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda client, recording: client.recording(recording),
+        lambda client, recording: client.delete(recording),
+        lambda client, recording: client.signed_media_url(recording),
+        lambda client, recording: client.download(recording, "media/"),
+    ],
+    ids=["recording", "delete", "signed_media_url", "download"],
+)
+async def test_what_is_no_recording_is_refused(
+    client: RecordingsClient, use: Any, recording: Any, sentence: str
+) -> None:
+    with pytest.raises(InvalidArgumentError, match=f"^{sentence}"):
+        await use(client, recording)
+
+
+@pytest.mark.parametrize(("rooms", "sentence"), MANY, ids=by_name)
+@pytest.mark.parametrize("method", ["gather", "as_completed", "stream"])
+@pytest.mark.parametrize("options", [{}, {"via": "account", "date_created_after": datetime(2026, 1, 1, tzinfo=UTC)}])
+async def test_what_is_no_collection_of_rooms_is_refused(
+    client: RecordingsClient, method: str, options: Any, rooms: Any, sentence: str
+) -> None:
+    with pytest.raises(InvalidArgumentError, match=f"^{sentence}"):
+        if method == "gather":
+            await client.gather(rooms, **options)
+        else:
+            async for _ in getattr(client, method)(rooms, **options):
+                pass
+
+
+# Other arguments
+
+ARGUMENTS: list[tuple[Use, str]] = [
+    (lambda client: client.delete(ROOM, RECORDING), "a Recording says in which room it is: give it alone"),
+    (lambda client: client.delete(SID, ROOM_SID), "room_sid must be .*: that is the SID of a recording"),
+    (lambda client: client.delete(ROOM_SID, f"{SID} "), "a recording's sid must be .*: there is white space"),
+    (lambda client: client.delete(ROOM_SID, ""), "a recording's sid must be .*: a variable or a field"),
+    (lambda client: client.download(RECORDING, None), "destination must be a path, the URL of a store, or a Dest"),
+    (lambda client: client.download(RECORDING, b"media/"), "destination must be a path, the URL of a store"),
+    (lambda client: client.download(RECORDING, Counter), "destination must be a path, the URL of a store"),
+    (lambda client: client.download(RECORDING, "x", on_bytes=7), "on_bytes must be a function, or None, not 7"),
+    (lambda client: client.download(RECORDING, "x", wait="5"), "wait must be a number of seconds from 0, not '5'"),
+    (lambda client: client.signed_media_url(RECORDING, ttl="60"), "ttl must be an integer from 1 to 3600, not '60'"),
+    (lambda client: client.stream([ROOM], on_error="log"), "on_error must be a function, or None, not 'log'"),
+    (lambda client: client.gather([ROOM], return_exceptions="no"), "return_exceptions must be True or False"),
+    (lambda client: client.gather([ROOM], via="acount"), "via must be 'rooms' or 'account', not 'acount'"),
+    (lambda client: client.gather([ROOM], via="account"), "via='account' needs date_created_after"),
+    (lambda client: client.recordings(ROOM, prefetch=3), "prefetch must be True or False, not 3"),
+    (lambda client: client.recordings(ROOM, limit="10"), "limit must be an integer from 0, not '10'"),
+    (lambda client: client.recordings(ROOM, page_size=0), "page_size must be an integer from 1 to 1000, not 0"),
+    (lambda client: client.recordings(ROOM, status="complete"), "status must be one of processing, completed"),
+    (lambda client: client.recordings(ROOM, resume=RECORDING), "resume is not a token .*: give the resume_token"),
+    (lambda client: client.account_recordings(grouping_sids=ROOM_SID), "grouping_sids must be a list of SIDs, not"),
+    (lambda client: client.scan("2026-01-31"), "window must be a DateWindow, such as DateWindow"),
+    (lambda client: client.archive([ROOM], "a", delete="no"), "delete must be True or False, not 'no'"),
+    (lambda client: client.archive(ROOM_SID, "a"), "room_sids must be .*: put one room into a list"),
+    (lambda client: client.recordings(ROOM, timeout="5"), "timeout must be a number of seconds or a Timeout"),
+]
+DATES = [
+    ("2026-01-31", r"must be a datetime, .*: parse it, with its zone, as datetime.fromisoformat\('2026-01-31T12:00"),
+    (date(2026, 1, 31), r"must be a datetime, .*datetime.combine\(value, time.min, tzinfo=UTC\)"),
+    (timedelta(days=1), r"must be a datetime, .*: subtract it from now, as datetime.now\(UTC\) - value"),
+    (1769860800, r"must be a datetime, .*: datetime.fromtimestamp\(value, UTC\)"),
+    (
+        datetime(2026, 1, 31, tzinfo=UTC).replace(tzinfo=None),
+        r"must have a time zone: .* is naive. For UTC, use .replace\(tzinfo=datetime.UTC\)",
+    ),
+]
+
+
+@pytest.mark.parametrize(("use", "sentence"), ARGUMENTS, ids=[sentence[:40] for _, sentence in ARGUMENTS])
+async def test_an_argument_of_the_wrong_kind_is_refused(client: RecordingsClient, use: Use, sentence: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=f"^{sentence}"):
+        result = use(client)
+        await result
+
+
+@pytest.mark.parametrize(("value", "sentence"), DATES, ids=by_name)
+async def test_a_date_of_another_kind_is_refused(client: RecordingsClient, value: Any, sentence: str) -> None:
+    for name in ("date_created_after", "date_created_before"):
+        for use in (client.rooms, client.account_recordings):
+            with pytest.raises(InvalidArgumentError, match=f"^{name} {sentence}"):
+                use(**{name: value})
+    with pytest.raises(InvalidArgumentError, match=f"^after {sentence}"):
+        DateWindow(value)
+
+
+# Uses
+
+
+def plain_for(values: Any) -> None:
+    for _ in values:
+        pass
+
+
+async def enter(values: Any) -> None:
+    async with values:
+        pass
+
+
+def enter_plainly(values: Any) -> None:
+    with values:
+        pass
+
+
+async def wait_for(values: Any) -> None:
+    await values
+
+
+async def take_next(values: Any) -> None:
+    await anext(values)
+
+
+async def run_as_a_task(values: Any) -> None:
+    asyncio.create_task(values)  # noqa: RUF006  it is refused
+
+
+async def unpack(values: Any) -> None:
+    await asyncio.gather(*values)
+
+
+PAGER_USES = [
+    (plain_for, "read a Pager with 'async for', or 'await' it"),
+    (list, "read a Pager with 'async for'"),
+    (sorted, "read a Pager with 'async for'"),
+    (lambda pager: pager[0], "read a Pager with 'async for'"),
+    (lambda pager: pager[:10], "read a Pager with 'async for'"),
+    (lambda pager: RECORDING in pager, "read a Pager with 'async for'"),
+    (unpack, "read a Pager with 'async for'"),
+    (len, r"a Pager does not know its records before they are fetched: len\(await pager\)"),
+    (bool, r"a Pager does not know its records before they are fetched: .*await pager.first\(\)"),
+    (reversed, "a Pager does not know its records"),
+    (take_next, r"a Pager starts anew each time: anext\(aiter\(pager\)\), or await pager.first\(\)"),
+    (enter, "a Pager is no context manager: read it with 'async for'"),
+    (enter_plainly, "a Pager is no context manager"),
+    (run_as_a_task, "a coroutine was expected, got <Pager of .*: fetch it with 'async for' or 'await'>"),
+]
+STREAM_USES = [
+    (plain_for, "read this with 'async for', not with 'for' or an index"),
+    (list, "read this with 'async for'"),
+    (lambda stream: stream[0], "read this with 'async for'"),
+    (len, "how many there are is not known before they are fetched"),
+    (wait_for, "there is nothing to await here: use 'async for' without 'await'"),
+    (enter, r"this is no context manager: iterate it .*contextlib.aclosing"),
+    (enter_plainly, "this is no context manager"),
+]
+STREAMS: list[Use] = [
+    lambda client: client.stream([ROOM]),
+    lambda client: client.as_completed([ROOM]),
+    lambda client: client.recordings(ROOM).pages(),
+    lambda client: client.scan(DateWindow(datetime(2026, 1, 1, tzinfo=UTC))),
+]
+
+
+async def check_use(use: Callable[[Any], Any], values: object, sentence: str) -> None:
+    with pytest.raises(TypeError, match=f"^{sentence}"):
+        result = use(values)
+        if asyncio.iscoroutine(result):
+            await result
+
+
+@pytest.mark.parametrize(("use", "sentence"), PAGER_USES)
+async def test_a_pager_that_is_used_as_something_else(client: RecordingsClient, use: Any, sentence: str) -> None:
+    await check_use(use, client.recordings(ROOM_SID), sentence)
+
+
+@pytest.mark.parametrize(("use", "sentence"), STREAM_USES)
+@pytest.mark.parametrize("make", STREAMS, ids=["stream", "as_completed", "pages", "scan"])
+async def test_a_stream_that_is_used_as_something_else(
+    client: RecordingsClient, make: Use, use: Any, sentence: str
+) -> None:
+    await check_use(use, make(client), sentence)
+
+
+async def test_a_client_that_is_used_as_something_else(client: RecordingsClient) -> None:
+    await check_use(enter_plainly, client, "use 'async with' with a RecordingsClient, not 'with'")
+    await check_use(wait_for, client, "there is nothing to await in making a client: async with RecordingsClient")
+
+
+# Where it runs
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda client: client.__aenter__(),
+        lambda client: client.recordings(ROOM_SID).to_list(),
+        lambda client: aiter(client.recordings(ROOM_SID)).__anext__(),
+        lambda client: client.recordings(ROOM_SID).pages().__anext__(),
+        lambda client: client.gather([ROOM_SID]),
+        lambda client: client.stream([ROOM_SID]).__anext__(),
+        lambda client: client.as_completed([ROOM_SID]).__anext__(),
+        lambda client: client.recording(RECORDING),
+        lambda client: client.delete(RECORDING),
+        lambda client: client.signed_media_url(RECORDING),
+        lambda client: client.download(RECORDING, "media/"),
+        lambda client: client.archive([ROOM_SID], "archive/"),
+    ],
+)
+def test_without_asyncio_as_under_trio_a_sentence_says_so(credentials: Credentials, use: Use) -> None:
+    coroutine = use(RecordingsClient(credentials))
+    # As another library for asynchronous programs would run it.
+    with pytest.raises(ConfigurationError, match=r"^no asyncio event loop is running: .*; under trio, in trio_asyncio"):
+        coroutine.send(None)
+
+
+def test_a_client_that_was_not_used_closes_without_an_event_loop(credentials: Credentials) -> None:
+    with pytest.raises(StopIteration):
+        RecordingsClient(credentials).aclose().send(None)
+
+
+async def test_after_it_is_closed_a_client_says_so(client: RecordingsClient) -> None:
+    pager = client.recordings(ROOM_SID)
+    await client.aclose()
+    for use in (pager.to_list, lambda: client.gather([ROOM_SID]), lambda: client.delete(RECORDING)):
+        with pytest.raises(ClientClosedError, match=r"^the client is closed: create a new one"):
+            await use()
+
+
+def test_no_sentence_ends_with_a_full_stop_or_has_a_line_break() -> None:
+    for _, sentence in [*SETTINGS, *ROOMS, *RECORDINGS, *MANY, *ARGUMENTS, *DATES, *PAGER_USES, *STREAM_USES]:
+        assert not re.search(r"[^.]\.$|\n", sentence)
