@@ -206,7 +206,7 @@ def is_cut_off(body: RawBody) -> bool:
     """
     # The usual page, without parsing it twice: its last object or its list ends where the page does, and the list that
     # a page is about was closed.
-    if body.endswith((b"}}", b"]}")) and body.count(b"[") == body.count(b"]"):
+    if body.endswith((b"}}", b"]}")) and closes_lists(body):
         return False
 
     beginning = body.lstrip()
@@ -218,6 +218,20 @@ def is_cut_off(body: RawBody) -> bool:
         # msgspec has no class of its own for it.
         return "truncated" in str(error)
     return False
+
+
+def closes_lists(body: RawBody) -> bool:
+    """Return True if a body has as many closing brackets as opening ones: most pages have one pair."""
+    # find() looks at 32 bytes at a time and count() at one: in a large page, that takes a quarter of decoding it.
+    if occurs_once(body, b"[") and occurs_once(body, b"]"):
+        return True
+    return body.count(b"[") == body.count(b"]")
+
+
+def occurs_once(body: RawBody, byte: bytes) -> bool:
+    """Return True if a byte is in a body exactly once."""
+    first = body.find(byte)
+    return first >= 0 and body.find(byte, first + 1) < 0
 
 
 def parse_json(body: RawBody) -> object:
