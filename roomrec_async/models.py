@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Self, TypeVar
 
 import attrs
 import msgspec
@@ -41,6 +41,21 @@ class OpenEnum(StrEnum):
         unknown._name_ = value
         unknown._value_ = value
         return unknown
+
+    if not TYPE_CHECKING:
+        # Only pydantic calls these, and needs what they import.
+
+        @classmethod
+        def __get_pydantic_core_schema__(cls, source: object, handler: object) -> object:
+            from ._pydantic import enum_schema  # noqa: PLC0415
+
+            return enum_schema(cls)
+
+        @classmethod
+        def __get_pydantic_json_schema__(cls, schema: object, handler: object) -> object:
+            from ._pydantic import enum_json_schema  # noqa: PLC0415
+
+            return enum_json_schema(cls)
 
     def __repr__(self) -> str:
         # The name of an unknown value is text from the service, which may have line breaks: only its repr is shown.

@@ -29,7 +29,7 @@ from roomrec_async._http.transport import Transport
 from roomrec_async.config import Bounds, Timeout
 from roomrec_async.errors import BoundsExceededError, DecodeError, PaginationError, RoomRecError
 from roomrec_async.events import Operation, OperationName
-from roomrec_async.models import Model, PageMeta
+from roomrec_async.models import Model, PageMeta, Participant, Recording, Room
 
 from .async_only import AsyncOnly, only_async
 from .records import Records
@@ -72,6 +72,25 @@ class Page(Generic[Model]):
     def raw(self) -> dict[str, object]:
         """Body as the service sent it, with the fields that the models do not know. Parsed at each access."""
         return decode_raw(self._body)
+
+    if not TYPE_CHECKING:
+        # Only pydantic calls these, and needs what they import.
+
+        @classmethod
+        def __get_pydantic_core_schema__(cls, source: object, handler: object) -> object:
+            from roomrec_async._pydantic import page_schema  # noqa: PLC0415
+
+            return page_schema(cls, source, handler, PageMeta, Recording | Room | Participant)
+
+        @classmethod
+        def __get_pydantic_json_schema__(cls, schema: object, handler: object) -> object:
+            from roomrec_async._pydantic import object_json_schema  # noqa: PLC0415
+
+            return object_json_schema(cls, schema, handler)
+
+        # Called by a plain "for", and by web frameworks for a response that is not annotated.
+        def __getitem__(self, index: object) -> NoReturn:
+            raise TypeError("a Page has its records in page.items; to respond with it, annotate it as Page[Recording]")
 
     def __repr__(self) -> str:
         return f"<Page {self.meta.page} of {self.meta.key}: {len(self.items)} records>"

@@ -38,6 +38,15 @@ class Records(list[Model]):
         """
         return [attrs.asdict(record, recurse=False, value_serializer=enum_to_str) for record in self]
 
+    if not TYPE_CHECKING:
+
+        @classmethod
+        def __get_pydantic_core_schema__(cls, source: object, handler: object) -> object:
+            # Only pydantic calls this, and needs it.
+            from roomrec_async._pydantic import list_schema  # noqa: PLC0415
+
+            return list_schema(cls, source, handler, Recording | Room | Participant)
+
     def _repr_html_(self) -> str:
         """Return the table as HTML; Jupyter calls this."""
         table = ""
