@@ -217,6 +217,14 @@ def types(session: nox.Session) -> None:
 
 
 @nox.session
+def pyright(session: nox.Session) -> None:
+    """Check with pyright that every public name has a known type, and the public API as its users see it."""
+    session.install(".[all]", *_group("pyright"))
+    session.run("basedpyright", "--verifytypes", "roomrec_async", "--ignoreexternal")
+    session.run("basedpyright")
+
+
+@nox.session
 def bare(session: nox.Session) -> None:
     """Install the package without extras, list a room, and check that the command asks for its extra."""
     session.install(".")

@@ -20,6 +20,7 @@ from ._api.codec import (
     decode_recording,
     decode_recordings,
     decode_rooms,
+    with_room_sid,
 )
 from ._api.params import (
     ACCOUNT_RECORDINGS_PATH,
@@ -483,7 +484,7 @@ class RecordingsClient:
         with self._transport.notifier.notify(operation):
             response = await self._transport.get(path, "", self._deadline(timeout), operation)
             try:
-                recording = decode_recording(response.body, sid)
+                recording = with_room_sid(decode_recording(response.body, sid))
             except DecodeError as error:
                 error.url = str(response.url)
                 raise

@@ -307,7 +307,7 @@ class RoomsFailedError(RoomRecError):
     """
 
     def __init__(self, errors: Mapping[str, RoomRecError]) -> None:
-        self.errors = dict(errors)
+        self.errors: dict[str, RoomRecError] = dict(errors)
         super().__init__(self.errors)
 
     @property
@@ -336,7 +336,7 @@ class RecordingsNotReadyError(RoomRecError, TimeoutError):
     def __init__(self, room_sid: str, recordings: Sequence[Recording], seconds: float) -> None:
         super().__init__(room_sid, seconds)
         self.room_sid = room_sid
-        self.recordings = list(recordings)
+        self.recordings: list[Recording] = list(recordings)
         self._seconds = seconds
 
     @property

@@ -146,7 +146,11 @@ class TimeoutScope:
 
     __slots__ = ("_cancelling", "_timer", "closed", "expired", "seconds", "task", "when")
 
+    when: float
+    seconds: float
     task: asyncio.Task[object]
+    expired: bool
+    closed: bool
 
     def __init__(self, timer: SharedTimer, when: float, seconds: float) -> None:
         self._timer = timer

@@ -75,13 +75,13 @@ class Transport:
         user_agent: str | None,
     ) -> None:
         self._proxies = Proxies(proxy, trust_env, session)
-        self.base_url = check_base_url(base_url)
+        self.base_url: str = check_base_url(base_url)
         self._proxy = self._proxies.proxy_for(URL(self.base_url))
         check_proxy_for(self.base_url, self._proxy)
-        self.account_sid = credentials.account_sid
+        self.account_sid: str = credentials.account_sid
         self.limiter = limiter
         self.notifier = notifier
-        self.backing_off = 0
+        self.backing_off: int = 0
         self._retry = retry
         self._budget = RetryBudget(retry)
         self._pauses = Pauses.shared_by(limiter)

@@ -152,9 +152,9 @@ class Overview:
 
     def __init__(self, covers: tuple[date, date] | None = None) -> None:
         self.covers = covers
-        self.failed = 0
-        self.failed_rooms = 0
-        self.undated = Totals()
+        self.failed: int = 0
+        self.failed_rooms: int = 0
+        self.undated: Totals = Totals()
         # By type and status.
         self._cells: dict[tuple[str, str], Totals] = {}
         # By day, then by type.

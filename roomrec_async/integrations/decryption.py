@@ -23,8 +23,8 @@ try:
     from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
     from cryptography.hazmat.primitives.padding import PKCS7
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
-except ModuleNotFoundError as error:
-    raise ConfigurationError("decryption needs cryptography: pip install 'roomrec-async[crypto]'") from error
+except ModuleNotFoundError as _error:
+    raise ConfigurationError("decryption needs cryptography: pip install 'roomrec-async[crypto]'") from _error
 
 # Another header of the object store: the size once decrypted.
 _SIZE_HEADER: Final = "x-amz-meta-x-amz-unencrypted-content-length"

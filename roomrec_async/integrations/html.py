@@ -22,8 +22,8 @@ from roomrec_async.models import Recording
 try:
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
-except ImportError as error:
-    raise ConfigurationError("pages and drawings need jinja2: pip install 'roomrec-async[html]'") from error
+except ImportError as _error:
+    raise ConfigurationError("pages and drawings need jinja2: pip install 'roomrec-async[html]'") from _error
 
 
 def timeline_html(

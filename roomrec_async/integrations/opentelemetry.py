@@ -48,8 +48,8 @@ try:
     from opentelemetry import context, metrics, trace
     from opentelemetry.metrics import CallbackOptions, Observation
     from opentelemetry.trace import Span, SpanKind, Status, StatusCode
-except ImportError as error:
-    raise ConfigurationError("telemetry needs opentelemetry-api: pip install 'roomrec-async[otel]'") from error
+except ImportError as _error:
+    raise ConfigurationError("telemetry needs opentelemetry-api: pip install 'roomrec-async[otel]'") from _error
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider

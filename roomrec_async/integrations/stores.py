@@ -25,8 +25,8 @@ try:
     import obstore
     from obstore.exceptions import BaseError
     from obstore.store import AzureStore, GCSStore, HTTPStore, LocalStore, MemoryStore, S3Store, from_url
-except ModuleNotFoundError as error:
-    raise ConfigurationError("object stores need obstore: pip install 'roomrec-async[stores]'") from error
+except ModuleNotFoundError as _error:
+    raise ConfigurationError("object stores need obstore: pip install 'roomrec-async[stores]'") from _error
 
 if TYPE_CHECKING:
     from obstore.store import RetryConfig

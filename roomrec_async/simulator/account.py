@@ -432,18 +432,18 @@ class Account:
             raise InvalidArgumentError(f"media_size must be a number of bytes, or two such bounds, not {media_size!r}")
 
         self.room_count = rooms
-        self.media_size = None if media_size is None else _bounds(media_size)
+        self.media_size: tuple[int, int] | None = None if media_size is None else _bounds(media_size)
         self.deletions: dict[int, int] = {}
-        self.secret = blake2b(str(seed).encode(), digest_size=32, person=b"roomrec").digest()
-        self.account_sid = f"AC{self._derive_hex('account')}"
-        self.credentials = Credentials(self.account_sid, self._derive_hex("token"))
-        self.api_key_credentials = Credentials.api_key(
+        self.secret: bytes = blake2b(str(seed).encode(), digest_size=32, person=b"roomrec").digest()
+        self.account_sid: str = f"AC{self._derive_hex('account')}"
+        self.credentials: Credentials = Credentials(self.account_sid, self._derive_hex("token"))
+        self.api_key_credentials: Credentials = Credentials.api_key(
             self.account_sid, f"SK{self._derive_hex('key')}", self._derive_hex("key secret")
         )
         self._room_sids = SidFamily("RM", self.secret)
-        self.recording_sids = SidFamily("RT", self.secret)
-        self.track_sids = SidFamily("MT", self.secret)
-        self.participant_sids = SidFamily("PA", self.secret)
+        self.recording_sids: SidFamily = SidFamily("RT", self.secret)
+        self.track_sids: SidFamily = SidFamily("MT", self.secret)
+        self.participant_sids: SidFamily = SidFamily("PA", self.secret)
 
     @property
     def room_sids(self) -> LazyRoomSids:

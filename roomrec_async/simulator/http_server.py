@@ -94,7 +94,7 @@ class HttpServer(SocketServer):
 
     def __init__(self, host: str, port: int) -> None:
         super().__init__(host, port)
-        self.stats = Statistics()
+        self.stats: Statistics = Statistics()
         self.requests: deque[ReceivedRequest] = deque(maxlen=_MAX_KEPT_REQUESTS)
         # In the order of injection; the first one that applies to a request happens to it.
         self._injected_faults: list[_InjectedFault] = []

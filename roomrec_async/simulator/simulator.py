@@ -100,8 +100,8 @@ class Simulator(HttpServer):
         super().__init__(host, port)
         if second_delete not in (HTTPStatus.NOT_FOUND, HTTPStatus.NO_CONTENT):
             raise InvalidArgumentError(f"second_delete must be 404 or 204, not {second_delete}")
-        self.account = Account(seed, rooms, recordings_per_room, media_size)
-        self.store = MediaStore(self.account, host)
+        self.account: Account = Account(seed, rooms, recordings_per_room, media_size)
+        self.store: MediaStore = MediaStore(self.account, host)
         self.reads_per_second = reads_per_second
         self.writes_per_second = writes_per_second
         self.concurrency_limit = concurrency_limit

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import warnings
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -151,6 +152,44 @@ class TestSession:
         assert request.headers["User-Agent"].startswith(f"roomrec_async/{__version__} aiohttp/")
         assert request.headers["Authorization"] == sim.credentials.authorization
         assert request.headers["Accept"] == "application/json"
+
+    @pytest.mark.parametrize("own", ["the-app/2.0", None])
+    @pytest.mark.parametrize("has_authentication", [False, True])
+    async def test_the_program_that_is_calling_is_named_at_the_end_and_a_lent_session_at_the_front(
+        self, sim: Simulator, own: str | None, has_authentication: bool
+    ) -> None:
+        headers = {} if own is None else {"User-Agent": own}
+        # A session with trust_env may have passwords of its own, and is not used itself.
+        async with (
+            aiohttp.ClientSession(headers=headers, trust_env=has_authentication) as session,
+            RecordingsClient(
+                sim.credentials, base_url=sim.base_url, session=session, user_agent="my-export/1.2 (nightly)"
+            ) as client,
+        ):
+            await client.recordings(sim.room_sids[0]).first()
+            assert dict(session.headers) == headers
+        (request,) = sim.requests
+        front = "" if own is None else f"{own} "
+        name = request.headers["User-Agent"]
+        assert name.startswith(f"{front}roomrec_async/{__version__} aiohttp/")
+        assert name.endswith(" my-export/1.2 (nightly)")
+        assert len(request.headers.getall("User-Agent")) == 1
+
+    async def test_the_store_learns_the_program_but_not_the_name_of_a_lent_session(
+        self, sim: Simulator, tmp_path: Path
+    ) -> None:
+        async with (
+            aiohttp.ClientSession(headers={"User-Agent": "the-app/2.0"}) as session,
+            RecordingsClient(
+                sim.credentials, base_url=sim.base_url, session=session, user_agent="my-export/1.2"
+            ) as client,
+        ):
+            async for recording in client.recordings(sim.room_sids[0], status="completed", limit=1):
+                await client.download(recording, f"{tmp_path}/")
+        (request,) = [request for request in sim.store.requests if request.method == "GET"]
+        name = request.headers["User-Agent"]
+        assert name.startswith(f"roomrec_async/{__version__} aiohttp/")
+        assert name.endswith(" my-export/1.2")
 
     async def test_an_api_key_works_like_the_token(self, sim: Simulator) -> None:
         async with RecordingsClient(sim.api_key_credentials, base_url=sim.base_url) as client:

@@ -25,7 +25,7 @@ class TerminatedError(KeyboardInterrupt):
 
     def __init__(self, number: int) -> None:
         super().__init__(f"ended by {signal.Signals(number).name}")
-        self.exit_code = _EXIT_CODE_BASE + number
+        self.exit_code: int = _EXIT_CODE_BASE + number
 
 
 @contextmanager

@@ -47,8 +47,8 @@ from roomrec_async.errors import ConfigurationError
 
 try:
     import_module("distributed")
-except ModuleNotFoundError as error:
-    raise ConfigurationError("a cluster needs distributed: pip install 'roomrec-async[dask]'") from error
+except ModuleNotFoundError as _error:
+    raise ConfigurationError("a cluster needs distributed: pip install 'roomrec-async[dask]'") from _error
 
 from .archiving import archive_on
 from .exporting import ExportProgress, ExportReport, export_on

@@ -9,9 +9,9 @@ from roomrec_async.errors import ConfigurationError
 
 try:
     from .limiter import RedisRateLimiter
-except ModuleNotFoundError as error:
-    if error.name is None or error.name.partition(".")[0] != "redis":
+except ModuleNotFoundError as _error:
+    if _error.name is None or _error.name.partition(".")[0] != "redis":
         raise
-    raise ConfigurationError("a shared rate limiter needs redis: pip install 'roomrec-async[redis]'") from error
+    raise ConfigurationError("a shared rate limiter needs redis: pip install 'roomrec-async[redis]'") from _error
 
 __all__ = ["RedisRateLimiter"]

@@ -85,7 +85,7 @@ class Part:
     """
 
     def __init__(self, limits: Limits, permits: int | None, place: Place) -> None:
-        self.max_concurrency = None if permits is None else max(1, permits // place.processes)
+        self.max_concurrency: int | None = None if permits is None else max(1, permits // place.processes)
         self._turns: dict[Literal["read", "write"], Turns] = {
             "read": Turns(limits.reads_per_second, place),
             "write": Turns(limits.writes_per_second, place),

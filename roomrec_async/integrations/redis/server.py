@@ -77,12 +77,13 @@ class Server:
 
     def __init__(self, url: str | None, client: Client | None) -> None:
         self._url = url
+        self.address: str
         self._client, self.address = (client, _describe(client)) if client is not None else create_client(url)
         self._is_lent = client is not None
         # Clients that were replaced; commands may be under way on their connections.
         self._former: list[Client] = []
         self._looked_for_cluster = False
-        self.has_answered = False
+        self.has_answered: bool = False
 
     @property
     def can_listen(self) -> bool:
