@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal, NoReturn, Self, TypeAlias, Unpack, ca
 import aiohttp
 import attrs
 
-from ._api.arguments import check_recording, recording_sids
+from ._api.arguments import check_recording, recording_sids, split_download_arguments
 from ._api.codec import (
     decode_account_recordings,
     decode_participants,
@@ -564,9 +564,36 @@ class RecordingsClient:
             self._lists.room_sid(room_sid)
         return await delete_recording(self._transport, room, sid, self._deadline(timeout))
 
+    @overload
     async def signed_media_url(
         self,
         recording: Recording,
+        /,
+        *,
+        ttl: int | None = None,
+        content_disposition: Literal["attachment", "inline"] | None = None,
+        wait: float = 0.0,
+        timeout: Timeout | float | None = None,
+    ) -> str: ...
+
+    @overload
+    async def signed_media_url(
+        self,
+        room_sid: str | Room,
+        sid: str,
+        /,
+        *,
+        ttl: int | None = None,
+        content_disposition: Literal["attachment", "inline"] | None = None,
+        wait: float = 0.0,
+        timeout: Timeout | float | None = None,
+    ) -> str: ...
+
+    async def signed_media_url(
+        self,
+        recording: Recording | Room | str,
+        sid: str | None = None,
+        /,
         *,
         ttl: int | None = None,
         content_disposition: Literal["attachment", "inline"] | None = None,
@@ -578,7 +605,8 @@ class RecordingsClient:
         Whoever fetches it must send no ``Authorization`` header there. :meth:`download` does all of it.
 
         Args:
-            recording: the recording; its SIDs lead to the media.
+            recording: the recording, whose SIDs lead to the media; or its room, or the SID of that.
+            sid: the recording's SID, if the room is given.
             ttl: seconds for which the URL is valid, 1 to 3600; the API's default is 600.
             content_disposition: whether a browser saves the media or plays them.
             wait: seconds to wait for media that are not there yet: they can come some seconds after the recording
@@ -591,15 +619,48 @@ class RecordingsClient:
             MediaError: the service named no usable URL.
         """
         parameters = media_parameters(ttl=ttl, content_disposition=content_disposition)
+        if not isinstance(recording, Recording):
+            room, sid = self._lists.recording_sids(recording, sid)
+            recording = Recording(room_sid=room, sid=sid)
+        elif sid is not None:
+            recording_sids(recording, sid)
         media = self._media("signed_media_url", recording, wait, Timeout._resolve(timeout, self._timeout))
         with self._transport.notifier.notify(media.operation), self._transport.operation_scope():
             return str(await media.url(parameters))
 
+    @overload
     async def download(
         self,
         recording: Recording,
+        /,
         destination: str | os.PathLike[str] | Destination,
         *,
+        decryption: Decryption | None = None,
+        wait: float = 0.0,
+        timeout: Timeout | float | None = None,
+        on_bytes: OnBytes | None = None,
+    ) -> Download: ...
+
+    @overload
+    async def download(
+        self,
+        room_sid: str | Room,
+        sid: str,
+        /,
+        destination: str | os.PathLike[str] | Destination,
+        *,
+        decryption: Decryption | None = None,
+        wait: float = 0.0,
+        timeout: Timeout | float | None = None,
+        on_bytes: OnBytes | None = None,
+    ) -> Download: ...
+
+    async def download(
+        self,
+        recording: Recording | Room | str,
+        /,
+        *where: str | os.PathLike[str] | Destination,
+        destination: str | os.PathLike[str] | Destination | None = None,
         decryption: Decryption | None = None,
         wait: float = 0.0,
         timeout: Timeout | float | None = None,
@@ -612,7 +673,9 @@ class RecordingsClient:
         to the service, and never to the object store.
 
         Args:
-            recording: the recording; its SIDs lead to the media.
+            recording: the recording, whose SIDs lead to the media; or its room, or the SID of that.
+            where: the recording's SID, if the room is given, for which the recording is fetched first; and the
+                destination, which may also be named.
             destination: a file; or a directory (one that exists, or ends in a slash), which gets ``RT....mka`` or
                 ``RT....mkv``; or a store: its URL, such as ``s3://bucket/prefix``, or an object such as
                 :class:`roomrec_async.integrations.stores.ObjectStore`.
@@ -635,8 +698,11 @@ class RecordingsClient:
         """
         download_timeout = Timeout._resolve(timeout, attrs.evolve(self._timeout, total=None))
         check_callable("on_bytes", on_bytes)
+        sid, place = split_download_arguments(recording, where, destination)
+        target = resolve_destination(cast("str | os.PathLike[str] | Destination", place))
+        recording = await self._fetched(recording, sid)
         media = self._media("download", recording, wait, self._timeout, download_timeout)
-        operation = DownloadOperation(media, resolve_destination(destination), decryption, on_bytes)
+        operation = DownloadOperation(media, target, decryption, on_bytes)
         return await operation.run(Deadline.start(download_timeout))
 
     async def archive(
@@ -716,6 +782,14 @@ class RecordingsClient:
             raise InvalidArgumentError(
                 f"{recording.sid} is not deleted: {reason}. If you mean it, give its account as account_sid"
             )
+
+    async def _fetched(self, recording: Recording | Room | str, sid: object) -> Recording:
+        """Return a recording as it is, or fetch the one that is given by its SIDs."""
+        if isinstance(recording, Recording):
+            self._lists.recording_sids(recording, sid)
+            return recording
+        _, own = self._lists.recording_sids(recording, sid)
+        return await self.recording(recording, own)
 
     def _deadline(self, timeout: Timeout | float | None) -> Deadline:
         return Deadline.start(Timeout._resolve(timeout, self._timeout))

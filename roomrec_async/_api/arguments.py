@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from roomrec_async._validate import ANY_SID, RECORDING_SID, ROOM_SID, check_recording_sid, check_room_sid, refusal
@@ -68,6 +68,32 @@ def recording_sids(recording: object, sid: object) -> tuple[str | None, str]:
         expected = "a Recording, or a room followed by the recording's sid"
         raise InvalidArgumentError(f"{refusal('recording', expected, recording)}{_recording_hint(recording)}")
     return room_sid_of(recording), _with_hint(check_recording_sid, sid, _sid_hint(sid, RECORDING_SID))
+
+
+def split_download_arguments(recording: object, where: Sequence[object], destination: object) -> tuple[object, object]:
+    """Return the recording's SID, which is None with a :class:`Recording`, and the destination.
+
+    Args:
+        recording: the recording, or its room.
+        where: what follows it.
+        destination: the destination, where it is named.
+
+    Raises:
+        TypeError: there are too many arguments, or too few.
+        InvalidArgumentError: the SID is missing.
+    """
+    following: list[object] = [*where] if destination is None else [*where, destination]
+    if isinstance(recording, Recording):
+        following.insert(0, None)
+    elif len(following) == 1:
+        # The SID is missing, and this says so.
+        recording_sids(recording, None)
+    try:
+        sid, destination = following
+    except ValueError:
+        expected = "a Recording and a destination, or a room, the recording's sid and a destination"
+        raise TypeError(f"download() takes {expected}") from None
+    return sid, destination
 
 
 def _sids_of(recording: Recording, sid: object) -> tuple[str | None, str]:

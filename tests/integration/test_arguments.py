@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -104,6 +105,25 @@ async def test_a_recording_is_as_good_as_its_sids(sim: Simulator, client: Record
     assert await client.delete(attrs.evolve(third, room_sid=None))
     assert not await client.delete(other, str(recordings[3].sid))
     assert [each.sid for each in await client.recordings(room)] == [each.sid for each in recordings[3:]]
+
+
+@pytest.mark.parametrize("form", ["recording", "SIDs", "room", "named destination"])
+async def test_media_of_a_recording_in_each_form(
+    sim: Simulator, client: RecordingsClient, tmp_path: Path, form: str
+) -> None:
+    (room,) = await client.rooms(status="completed", limit=1)
+    recording = (await client.recordings(room, status="completed"))[0]
+    sids = (str(room.sid), str(recording.sid))
+    downloaded = {
+        "recording": lambda: client.download(recording, tmp_path),
+        "SIDs": lambda: client.download(*sids, tmp_path),
+        "room": lambda: client.download(room, sids[1], tmp_path),
+        "named destination": lambda: client.download(*sids, destination=tmp_path),
+    }[form]
+    download = await downloaded()
+    assert Path(download.location).name == f"{recording.sid}.{recording.container_format}"
+    assert download.size == recording.size
+    assert await client.signed_media_url(*(sids if form == "SIDs" else (recording,)))
 
 
 async def test_a_recording_is_fetched_as_it_is_now(sim: Simulator, client: RecordingsClient) -> None:

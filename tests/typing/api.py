@@ -126,7 +126,11 @@ async def rooms_to_recordings_to_deletions(client: RecordingsClient) -> None:
         async for recording in client.recordings(room):
             assert_type(await client.recording(recording), Recording)
             assert_type(await client.download(recording, "media/"), Download)
+            assert_type(await client.download(room, "RT", "media/"), Download)
+            assert_type(await client.download(ROOM, "RT", destination="media/", wait=5), Download)
+            await client.download(room, "media/")  # type: ignore[call-overload]
             assert_type(await client.signed_media_url(recording), str)
+            assert_type(await client.signed_media_url(room, "RT"), str)
             assert_type(await client.delete(recording), bool)
         await client.participants(room)
         await client.delete(room, "RT")

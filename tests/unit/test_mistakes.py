@@ -247,6 +247,11 @@ ARGUMENTS: list[tuple[Use, str]] = [
     (lambda client: client.delete(SID, ROOM_SID), "room_sid must be .*: that is the SID of a recording"),
     (lambda client: client.delete(ROOM_SID, f"{SID} "), "a recording's sid must be .*: there is white space"),
     (lambda client: client.delete(ROOM_SID, ""), "a recording's sid must be .*: a variable or a field"),
+    (lambda client: client.download(SID, "media/"), "recording must be a Recording, or a room followed by the"),
+    (lambda client: client.download(ROOM, "media/"), "recording must be .*: a room has many recordings"),
+    (lambda client: client.download(SID, ROOM_SID, "media/"), "room_sid must be .*: that is the SID of a recording"),
+    (lambda client: client.signed_media_url(RECORDING, SID), "a Recording has its own SID: give no other with it"),
+    (lambda client: client.signed_media_url(ROOM), "recording must be .*: a room has many recordings"),
     (lambda client: client.download(RECORDING, None), "destination must be a path, the URL of a store, or a Dest"),
     (lambda client: client.download(RECORDING, b"media/"), "destination must be a path, the URL of a store"),
     (lambda client: client.download(RECORDING, Counter), "destination must be a path, the URL of a store"),
@@ -285,6 +290,12 @@ async def test_an_argument_of_the_wrong_kind_is_refused(client: RecordingsClient
     with pytest.raises(InvalidArgumentError, match=f"^{sentence}"):
         result = use(client)
         await result
+
+
+@pytest.mark.parametrize("arguments", [(RECORDING,), (RECORDING, SID, "media/"), (ROOM, SID, "media/", "more")])
+async def test_a_download_says_what_it_takes(client: RecordingsClient, arguments: tuple[Any, ...]) -> None:
+    with pytest.raises(TypeError, match=r"^download\(\) takes a Recording and a destination, or a room, the"):
+        await client.download(*arguments)
 
 
 @pytest.mark.parametrize(("value", "sentence"), DATES, ids=by_name)

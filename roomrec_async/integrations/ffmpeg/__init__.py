@@ -19,7 +19,7 @@ from roomrec_async._views.film import CAMERA_OFF_AFTER, Container, Cut, Film, La
 from roomrec_async._views.film_steps import Plan, Style
 from roomrec_async.client import RecordingsClient
 from roomrec_async.errors import InvalidArgumentError, MediaError
-from roomrec_async.models import Recording
+from roomrec_async.models import Recording, Room
 from roomrec_async.protocols import Decryption
 
 from .probing import MediaFile, probe
@@ -94,7 +94,7 @@ class Muxed:
 
 async def mux(
     client: RecordingsClient,
-    room_sid: str,
+    room_sid: str | Room,
     output: str | os.PathLike[str],
     *,
     media: str | os.PathLike[str] | None = None,
@@ -117,7 +117,7 @@ async def mux(
 
     Args:
         client: client to list and download with.
-        room_sid: SID of the room, ``RM`` and 32 hexadecimal digits.
+        room_sid: the room, or its SID: ``RM`` and 32 hexadecimal digits.
         output: file to write, ending in ``.mkv`` or ``.mp4``; it appears only once it is complete.
         media: directory to keep downloads in, and to look for earlier ones in. By default they are removed at the end.
         decryption: decrypts media that are encrypted.
@@ -213,7 +213,7 @@ async def mux_kept(
 
 async def make_script(
     client: RecordingsClient,
-    room_sid: str,
+    room_sid: str | Room,
     output: str | os.PathLike[str],
     *,
     media: str | os.PathLike[str],

@@ -20,7 +20,7 @@ from roomrec_async._views.film import Source
 from roomrec_async._views.placement import place
 from roomrec_async.client import RecordingsClient
 from roomrec_async.errors import InvalidArgumentError, MediaError, NotFoundError, RecordingsNotReadyError
-from roomrec_async.models import MediaType, Recording, RecordingStatus
+from roomrec_async.models import MediaType, Recording, RecordingStatus, Room
 from roomrec_async.protocols import Decryption
 
 from .probing import MediaFile, probe
@@ -90,12 +90,12 @@ class Found:
     data_tracks: int
 
 
-async def list_room(client: RecordingsClient, room_sid: str, wait: float) -> list[Recording]:
+async def list_room(client: RecordingsClient, room_sid: str | Room, wait: float) -> list[Recording]:
     """Return the recordings of a room, once none is being processed, or the time to wait is up.
 
     Args:
         client: client to list with.
-        room_sid: SID of the room.
+        room_sid: the room, or its SID.
         wait: maximum number of seconds.
     """
     if not wait:
