@@ -2,7 +2,8 @@
 
 msgspec asks an object of an ordinary attrs class for each of its fields once it has decoded it, which is a third of the
 cost of a record; an object of its own ``Struct`` is finished then. The classes made here are both: a ``Struct`` that is
-registered with attrs, so that ``attrs.fields``, ``asdict`` and ``evolve`` work with it, and cattrs.
+registered with attrs, so that ``attrs.fields``, ``asdict`` and ``evolve`` work with it, and cattrs. They declare
+their fields as dataclasses do, for data frames, and as pydantic wants it, for FastAPI.
 """
 
 from __future__ import annotations

@@ -47,7 +47,10 @@ class Credentials:
             raise ConfigurationError("no credentials: an account SID and a secret are needed, and one of them is None")
         if not _matches(ACCOUNT_SID, self.account_sid):
             # The value is not repeated: people who confuse the two arguments pass the token here.
-            raise InvalidArgumentError("the account SID must be 'AC' and 32 hexadecimal digits")
+            message = "the account SID must be 'AC' and 32 hexadecimal digits"
+            if _matches(API_KEY_SID, self.account_sid):
+                message += ": that is the SID of an API key, for Credentials.api_key(account_sid, key_sid, key_secret)"
+            raise InvalidArgumentError(message)
         if self._key_sid is not None and not _matches(API_KEY_SID, self._key_sid):
             raise InvalidArgumentError("the API key SID must be 'SK' and 32 hexadecimal digits")
         if not _matches(_PRINTABLE, self._auth_token):
@@ -81,6 +84,8 @@ class Credentials:
         """
         if environ is None:
             environ = os.environ
+        if not isinstance(environ, Mapping):
+            raise InvalidArgumentError("environ must be a mapping, such as os.environ, or left out for it")
         account_sid = _read(environ, "TWILIO_ACCOUNT_SID")
         auth_token = _read(environ, "TWILIO_AUTH_TOKEN")
         key_sid = _read(environ, *_KEY_SID_NAMES)

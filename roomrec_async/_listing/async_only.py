@@ -62,6 +62,9 @@ class _Stream(AsyncOnly):
         return self._items.__anext__()
 
     def __getattr__(self, name: str) -> object:
+        # A copy that is being made has no attributes yet.
+        if name == "_items":
+            raise AttributeError(name)
         return getattr(self._items, name)
 
     def __bool__(self) -> bool:

@@ -26,9 +26,12 @@ class Records(list[Model]):
 
     Example:
         >>> recordings = await client.recordings("RM...").to_list()
-        >>> pandas.DataFrame(recordings.to_rows())
+        >>> pandas.DataFrame(recordings)
         >>> polars.DataFrame(recordings.to_rows(), infer_schema_length=None)
         >>> rich.print(recordings)
+
+    ``polars.DataFrame(recordings)`` has one column for each field, too, but its dates, which are in UTC, do not say so,
+    and a codec of a room's that is not known yet is an error.
     """
 
     def to_rows(self) -> list[dict[str, object]]:

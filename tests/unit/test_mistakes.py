@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import ssl
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -140,6 +140,18 @@ def test_without_credentials_the_two_ways_to_give_them_are_named(make: Callable[
 def test_from_env_names_the_variables_that_are_missing() -> None:
     with pytest.raises(ConfigurationError, match=r"set TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN \(or"):
         RecordingsClient.from_env({})
+
+
+def test_credentials_from_something_else_than_an_environment() -> None:
+    environ: Any = ".env"
+    for read in (Credentials.from_env, RecordingsClient.from_env):
+        with pytest.raises(InvalidArgumentError, match=r"^environ must be a mapping, such as os\.environ"):
+            read(environ)
+
+
+def test_an_api_key_in_place_of_the_account() -> None:
+    with pytest.raises(InvalidArgumentError, match=r"that is the SID of an API key, for Credentials.api_key\("):
+        Credentials("SK" + "1" * 32, "secret")
 
 
 # Rooms and recordings
@@ -393,6 +405,18 @@ async def test_a_stream_that_is_used_as_something_else(
     client: RecordingsClient, make: Use, use: Any, sentence: str
 ) -> None:
     await check_use(use, make(client), sentence)
+
+
+async def test_a_stream_can_be_closed_and_stepped_through_like_the_generator_that_it_is(
+    client: RecordingsClient,
+) -> None:
+    stream = client.stream([ROOM])
+    assert isinstance(stream, AsyncGenerator)
+    assert bool(stream)
+    await stream.aclose()
+    assert await anext(stream, None) is None
+    with pytest.raises(ValueError, match="thrown"):
+        await client.stream([ROOM]).athrow(ValueError("thrown"))
 
 
 async def test_a_client_that_is_used_as_something_else(client: RecordingsClient) -> None:
