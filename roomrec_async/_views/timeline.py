@@ -298,7 +298,7 @@ def timeline(
 ) -> Timeline:
     """Return the timeline of one room's recordings.
 
-    Tracks begin where a film of the room has them: see :func:`~roomrec_async._views.placement.place`. A recording lasts
+    Tracks begin where a film of the room has them. A recording lasts
     as long as its file, or else its ``duration``. Without either it extends to the end of the axis while its ``status``
     is ``processing``, and has no length otherwise.
 

@@ -83,7 +83,7 @@ class FailedRecording:
     Attributes:
         sid: the recording's SID; None if the service sent none.
         room_sid: the room's SID; None if the service sent none.
-        type: one of :data:`TYPES`.
+        type: a value of :class:`~roomrec_async.MediaType`, ``other`` or ``unknown``.
         track_name: name of the track, chosen by the participant's program. Untrusted text.
         date_created: date and time at which the recording began.
     """
@@ -192,12 +192,12 @@ class Overview:
 
     @property
     def by_type(self) -> dict[str, Totals]:
-        """Totals by type, in the order of :data:`TYPES`; types without recordings are left out."""
+        """Totals by type, in the order of :class:`~roomrec_async.MediaType`; types without recordings are left out."""
         return {media_type: add_up(by_status.values()) for media_type, by_status in self.by_type_and_status.items()}
 
     @property
     def by_status(self) -> dict[str, Totals]:
-        """Totals by status, in the order of :data:`STATUSES`; statuses without recordings are left out."""
+        """Totals by status, in the order of :class:`~roomrec_async.RecordingStatus`, without empty ones."""
         by_status: dict[str, Totals] = {}
         for status in STATUSES:
             totals = add_up(cell for (_, cell_status), cell in self._cells.items() if cell_status == status)
@@ -207,7 +207,7 @@ class Overview:
 
     @property
     def by_type_and_status(self) -> dict[str, dict[str, Totals]]:
-        """Totals by type, then by status, in the order of :data:`TYPES` and :data:`STATUSES`, without empty ones."""
+        """Totals by type, then by status, each in the order of its enumeration, without empty ones."""
         by_type: dict[str, dict[str, Totals]] = {}
         for media_type in TYPES:
             for status in STATUSES:
