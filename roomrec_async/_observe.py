@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from time import perf_counter
 from types import TracebackType
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 from .events import Activity, Attempt, Operation
 from .protocols import Observer
@@ -16,6 +16,8 @@ from .protocols import Observer
 LOGGER: Final = logging.getLogger("roomrec_async")
 # Without a handler, Python would print the warnings of a library whose program has set up no logging.
 LOGGER.addHandler(logging.NullHandler())
+
+_Activity = TypeVar("_Activity", bound=Activity)
 
 _NOBODY: Final = nullcontext()
 
@@ -26,13 +28,17 @@ class Notifier:
     def __init__(self, observers: Sequence[Observer] = ()) -> None:
         self._observers = tuple(observers)
 
-    def notify(self, activity: Activity) -> AbstractContextManager[object]:
-        """Return a ``with`` block that reports its start and its end."""
+    def notify(self, activity: _Activity) -> AbstractContextManager[_Activity | None]:
+        """Return a ``with`` block that reports its start and its end, and has the activity if anybody observes it."""
+        return self.notify_of(lambda: activity)
+
+    def notify_of(self, describe: Callable[[], _Activity]) -> AbstractContextManager[_Activity | None]:
+        """Do the same for an activity that is described only if anybody observes it: there are several a request."""
         # Asked each time: programs change the level while they run.
         if LOGGER.isEnabledFor(logging.DEBUG):
-            return _Notification(activity, (*self._observers, _DEBUG_LOG))
+            return _Notification(describe(), (*self._observers, _DEBUG_LOG))
         if self._observers:
-            return _Notification(activity, self._observers)
+            return _Notification(describe(), self._observers)
         return _NOBODY
 
 
@@ -40,20 +46,21 @@ class Notifier:
 _FAILURES: Final = (Exception, asyncio.CancelledError)
 
 
-class _Notification:
+class _Notification(Generic[_Activity]):
     __slots__ = ("_activity", "_observers")
 
-    def __init__(self, activity: Activity, observers: tuple[Observer, ...]) -> None:
+    def __init__(self, activity: _Activity, observers: tuple[Observer, ...]) -> None:
         self._activity = activity
         self._observers = observers
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> _Activity:
         self._activity.began = perf_counter()
         for observer in self._observers:
             try:
                 observer.started(self._activity)
             except _FAILURES:
                 LOGGER.exception("an observer failed: %r", observer)
+        return self._activity
 
     def __exit__(
         self,

@@ -123,7 +123,7 @@ class RateLimiter:
         if self._loop is not loop:
             self._bind(loop)
         now = loop.time()
-        if self._earliest_start(lane) > now:
+        if self._paused_until > now or lane.earliest_start() > now:
             return None
         return self._start(lane, now)
 

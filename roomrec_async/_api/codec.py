@@ -221,17 +221,13 @@ def is_cut_off(body: RawBody) -> bool:
 
 
 def closes_lists(body: RawBody) -> bool:
-    """Return True if a body has as many closing brackets as opening ones: most pages have one pair."""
-    # find() looks at 32 bytes at a time and count() at one: in a large page, that takes a quarter of decoding it.
-    if occurs_once(body, b"[") and occurs_once(body, b"]"):
-        return True
+    """Return True if a body has as many closing brackets as opening ones: most pages have one of each."""
+    # These searches look at 32 bytes at a time and count() at one: in a large page, a quarter of the time of decoding.
+    opening = body.find(b"[")
+    closing = body.find(b"]")
+    if opening == body.rfind(b"[") and closing == body.rfind(b"]"):
+        return (opening < 0) == (closing < 0)
     return body.count(b"[") == body.count(b"]")
-
-
-def occurs_once(body: RawBody, byte: bytes) -> bool:
-    """Return True if a byte is in a body exactly once."""
-    first = body.find(byte)
-    return first >= 0 and body.find(byte, first + 1) < 0
 
 
 def parse_json(body: RawBody) -> object:

@@ -22,7 +22,7 @@ class Pauses:
     comes through that was sent after the one that was refused: then the service takes requests again.
 
     Attributes:
-        waiting: the deadlines of the requests that wait for a permit.
+        waiting: the scopes of the requests that wait for a permit.
     """
 
     # What the service asks of one client holds for all that share a limiter. By its identity: it lives as long as its
@@ -62,9 +62,9 @@ class Pauses:
 
     def _fail_those_too_late(self) -> None:
         """End the wait of the requests whose deadline lies before the end of the pause."""
-        for deadline_scope in list(self.waiting):
-            if deadline_scope.when < self._until:
-                deadline_scope.expire()
+        for scope in list(self.waiting):
+            if scope.deadline < self._until:
+                scope.expire()
 
     def came_through(self, sent_at: float) -> None:
         """End the pause, if the request that came through was sent after the one that was refused."""

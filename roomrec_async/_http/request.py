@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
@@ -10,12 +11,12 @@ from http import HTTPStatus
 from typing import Final, Literal, TypeAlias
 
 import aiohttp
-import attrs
 import msgspec
 from multidict import CIMultiDictProxy
 from yarl import URL
 
-from roomrec_async._api.codec import RawBody, decode_error
+from roomrec_async._api.codec import RawBody, decode_error, is_cut_off
+from roomrec_async._asyncio import is_cancelling
 from roomrec_async._text import safe_text
 from roomrec_async.config import Timeout
 from roomrec_async.errors import (
@@ -68,8 +69,7 @@ class Response(msgspec.Struct):
     headers: CIMultiDictProxy[str]
 
 
-@attrs.define
-class PendingRequest:
+class PendingRequest(msgspec.Struct):
     """A request on its way through its attempts.
 
     Attributes:
@@ -79,12 +79,13 @@ class PendingRequest:
         accepted: the statuses that are a success.
         attempts: how many times it was sent.
         charged: how many retries it took from the client's budget.
+        used_pooled_connection: True if its last attempt failed because a connection from the pool was dead.
         needs_new_connection: True once it was sent again, on a new connection, because one from the pool was dead.
-        is_waiting: True while it waits for a permit.
-        waiting_since: when it began to wait, on the clock of :func:`time.perf_counter`.
+        waiting_since: when it began to wait for a permit, on the clock of :func:`time.perf_counter`; None while it does
+            not wait.
+        waited: how many seconds it waited for the last permit.
         sent_at: when its last attempt was sent, on the clock of :func:`time.perf_counter`.
         last_error: the error of the last attempt, if it failed.
-        event: the request as observers see it.
     """
 
     operation: Operation
@@ -93,37 +94,50 @@ class PendingRequest:
     accepted: AbstractSet[int]
     attempts: int = 0
     charged: int = 0
+    used_pooled_connection: bool = False
     needs_new_connection: bool = False
-    is_waiting: bool = False
-    waiting_since: float = 0.0
+    waiting_since: float | None = None
+    waited: float | None = None
     sent_at: float = 0.0
     last_error: RoomRecError | None = None
-    event: Request = attrs.field(init=False)
+    _event: Request | None = None
 
-    def __attrs_post_init__(self) -> None:
-        self.event = Request(self.operation, self.method, self.url)
+    def event(self) -> Request:
+        """Return the request as observers see it, made for the first one that looks."""
+        if self._event is None:
+            self._event = Request(self.operation, self.method, self.url)
+        return self._event
 
-    def next_attempt(self, now: float) -> Attempt:
-        """Return the next attempt, which has its permit and is sent now."""
+    def attempt_event(self) -> Attempt:
+        """Return the present attempt as observers see it."""
+        return Attempt(self.event(), self.attempts, self.waited)
+
+    def begin_attempt(self, now: float) -> None:
+        """Note that it has its permit, and is sent now."""
+        if self.waiting_since is not None:
+            self.waited = now - self.waiting_since
+            self.waiting_since = None
         self.sent_at = now
         self.attempts += 1
-        return Attempt(self.event, self.attempts, now - self.waiting_since)
 
     def resend_on_new_connection(self) -> bool:
-        """Note that a pooled connection was dead; return True if the request is to be sent again at once.
+        """Return True if a pooled connection was dead, and the request is to be sent again at once on a new one.
 
         That happens once: what fails on a fresh connection is a failure.
         """
-        if self.needs_new_connection:
+        if not self.used_pooled_connection or self.needs_new_connection:
             return False
         self.needs_new_connection = True
         return True
 
-    def classify(self, status: int, headers: CIMultiDictProxy[str], body: RawBody) -> Response | APIError:
+    def classify(self, status: int, headers: CIMultiDictProxy[str], body: RawBody) -> Response | RoomRecError:
         """Return a response that was read as a success or as an error."""
-        if status in self.accepted:
-            return Response(self.url, status, body, headers)
-        return self.api_error(status, headers, body)
+        if status not in self.accepted:
+            return self.api_error(status, headers, body)
+        # What is accepted has a body only with this status.
+        if status == HTTPStatus.OK and is_cut_off(body):
+            return self.connection_failed("the body is empty, or was cut off")
+        return Response(self.url, status, body, headers)
 
     def api_error(self, status: int, headers: CIMultiDictProxy[str], body: RawBody) -> APIError:
         """Return the error for a response whose status is not accepted."""
@@ -145,10 +159,16 @@ class PendingRequest:
             attempts=self.attempts,
         )
 
-    def transport_error(
-        self, error: Exception, timeout: Timeout, read_timeout: TimeoutScope
+    def failed(
+        self, error: BaseException, timeout: Timeout, scope: TimeoutScope
     ) -> ConnectionFailedError | RequestTimeoutError:
-        """Return the error for an exception of aiohttp's, which means that no complete response arrived."""
+        """Return the error for an exception, of aiohttp's or of a wait, that means that no complete response arrived.
+
+        Raises:
+            CancelledError: somebody cancelled the task, or the deadline has come.
+        """
+        if isinstance(error, asyncio.CancelledError):
+            return self._cancelled(error, scope)
         if isinstance(error, (aiohttp.ClientConnectorCertificateError, aiohttp.ClientResponseError)):
             return self._refused_connection(error)
         if isinstance(error, OSError) and error.errno in _OUT_OF_DESCRIPTORS:
@@ -157,8 +177,21 @@ class PendingRequest:
         if isinstance(error, aiohttp.ConnectionTimeoutError):
             return self._timed_out(f"no connection within {timeout.connect:g} s")
         if isinstance(error, TimeoutError):
-            return self._timed_out(f"nothing received for {read_timeout.seconds:g} s")
+            return self._nothing_received(scope)
         return self.connection_failed(f"{_reason(error)} ({type(error).__name__})")
+
+    def _cancelled(
+        self, error: asyncio.CancelledError, scope: TimeoutScope
+    ) -> ConnectionFailedError | RequestTimeoutError:
+        if scope.wait_expired():
+            return self._nothing_received(scope)
+        if is_cancelling():
+            raise error
+        # Whoever closed the session or the connector cancelled what it was waiting for, not this task.
+        return self.connection_failed("the connection was closed while the request was under way")
+
+    def _nothing_received(self, scope: TimeoutScope) -> RequestTimeoutError:
+        return self._timed_out(f"nothing received for {scope.seconds:g} s")
 
     def _refused_connection(
         self, error: aiohttp.ClientConnectorCertificateError | aiohttp.ClientResponseError
@@ -203,10 +236,6 @@ class PendingRequest:
         error.out_of_descriptors = out_of_descriptors
         return error
 
-    def connection_closed(self) -> ConnectionFailedError:
-        """Return the error for a connection that was closed from within this process."""
-        return self.connection_failed("the connection was closed while the request was under way")
-
     def too_large(self, max_bytes: int) -> BoundsExceededError:
         """Return the error for a response with too many bytes."""
         return BoundsExceededError(
@@ -227,7 +256,7 @@ class PendingRequest:
         return RequestTimeoutError(message, method=self.method, url=str(self.url), attempts=self.attempts)
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     # aiohttp's texts for these hold parts of the response.
     if isinstance(error, aiohttp.ServerDisconnectedError):
         return "the server closed the connection before it responded"

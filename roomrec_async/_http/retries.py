@@ -106,4 +106,5 @@ class RetryBudget:
 
     def earn(self, retries: int = 0) -> None:
         """Give back a tenth of a retry for a request that succeeded, and the retries that it took."""
-        self._taken = max(0, self._taken - self._TENTHS * retries - 1)
+        if self._taken:
+            self._taken = max(0, self._taken - self._TENTHS * retries - 1)

@@ -9,7 +9,6 @@ from typing import Final
 import aiohttp
 
 from roomrec_async._api.codec import RawBody
-from roomrec_async._asyncio import is_cancelling
 from roomrec_async.config import Timeout
 from roomrec_async.errors import ConnectionFailedError, RoomRecError
 
@@ -66,16 +65,12 @@ class ResponseStream:
             raise chunk
 
     async def _read(self) -> bytes | RoomRecError:
-        read_timeout = self._timer.scope_for(seconds_or_infinity(self._timeout.read))
+        scope = self._timer.scope_for(seconds_or_infinity(self._timeout.read))
         try:
-            with read_timeout:
+            with scope:
                 return await self._response.content.readany()
-        except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            return self._request.transport_error(error, self._timeout, read_timeout)
-        except asyncio.CancelledError:
-            if is_cancelling():
-                raise
-            return self._request.connection_closed()
+        except (TimeoutError, aiohttp.ClientError, OSError, asyncio.CancelledError) as error:
+            return self._request.failed(error, self._timeout, scope)
 
     def truncated(self, message: str) -> ConnectionFailedError:
         """Return the error for a body with fewer bytes than announced."""
@@ -87,21 +82,21 @@ class ResponseStream:
 
 
 async def read_body(
-    response: aiohttp.ClientResponse, max_bytes: int, read_timeout: TimeoutScope, seconds: float
+    response: aiohttp.ClientResponse, max_bytes: int, timeout: Timeout, scope: TimeoutScope
 ) -> RawBody | None:
     """Return the decompressed body, or None if it has more than ``max_bytes``. No more than that is ever held.
 
     Args:
         response: the response.
         max_bytes: the bound.
-        read_timeout: the scope around this call, rescheduled whenever bytes arrive.
-        seconds: the time between two pieces.
+        timeout: bounds the wait for each piece.
+        scope: the scope around this call, rescheduled whenever bytes arrive.
     """
     content = response.content
     try:
         # Most pages of a list arrive in one piece, which needs no buffer and no copy.
         if not content.is_eof():
-            read_timeout.reschedule(seconds)
+            scope.reschedule(seconds_or_infinity(timeout.read))
         piece = await content.readany()
         if content.at_eof() and len(piece) <= max_bytes:
             return piece
@@ -112,7 +107,7 @@ async def read_body(
         size = _append(body, 0, piece)
         del piece
         while size <= max_bytes and not content.at_eof():
-            read_timeout.reschedule(seconds)
+            scope.reschedule(seconds_or_infinity(timeout.read))
             size = _append(body, size, await content.readany())
     except BaseException:
         response.close()

@@ -61,21 +61,23 @@ class SharedTimer:
         # Set when the timer is closed and no scope is left.
         self._unused = asyncio.Event()
 
-    def scope_until(self, when: float) -> TimeoutScope:
+    def scope_until(self, deadline: float) -> TimeoutScope:
         """Return a scope that ends at an instant of the event loop's clock; infinity for never."""
-        return TimeoutScope(self, when, 0.0)
+        return TimeoutScope(self, deadline)
 
     def scope_for(self, seconds: float) -> TimeoutScope:
-        """Return a scope that ends after so many seconds; infinity for never."""
-        return TimeoutScope(self, asyncio.get_running_loop().time() + seconds, seconds)
+        """Return a scope that ends after so many seconds, unless it is rescheduled; infinity for never."""
+        scope = TimeoutScope(self, math.inf)
+        scope.reschedule(seconds)
+        return scope
 
     @contextmanager
     def paused(self) -> Iterator[None]:
         """Suspend this task's timeouts; each restarts in full on exit. Deadlines go on."""
         task = asyncio.current_task()
-        paused = [scope for scope in self._scopes if scope.task is task and scope.seconds]
+        paused = [scope for scope in self._scopes if scope.task is task and scope.when < scope.deadline]
         for scope in paused:
-            scope.when = math.inf
+            scope.when = scope.deadline
         try:
             yield
         finally:
@@ -134,49 +136,74 @@ class SharedTimer:
 class TimeoutScope:
     """A ``with`` block that is cancelled when it is due and then raises TimeoutError, like :class:`asyncio.Timeout`.
 
-    It also ends, with ClientClosedError, when the client is closed.
+    It is due at its deadline. Where a wait inside the block is limited, by :meth:`reschedule`, it is due before that if
+    the wait takes too long; the block may then go on (:meth:`wait_expired`). It also ends, with ClientClosedError, when
+    the client is closed.
 
     Attributes:
-        when: when it is due, on the clock of the event loop.
-        seconds: the time it was made or rescheduled for; 0 for a scope that ends at a given instant.
+        deadline: the latest instant that it is due, on the clock of the event loop; infinity for never.
+        when: when it is due at present.
+        seconds: the time that the present or last wait may take.
         task: the task that entered it.
         expired: True once it was cancelled for being due.
         closed: True once it was cancelled because the client was closed.
     """
 
-    __slots__ = ("_cancelling", "_timer", "closed", "expired", "seconds", "task", "when")
+    __slots__ = ("_cancelling", "_timer", "closed", "deadline", "expired", "seconds", "task", "when")
 
+    deadline: float
     when: float
     seconds: float
     task: asyncio.Task[object]
     expired: bool
     closed: bool
 
-    def __init__(self, timer: SharedTimer, when: float, seconds: float) -> None:
+    def __init__(self, timer: SharedTimer, deadline: float) -> None:
         self._timer = timer
-        self.when = when
-        self.seconds = seconds
+        self.deadline = deadline
+        self.when = deadline
         self.expired = False
         self.closed = False
 
     def reschedule(self, seconds: float) -> None:
-        """Make it due so many seconds from now, neither before nor later."""
+        """Make it due so many seconds from now, neither before nor later, or at its deadline if that comes first."""
         loop = asyncio.get_running_loop()
-        self.when = loop.time() + seconds
         self.seconds = seconds
+        self.when = min(loop.time() + seconds, self.deadline)
         self._timer.ensure(self.when, loop)
+
+    def end_wait(self) -> None:
+        """Make it due at its deadline again."""
+        if self.expired:
+            # Whoever was cancelled for it has met, and reports, another error.
+            self.wait_expired()
+        self.when = self.deadline
+
+    def wait_expired(self) -> bool:
+        """Return True if the block was cancelled because a wait took too long; it may then go on, as if it was not.
+
+        False if it was cancelled for any other reason.
+        """
+        if not self.expired or self.closed or self.when == self.deadline:
+            return False
+        self.expired = False
+        self.when = self.deadline
+        self._timer._scopes.add(self)
+        self._timer.ensure(self.when, asyncio.get_running_loop())
+        return self.task.uncancel() <= self._cancelling
 
     def __enter__(self) -> Self:
         loop = running_loop()
         task = asyncio.current_task(loop)
         if task is None:
             raise RuntimeError("timeouts need a task: await this in a coroutine that runs as one")
-        if self._timer._closed:
+        timer = self._timer
+        if timer._closed:
             raise closed_error()
         self.task = task
         self._cancelling = task.cancelling()
-        self._timer._scopes.add(self)
-        self._timer.ensure(self.when, loop)
+        timer._scopes.add(self)
+        timer.ensure(self.when, loop)
         return self
 
     def __exit__(
@@ -185,9 +212,10 @@ class TimeoutScope:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._timer._scopes.discard(self)
-        if self._timer._closed:
-            self._timer._cancel_if_unused()
+        timer = self._timer
+        timer._scopes.discard(self)
+        if timer._closed:
+            timer._cancel_if_unused()
         if not (self.expired or self.closed):
             return
         # Whoever else cancelled the task must see it cancelled: only our own cancellation becomes another error.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from ssl import SSLContext
 from time import perf_counter
 from typing import Final
@@ -13,7 +13,6 @@ from typing import Final
 import aiohttp
 from yarl import URL
 
-from roomrec_async._api.codec import is_cut_off
 from roomrec_async._api.urls import check_base_url, check_proxy_for
 from roomrec_async._asyncio import is_cancelling, unrequested_cancellation
 from roomrec_async._observe import LOGGER, Notifier
@@ -41,7 +40,6 @@ _PAGE_BUFFER: Final = 2**18
 _MAX_ERROR_BODY: Final = 4096
 # Characters of a SID that somebody else sent.
 _MAX_SID_SHOWN: Final = 40
-_OK: Final = 200
 # How long closing waits for what is under way to end.
 _CLOSING_SECONDS: Final = 1.0
 
@@ -93,7 +91,7 @@ class Transport:
             credentials, session, trace_configs, ssl, self._timer, has_proxy=proxy is not None, user_agent=user_agent
         )
 
-    async def get(self, path: str, query: str, deadline: Deadline, operation: Operation) -> Response:
+    def get(self, path: str, query: str, deadline: Deadline, operation: Operation) -> Awaitable[Response]:
         """GET a path below the base URL, with as many attempts as the settings and the deadline allow.
 
         Raises:
@@ -101,74 +99,129 @@ class Transport:
             TransportError: no complete response arrived, or not in time.
             ClientClosedError: the client or the user's session is closed.
         """
-        return await self._request(PendingRequest(operation, "GET", self._url(path, query), OK), deadline)
+        return self._request(PendingRequest(operation, "GET", self._url(path, query), OK), deadline)
 
-    async def get_redirect(self, path: str, query: str, deadline: Deadline, operation: Operation) -> Response:
+    def get_redirect(self, path: str, query: str, deadline: Deadline, operation: Operation) -> Awaitable[Response]:
         """GET a path that redirects elsewhere, without following it; otherwise as :meth:`get`."""
-        return await self._request(PendingRequest(operation, "GET", self._url(path, query), OK_OR_REDIRECT), deadline)
+        return self._request(PendingRequest(operation, "GET", self._url(path, query), OK_OR_REDIRECT), deadline)
 
-    async def delete(self, path: str, deadline: Deadline, operation: Operation) -> Response:
+    def delete(self, path: str, deadline: Deadline, operation: Operation) -> Awaitable[Response]:
         """DELETE a path. It is idempotent, and so retried like a read. Otherwise as :meth:`get`."""
-        return await self._request(PendingRequest(operation, "DELETE", self._url(path, ""), NO_CONTENT), deadline)
+        return self._request(PendingRequest(operation, "DELETE", self._url(path, ""), NO_CONTENT), deadline)
 
     def _url(self, path: str, query: str) -> URL:
         return URL(f"{self.base_url}{path}?{query}" if query else f"{self.base_url}{path}", encoded=True)
 
     async def _request(self, request: PendingRequest, deadline: Deadline) -> Response:
-        # The deadline covers everything: waiting for the limiter, each attempt and each backoff.
-        deadline_scope = self._timer.scope_until(deadline.at)
-        with self.notifier.notify(request.event):
+        """Send a request until it succeeds, fails for good, or its deadline comes."""
+        # It covers everything: waiting for the limiter, each attempt and each backoff.
+        scope = self._timer.scope_until(deadline.at)
+        with self.notifier.notify_of(request.event):
             try:
-                with deadline_scope:
-                    return await self._send_with_retries(request, deadline, deadline_scope)
+                with scope:
+                    return await self._send_with_retries(request, deadline, scope)
             except TimeoutError:
-                if not deadline_scope.expired:
+                if not scope.expired:
                     raise
             except asyncio.CancelledError:
                 if is_cancelling():
                     raise
                 raise unrequested_cancellation() from None
             finally:
-                self._pauses.waiting.discard(deadline_scope)
-            if request.is_waiting:
-                request.event.waited_in_vain = perf_counter() - request.waiting_since
-                if error := self._pauses.error_for(request, deadline):
-                    raise error
-            raise request.deadline_exceeded(deadline)
+                self._pauses.waiting.discard(scope)
+            raise self._deadline_error(request, deadline)
 
-    async def _send_with_retries(
-        self, request: PendingRequest, deadline: Deadline, deadline_scope: TimeoutScope
-    ) -> Response:
+    def _deadline_error(self, request: PendingRequest, deadline: Deadline) -> RoomRecError:
+        """Return the error for a request whose deadline has come."""
+        if request.waiting_since is not None:
+            request.event().waited_in_vain = perf_counter() - request.waiting_since
+            if error := self._pauses.error_for(request, deadline):
+                return error
+        return request.deadline_exceeded(deadline)
+
+    async def _send_with_retries(self, request: PendingRequest, deadline: Deadline, scope: TimeoutScope) -> Response:
         while True:
             if error := self._pauses.error_for(request, deadline):
-                request.event.waited_in_vain = 0.0
+                request.event().waited_in_vain = 0.0
                 raise error
 
             request.waiting_since = perf_counter()
-            request.is_waiting = True
-            self._pauses.waiting.add(deadline_scope)
+            self._pauses.waiting.add(scope)
             async with self.limiter.read() if request.method == "GET" else self.limiter.write() as permit:
-                self._pauses.waiting.discard(deadline_scope)
-                request.is_waiting = False
+                self._pauses.waiting.discard(scope)
                 self._budget.peak_in_flight = max(self._budget.peak_in_flight, self.limiter.in_flight)
-                attempt = request.next_attempt(perf_counter())
-                with self.notifier.notify(attempt):
-                    outcome, was_pooled = await self._send(request, deadline.timeout)
-                    _record(outcome, attempt)
-                _report(outcome, permit)
+                request.begin_attempt(perf_counter())
+                with self.notifier.notify_of(request.attempt_event) as attempt:
+                    outcome = await self._send(request, deadline.timeout, scope)
+                    if attempt is not None:
+                        record(outcome, attempt)
                 # Before the permit is given back, which would let the next request start.
-                if isinstance(outcome, RateLimitError):
-                    self._pause(outcome, request.sent_at)
+                self._report(outcome, request, permit)
 
             # Here the permit and the connection are given back: nobody holds one while backing off.
             if isinstance(outcome, Response):
                 self._budget.earn(request.charged)
                 self._pauses.came_through(request.sent_at)
                 return outcome
-            if was_pooled and request.resend_on_new_connection():
+            if request.resend_on_new_connection():
                 LOGGER.debug("a pooled connection was dead, sending again on a new one: %s", outcome)
-                continue
-            await self._backoff(outcome, request, deadline)
+            else:
+                await self._backoff(outcome, request, deadline)
+
+    async def _send(self, request: PendingRequest, timeout: Timeout, scope: TimeoutScope) -> Response | RoomRecError:
+        """Send a request once, and return what came of it.
+
+        An error is returned, not raised: aiohttp's exceptions hold the request's headers, and one that is raised while
+        another is handled keeps it as its context.
+        """
+        session = self._sessions.for_api()
+        response = None
+        self._limit_first_wait(timeout, scope)
+        try:
+            if request.needs_new_connection:
+                self._sessions.connections.need_new.add(scope.task)
+            response = await session.request(
+                request.method,
+                request.url,
+                headers=self._sessions.headers,
+                timeout=timeout._aiohttp_timeout,
+                # Credentials must not follow a redirect to another host.
+                allow_redirects=False,
+                # A user's session may have other defaults for these two.
+                raise_for_status=False,
+                auto_decompress=True,
+                read_bufsize=_PAGE_BUFFER,
+                proxy=self._proxy,
+            )
+            body = await read_body(response, self._bounds.max_response_bytes, timeout, scope)
+        except (TimeoutError, aiohttp.ClientError, OSError, asyncio.CancelledError) as error:
+            request.used_pooled_connection = response is None and self._was_pooled(error, scope)
+            return request.failed(error, timeout, scope)
+        finally:
+            scope.end_wait()
+            self._sessions.connections.forget(scope.task)
+
+        if body is None:
+            return request.too_large(self._bounds.max_response_bytes)
+        return request.classify(response.status, response.headers, body)
+
+    def _limit_first_wait(self, timeout: Timeout, scope: TimeoutScope) -> None:
+        """Limit the time until a response begins."""
+        seconds = seconds_or_infinity(timeout.read)
+        if not self._sessions.is_owned:
+            # A user's session does not tell when it has connected.
+            seconds += seconds_or_infinity(timeout.connect)
+        scope.reschedule(seconds)
+
+    def _report(self, outcome: Response | RoomRecError, request: PendingRequest, permit: Permit) -> None:
+        """Tell the limiter whether the service took the request on; a broken connection says nothing about that."""
+        if isinstance(outcome, RateLimitError):
+            permit.rate_limited()
+            self._pause(outcome, request.sent_at)
+        elif isinstance(outcome, (Response, APIError)):
+            permit.accepted()
+        elif isinstance(outcome, ConnectionFailedError) and outcome.out_of_descriptors:
+            permit.rate_limited()
 
     def _pause(self, error: RateLimitError, sent_at: float) -> None:
         """Pause all requests for as long as the service asked, and the settings allow."""
@@ -176,51 +229,6 @@ class Transport:
         # Asking the limiter for no pause would end that of another client.
         if seconds > 0:
             self._pauses.start(error, seconds, sent_at)
-
-    async def _send(self, request: PendingRequest, timeout: Timeout) -> tuple[Response | RoomRecError, bool]:
-        """Send a request once; return the outcome, and True if a connection from the pool broke before a response.
-
-        An error is returned, not raised: aiohttp's exceptions hold the request's headers, and one that is raised while
-        another is handled keeps it as its context.
-        """
-        session = self._sessions.for_api()
-        response = None
-        read_timeout = self._first_read_timeout(timeout)
-        try:
-            with read_timeout:
-                if request.needs_new_connection:
-                    self._sessions.connections.need_new.add(read_timeout.task)
-                response = await session.request(
-                    request.method,
-                    request.url,
-                    headers=self._sessions.headers,
-                    timeout=timeout._aiohttp_timeout,
-                    # Credentials must not follow a redirect to another host.
-                    allow_redirects=False,
-                    # A user's session may have other defaults for these two.
-                    raise_for_status=False,
-                    auto_decompress=True,
-                    read_bufsize=_PAGE_BUFFER,
-                    proxy=self._proxy,
-                )
-                seconds = seconds_or_infinity(timeout.read)
-                body = await read_body(response, self._bounds.max_response_bytes, read_timeout, seconds)
-        except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            died_unseen = response is None and self._was_pooled(error, read_timeout)
-            return request.transport_error(error, timeout, read_timeout), died_unseen
-        except asyncio.CancelledError:
-            if is_cancelling():
-                raise
-            # Whoever closed the session or the connector cancelled what it was waiting for, not this task.
-            return request.connection_closed(), False
-        finally:
-            self._sessions.connections.forget(read_timeout.task)
-
-        if body is None:
-            return request.too_large(self._bounds.max_response_bytes), False
-        if response.status == _OK and _OK in request.accepted and is_cut_off(body):
-            return request.connection_failed("the body is empty, or was cut off"), False
-        return request.classify(response.status, response.headers, body), False
 
     async def _backoff(self, error: RoomRecError, request: PendingRequest, deadline: Deadline) -> None:
         """Sleep until the next attempt, with no permit and no connection held; raise the error if there is none."""
@@ -287,66 +295,56 @@ class Transport:
         """
         accepted = WHOLE_OR_PARTIAL | MEDIA_REDIRECTS
         request = PendingRequest(operation, "GET", url.with_query(None), accepted, number)
-        with self.notifier.notify(request.event):
+        with self.notifier.notify_of(request.event), self._timer.scope_until(math.inf) as scope:
             while True:
-                attempt = Attempt(request.event, request.attempts)
-                with self.notifier.notify(attempt):
-                    outcome, was_pooled = await self._open_stream(request, url, first_byte, timeout)
-                    _record(outcome, attempt)
-                if not was_pooled or not request.resend_on_new_connection():
+                with self.notifier.notify_of(request.attempt_event) as attempt:
+                    outcome = await self._open_stream(request, url, first_byte, timeout, scope)
+                    if attempt is not None:
+                        record(outcome, attempt)
+                if not request.resend_on_new_connection():
                     return outcome
                 request.attempts += 1
 
     async def _open_stream(
-        self, request: PendingRequest, url: URL, first_byte: int, timeout: Timeout
-    ) -> tuple[ResponseStream | RoomRecError, bool]:
+        self, request: PendingRequest, url: URL, first_byte: int, timeout: Timeout, scope: TimeoutScope
+    ) -> ResponseStream | RoomRecError:
         session = self._sessions.for_media()
         response = None
-        read_timeout = self._first_read_timeout(timeout)
         headers = _UNCOMPRESSED
         if first_byte:
             headers = {**_UNCOMPRESSED, "Range": f"bytes={first_byte}-"}
+        self._limit_first_wait(timeout, scope)
         try:
-            with read_timeout:
-                if request.needs_new_connection:
-                    self._sessions.connections.need_new.add(read_timeout.task)
-                response = await session.get(
-                    url,
-                    headers=headers,
-                    timeout=timeout._aiohttp_timeout,
-                    allow_redirects=False,
-                    read_bufsize=_MEDIA_BUFFER,
-                    proxy=self._proxies.proxy_for(url),
-                )
-                if response.status in request.accepted:
-                    return ResponseStream(request, timeout, response, self._timer), False
-                async with response:
-                    body = await response.content.read(_MAX_ERROR_BODY)
-        except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            died_unseen = response is None and self._was_pooled(error, read_timeout)
-            return request.transport_error(error, timeout, read_timeout), died_unseen
-        except asyncio.CancelledError:
-            if is_cancelling():
-                raise
-            return request.connection_closed(), False
+            if request.needs_new_connection:
+                self._sessions.connections.need_new.add(scope.task)
+            response = await session.get(
+                url,
+                headers=headers,
+                timeout=timeout._aiohttp_timeout,
+                allow_redirects=False,
+                read_bufsize=_MEDIA_BUFFER,
+                proxy=self._proxies.proxy_for(url),
+            )
+            if response.status in request.accepted:
+                return ResponseStream(request, timeout, response, self._timer)
+            async with response:
+                body = await response.content.read(_MAX_ERROR_BODY)
+        except (TimeoutError, aiohttp.ClientError, OSError, asyncio.CancelledError) as error:
+            request.used_pooled_connection = response is None and self._was_pooled(error, scope)
+            return request.failed(error, timeout, scope)
         finally:
-            self._sessions.connections.forget(read_timeout.task)
-        return request.api_error(response.status, response.headers, body), False
+            scope.end_wait()
+            self._sessions.connections.forget(scope.task)
+        return request.api_error(response.status, response.headers, body)
 
-    def _was_pooled(self, error: Exception, read_timeout: TimeoutScope) -> bool:
+    def _was_pooled(self, error: BaseException, scope: TimeoutScope) -> bool:
         """Return True if a connection broke that came from the pool, which only the owned session tells."""
         # A timeout is slow, not dead; and whoever sends a malformed response has responded.
-        if not self._sessions.is_owned or isinstance(error, (TimeoutError, aiohttp.ClientResponseError)):
+        if not self._sessions.is_owned or not isinstance(error, (aiohttp.ClientError, OSError)):
             return False
-        return read_timeout.task not in self._sessions.connections.opened_by
-
-    def _first_read_timeout(self, timeout: Timeout) -> TimeoutScope:
-        """Return the scope in which a response must begin."""
-        seconds = seconds_or_infinity(timeout.read)
-        if not self._sessions.is_owned:
-            # A user's session does not tell when it has connected.
-            seconds += seconds_or_infinity(timeout.connect)
-        return self._timer.scope_for(seconds)
+        if isinstance(error, (TimeoutError, aiohttp.ClientResponseError)):
+            return False
+        return scope.task not in self._sessions.connections.opened_by
 
     def is_foreign(self, account_sid: str | None) -> bool:
         """Return True for the SID of an account other than that of the credentials."""
@@ -383,19 +381,9 @@ class Transport:
             await self._sessions.aclose()
 
 
-def _record(outcome: Response | ResponseStream | RoomRecError, attempt: Attempt) -> None:
+def record(outcome: Response | ResponseStream | RoomRecError, attempt: Attempt) -> None:
     """Note for observers how an attempt ended."""
     if isinstance(outcome, (Response, ResponseStream, APIError)):
         attempt.status = outcome.status
     if isinstance(outcome, RoomRecError):
         attempt.error = outcome
-
-
-def _report(outcome: Response | RoomRecError, permit: Permit) -> None:
-    """Tell the limiter whether the service took the request on; a broken connection says nothing about that."""
-    if isinstance(outcome, RateLimitError) or (
-        isinstance(outcome, ConnectionFailedError) and outcome.out_of_descriptors
-    ):
-        permit.rate_limited()
-    elif isinstance(outcome, (Response, APIError)):
-        permit.accepted()

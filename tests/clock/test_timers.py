@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
+from roomrec_async import ClientClosedError
 from roomrec_async._http.timers import SharedTimer
 
 
@@ -89,6 +91,85 @@ async def test_a_scope_can_be_rescheduled_to_later_and_to_earlier(seconds: float
         await asyncio.sleep(100)
     assert now() - begun == pytest.approx(ends_at)
     assert scope.seconds == seconds
+
+
+async def test_a_wait_that_takes_too_long_ends_before_the_deadline_and_the_block_may_go_on() -> None:
+    timer, begun, task = SharedTimer(), now(), asyncio.current_task()
+    assert task is not None
+    with pytest.raises(TimeoutError), timer.scope_until(begun + 10) as scope:
+        for waits in (1, 2):
+            scope.reschedule(1)
+            with pytest.raises(asyncio.CancelledError):
+                await asyncio.sleep(100)
+            assert scope.wait_expired()
+            assert (now() - begun, task.cancelling()) == (pytest.approx(waits), 0)
+        scope.end_wait()
+        assert not scope.wait_expired()
+        await asyncio.sleep(100)
+    assert now() - begun == pytest.approx(10)
+    assert (scope.expired, task.cancelling()) == (True, 0)
+
+
+async def test_no_wait_goes_past_the_deadline_and_the_deadline_is_no_wait() -> None:
+    timer, begun, claimed = SharedTimer(), now(), []
+    with pytest.raises(TimeoutError), timer.scope_until(begun + 3) as scope:
+        scope.reschedule(5)
+        try:
+            await asyncio.sleep(100)
+        finally:
+            claimed.append(scope.wait_expired())
+    assert now() - begun == pytest.approx(3)
+    assert (claimed, scope.expired) == ([False], True)
+
+
+@pytest.mark.parametrize("cancelled_at", [1.0, 0.5])
+async def test_a_cancellation_from_outside_is_no_wait_that_took_too_long(cancelled_at: float) -> None:
+    timer, claimed = SharedTimer(), []
+
+    async def block() -> None:
+        with timer.scope_until(math.inf) as scope:
+            scope.reschedule(1)
+            try:
+                await asyncio.sleep(100)
+            finally:
+                claimed.append(scope.wait_expired())
+
+    task = asyncio.create_task(block())
+    asyncio.get_running_loop().call_later(cancelled_at, task.cancel)
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert claimed == [False]
+
+
+async def test_a_wait_that_ends_in_another_error_leaves_the_deadline_in_force() -> None:
+    timer, begun, task = SharedTimer(), now(), asyncio.current_task()
+    assert task is not None
+    with pytest.raises(TimeoutError), timer.scope_until(begun + 5) as scope:
+        scope.reschedule(1)
+        # Somebody on the way has made another error of the cancellation.
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(100)
+        scope.end_wait()
+        assert task.cancelling() == 0
+        await asyncio.sleep(100)
+    assert now() - begun == pytest.approx(5)
+
+
+async def test_closing_ends_a_block_whose_wait_took_too_long_at_the_same_moment() -> None:
+    timer, claimed = SharedTimer(), []
+
+    async def block() -> None:
+        with timer.scope_until(math.inf) as scope:
+            scope.reschedule(1)
+            try:
+                await asyncio.sleep(100)
+            finally:
+                scope.close()
+                claimed.append(scope.wait_expired())
+
+    with pytest.raises(ClientClosedError):
+        await asyncio.create_task(block())
+    assert claimed == [False]
 
 
 async def test_a_pause_restarts_timeouts_and_leaves_deadlines_alone() -> None:

@@ -67,7 +67,7 @@ async def test_a_body_is_read_whole(path: str, url: Callable[[str], str], sessio
     timer = SharedTimer()
     with timer.scope_for(5) as scope:
         response = await session.get(url(path))
-        body = await read_body(response, 2**30, scope, 5)
+        body = await read_body(response, 2**30, Timeout(read=5), scope)
     count = int(path.partition("chunks=")[2])
     assert body is not None
     assert bytes(body) == CHUNK * count
@@ -81,7 +81,7 @@ async def test_a_body_of_one_byte_too_many_is_not_read(
     timer = SharedTimer()
     with timer.scope_for(5) as scope:
         response = await session.get(url(f"{path}?chunks=30"))
-        body = await read_body(response, 30 * len(CHUNK) - limit, scope, 5)
+        body = await read_body(response, 30 * len(CHUNK) - limit, Timeout(read=5), scope)
     assert (body is not None) == fits
     # What was not read to its end cannot be used again.
     assert response.connection is None

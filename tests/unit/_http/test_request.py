@@ -36,7 +36,9 @@ def headers(**values: str) -> CIMultiDictProxy[str]:
 
 
 def scope(seconds: float) -> TimeoutScope:
-    return TimeoutScope(SharedTimer(), 0.0, seconds)
+    scope = TimeoutScope(SharedTimer(), 0.0)
+    scope.seconds = seconds
+    return scope
 
 
 class TestClassify:
@@ -62,8 +64,8 @@ class TestClassify:
 
     def test_an_error_has_what_the_service_said(self) -> None:
         request = pending()
-        request.next_attempt(0.0)
-        request.next_attempt(0.0)
+        request.begin_attempt(0.0)
+        request.begin_attempt(0.0)
         body = b'{"code": 20429, "message": "Too Many Requests", "more_info": "https://docs.example/20429"}'
         error = request.classify(429, headers(Twilio_Request_Id="RQ1", Retry_After="2"), body)
         assert isinstance(error, RateLimitError)
@@ -86,18 +88,18 @@ class TestTransportError:
     def test_a_refused_certificate_is_not_worth_another_attempt(self) -> None:
         key = ConnectionKey("host", 443, is_ssl=True, ssl=True, proxy=None, proxy_auth=None, proxy_headers_hash=None)
         refused = aiohttp.ClientConnectorCertificateError(key, ssl.SSLCertVerificationError(1, "self-signed"))
-        error = pending().transport_error(refused, Timeout(), scope(30))
+        error = pending().failed(refused, Timeout(), scope(30))
         assert isinstance(error, ConnectionFailedError)
         assert not error.transient
         assert "the certificate was refused: self-signed" in str(error)
 
     def test_a_connection_that_takes_too_long_names_the_connect_timeout(self) -> None:
-        error = pending().transport_error(aiohttp.ConnectionTimeoutError(), Timeout(connect=2.5), scope(30))
+        error = pending().failed(aiohttp.ConnectionTimeoutError(), Timeout(connect=2.5), scope(30))
         assert isinstance(error, RequestTimeoutError)
         assert error.detail == "no connection within 2.5 s"
 
     def test_a_response_that_stops_names_the_time_without_a_byte(self) -> None:
-        error = pending().transport_error(TimeoutError(), Timeout(read=7), scope(7))
+        error = pending().failed(TimeoutError(), Timeout(read=7), scope(7))
         assert isinstance(error, RequestTimeoutError)
         assert error.detail == "nothing received for 7 s"
 
@@ -117,7 +119,7 @@ class TestTransportError:
         ],
     )
     def test_any_other_exception_is_a_connection_that_failed(self, error: Exception, message: str) -> None:
-        failed = pending().transport_error(error, Timeout(), scope(30))
+        failed = pending().failed(error, Timeout(), scope(30))
         assert isinstance(failed, ConnectionFailedError)
         assert failed.detail == message
         assert failed.transient
@@ -131,7 +133,7 @@ class TestDeadline:
 
     def test_it_repeats_the_error_of_the_last_attempt(self) -> None:
         request = pending()
-        request.next_attempt(0.0)
+        request.begin_attempt(0.0)
         request.last_error = request.connection_failed("reset by peer")
         error = request.deadline_exceeded(Deadline(Timeout(total=1.5), 0.0))
         assert error.detail == f"not finished within 1.5 s; before that: GET {URL_OF_LIST}: reset by peer"
@@ -140,9 +142,13 @@ class TestDeadline:
 def test_attempts_are_numbered_from_1_and_know_how_long_they_waited() -> None:
     request = pending()
     request.waiting_since = 0.125
-    attempts = [request.next_attempt(0.25), request.next_attempt(0.5)]
-    assert [(attempt.number, attempt.waited) for attempt in attempts] == [(1, 0.125), (2, 0.375)]
-    assert {attempt.request for attempt in attempts} == {request.event}
+    request.begin_attempt(0.25)
+    first = request.attempt_event()
+    request.waiting_since = 1.0
+    request.begin_attempt(1.5)
+    second = request.attempt_event()
+    assert [(attempt.number, attempt.waited) for attempt in (first, second)] == [(1, 0.125), (2, 0.5)]
+    assert first.request is second.request is request.event()
 
 
 def test_a_response_that_is_too_large_says_what_to_do() -> None:
