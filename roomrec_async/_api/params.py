@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Final, TypeAlias, TypedDict, cast
@@ -51,13 +51,12 @@ class RoomFilters(ScanFilters, total=False):
 Parameters: TypeAlias = Mapping[str, str | tuple[str, ...]]
 """Query parameters by the API's names; one that is repeated has a tuple."""
 
+# The same, while they are collected.
+_Collected: TypeAlias = dict[str, str | tuple[str, ...]]
+
 PageKey: TypeAlias = frozenset[str]
 """Decoded parameters of a page's query, by which a page is recognised."""
 
-# Returns an argument as the value of a query parameter, or raises InvalidArgumentError.
-_Check: TypeAlias = Callable[[object], str | tuple[str, ...]]
-# A query parameter: its name in the API, the caller's argument, and its check.
-_Argument: TypeAlias = tuple[str, object, _Check]
 
 # The service's own URLs name the index of the first page, ours do not.
 _FIRST_PAGE: Final = {"Page=0"}
@@ -138,10 +137,12 @@ def media_parameters(*, ttl: int | None, content_disposition: str | None) -> Par
     Raises:
         InvalidArgumentError: a value is outside the documented bounds.
     """
-    return build_parameters(
-        ("Ttl", ttl, check_ttl),
-        ("ContentDisposition", content_disposition, check_content_disposition),
-    )
+    parameters: _Collected = {}
+    if ttl is not None:
+        parameters["Ttl"] = check_ttl(ttl)
+    if content_disposition is not None:
+        parameters["ContentDisposition"] = check_content_disposition(content_disposition)
+    return parameters
 
 
 def recordings_parameters(
@@ -159,12 +160,14 @@ def recordings_parameters(
     Raises:
         InvalidArgumentError: a value is outside the reference's patterns and bounds.
     """
-    return build_parameters(
-        ("Status", status, check_recording_status),
-        *window_arguments(date_created_after, date_created_before),
-        ("SourceSid", source_sid, check_source_sid),
-        *page_arguments(page_size, page, page_token, check_page_size),
-    )
+    parameters: _Collected = {}
+    if status is not None:
+        parameters["Status"] = check_recording_status(status)
+    add_window(parameters, date_created_after, date_created_before)
+    if source_sid is not None:
+        parameters["SourceSid"] = check_source_sid(source_sid)
+    add_page(parameters, page_size, page, page_token)
+    return parameters
 
 
 def account_recordings_parameters(
@@ -186,14 +189,18 @@ def account_recordings_parameters(
     """
     # None is refused here, and not left out: the list would be that of the whole account.
     sids = check_grouping_sids(grouping_sids)
-    return build_parameters(
-        ("Status", status, check_recording_status),
-        *window_arguments(date_created_after, date_created_before),
-        ("SourceSid", source_sid, check_source_sid),
-        ("GroupingSid", sids or None, check_grouping_sids),
-        ("MediaType", media_type, check_media_type),
-        *page_arguments(page_size, page, page_token, check_account_page_size),
-    )
+    parameters: _Collected = {}
+    if status is not None:
+        parameters["Status"] = check_recording_status(status)
+    add_window(parameters, date_created_after, date_created_before)
+    if source_sid is not None:
+        parameters["SourceSid"] = check_source_sid(source_sid)
+    if sids:
+        parameters["GroupingSid"] = sids
+    if media_type is not None:
+        parameters["MediaType"] = check_media_type(media_type)
+    add_page(parameters, page_size, page, page_token, maximum=MAX_ACCOUNT_PAGE_SIZE)
+    return parameters
 
 
 def rooms_parameters(
@@ -211,12 +218,14 @@ def rooms_parameters(
     Raises:
         InvalidArgumentError: a value is outside the patterns and bounds of the published description.
     """
-    return build_parameters(
-        ("Status", status, check_room_status),
-        ("UniqueName", unique_name, check_unique_name),
-        *window_arguments(date_created_after, date_created_before),
-        *page_arguments(page_size, page, page_token, check_page_size),
-    )
+    parameters: _Collected = {}
+    if status is not None:
+        parameters["Status"] = check_room_status(status)
+    if unique_name is not None:
+        parameters["UniqueName"] = check_unique_name(unique_name)
+    add_window(parameters, date_created_after, date_created_before)
+    add_page(parameters, page_size, page, page_token)
+    return parameters
 
 
 def participants_parameters(
@@ -234,12 +243,14 @@ def participants_parameters(
     Raises:
         InvalidArgumentError: a value is outside the patterns and bounds of the published description.
     """
-    return build_parameters(
-        ("Status", status, check_participant_status),
-        ("Identity", identity, check_identity),
-        *window_arguments(date_created_after, date_created_before),
-        *page_arguments(page_size, page, page_token, check_page_size),
-    )
+    parameters: _Collected = {}
+    if status is not None:
+        parameters["Status"] = check_participant_status(status)
+    if identity is not None:
+        parameters["Identity"] = check_identity(identity)
+    add_window(parameters, date_created_after, date_created_before)
+    add_page(parameters, page_size, page, page_token)
+    return parameters
 
 
 def check_limit(limit: int | None) -> int | None:
@@ -260,7 +271,10 @@ def query_string(parameters: Parameters) -> str:
     """Return parameters as the query of a URL, encoded as the API's own URLs are."""
     pairs: list[str] = []
     for name, values in parameters.items():
-        pairs += [f"{name}={quote_value(value)}" for value in parameter_values(values)]
+        if isinstance(values, str):
+            pairs.append(f"{name}={quote_value(values)}")
+        else:
+            pairs += [f"{name}={quote_value(value)}" for value in values]
     return "&".join(pairs)
 
 
@@ -300,33 +314,40 @@ def page_key(query: str) -> PageKey:
 # From arguments to parameters
 
 
-def build_parameters(*arguments: _Argument) -> Parameters:
-    """Return the arguments that are not None by the API's names, each as its check returns it."""
-    return {name: check(value) for name, value, check in arguments if value is not None}
-
-
-def window_arguments(after: datetime | None, before: datetime | None) -> tuple[_Argument, _Argument]:
-    """Return the two filters by date.
+def add_window(parameters: _Collected, after: datetime | None, before: datetime | None) -> None:
+    """Add the two filters by date, those of them that are given.
 
     Raises:
-        InvalidArgumentError: the window ends before it begins.
+        InvalidArgumentError: a date cannot be used, or the window ends before it begins.
     """
+    if after is None and before is None:
+        return
     check_window(after, before)
-    return (
-        ("DateCreatedBefore", before, check_date_created_before),
-        ("DateCreatedAfter", after, check_date_created_after),
-    )
+    if before is not None:
+        parameters["DateCreatedBefore"] = check_date("date_created_before", before)
+    if after is not None:
+        parameters["DateCreatedAfter"] = check_date("date_created_after", after)
 
 
-def page_arguments(
-    page_size: int | None, page: int | None, page_token: str | None, check_size: _Check
-) -> tuple[_Argument, _Argument, _Argument]:
-    """Return the three parameters that select a page."""
-    return (
-        ("PageSize", page_size, check_size),
-        ("Page", page, check_page),
-        ("PageToken", page_token, check_page_token),
-    )
+def add_page(
+    parameters: _Collected,
+    page_size: int | None,
+    page: int | None,
+    page_token: str | None,
+    *,
+    maximum: int = MAX_PAGE_SIZE,
+) -> None:
+    """Add the parameters that select a page, those of them that are given.
+
+    Raises:
+        InvalidArgumentError: one of them is out of bounds; ``maximum`` is the largest page of the list.
+    """
+    if page_size is not None:
+        parameters["PageSize"] = check_number("page_size", page_size, minimum=1, maximum=maximum)
+    if page is not None:
+        parameters["Page"] = check_number("page", page, minimum=0)
+    if page_token is not None:
+        parameters["PageToken"] = check_page_token(page_token)
 
 
 def check_window(after: datetime | None, before: datetime | None) -> None:
@@ -419,11 +440,6 @@ check_source_sid: Final = partial(check_match, "source_sid", pattern=ANY_SID, ex
 check_grouping_sids: Final = partial(check_sids, "grouping_sids")
 check_unique_name: Final = partial(check_match, "unique_name", pattern=_NAME, expected="a name of Unicode characters")
 check_identity: Final = partial(check_match, "identity", pattern=_NAME, expected="a name of Unicode characters")
-check_date_created_before: Final = partial(check_date, "date_created_before")
-check_date_created_after: Final = partial(check_date, "date_created_after")
-check_page_size: Final = partial(check_number, "page_size", minimum=1, maximum=MAX_PAGE_SIZE)
-check_account_page_size: Final = partial(check_number, "page_size", minimum=1, maximum=MAX_ACCOUNT_PAGE_SIZE)
-check_page: Final = partial(check_number, "page", minimum=0)
 check_page_token: Final = partial(
     check_match, "page_token", pattern=_PAGE_TOKEN, expected="a token that the API provided"
 )

@@ -134,11 +134,12 @@ class ListOperation(msgspec.Struct, Generic[Model]):
         if self.resume is not None:
             return position_from(self.resume, self.path, self.parameters)
 
-        # As many records a page as allowed and needed: quotas count requests.
-        page_size = self.max_page_size
-        if self.limit is not None:
-            page_size = min(page_size, self.limit)
-        query = query_string({**self.parameters, "PageSize": self.parameters.get("PageSize", str(page_size))})
+        parameters = self.parameters
+        if "PageSize" not in parameters:
+            # As many records a page as allowed and needed: quotas count requests.
+            page_size = self.max_page_size if self.limit is None else min(self.max_page_size, self.limit)
+            parameters = {**parameters, "PageSize": str(page_size)}
+        query = query_string(parameters)
         return Position(self.path, query, query)
 
 
