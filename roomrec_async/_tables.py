@@ -154,14 +154,27 @@ class _JsonLinesWriter:
 
 class _CsvWriter:
     def __init__(self, file: BinaryIO, columns: Sequence[Column]) -> None:
-        self._columns = columns
+        self._names = [column.name for column in columns]
+        # The columns whose values csv would not write as they should be, each with its position.
+        self._converted = [
+            (position, convert)
+            for position, column in enumerate(columns)
+            if (convert := csv_conversion(column)) is not None
+        ]
         # Unbuffered, so that nothing is left to flush when the table is abandoned.
         self._text = io.TextIOWrapper(file, encoding="utf-8", errors="backslashreplace", newline="", write_through=True)
         self._writer = csv.writer(self._text)
-        self._writer.writerow([column.name for column in columns])
+        self._writer.writerow(self._names)
 
     def write(self, rows: Iterable[Row]) -> None:
-        self._writer.writerows([csv_value(column, row.get(column.name)) for column in self._columns] for row in rows)
+        self._writer.writerows(map(self._values, rows))
+
+    def _values(self, row: Row) -> list[object]:
+        values = [row.get(name) for name in self._names]
+        for position, convert in self._converted:
+            if values[position] is not None:
+                values[position] = convert(values[position])
+        return values
 
     def finish(self) -> None:
         # Leave the file open: it is the caller's to flush and to close.
@@ -228,15 +241,23 @@ def column_kind(hint: object) -> Literal["text", "integer", "instant", "json"]:
     return "json"
 
 
-def csv_value(column: Column, value: object) -> object:
-    """Return a value as it is passed to :mod:`csv`."""
-    if value is None:
-        return None
+def csv_conversion(column: Column) -> Callable[[object], object] | None:
+    """Return what converts the values of a column for :mod:`csv`, or None if they need no conversion."""
     if column.kind == "json":
-        return encode_ascii(value)
+        return encode_ascii
     if column.kind == "instant":
-        return format_iso8601(cast("datetime", value))
-    if column.untrusted and isinstance(value, str) and value.startswith(_FORMULA_PREFIXES):
+        return csv_instant
+    return disarm_formula if column.untrusted else None
+
+
+def csv_instant(value: object) -> str:
+    """Return a date as text."""
+    return format_iso8601(cast("datetime", value))
+
+
+def disarm_formula(value: object) -> object:
+    """Return a value, with an apostrophe before text that a spreadsheet would evaluate as a formula."""
+    if isinstance(value, str) and value.startswith(_FORMULA_PREFIXES):
         return f"'{value}"
     return value
 

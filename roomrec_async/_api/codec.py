@@ -338,6 +338,11 @@ def encode_line(value: Recording | Room | Participant | Mapping[str, object]) ->
 
 def encode_ascii(value: object) -> str:
     """Return a JSON value as JSON in ASCII. Numbers that JSON does not have, such as NaN, become null."""
+    with suppress(UnicodeEncodeError):
+        encoded = _json_encoder.encode(value)
+        if encoded.isascii():
+            return encoded.decode()
+
     # json.dumps() writes them as names, which json.loads() can replace.
     text = json.dumps(value, separators=(",", ":"))
     if "NaN" not in text and "Infinity" not in text:
