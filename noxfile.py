@@ -263,7 +263,11 @@ def demo(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measure against the official client and hand-written loops; ``-- --quick`` only shows that it runs."""
+    """Measure against the official client and hand-written loops; ``-- --quick`` only shows that it runs.
+
+    ``-- --instructions`` counts with valgrind (Debian: valgrind), and fails where ours have grown against the baseline;
+    ``-- --instructions --renew`` makes a new baseline.
+    """
     session.install(".[all]", *_group("bench"))
     session.run("python", "-m", "tests.benchmarks", "bench", *session.posargs)
 

@@ -1,6 +1,9 @@
 """Run all benchmarks, print tables, and write a JSON file and a chart.
 
 ``python -m tests.benchmarks DIRECTORY [--quick]``
+
+With ``--instructions`` only a table of instruction counts is printed, and a regression is a failure; ``--renew`` makes
+its baseline anew.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ import attrs
 from rich.console import Console
 from rich.table import Table
 
-from tests.benchmarks import chart, listing, media, others
+from tests.benchmarks import chart, instructions, listing, media, others
 from tests.benchmarks.awake import processors_awake
 from tests.benchmarks.figures import Figure
 
@@ -49,6 +52,36 @@ def main(directory: Path, *, quick: bool) -> None:
     console.print(f"written: {directory / 'benchmark.json'}, {directory / 'benchmark.svg'}")
 
 
+def count_instructions(*, renew: bool) -> int:
+    """Print the table of instruction counts; return 1 if one has grown, compared with the baseline."""
+    console = Console(width=110)
+    if not instructions.is_possible():
+        console.print("valgrind is not installed: no instructions are counted, and nothing is compared")
+        return 0
+    counted = instructions.measure()
+    console.print(_counted(counted))
+    if renew:
+        instructions.renew(counted)
+        console.print(f"written: {instructions.BASELINE}")
+        return 0
+    if differences := instructions.differences():
+        console.print(f"not compared with the baseline: {'; '.join(differences)}", highlight=False)
+    regressions = [row for row in counted if row.is_regression]
+    for row in regressions:
+        console.print(f"a page of {row.page_size}: {row.ratio:.3f} of by hand, and {row.before:.3f} before")
+    return 1 if regressions else 0
+
+
+def _counted(counted: list[instructions.Counted]) -> Table:
+    table = Table(title="thousand instructions per list of one page", title_justify="left")
+    for heading in ("recordings", "roomrec_async", "by hand", "ours over by hand", "baseline"):
+        table.add_column(heading, justify="right")
+    for row in counted:
+        before = "-" if row.before is None else f"{row.before:.3f}"
+        table.add_row(f"{row.page_size}", f"{row.ours:,.0f}", f"{row.by_hand:,.0f}", f"{row.ratio:.3f}", before)
+    return table
+
+
 def _compared(rows: list[listing.Measured]) -> Table:
     table = Table(title=rows[0].case, title_justify="left")
     for heading in ("contender", "CPU us/recording", "wall us/recording", "requests/list", "CPU over ours", "target"):
@@ -76,4 +109,6 @@ def _figures(figures: list[Figure]) -> Table:
 
 
 if __name__ == "__main__":
+    if "--instructions" in sys.argv:
+        sys.exit(count_instructions(renew="--renew" in sys.argv))
     main(Path(sys.argv[1]), quick="--quick" in sys.argv)

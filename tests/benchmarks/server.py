@@ -19,8 +19,11 @@ import aiohttp
 
 from roomrec_async.simulator import Simulator
 
-SHAPES: Final = [(4, 50), (1, 1000), (1, 5), (2, 20), (1, 20)]
+SHAPES: Final = [(4, 50), (1, 1000), (1, 200), (1, 50), (1, 12), (1, 5), (2, 20), (1, 20)]
 """Numbers of pages, and of recordings per page."""
+
+ACCOUNT_SID: Final = "AC" + "0" * 32
+"""The account that all recordings belong to."""
 
 _ROOM: Final = re.compile(rb"RM([0-9a-f]{8})([0-9a-f]{8})[0-9a-f]{16}")
 _HEADERS: Final = (
@@ -62,6 +65,7 @@ class Responses:
                     body, page = await response.text(), await response.json()
                 target = url.removeprefix(simulator.base_url).replace(simulator.room_sids[0], room)
                 body = body.replace(simulator.room_sids[0], room).replace(simulator.base_url, self._host)
+                body = body.replace(simulator.credentials.account_sid, ACCOUNT_SID)
                 self._by_query[target.encode()] = _plain_and_compressed(body.encode())
                 url = page["meta"]["next_page_url"]
 
