@@ -7,7 +7,7 @@ from the start of the film, which is that of the room's first track, unless a la
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
@@ -19,13 +19,21 @@ from roomrec_async.errors import InvalidArgumentError, MediaError
 from roomrec_async.models import MediaType, Recording
 
 Container: TypeAlias = Literal["mkv", "mp4"]
+Format: TypeAlias = Literal["mkv", "mp4", "wav"]
 Layout: TypeAlias = Literal["grid", "screen"]
+
+Span: TypeAlias = tuple[int, int]
+"""Frames of a film: the number of the first one, and of the one after the last."""
 
 FRAMES_PER_SECOND: Final = 30
 _MILLISECONDS: Final = 1_000
 
 CAMERA_OFF_AFTER: Final = 2_000
 """Milliseconds without a frame after which a camera counts as off, so that no frozen face is shown."""
+
+# A participant who is heard, but not seen, for less than this has no cell: most cameras start a little after, or stop a
+# little before the microphone, and the others would change their cells twice.
+_MIN_ABSENCE_FRAMES: Final = FRAMES_PER_SECOND
 
 # Longer scenes are rendered in parts, which an interrupted run need not render again.
 _MAX_SCENE_FRAMES: Final = 120 * FRAMES_PER_SECOND
@@ -110,12 +118,14 @@ class Track:
         start: milliseconds from the start of the film; negative if the film starts within the track.
         end: milliseconds from the start of the film.
         spans: frames of the film in which there is a picture, each the first and the one after the last.
+        is_screen: True for a shared screen.
     """
 
     source: Source
     start: int
     end: int
-    spans: tuple[tuple[int, int], ...] = ()
+    spans: tuple[Span, ...] = ()
+    is_screen: bool = False
 
     @property
     def is_video(self) -> bool:
@@ -123,13 +133,38 @@ class Track:
         return self.source.is_video
 
     @property
+    def participant_sid(self) -> str | None:
+        """SID of the participant whose track this is, if known."""
+        return self.source.recording.participant_sid
+
+    @property
     def first_frame(self) -> int:
         """Number of the film's first frame that the track can be seen in."""
         return max(0, frame_at(self.start))
 
-    def is_visible(self, frame: int) -> bool:
-        """Return True if there is a picture in a frame of the film."""
-        return any(first <= frame < after_last for first, after_last in self.spans)
+
+@attrs.frozen(eq=False)
+class Absence:
+    """The times at which a participant is in the room with a microphone, and with a camera that is off.
+
+    Attributes:
+        participant_sid: SID of the participant.
+        number: number of the participant, by the order of joining.
+        spans: frames of the film, each the first and the one after the last.
+    """
+
+    participant_sid: str
+    number: int
+    spans: tuple[Span, ...]
+
+    @property
+    def is_screen(self) -> bool:
+        """False: it stands for a camera."""
+        return False
+
+
+Shown: TypeAlias = Track | Absence
+"""What a cell shows: a track, or a participant whose camera is off."""
 
 
 @attrs.frozen
@@ -144,17 +179,17 @@ class Cell:
 
 @attrs.frozen
 class Scene:
-    """A part of the film in which the same videos are visible.
+    """A part of the film in which the same cells are shown.
 
     Attributes:
         first: number of its first frame.
         frames: number of frames.
-        videos: visible tracks, in the order of their cells; the picture is black if there are none.
+        shown: what is in the cells, in their order; the picture is black if there are none.
     """
 
     first: int
     frames: int
-    videos: tuple[Track, ...]
+    shown: tuple[Shown, ...]
 
 
 @attrs.frozen(kw_only=True)
@@ -164,7 +199,8 @@ class Cut:
     Attributes:
         start: milliseconds from the start of the room's first track.
         end: milliseconds, likewise; None for the end of the last track.
-        off_after: milliseconds without a frame after which a camera gives up its cell.
+        off_after: milliseconds without a frame after which a camera is off.
+        screen_name: text in the names of tracks that are shared screens, in any case.
 
     Raises:
         InvalidArgumentError: a number is negative, or the end is not after the start.
@@ -173,12 +209,17 @@ class Cut:
     start: int = 0
     end: int | None = None
     off_after: int = CAMERA_OFF_AFTER
+    screen_name: str = "screen"
 
     def __attrs_post_init__(self) -> None:
         check_integer("start", self.start, minimum=0)
         check_integer("camera_off_after", self.off_after, minimum=0)
         if self.end is not None and self.end <= self.start:
             raise InvalidArgumentError("the end of a film must be after its start")
+
+    def is_screen(self, source: Source) -> bool:
+        """Return True if a source is a shared screen."""
+        return self.screen_name.casefold() in (source.recording.track_name or "").casefold()
 
 
 @attrs.frozen
@@ -188,10 +229,12 @@ class Film:
     Attributes:
         tracks: in the order in which participants joined; tracks of one participant are adjacent.
         length: milliseconds to the end of the last track, or of the part that was asked for.
+        participants: SIDs of the participants of the room, in the order of joining.
     """
 
     tracks: tuple[Track, ...]
     length: int
+    participants: tuple[str, ...]
 
     @classmethod
     def from_sources(cls, sources: Sequence[Source], cut: Cut | None = None) -> Film:
@@ -207,11 +250,20 @@ class Film:
         room_length = max(source.start + source.length for source in sources) - origin
         length = room_length if cut.end is None else min(room_length, cut.end - cut.start)
 
-        tracks = [make_track(source, origin, length, cut.off_after) for source in in_order(sources)]
-        shown = tuple(track for track in tracks if track.end > 0 and track.start < length)
-        if not shown:
+        tracks = [make_track(source, origin, length, cut) for source in in_order(sources)]
+        within = tuple(track for track in tracks if track.end > 0 and track.start < length)
+        if not within:
             raise MediaError("there is nothing to combine in that part of the room")
-        return cls(shown, length)
+        sids = (track.participant_sid for track in tracks)
+        return cls(within, length, tuple(dict.fromkeys(sid for sid in sids if sid is not None)))
+
+    def only(self, tracks: Iterable[Track]) -> Film:
+        """Return a film of the same length with only these of its tracks, at the same times."""
+        return attrs.evolve(self, tracks=tuple(tracks))
+
+    def number(self, participant_sid: str) -> int:
+        """Return the number of a participant of the room, by the order of joining: 1 for the first."""
+        return self.participants.index(participant_sid) + 1
 
     @property
     def videos(self) -> list[Track]:
@@ -228,12 +280,40 @@ class Film:
         """Number of frames in the film."""
         return max(1, frame_at(self.length))
 
+    @property
+    def shown(self) -> list[Shown]:
+        """What can be seen at any time, in the order of the cells; a camera keeps its place when it is off."""
+        absences = {each.participant_sid: each for each in self._absences()}
+        shown: list[Shown] = []
+        for track in self.videos:
+            absence = None if track.is_screen else absences.pop(track.participant_sid or "", None)
+            shown += [track] if absence is None else [absence, track]
+        return shown
+
+    def _absences(self) -> Iterator[Absence]:
+        cameras: dict[str, list[Span]] = {}
+        microphones: dict[str, list[Span]] = {}
+        for track in self.tracks:
+            if track.participant_sid is None or track.is_screen:
+                continue
+            if track.is_video:
+                cameras.setdefault(track.participant_sid, []).extend(track.spans)
+            else:
+                heard = max(0, frame_at(track.start)), min(self.frames, frame_at(track.end))
+                microphones.setdefault(track.participant_sid, []).append(heard)
+
+        for participant_sid, seen in cameras.items():
+            spans = difference(microphones.get(participant_sid, []), seen)
+            long = tuple(span for span in spans if span[1] - span[0] >= _MIN_ABSENCE_FRAMES)
+            if long:
+                yield Absence(participant_sid, self.number(participant_sid), long)
+
     def scenes(self) -> list[Scene]:
-        """Return the scenes: the film is cut wherever a video appears or goes, and wherever a scene is too long."""
-        tracks = self.videos
+        """Return the scenes: the film is cut wherever a cell appears or goes, and wherever a scene is too long."""
+        shown = self.shown
         starting: dict[int, list[int]] = {0: [], self.frames: []}
-        for index, track in enumerate(tracks):
-            for span in track.spans:
+        for index, each in enumerate(shown):
+            for span in each.spans:
                 for frame in span:
                     starting.setdefault(frame, []).append(index)
 
@@ -242,11 +322,11 @@ class Film:
         for first, after_last in pairwise(sorted(starting)):
             # Only what appears or goes has changed.
             for index in starting[first]:
-                is_visible = tracks[index].is_visible(first)
+                is_visible = is_within(shown[index].spans, first)
                 (visible.add if is_visible else visible.discard)(index)
-            videos = tuple(tracks[index] for index in sorted(visible))
+            cells = tuple(shown[index] for index in sorted(visible))
             scenes.extend(
-                Scene(part, min(_MAX_SCENE_FRAMES, after_last - part), videos)
+                Scene(part, min(_MAX_SCENE_FRAMES, after_last - part), cells)
                 for part in range(first, after_last, _MAX_SCENE_FRAMES)
             )
         return scenes
@@ -266,18 +346,37 @@ def in_order(sources: Sequence[Source]) -> list[Source]:
     return sorted(sources, key=key)
 
 
-def make_track(source: Source, origin: int, length: int, off_after: int) -> Track:
+def make_track(source: Source, origin: int, length: int, cut: Cut) -> Track:
     """Return a source as a track of a film that starts at a time of the room, and has a length."""
     start = source.start - origin
-    spans: list[tuple[int, int]] = []
+    spans: list[Span] = []
     if source.is_video:
         last = max(1, frame_at(length))
-        for begin, end in source.visible_spans(off_after):
+        for begin, end in source.visible_spans(cut.off_after):
             first, after_last = max(0, frame_at(start + begin)), min(last, frame_at(start + end))
             # Shorter than a frame, or outside of the film.
             if first < after_last:
                 spans.append((first, after_last))
-    return Track(source, start, start + source.length, tuple(spans))
+    is_screen = source.is_video and cut.is_screen(source)
+    return Track(source, start, start + source.length, tuple(spans), is_screen)
+
+
+def is_within(spans: Iterable[Span], frame: int) -> bool:
+    """Return True if a frame is in one of these spans."""
+    return any(first <= frame < after_last for first, after_last in spans)
+
+
+def difference(spans: Sequence[Span], without: Sequence[Span]) -> list[Span]:
+    """Return the frames that are in any of some spans and in none of others, as spans in order."""
+    bounds = sorted({frame for span in (*spans, *without) for frame in span})
+    result: list[Span] = []
+    for first, after_last in pairwise(bounds):
+        if not is_within(spans, first) or is_within(without, first):
+            continue
+        is_next = bool(result) and result[-1][1] == first
+        begin = result.pop()[0] if is_next else first
+        result.append((begin, after_last))
+    return result
 
 
 def frame_at(milliseconds: int) -> int:

@@ -2,7 +2,8 @@
 
 1. Each track becomes a file of its own that starts at a frame or sample of the film, has no gaps, and one size.
    Whatever is odd about a track (changing sizes, missing frames, lost packets, a late start) ends here.
-2. Each scene is composed from those files. All audio is mixed from them, in groups where there is a lot.
+2. The scenes are composed from those files, several short ones at a time. All audio is mixed from them, in groups where
+   there is a lot.
 3. The scenes are joined with the audio, without encoding them again.
 
 The file of a step is named after everything that it is made of, so a later run finds it if it would be the same.
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Final, TypeAlias
 
@@ -21,13 +22,16 @@ import attrs
 
 from .film import (
     FRAMES_PER_SECOND,
+    Absence,
     Cell,
-    Container,
     Film,
+    Format,
     Layout,
     Scene,
+    Shown,
     Size,
     Source,
+    Span,
     Track,
     grid,
     with_gutters,
@@ -35,9 +39,13 @@ from .film import (
 )
 
 # Changed whenever other commands would make another film of the same tracks.
-_VERSION: Final = 1
+_VERSION: Final = 2
 # Inputs of one command: they bound its arguments, memory and open files, whatever the room.
 MAX_INPUTS: Final = 64
+# Tiles of one command. Short scenes share a command up to so many, because each has to open all of its tracks.
+_MAX_TILES: Final = 2 * MAX_INPUTS
+# Frames after which a command is long enough: 20 seconds.
+_MIN_SHARED_FRAMES: Final = 20 * FRAMES_PER_SECOND
 
 # Samples per second of all audio: the rate at which Opus decodes.
 _SAMPLE_RATE: Final = 48_000
@@ -50,13 +58,17 @@ _VIDEO_CODEC: Final = ("-c:v", "libx264", "-preset", "veryfast", "-crf", "23", "
 # Of files in between: large and fast, with a frame to start from in every second.
 _DRAFT_CODEC: Final = ("-c:v", "libx264", "-preset", "ultrafast", "-crf", "14", "-g", "30", "-pix_fmt", "yuv420p")
 _LOSSLESS_CODEC: Final = ("-c:a", "flac", "-sample_fmt", "s16")
+# For transcription: the rate that speech recognition works at. RF64 is WAV beyond 4 GiB, and only then.
+_WAV_SAMPLES_PER_MILLISECOND: Final = 16
+_WAV_LIMIT: Final = 0.98
+_WAV_FORMAT: Final = ("-c:a", "pcm_s16le", "-f", "wav", "-rf64", "auto")
 # Sums of tracks are scaled down, and have more bits instead.
 _LOSSLESS_MIX_CODEC: Final = ("-c:a", "flac", "-sample_fmt", "s32", "-bits_per_raw_sample", "24")
-_AUDIO_CODECS: Final[dict[Container, tuple[str, ...]]] = {
+_AUDIO_CODECS: Final[dict[Format, tuple[str, ...]]] = {
     "mkv": ("-c:a", "libopus", "-b:a", "96k", "-f", "matroska"),
     "mp4": ("-c:a", "aac", "-b:a", "160k", "-f", "mp4"),
 }
-_MUXERS: Final[dict[Container, tuple[str, ...]]] = {
+_MUXERS: Final[dict[Format, tuple[str, ...]]] = {
     "mkv": ("-f", "matroska"),
     "mp4": ("-f", "mp4", "-movflags", "+faststart"),
 }
@@ -102,39 +114,44 @@ class Style:
 
     Attributes:
         size: size of the picture.
-        container: format of the file.
+        container: format of the file; ``wav`` has no picture.
         layout: ``grid`` for cells of one size; ``screen`` to give shared screens the frame, and cameras a strip.
-        screen_name: text in the names of tracks that are shared screens, in any case.
         names: names of participants by their SIDs, to be shown in their cells.
+        initials: True to show an initial in the cell of a camera that is off; False leaves it black.
     """
 
     size: Size
-    container: Container
+    container: Format
     layout: Layout = "grid"
-    screen_name: str = "screen"
     names: Mapping[str, str] = attrs.field(factory=dict)
+    initials: bool = True
 
-    def cells(self, videos: Sequence[Track]) -> list[Cell]:
-        """Return the cells of visible tracks."""
+    def cells(self, shown: Sequence[Shown]) -> list[Cell]:
+        """Return the cells of what is shown."""
         if self.layout == "screen":
-            cells = with_screen([self._is_screen(track) for track in videos], self.size)
+            cells = with_screen([each.is_screen for each in shown], self.size)
         else:
-            cells = grid(len(videos), self.size)
+            cells = grid(len(shown), self.size)
         return with_gutters(cells, self.size)
 
-    def name_of(self, track: Track) -> str | None:
-        """Return the name to show in a track's cell, or None."""
-        return self.names.get(track.source.recording.participant_sid or "")
+    def name_of(self, shown: Shown) -> str | None:
+        """Return the name to show in a cell, or None."""
+        return self.names.get(shown.participant_sid or "")
 
-    def _is_screen(self, track: Track) -> bool:
-        return self.screen_name.casefold() in (track.source.recording.track_name or "").casefold()
+    def initial_of(self, absence: Absence) -> str | None:
+        """Return the initial to show for a camera that is off, or None: without a name, P and a number."""
+        if not self.initials:
+            return None
+        name = self.names.get(absence.participant_sid, "")
+        letters = (char for char in name if char.isalnum())
+        return next(letters, name[:1]).upper() or f"P{absence.number}"
 
 
 @attrs.frozen
 class Tile:
-    """A track in a cell during a scene."""
+    """What a cell shows during a scene."""
 
-    track: Track
+    shown: Shown
     cell: Cell
 
 
@@ -145,9 +162,74 @@ Composition: TypeAlias = Sequence[tuple[Scene, Sequence[Tile]]]
 def compose(film: Film, style: Style) -> Composition:
     """Return the scenes of a film with their tiles."""
     return [
-        (scene, [Tile(*pair) for pair in zip(scene.videos, style.cells(scene.videos), strict=True)])
+        (scene, [Tile(*pair) for pair in zip(scene.shown, style.cells(scene.shown), strict=True)])
         for scene in film.scenes()
     ]
+
+
+@attrs.frozen
+class Reel:
+    """Consecutive scenes that are composed at once.
+
+    Attributes:
+        first: number of the first frame.
+        frames: number of frames.
+        tiles: tiles of all scenes, each with the frames in which it is there, counted from the first one.
+    """
+
+    first: int
+    frames: int
+    tiles: Mapping[Tile, Sequence[Span]]
+
+    @classmethod
+    def of(cls, composition: Composition) -> Reel:
+        """Return the reel of some scenes."""
+        first = composition[0][0].first
+        last = composition[-1][0]
+        tiles: dict[Tile, list[Span]] = {}
+        for scene, shown in composition:
+            begin = scene.first - first
+            for tile in shown:
+                tiles.setdefault(tile, []).append((begin, begin + scene.frames))
+        return cls(first, last.first + last.frames - first, tiles)
+
+    @property
+    def track_tiles(self) -> list[Tile]:
+        """Tiles that show tracks."""
+        return [tile for tile in self.tiles if isinstance(tile.shown, Track)]
+
+    def enable_option(self, tile: Tile) -> str:
+        """Return the option of a filter that is to work only while a tile is there, or nothing if it always is."""
+        spans = self.tiles[tile]
+        if sum(after_last - first for first, after_last in spans) == self.frames:
+            return ""
+        # By time: an overlay does not count the frames before its second input begins.
+        times = ((first - 0.5, after_last - 0.5) for first, after_last in spans)
+        terms = (f"between(t,{begin / FRAMES_PER_SECOND:.4f},{end / FRAMES_PER_SECOND:.4f})" for begin, end in times)
+        return f":enable='{'+'.join(terms)}'"
+
+
+def reels(composition: Composition) -> Iterator[Reel]:
+    """Yield the scenes of a film in reels: a long scene, or several short ones with few tiles in all."""
+    group: list[tuple[Scene, Sequence[Tile]]] = []
+    tiles: set[Tile] = set()
+    frames = 0
+    for scene, shown in composition:
+        if group and (
+            frames >= _MIN_SHARED_FRAMES or scene.frames >= _MIN_SHARED_FRAMES or not fits(tiles.union(shown))
+        ):
+            yield Reel.of(group)
+            group, tiles, frames = [], set(), 0
+        group.append((scene, shown))
+        tiles.update(shown)
+        frames += scene.frames
+    if group:
+        yield Reel.of(group)
+
+
+def fits(tiles: Collection[Tile]) -> bool:
+    """Return True if one command can compose these tiles."""
+    return len(tiles) <= _MAX_TILES and len({tile.shown for tile in tiles}) <= MAX_INPUTS
 
 
 @attrs.frozen
@@ -158,7 +240,7 @@ class Plan:
         film: the film.
         style: its appearance.
         tracks: steps that prepare the tracks, one each; they need no others.
-        scenes: steps of each scene: each needs the one before it, and the last one is the scene. Empty without videos.
+        scenes: steps of each reel: each needs the one before it, and the last one is the reel. Empty without videos.
         mixes: steps that mix audio in groups, level by level: those of a level need only those of the level before.
         final_mix: what is mixed into the film's audio: names of files, and their starts in milliseconds.
     """
@@ -177,7 +259,7 @@ class Plan:
         videos = video_steps(composition)
         audios = {track: audio_step(track) for track in film.audios}
         levels, final_mix = mix_steps([(step, track.start) for track, step in audios.items()])
-        scenes = tuple(tuple(scene_steps(scene, tiles, videos, style)) for scene, tiles in composition)
+        scenes = tuple(tuple(scene_steps(reel, videos, style)) for reel in reels(composition))
         return cls(film, style, (*videos.values(), *audios.values()), scenes, levels, final_mix)
 
     def audio_step(self, limit: float) -> Step:
@@ -186,17 +268,38 @@ class Plan:
         Args:
             limit: highest level before it is encoded, as a fraction of full scale.
         """
-        gain = MAX_INPUTS ** len(self.mixes)
-        inputs = [part for name, _ in self.final_mix for part in input_file(name)]
-        filters = mix_filters([start for _, start in self.final_mix])
-        seconds = self.film.length / 1_000
-        end = f"volume={gain},alimiter=limit={limit:.4f}:level=0:latency=1,apad,atrim=end={seconds:.3f}"
+        inputs, mix = self._mix()
+        end = trim(limit, self.film.length * _SAMPLES_PER_MILLISECOND)
+        codec = _AUDIO_CODECS[self.style.container]
         return Step(
             kind="audio",
             extension=self.style.container,
-            arguments=(*inputs, "-filter_complex", f"{filters},{end}[out]", "-map", "[out]", *self._audio_codec),
+            arguments=(*inputs, "-filter_complex", f"{mix},{end}[out]", "-map", "[out]", *codec),
             length=self.film.length,
         )
+
+    def wav_step(self) -> Step:
+        """Return the step that makes a WAV file of the film's audio: mono, and as long as the film to the sample."""
+        samples = self.film.length * _WAV_SAMPLES_PER_MILLISECOND
+        rate = _WAV_SAMPLES_PER_MILLISECOND * 1_000
+        inputs: list[str] = []
+        filters = f"anullsrc=r={rate}:cl=mono,atrim=end_sample={samples}"
+        if self.final_mix:
+            inputs, mix = self._mix()
+            # Tracks that were mono are at their full level again.
+            filters = f"{mix},pan=mono|FC=0.5*FL+0.5*FR,aresample={rate},{trim(_WAV_LIMIT, samples)}"
+        return Step(
+            kind="wav",
+            extension="wav",
+            arguments=(*inputs, "-filter_complex", f"{filters}[out]", "-map", "[out]", *_WAV_FORMAT),
+            length=self.film.length,
+        )
+
+    def _mix(self) -> tuple[list[str], str]:
+        """Return the inputs of the film's audio, and the filters that mix them."""
+        inputs = [part for name, _ in self.final_mix for part in input_file(name)]
+        gain = MAX_INPUTS ** len(self.mixes)
+        return inputs, f"{mix_filters([start for _, start in self.final_mix])},volume={gain}"
 
     def join_step(self, audio: str | None, chapters: Sequence[Chapter]) -> Step:
         """Return the step that makes the film of its scenes and its audio.
@@ -205,13 +308,17 @@ class Plan:
             audio: name of the audio's file, or None if there is none.
             chapters: chapters by start.
         """
-        files = {"chapters.txt": chapters_text(chapters, self.film.length)}
-        inputs = ["-f", "ffmetadata", *input_file("chapters.txt")]
+        files: dict[str, str] = {}
+        inputs = [
+            "-f",
+            "ffmetadata",
+            *input_file(add_file("chapters", chapters_text(chapters, self.film.length), files)),
+        ]
         # Metadata of the chapters, and none of the tracks.
         maps = ["-map_metadata", "0", "-map_chapters", "0"]
         if self.scenes:
-            files["scenes.txt"] = "".join(scene_lines(steps[-1]) for steps in self.scenes)
-            inputs += ["-f", "concat", *input_file("scenes.txt")]
+            scenes = "".join(scene_lines(steps[-1]) for steps in self.scenes)
+            inputs += ["-f", "concat", *input_file(add_file("scenes", scenes, files))]
             maps += ["-map", "1:v:0"]
         if audio is not None:
             inputs += input_file(audio)
@@ -220,10 +327,6 @@ class Plan:
         return Step(
             kind="film", extension=self.style.container, arguments=arguments, files=files, length=self.film.length
         )
-
-    @property
-    def _audio_codec(self) -> tuple[str, ...]:
-        return _AUDIO_CODECS[self.style.container]
 
 
 def input_file(name: str) -> tuple[str, ...]:
@@ -245,7 +348,8 @@ def video_steps(composition: Composition) -> dict[Track, Step]:
     shown: dict[Track, list[tuple[Scene, Cell]]] = {}
     for scene, tiles in composition:
         for tile in tiles:
-            shown.setdefault(tile.track, []).append((scene, tile.cell))
+            if isinstance(tile.shown, Track):
+                shown.setdefault(tile.shown, []).append((scene, tile.cell))
     return {track: video_step(track, cells) for track, cells in shown.items()}
 
 
@@ -263,12 +367,8 @@ def video_step(track: Track, shown: Sequence[tuple[Scene, Cell]]) -> Step:
     initial = shown[0][1]
     commands = "".join(resize_commands(shown, first))
 
-    files = {}
-    resize = ""
-    if commands:
-        name = f"cells-{hashlib.sha256(commands.encode()).hexdigest()[:24]}.txt"
-        files[name] = commands
-        resize = f"sendcmd=f={name},"
+    files: dict[str, str] = {}
+    resize = f"sendcmd=f={add_file('cells', commands, files)}," if commands else ""
     filters = (
         f"[0:v:0]fps={FRAMES_PER_SECOND}:start_time={start:.6f},settb=1/{FRAMES_PER_SECOND},setpts=N,{resize}"
         f"scale@fit={initial.width}:{initial.height}:force_original_aspect_ratio=decrease:force_divisible_by=2:"
@@ -370,6 +470,11 @@ def mix_group(group: Sequence[tuple[Step, int]]) -> tuple[Step, int]:
     return step, begin
 
 
+def trim(limit: float, samples: int) -> str:
+    """Return the filters that limit audio to a level, as a fraction of full scale, and give it a number of samples."""
+    return f"alimiter=limit={limit:.4f}:level=0:latency=1,apad,atrim=end_sample={samples}"
+
+
 def mix_filters(starts: Sequence[int]) -> str:
     """Return the filters that mix inputs, each from a time in milliseconds on; the sum is not limited."""
     delayed: list[str] = []
@@ -384,42 +489,35 @@ def mix_filters(starts: Sequence[int]) -> str:
     return f"{';'.join(delayed)};{labels}amix=inputs={len(starts)}:normalize=0:dropout_transition=0"
 
 
-def scene_steps(scene: Scene, tiles: Sequence[Tile], videos: Mapping[Track, Step], style: Style) -> Iterator[Step]:
-    """Yield the steps of a scene: several where it has many tiles, each of which adds some to the picture before."""
+def scene_steps(reel: Reel, videos: Mapping[Track, Step], style: Style) -> Iterator[Step]:
+    """Yield the steps of a reel: several where it has many tiles, each of which adds some to the picture before."""
+    tiles = list(reel.tiles)
+    size = len(tiles) if fits(tiles) else MAX_INPUTS
     background: Step | None = None
-    for first in range(0, max(1, len(tiles)), MAX_INPUTS):
-        is_last = first + MAX_INPUTS >= len(tiles)
-        background = scene_step(scene, tiles[first : first + MAX_INPUTS], videos, style, background, is_last=is_last)
+    for first in range(0, max(1, len(tiles)), max(1, size)):
+        is_last = first + size >= len(tiles)
+        part = attrs.evolve(reel, tiles={tile: reel.tiles[tile] for tile in tiles[first : first + size]})
+        background = scene_step(part, videos, style, background, is_last=is_last)
         yield background
 
 
 def scene_step(
-    scene: Scene,
-    tiles: Sequence[Tile],
-    videos: Mapping[Track, Step],
-    style: Style,
-    background: Step | None,
-    *,
-    is_last: bool,
+    reel: Reel, videos: Mapping[Track, Step], style: Style, background: Step | None, *, is_last: bool
 ) -> Step:
     """Return a step that puts tiles on a background, which is black if there is none yet."""
-    inputs: list[str] = []
-    filters: list[str] = []
-    files: dict[str, str] = {}
-    for index, tile in enumerate(tiles):
-        inputs += seek(scene.first - tile.track.first_frame, videos[tile.track].name)
-        cell, label = tile.cell, label_filter(tile, style, files)
-        filters.append(
-            f"[{index}:v:0]settb=1/{FRAMES_PER_SECOND},setpts=N,crop={cell.width}:{cell.height}:0:0{label}[v{index}];"
-            f"[b{index}][v{index}]overlay={cell.left}:{cell.top}:eof_action=repeat[b{index + 1}]"
-        )
+    tracks = list(dict.fromkeys(tile.shown for tile in reel.tiles if isinstance(tile.shown, Track)))
+    inputs = [part for track in tracks for part in seek(reel.first - track.first_frame, videos[track].name)]
     canvas = f"color=c=black:s={style.size.width}x{style.size.height}:r={FRAMES_PER_SECOND}"
     if background is not None:
         inputs += input_file(background.name)
-        canvas = f"[{len(tiles)}:v:0]settb=1/{FRAMES_PER_SECOND},setpts=N"
-    filters.insert(0, f"{canvas},setsar=1,format=yuv420p[b0]")
-    filters.append(f"[b{len(tiles)}]format=yuv420p[out]")
-    codec = ("-frames:v", str(scene.frames), "-video_track_timescale", str(_TIMESCALE), "-f", "mp4")
+        canvas = f"[{len(tracks)}:v:0]settb=1/{FRAMES_PER_SECOND},setpts=N"
+    files: dict[str, str] = {}
+    filters = [
+        f"{canvas},setsar=1,format=yuv420p{''.join(absence_filters(reel, style, files))}[b0]",
+        *(tile_filters(reel, tracks)),
+        *(overlay_filters(reel, style, files)),
+    ]
+    codec = ("-frames:v", str(reel.frames), "-video_track_timescale", str(_TIMESCALE), "-f", "mp4")
     return Step(
         kind="scene",
         extension="mp4",
@@ -428,8 +526,41 @@ def scene_step(
             *(*(_VIDEO_CODEC if is_last else _DRAFT_CODEC), "-threads", "2", *codec),
         ),
         files=files,
-        length=milliseconds_of(scene.frames),
+        length=milliseconds_of(reel.frames),
     )
+
+
+def tile_filters(reel: Reel, tracks: Sequence[Track]) -> Iterator[str]:
+    """Yield the filters that number the frames of each input as those of the reel, with an output for each tile."""
+    for index, track in enumerate(tracks):
+        # It may begin within the reel.
+        delay = max(0, track.first_frame - reel.first)
+        outputs = [f"[t{number}]" for number, tile in enumerate(reel.track_tiles) if tile.shown is track]
+        yield f"[{index}:v:0]settb=1/{FRAMES_PER_SECOND},setpts=N+{delay},split={len(outputs)}{''.join(outputs)}"
+
+
+def overlay_filters(reel: Reel, style: Style, files: dict[str, str]) -> Iterator[str]:
+    """Yield the filters that put each tile of a track into the picture, while it is there."""
+    for number, tile in enumerate(reel.track_tiles):
+        cell, label = tile.cell, name_filter(tile, style, files)
+        yield f"[t{number}]crop={cell.width}:{cell.height}:0:0{label}[v{number}]"
+        place = f"{cell.left}:{cell.top}:eof_action=repeat{reel.enable_option(tile)}"
+        yield f"[b{number}][v{number}]overlay={place}[b{number + 1}]"
+    yield f"[b{len(reel.track_tiles)}]format=yuv420p[out]"
+
+
+def absence_filters(reel: Reel, style: Style, files: dict[str, str]) -> Iterator[str]:
+    """Yield the filters that write an initial into the cell of each camera that is off, and the name."""
+    for tile in reel.tiles:
+        if isinstance(tile.shown, Track):
+            continue
+        cell, enable = tile.cell, reel.enable_option(tile)
+        initial = style.initial_of(tile.shown)
+        if initial is not None:
+            size = max(10, min(cell.width, cell.height) // 3)
+            place = f"x={cell.left}+({cell.width}-tw)/2:y={cell.top}+({cell.height}-th)/2"
+            yield text_filter(initial, files, f"fontsize={size}:fontcolor=0xb0b0b0:{place}{enable}")
+        yield name_filter(tile, style, files, enable)
 
 
 def seek(frame: int, name: str) -> tuple[str, ...]:
@@ -439,16 +570,36 @@ def seek(frame: int, name: str) -> tuple[str, ...]:
     return ("-threads", "1", *time, *input_file(name))
 
 
-def label_filter(tile: Tile, style: Style, files: dict[str, str]) -> str:
-    """Return the filter that writes a participant's name into a cell, or nothing, and add the name to the files."""
-    text = style.name_of(tile.track)
-    if text is None:
+def name_filter(tile: Tile, style: Style, files: dict[str, str], enable: str = "") -> str:
+    """Return the filter that writes a participant's name into a cell, or nothing.
+
+    Args:
+        tile: the tile.
+        style: its names are shown.
+        files: texts that the command reads; the name is added.
+        enable: option that says when.
+    """
+    name = style.name_of(tile.shown)
+    if name is None:
         return ""
-    name = f"name-{hashlib.sha256(text.encode()).hexdigest()[:24]}.txt"
-    files[name] = text
     size = max(10, tile.cell.height // 16)
-    place = f"x={size // 2}:y=h-th-{size // 2}:box=1:boxcolor=black@0.5:boxborderw={size // 4}"
-    return f",drawtext=textfile={name}:expansion=none:fontsize={size}:fontcolor=white:{place}"
+    # A track is labelled before it is put into its cell, and an empty cell in the whole picture.
+    left, top = (0, 0) if isinstance(tile.shown, Track) else (tile.cell.left, tile.cell.top)
+    place = f"x={left + size // 2}:y={top + tile.cell.height - size // 2}-th"
+    box = f"box=1:boxcolor=black@0.5:boxborderw={size // 4}"
+    return text_filter(name, files, f"fontsize={size}:fontcolor=white:{place}:{box}{enable}")
+
+
+def text_filter(text: str, files: dict[str, str], options: str) -> str:
+    """Return the filter that writes a text, which is added to the files that the command reads."""
+    return f",drawtext=textfile={add_file('text', text, files)}:expansion=none:{options}"
+
+
+def add_file(kind: str, text: str, files: dict[str, str]) -> str:
+    """Add a text to the files that a command reads, and return its name, which no other text has."""
+    name = f"{kind}-{hashlib.sha256(text.encode()).hexdigest()[:24]}.txt"
+    files[name] = text
+    return name
 
 
 def scene_lines(scene: Step) -> str:
@@ -470,16 +621,15 @@ def joining(film: Film, names: Mapping[str, str]) -> list[Chapter]:
     """Return a chapter for each moment at which participants join, titled with their names, or else their numbers."""
     joined: dict[str, int] = {}
     for track in film.tracks:
-        participant_sid = track.source.recording.participant_sid
-        if participant_sid is not None:
+        if track.participant_sid is not None:
             start = max(0, track.start)
-            joined[participant_sid] = min(joined.get(participant_sid, start), start)
+            joined[track.participant_sid] = min(joined.get(track.participant_sid, start), start)
 
     chapters: dict[int, tuple[int, list[str]]] = {}
-    for number, (participant_sid, start) in enumerate(joined.items(), 1):
+    for participant_sid, start in joined.items():
         # Those who join within a second share a chapter.
         first, who = chapters.setdefault(start // 1_000, (start, []))
-        who.append(names.get(participant_sid, f"Participant {number}"))
+        who.append(names.get(participant_sid, f"Participant {film.number(participant_sid)}"))
         chapters[start // 1_000] = min(first, start), who
     return [(start, ", ".join(who)) for start, who in sorted(chapters.values())]
 

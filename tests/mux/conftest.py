@@ -68,6 +68,14 @@ def make_audio(
     ffmpeg("-f", "lavfi", "-i", source, "-c:a", "libopus", "-output_ts_offset", start, "-f", "matroska", path)
 
 
+def make_undecodable(path: Path, *, seconds: float) -> None:
+    """Write a video in a valid container, whose frames are not of the codec that it states."""
+    source = f"testsrc=s=160x120:r=5:d={seconds}"
+    codec = ("-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", "8")
+    ffmpeg("-f", "lavfi", "-i", source, *codec, "-f", "matroska", path)
+    path.write_bytes(path.read_bytes().replace(b"V_VP9", b"V_VP8"))
+
+
 @attrs.define
 class Room:
     """A room of the API, and the store that holds its files.

@@ -1,4 +1,4 @@
-"""``roomrec mux``: combine a room's recordings into one video file."""
+"""``roomrec mux``: combine a room's recordings into one video file, or into a file for each participant."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from roomrec_async._format import format_count, format_duration
 from roomrec_async._text import safe_text
-from roomrec_async._views.film import CAMERA_OFF_AFTER, Layout, Size
+from roomrec_async._views.film import CAMERA_OFF_AFTER, Format, Layout, Size
 from roomrec_async.cli.support.errors import ExitCode
 from roomrec_async.cli.support.failures import Failures
 from roomrec_async.cli.support.options import (
@@ -33,7 +33,7 @@ from roomrec_async.errors import RoomRecError
 from roomrec_async.protocols import Decryption
 
 if TYPE_CHECKING:
-    from roomrec_async.integrations.ffmpeg import FilmOptions, Muxed, OnProgress
+    from roomrec_async.integrations.ffmpeg import FilmOptions, LeftOut, Muxed, OnProgress, ParticipantFile, Per
 
 _EXAMPLES: Final = """\b
 Examples:
@@ -41,6 +41,7 @@ Examples:
   roomrec mux RM0123456789abcdef0123456789abcdef -o room.mp4 --media media/ --size 1920x1080
   roomrec mux RM0123456789abcdef0123456789abcdef -o talk.mp4 --layout screen --from 5:00 --to 1:05:00
   roomrec mux archive/RM0123456789abcdef0123456789abcdef -o room.mp4
+  roomrec mux RM0123456789abcdef0123456789abcdef --per participant --format wav -o voices/
 """
 
 _SIZE: Final = re.compile(r"(\d{2,4})x(\d{2,4})")
@@ -83,9 +84,23 @@ class ClockType(click.ParamType[float]):
     "-o",
     "--output",
     required=True,
-    metavar="FILE",
-    type=LocalPath(dir_okay=False),
-    help="File to write: .mkv or .mp4. An existing one is replaced.",
+    metavar="FILE|DIR",
+    type=LocalPath(),
+    help="File to write: .mkv or .mp4; an existing one is replaced. With --per participant, the directory of files.",
+)
+@click.option(
+    "--per",
+    type=click.Choice(["room", "participant"]),
+    default="room",
+    show_default=True,
+    help="participant: a file for each, named after their SID, and all as long as the room, so that they stay in step.",
+)
+@click.option(
+    "--format",
+    "file_format",
+    type=click.Choice(get_args(Format)),
+    help="Format of the files of participants, by default mp4. wav has their sound alone, for transcription: mono, 16 "
+    "bit, 16 kHz, silent where there is none.",
 )
 @click.option(
     "--media",
@@ -125,7 +140,7 @@ class ClockType(click.ParamType[float]):
     default=CAMERA_OFF_AFTER / _MILLISECONDS,
     show_default=True,
     metavar="SECONDS",
-    help="A camera without a new frame for so long is off, and gives up its cell.",
+    help="A camera without a new frame for so long is off: its cell has an initial while its participant is heard.",
 )
 @click.option(
     "--wait",
@@ -145,6 +160,8 @@ def mux(
     source: str,
     room: str | None,
     output: Path,
+    per: Per,
+    file_format: Format | None,
     media: Path | None,
     size: Size,
     layout: Layout,
@@ -164,7 +181,8 @@ def mux(
 
     The picture changes as participants come and go. Missing media are downloaded first. Recordings that cannot be used
     are left out and named, and the exit code is 1. If this is killed, run the same command again: finished scenes are
-    not made again.
+    not made again. With --per participant, there is a file for each participant instead, which begins and ends with the
+    room.
 
     ROOM is a room SID: RM and 32 hexadecimal digits. The credentials come from the environment, as for
     'roomrec list'.
@@ -174,6 +192,8 @@ def mux(
     """
     of = RoomSource.parse(source, room)
     options: FilmOptions = {
+        "per": per,
+        "format": file_format,
         "size": size,
         "layout": layout,
         "screen_name": screen_name,
@@ -292,17 +312,30 @@ class MuxRun:
             self.failures.print(f"truncated: the media of {recording.sid} break off; they are in it as far as they go")
         for recording in film.about:
             self.failures.print(f"about: {recording.sid} has no offset, and is placed by its date, to the second")
+        for file in film.files:
+            self.failures.print(f"{safe_text(str(file.path))}: {format_file(file)}")
         self.failures.print(f"{safe_text(str(film.path))}: {format_film(film)}")
         if self.as_json:
             click.echo(json.dumps(film_values(film)))
 
 
+def format_file(file: ParticipantFile) -> str:
+    """Return a line about what is in the file of a participant."""
+    return format_tracks(file) or "silent, because no audio of this participant can be used"
+
+
+def format_tracks(made: Muxed | ParticipantFile) -> str:
+    """Return the number of tracks of each kind, without a kind that is not there."""
+    counts = ((made.videos, "video"), (made.audios, "audio track"))
+    return " and ".join(format_count(count, noun) for count, noun in counts if count)
+
+
 def format_film(film: Muxed) -> str:
-    """Return a line about what is in a film."""
-    tracks = f"{format_count(film.videos, 'video')} and {format_count(film.audios, 'audio track')}"
+    """Return a line about what is in a film, or in the files of participants."""
+    files = f" in {format_count(len(film.files), 'file')}" if film.files else ""
     left_out = f", {format_count(len(film.left_out), 'recording')} left out" if film.left_out else ""
     data = f", {format_count(film.data_tracks, 'data track')} ignored" if film.data_tracks else ""
-    return f"{format_duration(film.seconds)} of {tracks}{left_out}{data}"
+    return f"{format_duration(film.seconds)} of {format_tracks(film) or 'silence'}{files}{left_out}{data}"
 
 
 def film_values(film: Muxed) -> dict[str, object]:
@@ -312,8 +345,26 @@ def film_values(film: Muxed) -> dict[str, object]:
         "seconds": film.seconds,
         "videos": film.videos,
         "audios": film.audios,
-        "left_out": [{"sid": each.recording.sid, "reason": each.reason} for each in film.left_out],
+        "left_out": [left_out_values(each) for each in film.left_out],
         "truncated": [recording.sid for recording in film.truncated],
         "about": [recording.sid for recording in film.about],
         "data_tracks": film.data_tracks,
+        "files": [file_values(file) for file in film.files],
+    }
+
+
+def left_out_values(left_out: LeftOut) -> dict[str, object]:
+    """Return a recording that was left out as JSON values."""
+    recording = left_out.recording
+    return {"sid": recording.sid, "participant_sid": recording.participant_sid, "reason": left_out.reason}
+
+
+def file_values(file: ParticipantFile) -> dict[str, object]:
+    """Return the file of a participant as JSON values."""
+    return {
+        "path": str(file.path),
+        "participant_sid": file.participant_sid,
+        "name": file.name,
+        "videos": file.videos,
+        "audios": file.audios,
     }

@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final, TypedDict, Unpack, get_args
 
 import attrs
 
 from roomrec_async._archive.kept import open_kept
+from roomrec_async._asyncio import run_in_thread
 from roomrec_async._destinations import local_path
-from roomrec_async._files import check_replaceable
-from roomrec_async._text import safe_repr, safe_text
+from roomrec_async._text import safe_text
 from roomrec_async._validate import check_choice, check_seconds
-from roomrec_async._views.film import CAMERA_OFF_AFTER, Container, Cut, Film, Layout, Size
+from roomrec_async._views.film import CAMERA_OFF_AFTER, Cut, Film, Format, Layout, Size
 from roomrec_async._views.film_steps import Plan, Style
 from roomrec_async.client import RecordingsClient
-from roomrec_async.errors import InvalidArgumentError, MediaError
+from roomrec_async.errors import ConfigurationError, InvalidArgumentError, MediaError
 from roomrec_async.models import Recording, Room
 from roomrec_async.protocols import Decryption
 
+from .outputs import Output, ParticipantFile, Per, check_output
 from .probing import MediaFile, probe
 from .processes import find_program
-from .rendering import OnProgress, Renderer, check_can_write_names, script
+from .rendering import OnProgress, Renderer, Target, check_can_write, script
 from .sources import Downloads, Found, LeftOut, fetch_kept, find, find_planned, list_room
 from .workspace import Workspace, make_workspace, open_workspace
 
@@ -34,6 +36,8 @@ __all__ = [
     "MediaFile",
     "Muxed",
     "OnProgress",
+    "ParticipantFile",
+    "Per",
     "make_script",
     "mux",
     "mux_files",
@@ -41,7 +45,6 @@ __all__ = [
     "probe",
 ]
 
-_CONTAINERS: Final[tuple[Container, ...]] = get_args(Container)
 _LAYOUTS: Final[tuple[Layout, ...]] = get_args(Layout)
 _MILLISECONDS: Final = 1_000
 # Characters of a participant's name that are shown.
@@ -51,6 +54,11 @@ _MAX_NAME_LENGTH: Final = 40
 class FilmOptions(TypedDict, total=False):
     """Options for films: which part of a room is shown, and how."""
 
+    per: Per
+    """``room``, the default, makes one film; ``participant`` makes a file for each, all as long as the room."""
+    format: Format | None
+    """Format of the files of participants: ``mp4``, the default, ``mkv``, or ``wav`` for their sound alone, in mono,
+    16 bit and 16 kHz, as speech recognition takes it. The format of a film is that of its file's extension."""
     size: Size | None
     """Size of the picture; by default 1280 by 720 pixels."""
     layout: Layout
@@ -58,21 +66,22 @@ class FilmOptions(TypedDict, total=False):
     screen_name: str
     """Text in the ``track_name`` of recordings that are shared screens, in any case; by default ``screen``."""
     names: Mapping[str, str] | None
-    """Names of participants by their SIDs, to be shown in their cells, and in the chapters."""
+    """Names of participants by their SIDs, to be shown in their cells, in the chapters, and in the names of files."""
     start: float
     """Seconds from the start of the room's first track at which the film begins; by default 0."""
     end: float | None
     """Seconds, likewise, at which it ends; None, the default, for the end of the last track."""
     camera_off_after: float
-    """Seconds without a frame after which a camera is off, and gives up its cell; by default 2."""
+    """Seconds without a frame after which a camera is off; by default 2. Its cell shows an initial then, as long as the
+    participant is heard, and is given up otherwise."""
 
 
 @attrs.frozen(kw_only=True)
 class Muxed:
-    """A film that was made.
+    """A film that was made, or a file for each participant.
 
     Attributes:
-        path: the file.
+        path: the film, or the directory of the files.
         seconds: duration.
         videos: number of video tracks in it.
         audios: number of audio tracks in it.
@@ -80,6 +89,7 @@ class Muxed:
         truncated: recordings whose files break off; they are in it as far as they go.
         about: recordings that have no ``offset``, and are placed by their date, in whole seconds.
         data_tracks: number of data tracks of the room; there is nothing in them to be seen or heard.
+        files: the files of participants, in the order of joining; none for a film.
     """
 
     path: Path
@@ -90,6 +100,7 @@ class Muxed:
     truncated: tuple[Recording, ...] = ()
     about: tuple[Recording, ...] = ()
     data_tracks: int = 0
+    files: tuple[ParticipantFile, ...] = ()
 
 
 async def mux(
@@ -111,6 +122,10 @@ async def mux(
     one participant side by side. The film is silent where there is no audio, and black where there is no video. It has
     a chapter for each participant who joins.
 
+    With ``per="participant"``, there is a file for each participant instead, named after their SID. All of them begin
+    and end with the room, so that they stay in step beside each other. Whoever has no audio is silent in a WAV file.
+    Tracks whose participants are not known have files of their own, named after their recordings.
+
     Media that are not in the media directory are downloaded first. Recordings that cannot be used are left out, and
     named in the result. The film is made in steps, each of a bounded number of tracks; a run that was killed is
     continued by the next one with the same output.
@@ -118,7 +133,8 @@ async def mux(
     Args:
         client: client to list and download with.
         room_sid: the room, or its SID: ``RM`` and 32 hexadecimal digits.
-        output: file to write, ending in ``.mkv`` or ``.mp4``; it appears only once it is complete.
+        output: file to write, ending in ``.mkv`` or ``.mp4``; it appears only once it is complete. With
+            ``per="participant"``, a directory; other files in it stay as they are.
         media: directory to keep downloads in, and to look for earlier ones in. By default they are removed at the end.
         decryption: decrypts media that are encrypted.
         wait: maximum number of seconds to wait until no recording of the room is being processed; may be ``math.inf``.
@@ -139,7 +155,7 @@ async def mux(
     if wait != math.inf:
         check_seconds("wait", wait)
     job = await _make_job(output, options, strict=strict, on_progress=on_progress)
-    async with open_workspace(job.path, media_directory) as workspace:
+    async with job.open_workspace(media_directory) as workspace:
         recordings = await list_room(client, room_sid, wait)
         downloads = Downloads(client, workspace.media, decryption, wait)
         found = await find(await downloads.fetch(recordings))
@@ -171,7 +187,7 @@ async def mux_files(
     """
     job = await _make_job(output, options, strict=strict, on_progress=on_progress)
     found = await find([(recording, Path(file)) for recording, file in files])
-    async with open_workspace(job.path, None) as workspace:
+    async with job.open_workspace(None) as workspace:
         return await job.run(found, workspace)
 
 
@@ -207,7 +223,7 @@ async def mux_kept(
     media_directory = None if media is None else local_path("media", media)
     job = await _make_job(output, options, strict=strict, on_progress=on_progress)
     room = await open_kept(source, room_sid)
-    async with open_workspace(job.path, media_directory) as workspace:
+    async with job.open_workspace(media_directory) as workspace:
         return await job.run(await find(await fetch_kept(room, workspace.media)), workspace)
 
 
@@ -233,11 +249,14 @@ async def make_script(
 
     Raises:
         InvalidArgumentError: as for :func:`mux`.
+        ConfigurationError: a file for each participant is asked for, which a script does not make.
         MediaError: there is nothing to combine.
         RoomRecError: the recordings could not be listed.
     """
-    path, container = check_output(output)
-    style = make_style(container, options)
+    if options.get("per") == "participant":
+        raise ConfigurationError("a script makes one film, and not a file for each participant")
+    target = make_output(output, options)
+    style = make_style(target, options)
     cut = make_cut(options)
     directory = local_path("media", media)
     recordings = await client.recordings(room_sid).to_list()
@@ -245,40 +264,30 @@ async def make_script(
     if not found.sources:
         raise MediaError(format_refusal(found, [left_out.reason for left_out in found.left_out]))
     plan = Plan.of(Film.from_sources(found.sources, cut), style)
-    return script(plan, make_workspace(path, directory).steps, path)
+    return script(plan, make_workspace(target.path, directory).steps, target.path)
 
 
-def check_output(output: str | os.PathLike[str]) -> tuple[Path, Container]:
-    """Return the path of a film's file and the container format that its extension stands for.
+def make_output(output: str | os.PathLike[str], options: FilmOptions) -> Output:
+    """Return where to write, for the options of a film.
 
     Raises:
-        InvalidArgumentError: it has another extension, its directory does not exist, or it is no regular file.
+        InvalidArgumentError: it cannot be written there, or one of the options is out of bounds.
+        ConfigurationError: the options cannot be used together.
     """
-    path = local_path("output", output)
-    for container in _CONTAINERS:
-        if path.suffix.lower() == f".{container}":
-            if not path.parent.is_dir():
-                raise InvalidArgumentError(f"there is no directory {path.parent} for {path.name}")
-            check_replaceable(path)
-            return path, container
-    raise InvalidArgumentError(f"a film's file must end in .mkv or .mp4, not {safe_repr(path.name)}")
+    return check_output(output, options.get("per", "room"), options.get("format"))
 
 
-def make_style(container: Container, options: FilmOptions) -> Style:
+def make_style(output: Output, options: FilmOptions) -> Style:
     """Return the style for the options of a film.
 
     Raises:
         InvalidArgumentError: one of them is out of bounds.
     """
     layout = check_choice("layout", options.get("layout", "grid"), _LAYOUTS)
-    screen_name = options.get("screen_name", "screen")
-    if not screen_name.strip():
-        raise InvalidArgumentError("screen_name must not be empty: every track would be a shared screen")
     return Style(
         size=options.get("size") or Size(),
-        container=container,
+        container=output.format,
         layout=layout,
-        screen_name=screen_name,
         # On one line, and not much wider than a cell.
         names={
             sid: safe_text(" ".join(name.split()), _MAX_NAME_LENGTH)
@@ -296,10 +305,14 @@ def make_cut(options: FilmOptions) -> Cut:
     start = check_seconds("start", options.get("start", 0))
     end = options.get("end")
     off_after = check_seconds("camera_off_after", options.get("camera_off_after", CAMERA_OFF_AFTER / _MILLISECONDS))
+    screen_name = options.get("screen_name", "screen")
+    if not screen_name.strip():
+        raise InvalidArgumentError("screen_name must not be empty: every track would be a shared screen")
     return Cut(
         start=round(start * _MILLISECONDS),
         end=None if end is None else round(check_seconds("end", end) * _MILLISECONDS),
         off_after=round(off_after * _MILLISECONDS),
+        screen_name=screen_name,
     )
 
 
@@ -307,22 +320,19 @@ def make_cut(options: FilmOptions) -> Cut:
 class _Job:
     """Makes one film of what was found."""
 
-    path: Path
+    output: Output
     style: Style
     cut: Cut
     strict: bool
     on_progress: OnProgress | None
     ffmpeg: str
 
-    async def check_programs(self) -> None:
-        """Check that the programs are there, and can do what is asked for.
-
-        Raises:
-            ConfigurationError: they are not, or cannot.
-        """
-        find_program("ffprobe")
-        if self.style.names:
-            await check_can_write_names(self.ffmpeg)
+    @asynccontextmanager
+    async def open_workspace(self, media: Path | None) -> AsyncGenerator[Workspace, None]:
+        """Create the directories for the files, and lock them; see :func:`.workspace.open_workspace`."""
+        await run_in_thread(self.output.make_directory)
+        async with open_workspace(self.output.anchor, media) as workspace:
+            yield workspace
 
     async def run(self, found: Found, workspace: Workspace) -> Muxed:
         """Make the film.
@@ -336,17 +346,21 @@ class _Job:
         if not found.sources or (self.strict and reasons):
             raise MediaError(format_refusal(found, reasons))
 
+        def make_targets(film: Film) -> list[Target]:
+            return self.output.targets(film, self.style, found.participants)
+
         renderer = Renderer(self.ffmpeg, workspace.steps, self.on_progress)
-        film, undecodable = await renderer.render(found.sources, self.cut, self.style, self.path, strict=self.strict)
+        film, undecodable = await renderer.render(found.sources, self.cut, make_targets, strict=self.strict)
         return Muxed(
-            path=self.path,
+            path=self.output.path,
             seconds=film.length / _MILLISECONDS,
-            videos=len(film.videos),
+            videos=0 if self.output.format == "wav" else len(film.videos),
             audios=len(film.audios),
             left_out=(*found.left_out, *undecodable),
             truncated=found.truncated,
             about=found.about,
             data_tracks=found.data_tracks,
+            files=self.output.files(film, found.participants, self.style.names),
         )
 
 
@@ -359,17 +373,29 @@ async def _make_job(
         InvalidArgumentError: the output or an option cannot be used.
         ConfigurationError: ffmpeg is not installed, or cannot do what is asked for.
     """
-    path, container = check_output(output)
-    job = _Job(
-        path=path,
-        style=make_style(container, options),
-        cut=make_cut(options),
-        strict=strict,
-        on_progress=on_progress,
-        ffmpeg=find_program("ffmpeg"),
-    )
-    await job.check_programs()
-    return job
+    target = make_output(output, options)
+    style = make_style(target, options)
+    cut = make_cut(options)
+    find_program("ffprobe")
+    ffmpeg = find_program("ffmpeg")
+    if style.container != "wav":
+        style = await make_writable(style, ffmpeg)
+    return _Job(output=target, style=style, cut=cut, strict=strict, on_progress=on_progress, ffmpeg=ffmpeg)
+
+
+async def make_writable(style: Style, ffmpeg: str) -> Style:
+    """Return a style without initials if this ffmpeg cannot write.
+
+    Raises:
+        ConfigurationError: it cannot, and names are asked for.
+    """
+    try:
+        await check_can_write(ffmpeg)
+    except ConfigurationError:
+        if style.names:
+            raise
+        return attrs.evolve(style, initials=False)
+    return style
 
 
 def format_refusal(found: Found, reasons: list[str]) -> str:

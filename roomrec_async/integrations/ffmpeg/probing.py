@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Final
+from typing import Final, Literal
 
 import attrs
 
@@ -88,6 +88,24 @@ async def probe(path: str | os.PathLike[str]) -> MediaFile:
             raise MediaError(f"{name} is empty") from None
         raise MediaError(f"{name} cannot be read as Matroska: {safe_text(str(error))}") from None
     return parser.media_file(ended_early=b"File ended prematurely" in error_output)
+
+
+async def can_decode(path: str | os.PathLike[str], stream: Literal["a", "v"]) -> bool:
+    """Return True if anything of a file can be decoded; it may have frames with something else in them.
+
+    Args:
+        path: the file.
+        stream: ``a`` for its audio, or ``v`` for its video.
+    """
+    written = bytearray()
+    one_frame = ("-map", f"0:{stream}:0", f"-frames:{stream}", "1", "-f", "framecrc", "-")
+    arguments = (find_program("ffmpeg"), "-nostdin", "-v", "error", *INPUT_OPTIONS, "-i", f"file:{os.fspath(path)}")
+    try:
+        await run_program((*arguments, *one_frame), written.extend)
+    except MediaError:
+        return False
+    # Beside comments, a line for each frame.
+    return any(not line.startswith(b"#") for line in bytes(written).splitlines())
 
 
 class _Parser:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from functools import partial
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeVar
 
 import attrs
 
@@ -17,11 +17,13 @@ from roomrec_async._asyncio import map_concurrently, open_in_thread, run_in_thre
 from roomrec_async._files import create_temporary, replace_file
 from roomrec_async._text import safe_text
 from roomrec_async._views.film import Cut, Film, Source
-from roomrec_async._views.film_steps import Plan, Step, Style, joining
+from roomrec_async._views.film_steps import Plan, Step, joining
 from roomrec_async.errors import ConfigurationError, MediaError
 
 from .processes import run_program
 from .sources import LeftOut
+
+_Item = TypeVar("_Item")
 
 OnProgress: TypeAlias = Callable[[int, int], object]
 """Callback that receives the milliseconds of the film made so far, and its total milliseconds."""
@@ -40,7 +42,7 @@ _TRUE_PEAK: Final = re.compile(rb"Peak:\s+(-?\d+(?:\.\d+)?) dBFS")
 # Milliseconds of media that a command could have made while it starts.
 _START_UP: Final = 300
 # Rough share of the work in a millisecond of media, by the kind of step.
-_WEIGHTS: Final = {"video": 10, "scene": 10, "sound": 1, "mix": 1, "audio": 2, "film": 1}
+_WEIGHTS: Final = {"video": 10, "scene": 10, "sound": 1, "mix": 1, "audio": 2, "film": 1, "wav": 1}
 
 
 def script(plan: Plan, directory: Path, output: Path) -> str:
@@ -80,8 +82,8 @@ class TrackFailedError(MediaError):
         self.source = source
 
 
-async def check_can_write_names(ffmpeg: str) -> None:
-    """Check that names can be written into pictures.
+async def check_can_write(ffmpeg: str) -> None:
+    """Check that texts can be written into pictures.
 
     Raises:
         ConfigurationError: this ffmpeg cannot, or there is no font.
@@ -140,10 +142,41 @@ def work_of(steps: Iterable[Step]) -> int:
     return sum((step.length + _START_UP) * _WEIGHTS[step.kind] for step in steps)
 
 
-def total_work(plan: Plan) -> int:
-    """Return the amount of work of a plan."""
-    steps = [*plan.tracks, *(step for group in (*plan.scenes, *plan.mixes) for step in group)]
-    return work_of(steps) + plan.film.length * (_WEIGHTS["audio"] + _WEIGHTS["film"])
+@attrs.frozen
+class Target:
+    """A file to make.
+
+    Attributes:
+        plan: how.
+        path: the file.
+    """
+
+    plan: Plan
+    path: Path
+
+    @property
+    def work(self) -> int:
+        """Amount of work."""
+        plan = self.plan
+        steps = [*plan.tracks, *(step for group in (*plan.scenes, *plan.mixes) for step in group)]
+        return work_of(steps) + plan.film.length * (_WEIGHTS["audio"] + _WEIGHTS["film"])
+
+
+async def for_each(items: Sequence[_Item], function: Callable[[_Item], Awaitable[object]]) -> None:
+    """Call an async function for each item; as many run at a time as there are commands at most."""
+
+    async def iterate() -> AsyncGenerator[_Item, None]:
+        for item in items:
+            yield item
+
+    async def call(item: _Item) -> AsyncGenerator[None, None]:
+        await function(item)
+        yield
+
+    limit = min(_MAX_COMMANDS, os.cpu_count() or 1)
+    async with aclosing(map_concurrently(iterate(), call, lambda: limit)) as finished:
+        async for _ in finished:
+            pass
 
 
 @attrs.frozen
@@ -161,9 +194,15 @@ class Renderer:
     on_progress: OnProgress | None
 
     async def render(
-        self, sources: Sequence[Source], cut: Cut, style: Style, output: Path, *, strict: bool
+        self, sources: Sequence[Source], cut: Cut, make_targets: Callable[[Film], Sequence[Target]], *, strict: bool
     ) -> tuple[Film, list[LeftOut]]:
-        """Make a film, without the tracks that cannot be decoded; if it is strict, none of them may be missing.
+        """Make the files of a film, without the tracks that cannot be decoded.
+
+        Args:
+            sources: its tracks.
+            cut: the part of the room.
+            make_targets: returns the files to make of a film.
+            strict: True if no track may be missing.
 
         Returns:
             The film, and the tracks that are not in it.
@@ -174,32 +213,50 @@ class Renderer:
         usable = list(sources)
         left_out: list[LeftOut] = []
         while True:
-            plan = Plan.of(Film.from_sources(usable, cut), style)
-            progress = Progress(plan.film.length, self.on_progress, total_work(plan))
+            film = Film.from_sources(usable, cut)
+            targets = make_targets(film)
+            progress = Progress(film.length, self.on_progress, sum(target.work for target in targets))
             try:
-                # Tracks first: what cannot be decoded changes the scenes.
-                await self._run_all(plan.tracks, progress)
+                # Tracks first: what cannot be decoded changes the scenes, and may change when the film begins.
+                await self._run_all([step for target in targets for step in target.plan.tracks], progress)
             except TrackFailedError as error:
                 usable.remove(error.source)
                 left_out.append(LeftOut(error.source.recording, str(error)))
                 if strict or not usable:
                     raise
                 continue
-            await self._finish(plan, progress, output)
-            return plan.film, left_out
+            await self._finish(targets, progress)
+            return film, left_out
 
-    async def _finish(self, plan: Plan, progress: Progress, output: Path) -> None:
+    async def _finish(self, targets: Sequence[Target], progress: Progress) -> None:
         """Compose the scenes, mix the audio, and join them."""
-        for level in range(max(map(len, plan.scenes), default=0)):
-            await self._run_all([steps[level] for steps in plan.scenes if level < len(steps)], progress)
-        for mixes in plan.mixes:
-            await self._run_all(mixes, progress)
-        audio = await self._encode_audio(plan, progress) if plan.film.audios else None
-        join = plan.join_step(audio, joining(plan.film, plan.style.names))
+        plans = [target.plan for target in targets]
+        reels = [steps for plan in plans for steps in plan.scenes]
+        for level in range(max(map(len, reels), default=0)):
+            await self._run_all([steps[level] for steps in reels if level < len(steps)], progress)
+        for level in range(max(len(plan.mixes) for plan in plans)):
+            mixes = [plan.mixes[level] for plan in plans if level < len(plan.mixes)]
+            await self._run_all([step for group in mixes for step in group], progress)
+
+        async def write(target: Target) -> None:
+            await self._write_target(target, progress)
+
+        await for_each(targets, write)
+
+    async def _write_target(self, target: Target, progress: Progress) -> None:
+        """Make a file of scenes and mixes that are there."""
+        output = target.path
+        step = await self._last_step(target.plan, progress)
         # Beside the film: the directory of the steps may be on another disk, from where it could not be renamed.
         part = await open_in_thread(partial(create_temporary, output), Path.unlink)
-        await self._write_and_rename(join, part.absolute(), output, progress)
-        progress.finish(join)
+        await self._write_and_rename(step, part.absolute(), output, progress)
+        progress.finish(step)
+
+    async def _last_step(self, plan: Plan, progress: Progress) -> Step:
+        if plan.style.container == "wav":
+            return plan.wav_step()
+        audio = await self._encode_audio(plan, progress) if plan.film.audios else None
+        return plan.join_step(audio, joining(plan.film, plan.style.names))
 
     async def _encode_audio(self, plan: Plan, progress: Progress) -> str:
         """Make the film's audio, whose decoded true peak is below full scale, and return the name of its file."""
@@ -230,18 +287,10 @@ class Renderer:
     async def _run_all(self, steps: Sequence[Step], progress: Progress) -> None:
         """Run steps that do not need each other. Those of the same name are one."""
 
-        async def iterate() -> AsyncGenerator[Step, None]:
-            for step in {step.name: step for step in steps}.values():
-                yield step
-
-        async def run(step: Step) -> AsyncGenerator[None, None]:
+        async def run(step: Step) -> None:
             await self._run(step, progress)
-            yield
 
-        limit = min(_MAX_COMMANDS, os.cpu_count() or 1)
-        async with aclosing(map_concurrently(iterate(), run, lambda: limit)) as finished:
-            async for _ in finished:
-                pass
+        await for_each(list({step.name: step for step in steps}.values()), run)
 
     async def _run(self, step: Step, progress: Progress) -> None:
         """Run a step, unless its file is there already.

@@ -23,7 +23,7 @@ from roomrec_async.errors import InvalidArgumentError, MediaError, NotFoundError
 from roomrec_async.models import MediaType, Recording, RecordingStatus, Room
 from roomrec_async.protocols import Decryption
 
-from .probing import MediaFile, probe
+from .probing import MediaFile, can_decode, probe
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -88,6 +88,13 @@ class Found:
     truncated: tuple[Recording, ...]
     about: tuple[Recording, ...]
     data_tracks: int
+
+    @property
+    def participants(self) -> list[str]:
+        """SIDs of the participants who have audio or video, usable or not, in the order of the recordings."""
+        recordings = [each.recording for each in self.sources] + [each.recording for each in self.left_out]
+        sids = (recording.participant_sid for recording in recordings)
+        return list(dict.fromkeys(sid for sid in sids if sid is not None))
 
 
 async def list_room(client: RecordingsClient, room_sid: str | Room, wait: float) -> list[Recording]:
@@ -233,6 +240,10 @@ async def measure(item: tuple[Recording, Path | LeftOut]) -> Measured | LeftOut:
         return LeftOut(recording, f"the media of {recording.sid} have no frames that can be decoded")
     if recording.type == MediaType.VIDEO and not media.width:
         return LeftOut(recording, f"the media of {recording.sid} have no picture, though it is a video")
+    if not await can_decode(path, "v" if recording.type == MediaType.VIDEO else "a"):
+        return LeftOut(
+            recording, f"the media of {recording.sid} cannot be decoded: they are damaged, or still encrypted"
+        )
     return Measured(recording, path, media)
 
 

@@ -8,7 +8,7 @@ import attrs
 import pytest
 
 from roomrec_async import InvalidArgumentError, MediaError, MediaType, Recording, RecordingStatus
-from roomrec_async._views.film import Cell, Cut, Film, Size, Source, grid, with_gutters, with_screen
+from roomrec_async._views.film import Absence, Cell, Cut, Film, Size, Source, Track, grid, with_gutters, with_screen
 
 AUDIO, VIDEO, DATA = MediaType.AUDIO, MediaType.VIDEO, MediaType.DATA
 
@@ -29,10 +29,12 @@ def numbers(film: Film) -> list[int]:
 
 
 def scenes(film: Film) -> list[tuple[int, int, list[int]]]:
-    """Return the first frame, the number of frames and the visible sources of each scene."""
-    return [
-        (scene.first, scene.frames, [int(track.source.path.name) for track in scene.videos]) for scene in film.scenes()
-    ]
+    """Return the first frame, the number of frames and the visible sources of each scene; 0 if a camera is off."""
+
+    def number(shown: Track | Absence) -> int:
+        return int(shown.source.path.name) if isinstance(shown, Track) else 0
+
+    return [(scene.first, scene.frames, [number(each) for each in scene.shown]) for scene in film.scenes()]
 
 
 class TestFilm:
@@ -88,10 +90,30 @@ class TestScenes:
     def test_a_camera_without_frames_is_no_longer_seen_until_it_comes_back(self) -> None:
         pauses = ((1_000, 2_500), (4_000, 9_000))
         camera = attrs.evolve(source(1, VIDEO, 0, 10_000), pauses=pauses)
-        other = source(2, AUDIO, 0, 10_000)
+        other = source(2, AUDIO, 0, 10_000, who=2)
         assert scenes(Film.from_sources([camera, other])) == [(0, 180, [1]), (180, 90, []), (270, 30, [1])]
         off_soon = Film.from_sources([camera, other], Cut(off_after=500))
         assert scenes(off_soon)[:3] == [(0, 45, [1]), (45, 30, []), (75, 60, [1])]
+
+    def test_a_participant_who_is_heard_keeps_the_cell_of_a_camera_that_is_off(self) -> None:
+        turned_off = attrs.evolve(source(1, VIDEO, 2_000, 10_000), pauses=((3_000, 8_000),))
+        other = source(4, VIDEO, 0, 15_000, who=2)
+        room = [source(2, AUDIO, 0, 15_000), turned_off, source(3, VIDEO, 14_000, 1_000), other]
+        assert scenes(Film.from_sources(room)) == [
+            (0, 60, [0, 4]), (60, 150, [1, 4]), (210, 90, [0, 4]),
+            (300, 60, [1, 4]), (360, 60, [0, 4]), (420, 30, [3, 4]),
+        ]  # fmt: skip
+
+    def test_a_participant_without_a_camera_or_a_microphone_has_no_cell(self) -> None:
+        screen = attrs.evolve(source(1, VIDEO, 0, 1_000), recording=recording(1, VIDEO, 0, track_name="My Screen"))
+        room = [screen, source(2, AUDIO, 0, 3_000), source(3, AUDIO, 0, 3_000, 2), source(4, VIDEO, 2_000, 1_000, 3)]
+        assert scenes(Film.from_sources(room)) == [(0, 30, [1]), (30, 30, []), (60, 30, [4])]
+
+    def test_nobody_is_absent_for_a_moment(self) -> None:
+        room = [source(1, AUDIO, 0, 4_000), source(2, VIDEO, 900, 1_000), source(3, VIDEO, 2_500, 1_000)]
+        assert scenes(Film.from_sources(room)) == [
+            (0, 27, []), (27, 30, [2]), (57, 18, []), (75, 30, [3]), (105, 15, []),
+        ]  # fmt: skip
 
     def test_a_camera_is_seen_from_the_first_picture_that_can_be_decoded(self) -> None:
         camera = attrs.evolve(source(1, VIDEO, 0, 2_000), first_picture=1_000)
