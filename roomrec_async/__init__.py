@@ -65,7 +65,7 @@ if TYPE_CHECKING:
     from ._archive.report import ArchiveProgress, ArchiveReport
     from ._tables import TableFormat
     from ._views.film import Size
-    from ._views.totals import FailedRecording, Overview, Period, Periods, RoomTotals, Totals
+    from ._views.totals import FailedRecording, Overview, Period, Periods, PersonTotals, RoomTotals, Totals
 
 __all__ = [
     "APIError",
@@ -108,6 +108,7 @@ __all__ = [
     "Periods",
     "PermissionDeniedError",
     "Permit",
+    "PersonTotals",
     "RateLimitError",
     "RateLimiter",
     "Recording",
@@ -149,6 +150,7 @@ _IMPORTED_ON_USE: Final = {
     "Overview": "._views.totals",
     "Period": "._views.totals",
     "Periods": "._views.totals",
+    "PersonTotals": "._views.totals",
     "RoomTotals": "._views.totals",
     "Size": "._views.film",
     "TableFormat": "._tables",

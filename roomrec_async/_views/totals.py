@@ -1,4 +1,4 @@
-"""Totals of recordings: by day, type, status and room, with the largest rooms and the latest failures.
+"""Totals of recordings: by day, type, status, room and person, with the largest rooms and the latest failures.
 
 Recordings are added one by one, in any order. Days are UTC days of ``date_created``.
 """
@@ -76,6 +76,25 @@ class RoomTotals:
         return {"room_sid": self.room_sid, **self.sum.to_dict()}
 
 
+@attrs.define
+class PersonTotals:
+    """Totals of all participants of one identity.
+
+    Attributes:
+        identity: name that the application gave them. Untrusted text.
+        rooms: number of rooms that they were recorded in.
+        sum: their totals.
+    """
+
+    identity: str
+    rooms: int = 0
+    sum: Totals = attrs.field(factory=Totals)
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the identity and the numbers by name, JSON-ready."""
+        return {"identity": self.identity, "rooms": self.rooms, **self.sum.to_dict()}
+
+
 @attrs.frozen
 class FailedRecording:
     """A recording that failed, with what helps to find it.
@@ -137,21 +156,24 @@ class Overview:
     """Totals of any number of recordings.
 
     Memory grows with the number of rooms, by some 250 bytes each, and with the number of days; not with the number of
-    recordings.
+    recordings. With ``participants=True``, it grows with their number as well.
 
     Args:
         covers: first and last day of the time that was listed, if known: :meth:`periods` then covers all of it, also
             where nothing was recorded.
+        participants: True to keep totals by participant, for :meth:`add_identities`.
 
     Attributes:
         covers: as above.
+        has_people: True if totals are kept by participant.
         failed: number of recordings with the status ``failed``.
         failed_rooms: number of rooms, given to :meth:`add_room`, whose list failed.
         undated: totals of the recordings without a ``date_created``, which belong to no day.
     """
 
-    def __init__(self, covers: tuple[date, date] | None = None) -> None:
+    def __init__(self, covers: tuple[date, date] | None = None, *, participants: bool = False) -> None:
         self.covers = covers
+        self.has_people: bool = participants
         self.failed: int = 0
         self.failed_rooms: int = 0
         self.undated: Totals = Totals()
@@ -161,6 +183,10 @@ class Overview:
         self._days: dict[date, dict[str, Totals]] = {}
         # By room SID.
         self._rooms: dict[str, Totals] = {}
+        # By room SID, then by participant SID, until the identities of the room are known.
+        self._participants: dict[str, dict[str, Totals]] = {}
+        # By identity.
+        self._people: dict[str, PersonTotals] = {}
         # Min-heap of (date, SID, serial number, failure). Serial numbers differ, so that failures are never compared.
         self._failures: list[tuple[datetime, str, int, FailedRecording]] = []
 
@@ -179,6 +205,27 @@ class Overview:
         if result.error is not None:
             self.failed_rooms += 1
         return RoomTotals(result.room_sid, totals)
+
+    def add_identities(self, room_sid: str, identities: Mapping[str, str]) -> None:
+        """Count the participants of a room as people. Its recordings must all have been added before.
+
+        Args:
+            room_sid: SID of the room.
+            identities: identities by the SIDs of participants; those who have none are left out.
+        """
+        here: dict[str, Totals] = {}
+        for participant_sid, totals in self._participants.pop(room_sid, {}).items():
+            if participant_sid in identities:
+                here.setdefault(identities[participant_sid], Totals()).add(totals)
+        for identity, totals in here.items():
+            person = self._people.setdefault(identity, PersonTotals(identity))
+            person.rooms += 1
+            person.sum.add(totals)
+
+    @property
+    def unidentified_rooms(self) -> list[str]:
+        """SIDs of the rooms with participants whose identities were not added yet."""
+        return list(self._participants)
 
     @property
     def all(self) -> Totals:
@@ -253,6 +300,18 @@ class Overview:
 
         return nlargest(count, (RoomTotals(*room) for room in self._rooms.items()), key=rank)
 
+    def people(self, count: int = 25) -> list[PersonTotals]:
+        """Return the people with the most recorded time, most first.
+
+        Args:
+            count: maximum number of people.
+        """
+
+        def rank(person: PersonTotals) -> tuple[int, int, str]:
+            return person.sum.duration, person.sum.recordings, person.identity
+
+        return nlargest(count, self._people.values(), key=rank)
+
     def periods(self) -> Periods:
         """Return the totals by day, or by week, month, year or century where there are more than 92."""
         bounds = self.bounds
@@ -283,6 +342,7 @@ class Overview:
             "largest_rooms": [room.to_dict() for room in self.largest()],
             "failed": self.failed,
             "latest_failures": [failure.to_dict() for failure in self.failures],
+            **({"people": [person.to_dict() for person in self.people()]} if self.has_people else {}),
         }
 
     def _add(self, recording: Recording, room_sid: str | None) -> None:
@@ -294,6 +354,9 @@ class Overview:
         self._totals_of_day(recording.date_created, media_type).add(totals)
         if room_sid is not None:
             self._rooms.setdefault(room_sid, Totals()).add(totals)
+        if self.has_people and room_sid is not None and recording.participant_sid is not None:
+            of_room = self._participants.setdefault(room_sid, {})
+            of_room.setdefault(recording.participant_sid, Totals()).add(totals)
         if recording.status is RecordingStatus.FAILED:
             self._add_failure(recording, media_type)
 

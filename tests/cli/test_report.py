@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import html
 import json
 import os
 import re
@@ -15,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from roomrec_async import Participant
 from roomrec_async.simulator import Simulator, faults
 
 from .conftest import (
@@ -178,6 +181,49 @@ class TestFiles:
         assert [row[0] for row in table(page, "failed")] == [sid for _, sid in failed]
         assert [path.name for path in tmp_path.iterdir()] == ["out.html"]
 
+    def test_people_are_those_of_the_rooms_by_identity(
+        self, simulator: Simulator, roomrec: Command, tmp_path: Path
+    ) -> None:
+        records = within(truth(simulator), "2026-02-10T12:30:00Z", "2026-05-10T04:00:00Z")
+        room_sids = {record["room_sid"] for record in records}
+
+        async def list_participants() -> list[Participant]:
+            async with simulator.client() as client:
+                return [each for sid in room_sids async for each in client.participants(sid)]
+
+        participants = asyncio.run(list_participants())
+        identities = {each.sid: each.identity for each in participants}
+        asked = simulator.stats.requests
+        people = printed_numbers(roomrec, *QUARTER, "--identities")["people"]
+        with_people = simulator.stats.requests - asked
+        people_of = grouped(records, lambda record: identities[record["grouping_sids"]["participant_sid"]])
+        expected = [
+            {"identity": name, "rooms": len({record["room_sid"] for record in own}), **sums(own)}
+            for name, own in people_of.items()
+        ]
+        assert (
+            people == sorted(expected, key=lambda person: (person["duration"], person["identity"]), reverse=True)[:25]
+        )
+
+        asked = simulator.stats.requests
+        assert roomrec("report", *QUARTER, "-o", tmp_path / "plain.html").code == 0
+        # One request for each room, and one more for those of whom some have left, and some are still connected.
+        in_progress = {each.room_sid for each in participants if each.status != "disconnected"}
+        assert with_people - (simulator.stats.requests - asked) == len(room_sids) + len(in_progress)
+        assert 'id="people"' not in (tmp_path / "plain.html").read_text("utf-8")
+        assert roomrec("report", *QUARTER, "--identities", "-o", tmp_path / "out.html").code == 0
+        page = (tmp_path / "out.html").read_text("utf-8")
+        assert [html.unescape(row[0]) for row in table(page, "people")] == [person["identity"] for person in people]
+
+    def test_a_room_whose_participants_cannot_be_listed_is_named(
+        self, simulator: Simulator, roomrec: Command, tmp_path: Path
+    ) -> None:
+        simulator.inject(faults.Respond(404), path_contains="/Participants", times=1)
+        outcome = roomrec("report", *QUARTER, "--identities", "-o", tmp_path / "out.html")
+        assert outcome.code == 1
+        assert re.search(r"^RM[0-9a-f]{32}: ", outcome.err, re.MULTILINE)
+        assert len(table((tmp_path / "out.html").read_text("utf-8"), "people")) > 1
+
     def test_json_is_what_is_printed(self, roomrec: Command, tmp_path: Path) -> None:
         file = tmp_path / "out.JSON"
         assert roomrec("report", *QUARTER, "-o", file).code == 0
@@ -294,6 +340,7 @@ class TestMistakes:
             (["--manifest", "manifest.csv", "--json"], "a manifest's file must end in .jsonl or .parquet"),
             (["--manifest", "missing.jsonl", "--json"], "does not exist"),
             (["--manifest", "manifest.jsonl", *QUARTER[:2], "--json"], "cannot be used with --after or --before"),
+            (["--manifest", "manifest.jsonl", "--identities", "--json"], "cannot be used with --identities"),
         ],
     )
     def test_of_usage(

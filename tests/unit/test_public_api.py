@@ -55,6 +55,7 @@ PUBLIC = [
     "Periods",
     "PermissionDeniedError",
     "Permit",
+    "PersonTotals",
     "RateLimitError",
     "RateLimiter",
     "Recording",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, aclosing, contextmanager
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
@@ -27,9 +27,10 @@ from roomrec_async.cli.support.failures import Failures
 from roomrec_async.cli.support.options import LocalPath, base_url_option, limit_options, window_options
 from roomrec_async.cli.support.progress import show_progress
 from roomrec_async.cli.support.resources import make_client
+from roomrec_async.cli.support.room_source import list_identities
 from roomrec_async.cli.support.signals import run_async
 from roomrec_async.client import RecordingsClient
-from roomrec_async.errors import InvalidArgumentError
+from roomrec_async.errors import InvalidArgumentError, RoomRecError
 from roomrec_async.models import Recording, RecordingStatus
 
 _EXAMPLES: Final = """\b
@@ -37,6 +38,7 @@ Examples:
   roomrec report --after 2026-03-01T00:00:00Z --before 2026-04-01T00:00:00Z -o march.html
   roomrec report --manifest archive/manifest.jsonl -o archive.html
   roomrec report --after 2026-03-01T00:00:00Z --json | jq .by_day
+  roomrec report --after 2026-03-01T00:00:00Z --identities -o people.html
 """
 
 _FILE_EXTENSIONS: Final = (".html", ".json")
@@ -48,6 +50,9 @@ _FIELDS: Final = ("sid", "room_sid", "type", "status", "date_created", "duration
 _MAX_PARTS: Final = 64
 # Parts of the window that are listed at once; their recordings are in memory meanwhile.
 _MAX_CONCURRENT_PARTS: Final = 16
+
+# Rooms whose participants are listed at once; the client's limits may allow fewer.
+_MAX_CONCURRENT_ROOMS: Final = 64
 
 _DAY: Final = timedelta(days=1)
 
@@ -72,6 +77,12 @@ Renderer: TypeAlias = Callable[[Overview], str]
     help="File to write: .html for a page, .json for the numbers. An existing one is replaced.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the numbers as JSON instead.")
+@click.option(
+    "--identities",
+    is_flag=True,
+    help="Also list the people with the most recorded time, by the identities that the application gave them: one "
+    "request for each room.",
+)
 @base_url_option
 @limit_options
 def report(
@@ -80,6 +91,7 @@ def report(
     manifest: Path | None,
     output: Path | None,
     as_json: bool,
+    identities: bool,
     base_url: str,
 ) -> int:
     """Sum up what the account has recorded, or what an archive contains: recordings, bytes and minutes by day, type
@@ -95,13 +107,16 @@ def report(
     if manifest is not None:
         if after or before:
             raise click.UsageError("--manifest cannot be used with --after or --before: the whole file is summed up")
+        if identities:
+            raise click.UsageError("--manifest cannot be used with --identities: only the account knows them")
         render = renderer_for(output, f"Recordings in {manifest}")
         return ReportRun(output, render, Overview()).run_on_file(make_reader(manifest, _FIELDS))
 
     if after is None:
         raise click.UsageError("nothing to sum up: give --after TIME for the whole account, or --manifest FILE")
     window = DateWindow(after, before)
-    job = ReportRun(output, renderer_for(output, format_title(window)), Overview(days_of(window)))
+    overview = Overview(days_of(window), participants=identities)
+    job = ReportRun(output, renderer_for(output, format_title(window)), overview)
     return run_async(job.run_on_account(make_client(base_url), window))
 
 
@@ -164,6 +179,7 @@ class ReportRun:
         output: the file to write, or None for standard output.
         render: makes its text.
         overview: sums up the recordings.
+        failures: rooms whose participants could not be listed.
     """
 
     output: Path | None
@@ -182,12 +198,36 @@ class ReportRun:
     async def run_on_account(self, client: RecordingsClient, window: DateWindow) -> int:
         """Report on the recordings of the account in a window, and return the exit code."""
         with self._write_output(), self._show_progress(lambda: f" · {client.limiter.in_flight} in flight"):
-            async with client, aclosing(scan_all(client, window)) as lists:
-                async for recordings in lists:
-                    for recording in recordings:
-                        self.overview.add(recording)
+            async with client:
+                async with aclosing(scan_all(client, window, self._fields)) as lists:
+                    async for recordings in lists:
+                        for recording in recordings:
+                            self.overview.add(recording)
+                await self._add_identities(client)
         self._print_summary()
-        return ExitCode.SUCCESS
+        return self.failures.exit_code
+
+    @property
+    def _fields(self) -> tuple[str, ...]:
+        return (*_FIELDS, "grouping_sids") if self.overview.has_people else _FIELDS
+
+    async def _add_identities(self, client: RecordingsClient) -> None:
+        """Fetch the identities of all rooms with participants. A room that fails is named, and left out."""
+
+        async def iterate() -> AsyncGenerator[str, None]:
+            for room_sid in self.overview.unidentified_rooms:
+                yield room_sid
+
+        async def add(room_sid: str) -> AsyncGenerator[None, None]:
+            try:
+                self.overview.add_identities(room_sid, await list_identities(client, room_sid))
+            except RoomRecError as error:
+                self.failures.add(room_sid, error)
+            yield
+
+        async with aclosing(map_concurrently(iterate(), add, lambda: _MAX_CONCURRENT_ROOMS)) as rooms:
+            async for _ in rooms:
+                pass
 
     @contextmanager
     def _write_output(self) -> Iterator[None]:
@@ -218,16 +258,18 @@ class ReportRun:
         self.failures.print(f"{safe_text(str(self.output))}: {counts}, {format_size(overview.all.size)}{failed}")
 
 
-async def scan_all(client: RecordingsClient, window: DateWindow) -> AsyncGenerator[list[Recording], None]:
+async def scan_all(
+    client: RecordingsClient, window: DateWindow, fields: Sequence[str]
+) -> AsyncGenerator[list[Recording], None]:
     """Yield all recordings of the account in a window, each once; deleted ones are listed only on request.
 
-    The window is split into parts, so that the recordings of only some of them are in memory.
+    The window is split into parts, so that the recordings of only some of them are in memory, with only these fields.
     """
 
     async def list_part(part: DateWindow) -> AsyncGenerator[list[Recording], None]:
         # In this order: a recording that is deleted in between is then in both listings, and not in neither.
-        listed = await collect_scan(client.scan(part))
-        deleted = await collect_scan(client.scan(part, status=RecordingStatus.DELETED))
+        listed = await collect_scan(client.scan(part), fields)
+        deleted = await collect_scan(client.scan(part, status=RecordingStatus.DELETED), fields)
         yield merge_listings(listed, deleted)
 
     async with aclosing(map_concurrently(split_by_day(window), list_part, lambda: _MAX_CONCURRENT_PARTS)) as lists:
@@ -235,11 +277,11 @@ async def scan_all(client: RecordingsClient, window: DateWindow) -> AsyncGenerat
             yield recordings
 
 
-async def collect_scan(lists: AsyncGenerator[list[Recording], None]) -> list[Recording]:
+async def collect_scan(lists: AsyncGenerator[list[Recording], None], fields: Sequence[str]) -> list[Recording]:
     """Return all recordings of a scan with only the fields that an overview reads: a third of the memory."""
     async with aclosing(lists):
         return [
-            Recording(**{name: getattr(recording, name) for name in _FIELDS})
+            Recording(**{name: getattr(recording, name) for name in fields})
             async for recordings in lists
             for recording in recordings
         ]

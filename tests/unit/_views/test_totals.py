@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from roomrec_async._views.totals import FailedRecording, Overview, Period, RoomTotals, Totals, add_up
+from roomrec_async._views.totals import FailedRecording, Overview, Period, PersonTotals, RoomTotals, Totals, add_up
 from roomrec_async.errors import DecodeError
 from roomrec_async.models import MediaType, Recording, RecordingStatus, RoomResult
 
@@ -315,6 +315,38 @@ def test_the_numbers_as_json() -> None:
              "date_created": "2026-01-02T00:00:00+00:00"},
         ],
     }  # fmt: skip
+
+
+class TestPeople:
+    def test_are_summed_up_over_their_rooms_and_devices(self) -> None:
+        overview = Overview(participants=True)
+        tracks = (("RM1", "PA1"), ("RM1", "PA1"), ("RM1", "PA2"), ("RM2", "PA3"), ("RM2", "PA4"))
+        for room_sid, participant_sid in tracks:
+            overview.add(recording(room_sid=room_sid, grouping_sids={"participant_sid": participant_sid}))
+        overview.add(recording(room_sid="RM3", grouping_sids=None))
+        assert overview.unidentified_rooms == ["RM1", "RM2"]
+        overview.add_identities("RM1", {"PA1": "ada", "PA2": "ada"})
+        overview.add_identities("RM2", {"PA3": "ada", "PA5": "nobody here"})
+        overview.add_identities("RM9", {"PA1": "ada"})
+        assert overview.unidentified_rooms == []
+        assert overview.people() == [PersonTotals("ada", 2, Totals(4, 4_000, 240))]
+        assert overview.to_dict()["people"] == [
+            {"identity": "ada", "rooms": 2, "recordings": 4, "size": 4_000, "duration": 240}
+        ]
+
+    def test_come_with_the_most_recorded_time_first(self) -> None:
+        overview = Overview(participants=True)
+        for number in range(30):
+            sids = {"room_sid": f"RM{number}", "grouping_sids": {"participant_sid": "PA1"}}
+            overview.add(recording(duration=number, **sids))
+            overview.add_identities(f"RM{number}", {"PA1": f"person {number}"})
+        assert [person.identity for person in overview.people(3)] == ["person 29", "person 28", "person 27"]
+        assert len(overview.people()) == 25
+
+    def test_are_not_counted_unless_asked_for(self) -> None:
+        overview = overview_of(recording(grouping_sids={"participant_sid": "PA1"}))
+        assert overview.unidentified_rooms == []
+        assert "people" not in overview.to_dict()
 
 
 def test_the_memory_grows_with_rooms_only() -> None:
