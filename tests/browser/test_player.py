@@ -211,6 +211,23 @@ def settled(browser: Browser) -> bool:
 
 
 class TestFilm:
+    @pytest.mark.parametrize("width", [1_200, 400])
+    @pytest.mark.parametrize("key", [Keys.HOME, Keys.END])
+    def test_the_time_is_in_view_at_both_ends(self, page: RoomPage, width: int, key: str) -> None:
+        page.browser.resize(width, 900)
+        page.open_film()
+        page.browser.run("document.querySelector('.thumb').focus()")
+        page.browser.press(key)
+        thumb, cursor, corner, frame = (
+            page.browser.run("return document.querySelector(arguments[0]).getBoundingClientRect()", selector)
+            for selector in (".thumb", ".cursor", ".corner", ".frame")
+        )
+        assert corner["right"] <= thumb["left"]
+        assert thumb["right"] <= frame["right"]
+        # They touch.
+        assert thumb["left"] <= cursor["right"]
+        assert cursor["left"] <= thumb["right"]
+
     @pytest.mark.parametrize("name", ["a film.mp4", "film.mkv"])
     def test_it_plays_and_the_cursor_runs_along(self, page: RoomPage, name: str) -> None:
         page.open_film(name)

@@ -237,7 +237,8 @@
   };
   const show = () => {
     const time = clamp(player.time, 0, length);
-    for (const element of [cursor, thumb]) element.style.left = `${(time / length) * 100}%`;
+    cursor.style.left = `${(time / length) * 100}%`;
+    thumb.style.setProperty("--at", time / length);
     const text = `${format(time)} of ${format(length)}`;
     if (thumb.ariaValueText === text) return;
     thumb.ariaValueNow = Math.floor(time);
