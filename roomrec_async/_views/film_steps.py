@@ -44,8 +44,8 @@ _VERSION: Final = 2
 MAX_INPUTS: Final = 64
 # Tiles of one command. Short scenes share a command up to so many, because each has to open all of its tracks.
 _MAX_TILES: Final = 2 * MAX_INPUTS
-# Frames after which a command is long enough: 20 seconds.
-_MIN_SHARED_FRAMES: Final = 20 * FRAMES_PER_SECOND
+# Frames after which a command is long enough: 10 seconds.
+_MIN_SHARED_FRAMES: Final = 10 * FRAMES_PER_SECOND
 
 # Samples per second of all audio: the rate at which Opus decodes.
 _SAMPLE_RATE: Final = 48_000

@@ -7,14 +7,26 @@ import json
 import os
 from pathlib import Path
 
+import attrs
 import pytest
 
-from roomrec_async import MediaError, RecordingsClient
+from roomrec_async import InvalidArgumentError, MediaError, RecordingsClient
 from roomrec_async._views.film import Size
-from roomrec_async.integrations.ffmpeg import mux
+from roomrec_async.integrations.ffmpeg import mux, mux_files
 
 from ..conftest import ROOM_SID
-from .conftest import Room, beeps, flashes, make_audio, make_video, near, roomrec
+from .conftest import (
+    Room,
+    beeps,
+    ffmpeg,
+    flashes,
+    loudest,
+    make_audio,
+    make_undecodable,
+    make_video,
+    near,
+    roomrec,
+)
 
 SMALL = Size(320, 240)
 
@@ -177,3 +189,52 @@ async def test_the_option_to_wait_has_no_value_that_could_be_the_room(
     await completing
     assert code == 0, err
     assert (json.loads(out)["audios"], json.loads(out)["left_out"], room.fetched) == (1, [], [sid])
+
+
+async def test_media_that_cannot_be_decoded_are_left_out_and_named(
+    room: Room, client: RecordingsClient, tmp_path: Path
+) -> None:
+    sid = room.add_file(who=1, make=lambda path: make_undecodable(path, seconds=2), type="video")
+    room.add_audio(0, 1, who=1, beep=0.5)
+    film = await mux(client, ROOM_SID, tmp_path / "film.mkv", size=SMALL)
+    assert (film.videos, beeps(film.path)) == (0, near(0.5))
+    assert [str(each.recording.sid) for each in film.left_out] == [sid]
+    assert "cannot be decoded" in film.left_out[0].reason
+
+
+async def test_a_video_is_shown_from_its_first_key_frame_on(
+    room: Room, client: RecordingsClient, tmp_path: Path
+) -> None:
+    def make(path: Path) -> None:
+        whole = path.with_name("whole.mkv")
+        flash = "drawbox=t=fill:c=white:enable='between(t,4,4.2)'"
+        source = ("-f", "lavfi", "-i", f"color=c=black:s=320x240:r=25:d=6,{flash}")
+        ffmpeg(*source, "-c:v", "libvpx", "-deadline", "realtime", "-g", 50, "-f", "matroska", whole)
+        # Without the first key frame, most of what is before the second cannot be decoded.
+        ffmpeg("-i", whole, "-c", "copy", "-bsf", "noise=drop='lt(n\\,2)'", "-f", "matroska", path)
+
+    room.add_file(who=1, make=make, type="video")
+    room.add_audio(0, 6, who=1, beep=4.08)
+    film = await mux(client, ROOM_SID, tmp_path / "film.mkv", size=SMALL)
+    assert film.left_out == ()
+    assert flashes(film.path) == near(4)
+    assert beeps(film.path) == near(4.08)
+
+
+async def test_a_recording_that_is_listed_twice_is_heard_once(
+    room: Room, client: RecordingsClient, tmp_path: Path
+) -> None:
+    room.add_audio(0, 1, who=1, beep=0.5)
+    room.records.append(room.records[0])
+    film = await mux(client, ROOM_SID, tmp_path / "film.mkv")
+    assert (film.audios, beeps(film.path)) == (1, near(0.5))
+    assert loudest(film.path, 0.5, 0.7) < 6_000
+
+
+async def test_files_of_one_recording_are_refused(room: Room, client: RecordingsClient, tmp_path: Path) -> None:
+    sid = room.add_audio(0, 1, who=1, beep=0.5)
+    recording = await client.recordings(ROOM_SID).first()
+    assert recording is not None
+    for pairs in ([(recording, room.file(sid))] * 2, [(attrs.evolve(recording, sid=None), room.file(sid))]):
+        with pytest.raises(InvalidArgumentError):
+            await mux_files(pairs, tmp_path / "film.mkv")

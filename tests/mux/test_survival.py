@@ -72,13 +72,14 @@ async def test_a_kill_leaves_no_ffmpeg_running(room: Room, base_url: str, tmp_pa
 async def test_what_was_finished_before_a_kill_is_not_made_again(
     room: Room, client: RecordingsClient, base_url: str, tmp_path: Path, with_media: bool
 ) -> None:
-    for second in range(4):
-        room.add_video(2_000 * second, 2, who=second, color="black", flash=1, size="160x120")
+    # Long enough for a scene each.
+    for turn in range(4):
+        room.add_video(10_000 * turn, 10, who=turn, color="black", flash=1, size="160x120")
     output = tmp_path / "film.mkv"
     media = tmp_path / "media" if with_media else None
     kept = ("--media", media) if media else ()
     process = await start_roomrec(base_url, "mux", ROOM_SID, "-o", output, "--size", "320x240", *kept)
-    await until(lambda: list(tmp_path.rglob("scene-*.mp4")))
+    await until(lambda: list(tmp_path.rglob("scene-*.mp4")), 40)
     process.kill()
     await process.communicate()
     assert not output.exists()
@@ -94,7 +95,7 @@ async def test_what_was_finished_before_a_kill_is_not_made_again(
     await mux(client, ROOM_SID, output, size=SMALL, media=media, on_progress=on_progress)
     assert changed == set()
     assert room.fetched == fetched
-    assert flashes(output) == near(1, 3, 5, 7)
+    assert flashes(output) == near(1, 11, 21, 31)
     left = {path.name for path in tmp_path.iterdir()} - {room.directory.name, "film.mkv"}
     assert left == ({"media"} if with_media else set())
     assert not media or {path.suffix for path in media.iterdir()} == {".json", ".mkv"}

@@ -180,7 +180,7 @@ async def mux_files(
         **options: size, layout, names and others; see :class:`FilmOptions`.
 
     Raises:
-        InvalidArgumentError: as for :func:`mux`.
+        InvalidArgumentError: as for :func:`mux`; or a recording has no SID, or is given twice.
         ConfigurationError: ffmpeg is not installed.
         MediaError: as for :func:`mux`.
         OSError: a file could not be written.
@@ -259,7 +259,7 @@ async def make_script(
     style = make_style(target, options)
     cut = make_cut(options)
     directory = local_path("media", media)
-    recordings = await client.recordings(room_sid).to_list()
+    recordings = await list_room(client, room_sid, 0)
     found = await find_planned(recordings, directory)
     if not found.sources:
         raise MediaError(format_refusal(found, [left_out.reason for left_out in found.left_out]))

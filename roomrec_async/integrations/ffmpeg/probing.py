@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import Final, Literal
 
 import attrs
@@ -100,10 +101,9 @@ async def can_decode(path: str | os.PathLike[str], stream: Literal["a", "v"]) ->
     written = bytearray()
     one_frame = ("-map", f"0:{stream}:0", f"-frames:{stream}", "1", "-f", "framecrc", "-")
     arguments = (find_program("ffmpeg"), "-nostdin", "-v", "error", *INPUT_OPTIONS, "-i", f"file:{os.fspath(path)}")
-    try:
+    # It fails as well if many frames cannot be decoded before the first that can.
+    with suppress(MediaError):
         await run_program((*arguments, *one_frame), written.extend)
-    except MediaError:
-        return False
     # Beside comments, a line for each frame.
     return any(not line.startswith(b"#") for line in bytes(written).splitlines())
 

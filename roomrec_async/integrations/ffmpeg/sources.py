@@ -105,6 +105,12 @@ async def list_room(client: RecordingsClient, room_sid: str | Room, wait: float)
         room_sid: the room, or its SID.
         wait: maximum number of seconds.
     """
+    # A list that changes while it is read can have a recording twice.
+    return list({recording.sid: recording for recording in await wait_and_list(client, room_sid, wait)}.values())
+
+
+async def wait_and_list(client: RecordingsClient, room_sid: str | Room, wait: float) -> list[Recording]:
+    """Return a room's recordings, after waiting for those that are processing."""
     if not wait:
         return await client.recordings(room_sid)
     try:
@@ -178,8 +184,12 @@ async def find(files: Iterable[tuple[Recording, Path | LeftOut]]) -> Found:
 
     Args:
         files: all recordings of the room, each with its file, or with the reason why there is none.
+
+    Raises:
+        InvalidArgumentError: a recording has no SID, or is there twice.
     """
     everything = list(files)
+    check_distinct([recording for recording, _ in everything])
     tracks = [item for item in everything if item[0].type in (MediaType.AUDIO, MediaType.VIDEO)]
     results = await map_in_order(tracks, measure)
     measured = [result for result in results if isinstance(result, Measured)]
@@ -201,6 +211,21 @@ async def find(files: Iterable[tuple[Recording, Path | LeftOut]]) -> Found:
         about=tuple(each.recording for each in placements if each.start is not None and not each.exact),
         data_tracks=len(everything) - len(tracks),
     )
+
+
+def check_distinct(recordings: Iterable[Recording]) -> None:
+    """Check that each recording is there once, by its SID.
+
+    Raises:
+        InvalidArgumentError: a recording has no SID, or is there twice.
+    """
+    seen: set[str] = set()
+    for recording in recordings:
+        if recording.sid is None:
+            raise InvalidArgumentError("a recording has no SID, so it cannot be told from others")
+        if recording.sid in seen:
+            raise InvalidArgumentError(f"{recording.sid} is given twice")
+        seen.add(recording.sid)
 
 
 async def find_planned(recordings: Sequence[Recording], directory: Path) -> Found:
