@@ -93,6 +93,64 @@ async def test_several_recordings_of_one_camera_follow_each_other(
     assert colors(film, 2.75, (320, 180)) == colors(film, 7, (320, 180)) == ["black"]
 
 
+async def test_a_camera_that_is_off_shows_an_initial_while_its_participant_is_heard(
+    room: Room, client: RecordingsClient, tmp_path: Path
+) -> None:
+    # A gap within a recording, and one between two of them; somebody else is seen all the time.
+    room.add_audio(0, 12, who=1, beep=1)
+    sizes = (("320x180", 6.0), ("320x180", 8.0))
+    room.add_file(who=1, make=lambda path: make_numbered(path, *sizes, gap=(2, 5.97)), type="video")
+    room.add_file(who=1, make=lambda path: make_numbered(path, ("320x180", 1.5), start=10.5), type="video")
+    room.add_file(who=2, make=lambda path: make_numbered(path, ("320x180", 12.0)), type="video")
+    film = (await mux(client, ROOM_SID, tmp_path / "film.mkv", size=SIZE, camera_off_after=1)).path
+    # Nobody changes the cell.
+    assert_in_time(film, RIGHT, 0, 12, starts=0)
+    assert_in_time(film, LEFT, 0, 2, starts=0)
+    assert_in_time(film, LEFT, 6, 8, starts=0)
+    assert_in_time(film, LEFT, 10.5, 12, starts=10.5)
+    for second in (4.5, 9.25):
+        assert colors(film, second, (40, 40), (280, 40), (40, 320), (280, 320)) == 4 * ["black"]
+        assert max(gray(film, second, "100:100:110:130")) > 100
+    # With a name, it is the first letter of that.
+    names = {f"PA{1:032x}": "ada"}
+    (tmp_path / "named").mkdir()
+    named = (await mux(client, ROOM_SID, tmp_path / "named/film.mkv", size=SIZE, camera_off_after=1, names=names)).path
+    assert gray(named, 4.5, "100:100:110:130") != gray(film, 4.5, "100:100:110:130")
+    assert max(gray(named, 4.5, "100:60:0:300")) > 200
+
+
+async def test_without_a_font_a_camera_that_is_off_is_black(
+    room: Room, client: RecordingsClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "fonts.conf").write_text("<fontconfig></fontconfig>")
+    monkeypatch.setenv("FONTCONFIG_FILE", str(tmp_path / "fonts.conf"))
+    room.add_audio(0, 4, who=1, beep=1)
+    room.add_video(0, 1, who=1, color="red")
+    room.add_video(0, 4, who=2, color="blue")
+    film = (await mux(client, ROOM_SID, tmp_path / "film.mkv", size=SIZE)).path
+    assert colors(film, 0.5, (160, 180), (480, 180)) == ["red", "blue"]
+    assert max(gray(film, 3, "300:300:10:30")) < 40
+    assert colors(film, 3, (480, 180)) == ["blue"]
+
+
+async def test_many_short_scenes_that_are_made_at_once_are_in_time(
+    room: Room, client: RecordingsClient, tmp_path: Path
+) -> None:
+    # One moves on all the time; others come and go, several times a second, and change the cells of all.
+    room.add_file(who=1, make=lambda path: make_numbered(path, ("320x180", 8.0)), type="video")
+    for turn in range(12):
+        color = ("red", "green", "blue")[turn % 3]
+        room.add_video(600 * turn, 0.4, who=2 + turn, color=color, size="160x90")
+    film = (await mux(client, ROOM_SID, tmp_path / "film.mkv", size=SIZE)).path
+    for turn in range(12):
+        begin = 0.6 * turn
+        color = ("red", "green", "blue")[turn % 3]
+        assert_in_time(film, LEFT, begin, begin + 0.4, starts=0)
+        assert colors(film, begin + 0.2, (480, 180)) == [color]
+        assert_in_time(film, "600:300:20:30", begin + 0.4, begin + 0.6, starts=0)
+    assert len(numbers(film, LEFT)) == 8 * FRAMES
+
+
 async def test_long_scenes_are_joined_without_a_seam(
     room: Room, client: RecordingsClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -138,6 +196,12 @@ def picture(film: Path, second: float, crop: str) -> bytes:
     """Return a part of a picture."""
     arguments = ("-ss", second, "-i", film, "-frames:v", 1, "-vf", f"crop={crop}", "-f", "rawvideo", "-")
     return ffmpeg(*arguments)
+
+
+def gray(film: Path, second: float, crop: str) -> bytes:
+    """Return the brightness of the pixels of a part of a picture."""
+    arguments = ("-ss", second, "-i", film, "-frames:v", 1, "-vf", f"crop={crop}", "-pix_fmt", "gray")
+    return ffmpeg(*arguments, "-f", "rawvideo", "-")
 
 
 async def test_names_without_a_font_are_an_error_before_anything_is_sent(
