@@ -207,17 +207,8 @@ def mux(
     if of.kept is not None:
         return run_async(job.run_on_kept(of.kept, of.room_sid, options))
     if print_only:
-        return run_async(print_script(make_client(base_url), source, output, media or Path(), options))
+        return run_async(job.print_script(make_client(base_url), source, options))
     return run_async(job.run(make_client(base_url), source, options))
-
-
-async def print_script(client: RecordingsClient, room: str, output: Path, media: Path, options: FilmOptions) -> int:
-    """Print the script for a room, and return the exit code."""
-    from roomrec_async.integrations.ffmpeg import make_script  # noqa: PLC0415  for this command only
-
-    async with client:
-        click.echo(await make_script(client, room, output, media=media, **options), nl=False)
-    return ExitCode.SUCCESS
 
 
 @attrs.frozen
@@ -244,14 +235,23 @@ class MuxRun:
     identities: bool
     failures: Failures = attrs.field(factory=Failures)
 
+    async def print_script(self, client: RecordingsClient, room: str, options: FilmOptions) -> int:
+        """Print the script for a room, and return the exit code."""
+        from roomrec_async.integrations.ffmpeg import make_script  # noqa: PLC0415  for this command only
+
+        async with client:
+            await self._add_names(client, room, options)
+            script = await make_script(client, room, self.output, media=self.media or Path(), **options)
+        click.echo(script, nl=False)
+        return ExitCode.SUCCESS
+
     async def run(self, client: RecordingsClient, room: str, options: FilmOptions) -> int:
         """Combine the recordings of a room, and return the exit code."""
         from roomrec_async.integrations.ffmpeg import mux as make_film  # noqa: PLC0415  for this command only
 
         async def make(on_progress: OnProgress) -> Muxed:
             async with client:
-                if self.identities:
-                    options["names"] = await list_identities(client, room)
+                await self._add_names(client, room, options)
                 return await make_film(
                     client,
                     room,
@@ -282,6 +282,11 @@ class MuxRun:
             )
 
         return await self._run(make)
+
+    async def _add_names(self, client: RecordingsClient, room: str, options: FilmOptions) -> None:
+        """Add the identities of a room's participants to the options, if they are asked for."""
+        if self.identities:
+            options["names"] = await list_identities(client, room)
 
     async def _run(self, make: Callable[[OnProgress], Awaitable[Muxed]]) -> int:
         try:
