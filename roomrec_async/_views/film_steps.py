@@ -215,9 +215,8 @@ def reels(composition: Composition) -> Iterator[Reel]:
     tiles: set[Tile] = set()
     frames = 0
     for scene, shown in composition:
-        if group and (
-            frames >= _MIN_SHARED_FRAMES or scene.frames >= _MIN_SHARED_FRAMES or not fits(tiles.union(shown))
-        ):
+        is_long = max(frames, scene.frames) >= _MIN_SHARED_FRAMES
+        if group and (is_long or not fits(tiles.union(shown))):
             yield Reel.of(group)
             group, tiles, frames = [], set(), 0
         group.append((scene, shown))
@@ -309,11 +308,8 @@ class Plan:
             chapters: chapters by start.
         """
         files: dict[str, str] = {}
-        inputs = [
-            "-f",
-            "ffmetadata",
-            *input_file(add_file("chapters", chapters_text(chapters, self.film.length), files)),
-        ]
+        metadata = add_file("chapters", chapters_text(chapters, self.film.length), files)
+        inputs = ["-f", "ffmetadata", *input_file(metadata)]
         # Metadata of the chapters, and none of the tracks.
         maps = ["-map_metadata", "0", "-map_chapters", "0"]
         if self.scenes:
@@ -514,8 +510,8 @@ def scene_step(
     files: dict[str, str] = {}
     filters = [
         f"{canvas},setsar=1,format=yuv420p{''.join(absence_filters(reel, style, files))}[b0]",
-        *(tile_filters(reel, tracks)),
-        *(overlay_filters(reel, style, files)),
+        *tile_filters(reel, tracks),
+        *overlay_filters(reel, style, files),
     ]
     codec = ("-frames:v", str(reel.frames), "-video_track_timescale", str(_TIMESCALE), "-f", "mp4")
     return Step(

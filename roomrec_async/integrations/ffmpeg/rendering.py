@@ -14,7 +14,7 @@ from typing import Final, TypeAlias, TypeVar
 import attrs
 
 from roomrec_async._asyncio import map_concurrently, open_in_thread, run_in_thread
-from roomrec_async._files import create_temporary, replace_file
+from roomrec_async._files import atomic_write, create_temporary, replace_file
 from roomrec_async._text import safe_text
 from roomrec_async._views.film import Cut, Film, Source
 from roomrec_async._views.film_steps import Plan, Step, joining
@@ -160,6 +160,13 @@ class Target:
         plan = self.plan
         steps = [*plan.tracks, *(step for group in (*plan.scenes, *plan.mixes) for step in group)]
         return work_of(steps) + plan.film.length * (_WEIGHTS["audio"] + _WEIGHTS["film"])
+
+
+def write_once(path: Path, text: str) -> None:
+    """Write a text, unless it is there: another command may be reading it. The name stands for the content."""
+    if not path.is_file():
+        with atomic_write(path) as file:
+            file.write(text.encode())
 
 
 async def for_each(items: Sequence[_Item], function: Callable[[_Item], Awaitable[object]]) -> None:
@@ -313,7 +320,7 @@ class Renderer:
 
     async def _write(self, step: Step, part: Path, progress: Progress) -> None:
         for name, text in step.files.items():
-            await run_in_thread(partial((self.directory / name).write_text, text, "utf-8"))
+            await run_in_thread(partial(write_once, self.directory / name, text))
         command = (self.ffmpeg, *_OPTIONS, "-progress", "pipe:1", *step.arguments, f"file:{part}")
 
         def on_output(chunk: bytes) -> None:
