@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import wave
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -221,6 +223,33 @@ async def test_strict_makes_no_file_of_a_part(room: Room, client: RecordingsClie
     with pytest.raises(MediaError, match="strict"):
         await mux(client, ROOM_SID, tmp_path / "voices", per="participant", strict=True, media=tmp_path / "media")
     assert list((tmp_path / "voices").iterdir()) == []
+
+
+async def test_cancelled_it_leaves_nothing(room: Room, client: RecordingsClient, tmp_path: Path) -> None:
+    for who in (1, 2):
+        add_video(room, who, seconds=8, flash=1, size="1280x720")
+    working = asyncio.Event()
+    task = asyncio.create_task(
+        mux(client, ROOM_SID, tmp_path / "people", per="participant", on_progress=lambda *_: working.set())
+    )
+    await working.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert list((tmp_path / "people").iterdir()) == []
+
+
+async def test_a_second_run_into_the_same_directory_is_told_at_once(
+    room: Room, client: RecordingsClient, tmp_path: Path
+) -> None:
+    add_audio(room, 1, seconds=5, beep=1)
+    working = asyncio.Event()
+    to_voices = partial(mux, client, ROOM_SID, tmp_path / "voices", per="participant", format="wav")
+    first = asyncio.create_task(to_voices(on_progress=lambda *_: working.set()))
+    await working.wait()
+    with pytest.raises(MediaError, match="is being made already"):
+        await to_voices()
+    assert [beeps(file.path) for file in (await first).files] == [near(1)]
 
 
 async def test_the_command_names_each_file(room: Room, base_url: str, tmp_path: Path) -> None:
