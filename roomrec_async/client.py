@@ -716,6 +716,7 @@ class RecordingsClient:
         ledger: str | os.PathLike[str] | None = None,
         manifest: Collection[TableFormat] = ("jsonl", "parquet"),
         downloads: int = 8,
+        retry_failed: bool = False,
         progress: ArchiveProgress | None = None,
     ) -> ArchiveReport:
         """Copy the media of all completed recordings, verify and list them, and delete them at the source if asked.
@@ -737,13 +738,18 @@ class RecordingsClient:
             ledger: the SQLite file that records what is done; by default ``ledger.sqlite3`` in the directory. It must
                 be given with a store, and belongs to one destination and to the account of the credentials.
             manifest: the formats of the list that is written at the end: ``manifest.jsonl`` and ``manifest.parquet``.
-                Parquet needs the extra ``parquet``.
+                Parquet needs the extra ``parquet``. With more than 1,000 recordings it is a directory of this name with
+                parts of 1,000 recordings each, of which a run writes those that have changed.
             downloads: how many media are copied at once.
+            retry_failed: True to try recordings that failed in earlier runs at once, however often they failed.
             progress: kept up to date, to be looked at meanwhile.
 
         Returns:
             A report of the archive's contents. A recording that failed, or whose copy is no proof, is in its
-            ``failures``; the next run of the same source retries it.
+            ``failures``. The next runs of the same source retry it: the next two in any case, or none of them if the
+            service said that it has no media of it; then after 12 hours, and each time after twice as long, up to 30
+            days. One that lacks the private key is retried as soon as ``decryption`` is given, and any one whose record
+            the service has changed.
 
         Raises:
             InvalidArgumentError: an argument is out of its bounds.
@@ -769,6 +775,7 @@ class RecordingsClient:
             ledger=None if ledger is None else local_path("ledger", ledger),
             manifest=manifest,
             downloads=downloads,
+            retry_failed=retry_failed,
             progress=progress or ArchiveProgress(),
         )
         return await operation.run()

@@ -25,6 +25,7 @@ from roomrec_async.errors import DecodeError, InvalidArgumentError, MediaError, 
 from roomrec_async.models import Recording
 from roomrec_async.protocols import ReadableDestination
 
+from .parts import PartStore, is_part, part_paths
 from .reader import Row, open_rows, row_error
 
 _MANIFESTS: Final = ("manifest.jsonl", "manifest.parquet")
@@ -119,7 +120,9 @@ async def open_kept(source: str | os.PathLike[str], room_sid: str | None = None)
 
 def open_local(path: Path, room_sid: str | None) -> KeptRoom:
     """Return what was kept of a room in a directory, or in the archive of a manifest."""
-    if path.is_file():
+    if is_part(f"{path.parent.name}/{path.name}"):
+        return from_manifest(path, path.parent.parent, room_sid)
+    if is_manifest(path):
         return from_manifest(path, path.parent, room_sid)
     if not path.is_dir():
         raise InvalidArgumentError(f"there is no file or directory {path}")
@@ -147,7 +150,12 @@ def scan_records(directory: Path) -> list[os.DirEntry[str]]:
 
 def existing_manifests(directory: Path) -> Iterator[Path]:
     """Yield the manifests of an archive that are in a directory."""
-    return (path for name in _MANIFESTS if (path := directory / name).is_file())
+    return (path for name in _MANIFESTS if is_manifest(path := directory / name))
+
+
+def is_manifest(path: Path) -> bool:
+    """Return True if a manifest may be at a path: a file, or a directory of parts."""
+    return path.is_file() or bool(part_paths(path))
 
 
 def from_records(directory: Path, records: Iterable[Recording], room_sid: str | None) -> KeptRoom:
@@ -225,15 +233,26 @@ async def open_in_store(url: str, room_sid: str | None) -> KeptRoom:
         archive = f"{archive}/{name}"
         names = list(_MANIFESTS)
     # What resolve_destination() returns for the URL of a store.
-    store = cast("ReadableDestination", resolve_destination(archive))
+    store = cast("PartStore", resolve_destination(archive))
 
     for each in names:
-        if await call_destination(store.size(each)) is not None:
-            with TemporaryDirectory(prefix="roomrec-") as directory:
-                manifest = Path(directory) / each
-                await copy_object(store, each, manifest)
+        with TemporaryDirectory(prefix="roomrec-") as directory:
+            manifest = Path(directory) / each
+            if await copy_manifest(store, each, manifest):
                 return await run_in_thread(partial(from_manifest, manifest, store, room_sid))
     raise InvalidArgumentError(f"there is no {' and no '.join(names)} at {store.location('')}")
+
+
+async def copy_manifest(store: PartStore, name: str, path: Path) -> bool:
+    """Copy a manifest of a store, in one object or in parts, to a path; return False if there is none."""
+    if await call_destination(store.size(name)) is not None:
+        await copy_object(store, name, path)
+        return True
+    parts = [part async for part, _ in store.sizes(f"{name}/") if is_part(part)]
+    for part in parts:
+        await run_in_thread(partial(path.mkdir, exist_ok=True))
+        await copy_object(store, part, path / part.rpartition("/")[2])
+    return bool(parts)
 
 
 async def copy_object(store: ReadableDestination, name: str, path: Path) -> str:

@@ -27,6 +27,8 @@ from roomrec_async._validate import INT64_MAX, canonical_sid
 from roomrec_async.errors import ConfigurationError, DecodeError
 from roomrec_async.models import Recording
 
+from .tracking import DROP_TRACKING, PART_SIZE, TRACKING
+
 _Result = TypeVar("_Result")
 
 _SCHEMA: Final = """
@@ -52,14 +54,20 @@ CREATE INDEX IF NOT EXISTS recordings_by_state ON recordings (state, number);
 CREATE INDEX IF NOT EXISTS recordings_by_room ON recordings (room_sid, number);
 CREATE INDEX IF NOT EXISTS recordings_by_date ON recordings (created);
 CREATE TABLE IF NOT EXISTS listed_rooms (room_sid TEXT PRIMARY KEY) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS queue (position INTEGER PRIMARY KEY, number INTEGER NOT NULL UNIQUE);
 CREATE TABLE IF NOT EXISTS owners (kind TEXT PRIMARY KEY, name TEXT NOT NULL) WITHOUT ROWID;
 """
+# What the source of a run names. It is not kept: SQLite syncs nothing for it, and the next run need not delete it.
+_QUEUE: Final = """
+CREATE TEMPORARY TABLE queue (
+    position INTEGER PRIMARY KEY, number INTEGER NOT NULL UNIQUE, attempts INTEGER, retry_at REAL
+);
+"""
 # Tables of a ledger whose first run was killed before it recorded which destination the ledger belongs to.
-_DROP_UNFINISHED: Final = """
+_DROP_UNFINISHED: Final = f"""
 BEGIN IMMEDIATE;
 DROP TABLE IF EXISTS recordings;
 DROP TABLE IF EXISTS about;
+{DROP_TRACKING}
 COMMIT;
 """
 # A known recording keeps its state. Its fields are those of the latest list, by which its copy is judged.
@@ -67,10 +75,12 @@ _INSERT: Final = """
 INSERT INTO recordings (sid, recording, state, room_sid, created, size) VALUES (?, ?, ?, ?, ?, ?)
 ON CONFLICT (sid) DO UPDATE SET
     recording = excluded.recording, room_sid = excluded.room_sid, created = excluded.created, size = excluded.size
-WHERE state <> 'deleted'
+WHERE state <> 'deleted' AND (recordings.recording, recordings.room_sid, recordings.created, recordings.size)
+    IS NOT (excluded.recording, excluded.room_sid, excluded.created, excluded.size)
 """
+_FORGET_FAILURE: Final = "DELETE FROM failures WHERE number = (SELECT number FROM recordings WHERE sid = ?)"
 _NOT_QUEUED: Final = "NOT EXISTS (SELECT 1 FROM queue WHERE queue.number = recordings.number)"
-# Version 1 had no queue and no columns after "error". Its functions are those of :func:`add_sql_functions`.
+# Version 1 had no columns after "error". Its functions are those of :func:`add_sql_functions`.
 _MIGRATION_FROM_1: Final = """
 BEGIN IMMEDIATE;
 ALTER TABLE recordings ADD COLUMN unproven TEXT;
@@ -87,6 +97,11 @@ _VERSION: Final = 2
 # Entries read at once.
 _BATCH_SIZE: Final = 500
 
+KEPT_AFTER: Final = 2**40
+"""Position in the queue behind which all recordings have a copy at hand. Those before it are to be copied."""
+
+_LAST_POSITION: Final = 2**62
+
 
 class State(StrEnum):
     """State of a recording."""
@@ -100,7 +115,7 @@ class State(StrEnum):
     EXTERNAL = "external"
     """In the account's own bucket; never copied or deleted."""
     FAILED = "failed"
-    """Not archived; the next run that names it retries it."""
+    """Not archived; runs that name it retry it, ever more rarely."""
 
 
 @attrs.frozen(kw_only=True)
@@ -119,6 +134,9 @@ class Entry:
         deleted_at: when the recording was deleted at the source.
         error: message of the error with which it failed last.
         unproven: why the copy is no proof that the source may be deleted; None if nothing speaks against it.
+        attempts: runs that have failed with it since it was proven last, or changed at the source; 0 if it is not from
+            the queue.
+        retry_at: when the next run should try it; None if any run may, or if it is not from the queue.
     """
 
     number: int
@@ -132,6 +150,8 @@ class Entry:
     deleted_at: datetime | None = None
     error: str | None = None
     unproven: str | None = None
+    attempts: int = 0
+    retry_at: datetime | None = None
 
     @property
     def sid(self) -> str:
@@ -148,6 +168,19 @@ class Count:
 
     def __add__(self, other: Count) -> Count:
         return Count(self.recordings + other.recordings, self.bytes + other.bytes)
+
+
+@attrs.frozen
+class WrittenFile:
+    """A file of the manifest.
+
+    Attributes:
+        revision: the revision of what is in it.
+        version: tells it from a file that something else has written in its place.
+    """
+
+    revision: int
+    version: str
 
 
 class Ledger:
@@ -179,6 +212,8 @@ class Ledger:
         # Closes the connection, if there is one.
         self._resources = ExitStack()
         self._connection: sqlite3.Connection
+        # Recordings that were queued so far.
+        self._queued = 0
 
     async def __aenter__(self) -> Self:
         try:
@@ -220,9 +255,10 @@ class Ledger:
             with self._connection:
                 for recording in recordings:
                     state = State.EXTERNAL if recording.media_external_location else State.FOUND
-                    self._connection.execute(
-                        _INSERT, (recording.sid, to_json(recording), state, *indexed_values(recording))
-                    )
+                    row = (recording.sid, to_json(recording), state, *indexed_values(recording))
+                    if self._connection.execute(_INSERT, row).rowcount > 0:
+                        # It is another one than that which failed.
+                        self._connection.execute(_FORGET_FAILURE, (recording.sid,))
                     added += self._enqueue("sid = ?", (recording.sid,))
             return added
 
@@ -237,50 +273,79 @@ class Ledger:
         end = math.inf if before is None else before.timestamp()
         return await self._execute(partial(self._enqueue_all, "created >= ? AND created < ?", (after.timestamp(), end)))
 
-    async def next_queued(self, after: int) -> tuple[list[Entry], int]:
-        """Return the next recordings in the queue that are to be copied, or that have a copy at hand.
+    async def next_queued(
+        self, after: int, before: int = _LAST_POSITION, limit: int = _BATCH_SIZE
+    ) -> tuple[list[Entry], int]:
+        """Return the next recordings in the queue that are to be copied, and then those that have a copy at hand.
 
         Args:
-            after: the position returned last; 0 to start at the beginning.
+            after: the position returned last; 0 to start at the beginning, and :data:`KEPT_AFTER` to start with those
+                that have a copy.
+            before: the position to end before.
+            limit: maximum number of entries.
 
         Returns:
-            At most 500 entries, none if there are no more at present; and the position of the last one.
+            The entries, none if there are no more at present; and the position of the last one.
         """
         # CROSS JOIN: SQLite keeps this order of the tables, and so reads only the batch, in its order.
         rows = await self._read(
-            "SELECT recordings.*, position FROM queue CROSS JOIN recordings USING (number) "
-            "WHERE position > ? AND state IN (?, ?, ?) ORDER BY position LIMIT ?",
-            (after, State.FOUND, State.FAILED, State.ARCHIVED, _BATCH_SIZE),
+            "SELECT recordings.*, position, attempts, retry_at FROM queue CROSS JOIN recordings USING (number) "
+            "WHERE position > ? AND position < ? AND state IN (?, ?, ?) ORDER BY position LIMIT ?",
+            (after, before, State.FOUND, State.FAILED, State.ARCHIVED, limit),
         )
-        return [self._entry(row) for row in rows], rows[-1]["position"] if rows else after
+        return [self._queued_entry(row) for row in rows], rows[-1]["position"] if rows else after
 
     async def count_left_alone(self) -> int:
         """Return the number of archived recordings that the source of this run does not name."""
-        query = f"SELECT count(*) AS n FROM recordings WHERE state = ? AND {_NOT_QUEUED}"  # noqa: S608  a constant
-        [row] = await self._read(query, (State.ARCHIVED,))
+        [row] = await self._read(
+            "SELECT ifnull((SELECT recordings FROM counts WHERE state = ?1), 0) "
+            "- (SELECT count(*) FROM queue CROSS JOIN recordings USING (number) WHERE state = ?1) AS n",
+            (State.ARCHIVED,),
+        )
         return int(row["n"])
 
     async def mark_archived(self, entry: Entry, copy: Download, unproven: str | None = None) -> None:
         """Record that a copy is in the archive, and why it is no proof that the source may be deleted, if so."""
         values = (State.ARCHIVED, copy.location, copy.size, copy.sha256, copy.etag, utc_now(), unproven, entry.number)
-        await self._write(
-            "UPDATE recordings SET state = ?, location = ?, bytes = ?, sha256 = ?, etag = ?, archived_at = ?, "
-            "error = NULL, unproven = ? WHERE number = ?",
-            [values],
-        )
+
+        def write() -> None:
+            with self._connection:
+                self._connection.execute(
+                    "UPDATE recordings SET state = ?, location = ?, bytes = ?, sha256 = ?, etag = ?, archived_at = ?, "
+                    "error = NULL, unproven = ? WHERE number = ?",
+                    values,
+                )
+                if unproven is None:
+                    self._connection.execute("DELETE FROM failures WHERE number = ?", (entry.number,))
+
+        await self._execute(write)
 
     async def mark_deleted(self, entry: Entry) -> None:
         """Record that the recording is deleted at the source."""
-        await self._write(
-            "UPDATE recordings SET state = ?, deleted_at = ?, error = NULL, unproven = NULL WHERE number = ?",
-            [(State.DELETED, utc_now(), entry.number)],
-        )
+
+        def write() -> None:
+            with self._connection:
+                self._connection.execute(
+                    "UPDATE recordings SET state = ?, deleted_at = ?, error = NULL, unproven = NULL WHERE number = ?",
+                    (State.DELETED, utc_now(), entry.number),
+                )
+                self._connection.execute("DELETE FROM failures WHERE number = ?", (entry.number,))
+
+        await self._execute(write)
 
     async def mark_failed(self, entry: Entry, error: str) -> None:
         """Record that copying or deleting failed. A recording that has a verified copy stays archived."""
         await self._write(
             "UPDATE recordings SET state = CASE state WHEN ? THEN ? ELSE state END, error = ? WHERE number = ?",
             [(State.FOUND, State.FAILED, error, entry.number)],
+        )
+
+    async def mark_tried(self, entry: Entry, retry_at: datetime | None) -> None:
+        """Record that this run has tried a recording in vain, and when another one should; None for the next run."""
+        await self._write(
+            "INSERT INTO failures VALUES (?, ?, ?) ON CONFLICT (number) DO UPDATE SET "
+            "attempts = excluded.attempts, retry_at = excluded.retry_at",
+            [(entry.number, entry.attempts + 1, None if retry_at is None else retry_at.timestamp())],
         )
 
     async def mark_missing(self, entry: Entry) -> None:
@@ -301,32 +366,55 @@ class Ledger:
         """Unmark all rooms: they may have new recordings from now on."""
         await self._write("DELETE FROM listed_rooms", [()])
 
-    async def next_entries(self, after: int) -> list[Entry]:
+    async def next_entries(self, after: int, last: int = INT64_MAX) -> list[Entry]:
         """Return the next entries, in order of their numbers.
 
         Args:
             after: the number of the last entry seen; 0 to start at the beginning.
+            last: the number of the last entry to return.
 
         Returns:
             At most 500 entries; an empty list if there are no more.
         """
         rows = await self._read(
-            "SELECT * FROM recordings WHERE number > ? ORDER BY number LIMIT ?", (after, _BATCH_SIZE)
+            "SELECT * FROM recordings WHERE number > ? AND number <= ? ORDER BY number LIMIT ?",
+            (after, last, _BATCH_SIZE),
         )
         return [self._entry(row) for row in rows]
 
-    async def entries(self) -> AsyncGenerator[list[Entry], None]:
-        """Yield all entries in order of their numbers, in batches."""
-        number = 0
-        while batch := await self.next_entries(number):
+    async def entries(self, part: int | None = None) -> AsyncGenerator[list[Entry], None]:
+        """Yield the entries of a part of the manifest, or all, in order of their numbers, in batches."""
+        number = 0 if part is None else part * PART_SIZE
+        last = INT64_MAX if part is None else number + PART_SIZE
+        while batch := await self.next_entries(number, last):
             yield batch
             number = batch[-1].number
 
     async def counts(self) -> dict[State, Count]:
         """Return the number of recordings in each state, and the bytes of their copies."""
-        rows = await self._read("SELECT state, count(*) AS n, total(bytes) AS bytes FROM recordings GROUP BY state", ())
-        found = {row["state"]: Count(row["n"], int(row["bytes"])) for row in rows}
+        rows = await self._read("SELECT state, recordings, bytes FROM counts", ())
+        found = {row["state"]: Count(row["recordings"], row["bytes"]) for row in rows}
         return {state: found.get(state, Count(0, 0)) for state in State}
+
+    async def part_revisions(self) -> dict[int, int]:
+        """Return the revision of each part of the manifest, which grows whenever one of its rows changes."""
+        rows = await self._read("SELECT part, revision FROM parts ORDER BY part", ())
+        return {row["part"]: row["revision"] for row in rows}
+
+    async def written_files(self) -> dict[str, WrittenFile]:
+        """Return what was written of the manifest, by name."""
+        rows = await self._read("SELECT name, revision, version FROM manifest_files", ())
+        return {row["name"]: WrittenFile(row["revision"], row["version"]) for row in rows}
+
+    async def mark_written(self, name: str, file: WrittenFile) -> None:
+        """Record that a file of the manifest has been written."""
+        await self._write(
+            "INSERT OR REPLACE INTO manifest_files VALUES (?, ?, ?)", [(name, file.revision, file.version)]
+        )
+
+    async def ledgers(self) -> AsyncGenerator[tuple[str, Ledger], None]:
+        """Yield this ledger, as the only one that a manifest is made of."""
+        yield "", self
 
     def _open(self) -> None:
         make_directory(self._path.parent)
@@ -363,6 +451,9 @@ class Ledger:
         self._check_version()
         with self._connection:
             self._connection.executescript(_SCHEMA)
+            if self._connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'counts'").fetchone() is None:
+                self._connection.executescript(TRACKING)
+            self._connection.executescript(_QUEUE)
             if self._connection.execute("SELECT version FROM about").fetchone() is None:
                 self._connection.execute("INSERT INTO about VALUES (?, ?)", (_VERSION, self._destination))
             for kind, name in self._owners.items():
@@ -408,13 +499,22 @@ class Ledger:
 
     def _enqueue(self, condition: str, values: tuple[object, ...]) -> Count:
         """Queue the recordings that meet a condition and are not queued yet. Returns as :meth:`add_recordings` does."""
-        selected = f"FROM recordings WHERE {condition} AND {_NOT_QUEUED}"
+        selected = f"FROM recordings LEFT JOIN failures USING (number) WHERE {condition} AND {_NOT_QUEUED}"
         row = self._connection.execute(
             f"SELECT count(*) AS n, total(CASE WHEN state IN (?, ?) THEN size END) AS bytes {selected}",
             (State.FOUND, State.FAILED, *values),
         ).fetchone()
-        self._connection.execute(f"INSERT INTO queue (number) SELECT number {selected} ORDER BY number", values)
+        self._connection.execute(
+            "INSERT INTO queue SELECT CASE state WHEN ? THEN ? ELSE 0 END + ? + row_number() OVER (ORDER BY number), "
+            f"number, attempts, retry_at {selected}",
+            (State.ARCHIVED, KEPT_AFTER, self._queued, *values),
+        )
+        self._queued += row["n"]
         return Count(row["n"], int(row["bytes"]))
+
+    def _queued_entry(self, row: sqlite3.Row) -> Entry:
+        retry_at = None if row["retry_at"] is None else datetime.fromtimestamp(row["retry_at"], UTC)
+        return attrs.evolve(self._entry(row), attempts=row["attempts"] or 0, retry_at=retry_at)
 
     def _entry(self, row: sqlite3.Row) -> Entry:
         """Return the entry in a row.
@@ -495,10 +595,13 @@ def indexed_values(recording: Recording) -> tuple[str | None, float | None, int 
     """Return what the ledger finds a recording by, and sums up: its room, the date of its beginning, its size."""
     room_sid = None if recording.room_sid is None else canonical_sid(recording.room_sid)
     created = None if recording.date_created is None else recording.date_created.timestamp()
-    size = recording.size
-    if size is not None and abs(size) > INT64_MAX:
-        size = None
-    return room_sid, created, size
+    is_countable = recording.size is not None and abs(recording.size) <= INT64_MAX
+    return room_sid, created, recording.size if is_countable else None
+
+
+def counted_size(recording: Recording) -> int:
+    """Return the bytes of a recording that the sums of a run have."""
+    return indexed_values(recording)[2] or 0
 
 
 def mismatch(row: sqlite3.Row, entry: Entry) -> str | None:

@@ -16,6 +16,8 @@ from roomrec_async._text import safe_repr
 from roomrec_async.errors import DecodeError, InvalidArgumentError, RoomRecError
 from roomrec_async.models import Recording
 
+from .parts import part_paths
+
 # Rows that are converted at once, of those that Parquet keeps together.
 _BATCH_SIZE: Final = 1_000
 
@@ -66,9 +68,21 @@ def open_rows(path: Path, fields: Collection[str]) -> Iterator[Row]:
         ConfigurationError: reading Parquet needs an extra that is not installed.
     """
     check_extension(path)
+    if path.is_dir():
+        return rows_of_parts(path, fields)
     if path.suffix.lower() == ".jsonl":
         return json_rows(path)
     return parquet_rows(path, fields)
+
+
+def rows_of_parts(directory: Path, fields: Collection[str]) -> Iterator[Row]:
+    """Yield the rows of a table in parts, one part after another. Raises as :func:`open_rows` does."""
+    paths = part_paths(directory)
+    if not paths:
+        raise InvalidArgumentError(f"{directory} has no parts of a manifest, such as part-000000{directory.suffix}")
+    for path in paths:
+        for row in open_rows(path, fields):
+            yield Row(f"{path.name}, {row.position}", row.values)
 
 
 @attrs.frozen

@@ -11,6 +11,7 @@ import asyncio
 import os
 from collections.abc import AsyncGenerator, Collection
 from contextlib import aclosing
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -19,7 +20,7 @@ import attrs
 
 from roomrec_async._api.params import media_path
 from roomrec_async._asyncio import call_destination, cancel_and_wait, map_concurrently, run_in_thread
-from roomrec_async._files import check_replaceable, file_size, is_same_place, make_directory
+from roomrec_async._files import file_size, is_same_place, make_directory
 from roomrec_async._http.timers import Deadline
 from roomrec_async._http.transport import Transport
 from roomrec_async._listing.fanout import RoomSids, as_completed, iter_room_sids
@@ -43,8 +44,9 @@ from roomrec_async.errors import (
 from roomrec_async.models import Recording, RecordingStatus
 from roomrec_async.protocols import Decryption, Destination
 
-from .ledger import Count, Entry, Ledger, State
-from .manifest import manifest_paths, write_manifest
+from .backoff import is_waiting, next_try
+from .ledger import KEPT_AFTER, Count, Entry, Ledger, State, counted_size
+from .manifest import check_manifest, manifest_paths, write_manifest
 from .proof import StoredCopy, check_proof, doubt, read_back
 from .report import ArchiveProgress, ArchiveReport
 
@@ -57,6 +59,8 @@ LEDGER_NAME: Final = "ledger.sqlite3"
 _MAX_SID_LENGTH: Final = 40
 # Failures whose messages are kept for the report; those after them are only counted.
 _MAX_FAILURES: Final = 1000
+# Recordings with a copy that are taken from the queue at once.
+_KEPT_BATCH_SIZE: Final = 32
 
 
 @attrs.frozen(kw_only=True)
@@ -75,6 +79,7 @@ class ArchiveOperation:
         decryption: decrypts encrypted media.
         manifest: the formats of the manifest.
         downloads: maximum number of media copied at once.
+        retry_failed: True to try all that failed in earlier runs at once, however often it failed.
         progress: kept up to date.
 
     Raises:
@@ -93,6 +98,7 @@ class ArchiveOperation:
     decryption: Decryption | None
     manifest: Collection[TableFormat]
     downloads: int
+    retry_failed: bool
     progress: ArchiveProgress
 
     def __attrs_post_init__(self) -> None:
@@ -140,8 +146,9 @@ class ArchiveOperation:
         make_directory(directory)
         # Not only at the end, when everything is copied.
         for path in manifest_paths(directory, self.manifest):
-            check_replaceable(path)
-            if is_same_place(self._ledger_path, path):
+            check_manifest(path)
+            # The manifest may become a directory of parts.
+            if any(is_same_place(ledger, path) for ledger in (self._ledger_path, self._ledger_path.parent)):
                 raise InvalidArgumentError(f"the manifest would replace the ledger, {path}: name another file for it")
 
     @property
@@ -162,6 +169,10 @@ class ArchiveOperation:
         return "." if self.ledger is None else ledger_destination(self.destination)
 
 
+class _RefusedError(VerificationError):
+    """A recording is not deleted, whatever its copy is."""
+
+
 class _Run:
     """A run with its ledger open."""
 
@@ -171,6 +182,8 @@ class _Run:
         self._ledger = ledger
         # Messages by the SID of a recording or room.
         self._failures: dict[str, str] = {}
+        self._next_tries: dict[str, datetime] = {}
+        self._postponed = 0
         # Set when the ledger has new entries, and when listing has ended.
         self._changed = asyncio.Event()
         # Not that of the progress, which belongs to the caller, and may have been used before.
@@ -207,6 +220,8 @@ class _Run:
             failed=self._progress.failed,
             manifest=manifest,
             left_alone=await self._ledger.count_left_alone(),
+            postponed=self._postponed,
+            next_tries=self._next_tries,
         )
 
     async def _list(self) -> None:
@@ -307,32 +322,92 @@ class _Run:
         self._changed.set()
 
     async def _pending(self) -> AsyncGenerator[Entry, None]:
-        """Yield the entries to process, until there are none and listing has ended."""
+        """Yield the entries to process, first those to be copied, until there are none and listing has ended."""
         position = 0
+        kept_position = KEPT_AFTER
         while True:
             # Both before the query: what is added after it sets the event again, and is found in the next round.
             may_grow = self._is_listing
             self._changed.clear()
-            entries, position = await self._ledger.next_queued(position)
-            for entry in entries:
-                yield entry
+            entries, position = await self._ledger.next_queued(position, KEPT_AFTER)
+            if not entries:
+                # Few at once: what is found meanwhile does not wait for long.
+                entries, kept_position = await self._ledger.next_queued(kept_position, limit=_KEPT_BATCH_SIZE)
+                for entry in await self._lacking(entries):
+                    yield entry
+            else:
+                for entry in entries:
+                    yield entry
 
             if not entries and not may_grow:
                 return
             if not entries:
                 await self._changed.wait()
 
+    async def _lacking(self, entries: list[Entry]) -> list[Entry]:
+        """Return the recordings that have to be looked at one by one, of those with a copy.
+
+        Files are looked at together: that is much less work, where nothing has changed.
+        """
+        destination = self._operation.destination
+        if self._operation.delete or not isinstance(destination, (str, os.PathLike)):
+            return entries
+        directory = Path(destination)
+        sizes = await run_in_thread(lambda: [file_size(directory / copy_name(entry)) for entry in entries])
+        return [
+            entry
+            for entry, size in zip(entries, sizes, strict=True)
+            if size is None or size != entry.bytes or may_improve(entry)
+        ]
+
     async def _process(self, entry: Entry) -> AsyncGenerator[Entry, None]:
         """Copy a recording if it has no usable copy; if asked, delete it at the source on proof of the copy."""
         try:
-            if self._operation.delete:
+            if self._is_postponed(entry):
+                await self._postpone(entry)
+            elif self._operation.delete:
                 await self._move(entry)
             else:
                 await self._keep(entry)
         except RoomRecError as error:
             self._record_failure(entry.sid, error)
             await self._ledger.mark_failed(entry, str(error))
+            # What needs no request may be tried by each run.
+            if not isinstance(error, _RefusedError) and not self._needs_key(entry):
+                await self._mark_tried(entry, error)
         yield entry
+
+    def _is_postponed(self, entry: Entry) -> bool:
+        """Return True if a recording failed in earlier runs, and is not tried in this one.
+
+        One that has a copy is postponed only where it would be deleted: what is kept is looked at by each run.
+        """
+        if self._operation.retry_failed or entry.error is None:
+            return False
+        if entry.state is State.ARCHIVED and not self._operation.delete:
+            return False
+        return self._needs_key(entry) or is_waiting(entry, datetime.now(UTC))
+
+    def _needs_key(self, entry: Entry) -> bool:
+        """Return True if a recording without a copy is encrypted, and this run has no key."""
+        has_key = self._operation.decryption is not None
+        return bool(entry.recording.encryption_key) and not has_key and entry.state is not State.ARCHIVED
+
+    async def _postpone(self, entry: Entry) -> None:
+        """Report the failure of an earlier run once more. A copy that is lost meanwhile is made again."""
+        if entry.state is State.ARCHIVED:
+            await self._keep(entry)
+        else:
+            self._progress.expected_bytes -= counted_size(entry.recording)
+        self._postponed += 1
+        self._count_failure(entry.sid, entry.error or "", entry.retry_at)
+
+    async def _mark_tried(self, entry: Entry, error: RoomRecError | None) -> None:
+        """Record that a recording was tried in vain, and when the next run should try it."""
+        retry_at = next_try(entry.attempts + 1, error, datetime.now(UTC))
+        await self._ledger.mark_tried(entry, retry_at)
+        if retry_at is not None and entry.sid in self._failures:
+            self._next_tries[entry.sid] = retry_at
 
     async def _move(self, entry: Entry) -> None:
         """Delete a recording at the source, on proof of its copy.
@@ -344,7 +419,7 @@ class _Run:
         if reason is not None:
             # The copy is not read back: whatever it is, the recording stays.
             await self._keep(entry)
-            raise VerificationError(f"{entry.sid} stays at the source: {reason}")
+            raise _RefusedError(f"{entry.sid} stays at the source: {reason}")
 
         stored = None
         if entry.state is State.ARCHIVED:
@@ -383,13 +458,17 @@ class _Run:
         ).run(Deadline.start(stream_timeout))
         unproven = doubt(entry.recording, download.size, is_matroska=download.is_matroska is True)
         await self._ledger.mark_archived(entry, download, unproven)
+        if unproven is not None and entry.recording.size is not None:
+            # It may be made again, but not by every run for ever.
+            await self._mark_tried(entry, None)
         self._progress.archived += 1
         return attrs.evolve(entry, location=download.location, bytes=download.size, sha256=download.sha256)
 
     async def _keep(self, entry: Entry) -> None:
         """Copy a recording if it has no copy, or one that proves nothing and may be a proof when it is made again."""
         has_copy = entry.state is State.ARCHIVED and await self._stored_size(copy_name(entry)) == entry.bytes
-        if not has_copy or may_improve(entry):
+        is_doubtful = may_improve(entry) and (self._operation.retry_failed or not is_waiting(entry, datetime.now(UTC)))
+        if not has_copy or is_doubtful:
             await self._replace(entry, is_intact=has_copy)
 
     async def _stored_size(self, name: str) -> int | None:
@@ -431,9 +510,14 @@ class _Run:
         if isinstance(error, (AuthenticationError, ClientClosedError)):
             # All others would fail in the same way.
             raise error
+        self._count_failure(sid, str(error))
+
+    def _count_failure(self, sid: str, message: str, retry_at: datetime | None = None) -> None:
         self._progress.failed += 1
         if len(self._failures) < _MAX_FAILURES:
-            self._failures[sid] = str(error)
+            self._failures[sid] = message
+            if retry_at is not None:
+                self._next_tries[sid] = retry_at
 
 
 def check_path_text(path: str | os.PathLike[str]) -> None:

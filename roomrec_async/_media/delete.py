@@ -9,7 +9,7 @@ from roomrec_async._api.params import account_recording_path, recording_path
 from roomrec_async._http.timers import Deadline
 from roomrec_async._http.transport import Transport
 from roomrec_async._text import safe_text
-from roomrec_async.errors import NotFoundError
+from roomrec_async.errors import NotFoundError, RoomRecError
 from roomrec_async.events import Operation
 from roomrec_async.models import Recording, RecordingStatus
 
@@ -62,8 +62,13 @@ async def is_deleted(transport: Transport, sid: str, deadline: Deadline) -> bool
 
 def check_unknown(error: NotFoundError) -> None:
     """Raise the error, unless it is the service's own: a gateway's page with 404 says nothing about its recordings."""
-    if error.code != _UNKNOWN_TO_THE_SERVICE:
+    if not is_unknown(error):
         raise error
+
+
+def is_unknown(error: RoomRecError) -> bool:
+    """Return True if the service itself says that it does not have what was asked for."""
+    return isinstance(error, NotFoundError) and error.code == _UNKNOWN_TO_THE_SERVICE
 
 
 def foreign_account(recording: Recording, account_sid: str) -> str | None:

@@ -183,6 +183,39 @@ class ObjectStore:
             return
         raise MediaError(f"{self.location(name)}: {reason}")
 
+    async def sizes(self, folder: str) -> AsyncGenerator[tuple[str, int], None]:
+        """Yield the name and the size in bytes of each object in a folder, such as ``manifest.jsonl/``.
+
+        Raises:
+            MediaError: the store did not answer, or refused the request.
+        """
+        prefix = self._prefix + folder
+        try:
+            async for objects in obstore.list(self._store, prefix):
+                for each in objects:
+                    yield each["path"].removeprefix(self._prefix), each["size"]
+        except (BaseError, OSError) as error:
+            reason = _format_reason(error)
+        else:
+            return
+        raise MediaError(f"{self.location(folder)}: {reason}")
+
+    async def delete(self, name: str) -> None:
+        """Delete the object of this name, if there is one.
+
+        Raises:
+            MediaError: the store did not answer, or refused the request.
+        """
+        try:
+            await obstore.delete_async(self._store, self._prefix + name)
+        except FileNotFoundError:
+            return
+        except (BaseError, OSError) as error:
+            reason = _format_reason(error)
+        else:
+            return
+        raise MediaError(f"{self.location(name)}: {reason}")
+
     def _start_upload(self, name: str, data: _PartStream | bytes) -> asyncio.Future[obstore.PutResult]:
         # obstore's future is not a task: a loop that ends cancels all tasks, and the upload could not clean up.
         return asyncio.ensure_future(

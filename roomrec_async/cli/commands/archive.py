@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, aclosing
 from datetime import datetime
@@ -15,6 +16,7 @@ import click
 from rich.console import Console
 
 from roomrec_async._archive.report import ArchiveProgress, ArchiveReport
+from roomrec_async._dates import format_iso8601
 from roomrec_async._format import format_count, format_size
 from roomrec_async._listing.scan import DateWindow
 from roomrec_async._media.delete import refusal
@@ -88,6 +90,14 @@ Examples:
     help="Format of the list of all archived recordings; may be repeated. Parquet needs the extra 'parquet'.",
 )
 @downloads_option
+@click.option(
+    "--retry-failed",
+    is_flag=True,
+    help="Try all recordings that failed in earlier runs. By default, runs try what keeps failing ever more rarely.",
+)
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print what is in the archive, and what failed, as a JSON object."
+)
 @private_key_option
 @base_url_option
 @limit_options
@@ -104,6 +114,8 @@ def archive(
     ledger: Path | None,
     manifest: tuple[TableFormat, ...],
     downloads: int,
+    retry_failed: bool,
+    as_json: bool,
     private_key: Path | None,
     base_url: str,
 ) -> int:
@@ -111,7 +123,8 @@ def archive(
 
     Each recording is copied and the copy verified; then, with --delete --yes, the recording is deleted at the
     service. With --delete alone, nothing is copied or deleted, only shown. If this is interrupted, run the same
-    command again: it resumes. At the end, a manifest lists all archived recordings.
+    command again: it resumes. At the end, a manifest lists all archived recordings; with more than 1,000 of them, it is
+    a directory of parts.
 
     ROOM is a room SID; - reads room SIDs from standard input, one per line. The credentials come from the
     environment, as for 'roomrec list'.
@@ -128,6 +141,8 @@ def archive(
     if not delete and (yes or account_sid is not None):
         option = "--yes" if yes else "--account-sid"
         raise click.UsageError(f"{option} is for --delete: without that, nothing is deleted")
+    if as_json and delete and not yes:
+        raise click.UsageError("--json needs --yes with --delete: without that, nothing is archived")
 
     job = ArchiveRun(
         source=RoomSources(rooms, files, allow_empty) if after is None else DateWindow(after, before),
@@ -138,6 +153,8 @@ def archive(
         ledger=ledger,
         manifest=manifest,
         downloads=downloads,
+        retry_failed=retry_failed,
+        as_json=as_json,
         base_url=base_url,
     )
     if delete and not yes:
@@ -176,6 +193,8 @@ class ArchiveRun:
     ledger: Path | None
     manifest: tuple[TableFormat, ...]
     downloads: int
+    retry_failed: bool
+    as_json: bool
     base_url: str
     progress: ArchiveProgress = attrs.field(factory=ArchiveProgress)
     failures: Failures = attrs.field(factory=Failures)
@@ -194,6 +213,8 @@ class ArchiveRun:
                     report = await self._archive_on(cluster, room_sids)
 
         self._print_summary(report)
+        if self.as_json:
+            click.echo(json.dumps(report_values(report)))
         return ExitCode.FAILURE if report.failed else self.failures.exit_code
 
     async def _archive(self, room_sids: AsyncGenerator[str, None]) -> ArchiveReport:
@@ -208,6 +229,7 @@ class ArchiveRun:
                 ledger=self.ledger,
                 manifest=self.manifest,
                 downloads=self.downloads,
+                retry_failed=self.retry_failed,
                 progress=self.progress,
             )
 
@@ -235,6 +257,7 @@ class ArchiveRun:
                 ledgers=self.ledger,
                 manifest=self.manifest,
                 downloads=self.downloads,
+                retry_failed=self.retry_failed,
                 progress=self.progress,
             )
 
@@ -318,7 +341,22 @@ class ArchiveRun:
             parts.append(f"{report.left_alone:,} from earlier runs left alone")
         if report.external:
             parts.append(f"{report.external:,} more in a bucket of your own")
-        if report.failed:
-            parts.append(f"{report.failed:,} failed: run the command again to retry them")
+        if report.failed > report.postponed:
+            parts.append(f"{report.failed - report.postponed:,} failed: run the command again to retry them")
+        if report.postponed:
+            parts.append(f"{report.postponed:,} failed before{format_next_try(report)}: --retry-failed tries them now")
         parts.append(f"listed in {' and '.join(report.manifest)}")
         self.failures.print("; ".join(parts))
+
+
+def format_next_try(report: ArchiveReport) -> str:
+    """Return when the first of the recordings that wait is tried again, for a summary; empty if that is not known."""
+    if not report.next_tries:
+        return ""
+    return f", and are tried again from {min(report.next_tries.values()):%Y-%m-%d %H:%M} UTC on"
+
+
+def report_values(report: ArchiveReport) -> dict[str, object]:
+    """Return a report as JSON has it."""
+    tries = {sid: format_iso8601(when) for sid, when in report.next_tries.items()}
+    return attrs.asdict(report) | {"next_tries": tries}

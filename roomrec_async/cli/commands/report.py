@@ -64,10 +64,10 @@ Renderer: TypeAlias = Callable[[Overview], str]
 @window_options("recordings of the whole account that started")
 @click.option(
     "--manifest",
-    type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path),
+    type=click.Path(exists=True, readable=True, path_type=Path),
     metavar="FILE",
-    help="Sum up this file instead of the account: the manifest of an archive, or the output of 'roomrec list -o'; "
-    ".jsonl or .parquet.",
+    help="Sum up this file instead of the account: the manifest of an archive, which may be a directory of parts, or "
+    "the output of 'roomrec list -o'; .jsonl or .parquet.",
 )
 @click.option(
     "-o",

@@ -6,6 +6,7 @@ import os
 import pickle
 from collections.abc import AsyncGenerator, Callable, Collection
 from contextlib import aclosing
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 import attrs
 from distributed import Client
 
-from roomrec_async._archive.ledger import Entry, Ledger
+from roomrec_async._archive.ledger import Ledger
 from roomrec_async._archive.manifest import write_manifest
 from roomrec_async._archive.report import ArchiveProgress, ArchiveReport
 from roomrec_async._archive.run import check_path_text, ledger_destination
@@ -46,6 +47,7 @@ async def archive_on(
     ledgers: str | os.PathLike[str] | None = None,
     manifest: Collection[TableFormat] = ("jsonl", "parquet"),
     downloads: int = 8,
+    retry_failed: bool = False,
     progress: ArchiveProgress | None = None,
 ) -> ArchiveReport:
     """Archive all completed recordings of rooms: :meth:`roomrec_async.RecordingsClient.archive`, shard by shard.
@@ -66,13 +68,15 @@ async def archive_on(
             ``partial(PrivateKey.from_file, "/shared/key.pem")``. Private keys are not sent to the workers.
         ledgers: the directory of the ledgers, ``000000.sqlite3`` and so on, which all workers and the caller see; by
             default ``ledgers`` in the destination. It is required with a store.
-        manifest: formats of the manifest, which lists all recordings in these ledgers and is written at the end.
+        manifest: formats of the manifest, which lists all recordings in these ledgers and is written at the end, as far
+            as it has changed. With more than 1,000 recordings it is in parts, at least one for each ledger.
         downloads: maximum number of media that each shard copies at once.
+        retry_failed: True to try recordings that failed in earlier runs at once, however often they failed.
         progress: updated while the archive runs, whenever a shard is finished. It includes what earlier runs have
             archived of these rooms.
 
     Returns:
-        The contents of the archive. Recordings that failed are in its ``failures``, and retried by the next run.
+        The contents of the archive. Recordings that failed are in its ``failures``, and retried by the next runs.
 
     Raises:
         InvalidArgumentError: an argument is out of bounds.
@@ -97,7 +101,9 @@ async def archive_on(
         progress = ArchiveProgress()
     totals = _ArchiveTotals()
     async with marker_file(ledger_directory) as marker:
-        archiver = _ShardArchiver(marker, target, ledger_directory, delete, account_sid, decryption, downloads)
+        archiver = _ShardArchiver(
+            marker, target, ledger_directory, delete, account_sid, decryption, downloads, retry_failed
+        )
         archived = Job(cluster, settings, "archive").run(room_sids, archiver.run)
         async with aclosing(archived):
             async for shard, outcome in archived:
@@ -121,6 +127,7 @@ class _ShardArchiver:
     account_sid: str | None
     decryption: Callable[[], Decryption] | None
     downloads: int
+    retry_failed: bool
 
     async def run(self, client: RecordingsClient, shard: Shard) -> ArchiveReport:
         """Archive the recordings of a shard's rooms, with the shard's ledger and without a manifest."""
@@ -137,6 +144,7 @@ class _ShardArchiver:
             ledger=self.ledger_directory / f"{shard.index:06d}.sqlite3",
             manifest=(),
             downloads=self.downloads,
+            retry_failed=self.retry_failed,
         )
 
 
@@ -151,6 +159,8 @@ class _ArchiveTotals:
     failed: int = 0
     left_alone: int = 0
     failures: dict[str, str] = attrs.field(factory=dict)
+    postponed: int = 0
+    next_tries: dict[str, datetime] = attrs.field(factory=dict)
 
     def add(self, shard: Shard, outcome: ArchiveReport | RoomRecError) -> None:
         """Add a shard. An error is that of each of its rooms."""
@@ -165,6 +175,8 @@ class _ArchiveTotals:
         self.failed += outcome.failed
         self.left_alone += outcome.left_alone
         add_failures(self.failures, outcome.failures)
+        self.postponed += outcome.postponed
+        self.next_tries |= {sid: when for sid, when in outcome.next_tries.items() if sid in self.failures}
 
     def update(self, progress: ArchiveProgress) -> None:
         """Copy the numbers into the caller's progress."""
@@ -187,23 +199,24 @@ class _ArchiveTotals:
             failed=self.failed,
             manifest=manifest,
             left_alone=self.left_alone,
+            postponed=self.postponed,
+            next_tries=self.next_tries,
         )
 
 
 class _CombinedLedger:
-    """The entries of all shards' ledgers, one ledger after another."""
+    """The ledgers of all shards."""
 
     def __init__(self, directory: Path, destination: str) -> None:
         self._directory = directory
         # The destination that the ledgers were made for, which they check.
         self._destination = destination
 
-    async def entries(self) -> AsyncGenerator[list[Entry], None]:
-        """Yield all entries, in batches."""
+    async def ledgers(self) -> AsyncGenerator[tuple[str, Ledger], None]:
+        """Yield each ledger, open until the next one, and what the names of its parts of the manifest begin with."""
         for path in await run_in_thread(lambda: sorted(self._directory.glob("*.sqlite3"))):
-            async with Ledger(path, self._destination) as ledger, aclosing(ledger.entries()) as batches:
-                async for batch in batches:
-                    yield batch
+            async with Ledger(path, self._destination) as ledger:
+                yield f"{path.stem}-", ledger
 
 
 def _check_picklable(name: str, value: object) -> None:
