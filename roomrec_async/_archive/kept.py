@@ -245,14 +245,18 @@ async def open_in_store(url: str, room_sid: str | None) -> KeptRoom:
 
 async def copy_manifest(store: PartStore, name: str, path: Path) -> bool:
     """Copy a manifest of a store, in one object or in parts, to a path; return False if there is none."""
-    if await call_destination(store.size(name)) is not None:
+    size = await call_destination(store.size(name))
+    if size:
         await copy_object(store, name, path)
         return True
+    # An empty object may be what is left of one, in a store that does not let it be deleted.
     parts = [part async for part, _ in store.sizes(f"{name}/") if is_part(part)]
     for part in parts:
         await run_in_thread(partial(path.mkdir, exist_ok=True))
         await copy_object(store, part, path / part.rpartition("/")[2])
-    return bool(parts)
+    if size is not None and not parts:
+        await copy_object(store, name, path)
+    return size is not None or bool(parts)
 
 
 async def copy_object(store: ReadableDestination, name: str, path: Path) -> str:

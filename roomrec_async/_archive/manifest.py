@@ -15,6 +15,7 @@ from typing import Final, Protocol
 from roomrec_async._asyncio import call_destination, open_in_thread, run_in_thread
 from roomrec_async._files import check_replaceable, file_size, make_directory, sync_directory
 from roomrec_async._tables import Column, Row, TableFormat, TableWriter, open_table, recording_columns, recording_row
+from roomrec_async.errors import MediaError
 from roomrec_async.protocols import Destination
 
 from .ledger import Entry, Ledger, WrittenFile
@@ -35,6 +36,8 @@ _LEDGER_COLUMNS: Final = (
 )
 # Bytes read at once.
 _READ_SIZE: Final = 2**20
+# Version of an object without any bytes.
+_EMPTY: Final = "0"
 
 
 class LedgerSource(Protocol):
@@ -250,8 +253,15 @@ class _StoreFiles:
         return name
 
     async def finish_parts(self, name: str) -> None:
-        if await self.version(name) is not None:
+        version = await self.version(name)
+        if version is None:
+            return
+        try:
             await self.delete(name)
+        except MediaError:
+            # Those who may write need not be allowed to delete. An empty object does not say what is no longer true.
+            if version != _EMPTY:
+                await call_destination(self._store.write(name, no_chunks()))
 
 
 class _ManifestWriter:
@@ -410,3 +420,9 @@ async def read_chunks(path: Path) -> AsyncGenerator[bytes, None]:
     with await open_in_thread(lambda: path.open("rb"), BufferedReader.close) as file:
         while chunk := await run_in_thread(partial(file.read, _READ_SIZE)):
             yield chunk
+
+
+async def no_chunks() -> AsyncGenerator[bytes, None]:
+    """Yield nothing, as the bytes of an empty object."""
+    return
+    yield

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -109,6 +110,38 @@ class TestArchive:
         assert len(archived(tmp_path)) == len(expected) + len(encrypted)
         assert all(record["media_external_location"] for record in completed(fresh))
         assert len(deletions(fresh)) == len(expected) + len(encrypted)
+
+    def test_what_keeps_failing_is_tried_again_later_or_when_asked_to(
+        self, simulator: Simulator, roomrec: Command, tmp_path: Path
+    ) -> None:
+        refused, *others = completed(simulator, plain_rooms(simulator)[0])
+        gone = json.dumps({"code": 20404, "message": "no such media", "status": 404})
+        arguments = ("archive", refused["room_sid"], "-o", tmp_path)
+
+        def is_asked_for(*options: str) -> bool:
+            """Run the command, and return True if it asked for the media that are refused."""
+            simulator.inject(faults.Respond(404, gone.encode()), path_contains=f"{refused['sid']}/Media")
+            before = simulator.stats.requests
+            outcome = roomrec(*arguments, *options)
+            simulator.clear_faults()
+            assert outcome.code == 1
+            assert outcome.errors[0].startswith(f"{refused['sid']}: ")
+            assert "HTTP 404, code 20404" in outcome.errors[0]
+            return simulator.stats.requests - before > 1
+
+        assert is_asked_for()
+        assert not is_asked_for()
+        last = roomrec(*arguments).errors[-1]
+        when = "1 of them not to be tried again before 20..-..-.. ..:.. UTC: --retry-failed tries all now"
+        assert re.search(f"; 1 failed, {when}; ", last)
+        outcome = roomrec(*arguments, "--json")
+        report = json.loads(outcome.out)
+        assert list(report["failures"]) == list(report["next_tries"]) == [refused["sid"]]
+        assert (report["failed"], report["postponed"], report["archived"]) == (1, 1, len(others))
+        assert report["manifest"] == [str(tmp_path / "manifest.jsonl")]
+        assert datetime.fromisoformat(report["next_tries"][refused["sid"]]) > datetime.now(UTC)
+        outcome = roomrec(*arguments, "--retry-failed", "--json")
+        assert (outcome.code, json.loads(outcome.out)["failures"]) == (0, {})
 
     def test_without_yes_it_only_shows_what_it_would_do(
         self, simulator: Simulator, roomrec: Command, tmp_path: Path
@@ -240,6 +273,7 @@ class TestArchive:
             (["--after", "2026-03-02T00Z", "--before", "2026-03-01T00Z"], "2026-03-0"),
             (["--after", "2026-03-01"], "has no time zone"),
             ([UNKNOWN_ROOM, "--yes"], "--yes is for --delete"),
+            ([UNKNOWN_ROOM, "--delete", "--json"], "--json needs --yes with --delete"),
             ([UNKNOWN_ROOM, "--manifest", "xlsx"], "'xlsx' is not one of"),
             ([UNKNOWN_ROOM, "--at-once", "0"], "'--at-once': 0 is not in the range"),
             ([UNKNOWN_ROOM, "--ledger", "."], "is a directory"),

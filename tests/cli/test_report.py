@@ -279,7 +279,13 @@ class TestManifests:
             records = truth(simulator, ("completed",))
         asked = simulator.stats.requests
         assert len(records) > 5
-        assert_sums_up(printed_numbers(roomrec, "--manifest", tmp_path / "archive" / f"manifest.{format_}"), records)
+        manifest = tmp_path / "archive" / f"manifest.{format_}"
+        assert_sums_up(printed_numbers(roomrec, "--manifest", manifest), records)
+        # That of a large archive is a directory of parts.
+        part = manifest.rename(tmp_path / "part")
+        manifest.mkdir()
+        part.rename(manifest / f"part-000000.{format_}")
+        assert_sums_up(printed_numbers(roomrec, "--manifest", manifest), records)
         assert simulator.stats.requests == asked
 
     def test_so_do_the_files_of_list(

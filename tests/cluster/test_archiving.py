@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import resource
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,19 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from distributed import Client
 
-from roomrec_async import ArchiveProgress, ArchiveReport, ConfigurationError, InvalidArgumentError, RoomRecError
+from roomrec_async import (
+    ArchiveProgress,
+    ArchiveReport,
+    ConfigurationError,
+    InvalidArgumentError,
+    Recording,
+    RoomRecError,
+)
+from roomrec_async._archive.kept import open_kept
+from roomrec_async._archive.ledger import Ledger
+from roomrec_async._archive.manifest import write_manifest
 from roomrec_async.integrations.dask import archive_on
-from roomrec_async.integrations.dask.archiving import _ArchiveTotals
+from roomrec_async.integrations.dask.archiving import _ArchiveTotals, _CombinedLedger
 from roomrec_async.integrations.dask.shards import Shard
 from roomrec_async.integrations.decryption import PrivateKey
 from roomrec_async.integrations.stores import ObjectStore
@@ -142,12 +153,52 @@ async def test_an_archive_in_a_store_needs_a_directory_for_ledgers(cluster: Clie
 def test_an_error_of_a_shard_is_that_of_each_of_its_rooms() -> None:
     totals = _ArchiveTotals()
     totals.add(Shard(0, ("a", "b")), RoomRecError("workers kept dying"))
-    totals.add(Shard(1, ("c", "d")), ArchiveReport(5, 100, 2, 3, {"RT1": "no space"}, 1, ()))
+    tries = {"RT1": datetime(2026, 3, 1, tzinfo=UTC)}
+    totals.add(
+        Shard(1, ("c", "d")),
+        ArchiveReport(5, 100, 2, 3, {"RT1": "no space"}, 1, (), left_alone=4, postponed=1, next_tries=tries),
+    )
     progress = ArchiveProgress()
     totals.update(progress)
     assert progress == ArchiveProgress(11, 5, 2, 3, bytes=100, expected_bytes=100)
     failures = {"a": "workers kept dying", "b": "workers kept dying", "RT1": "no space"}
-    assert totals.report(("manifest.jsonl",)) == ArchiveReport(5, 100, 2, 3, failures, 3, ("manifest.jsonl",))
+    assert totals.report(("manifest.jsonl",)) == ArchiveReport(
+        5, 100, 2, 3, failures, 3, ("manifest.jsonl",), left_alone=4, postponed=1, next_tries=tries
+    )
+
+
+async def test_a_large_manifest_is_in_parts_of_which_those_of_shards_without_anything_new_stay(tmp_path: Path) -> None:
+    ledgers, archive = tmp_path / "ledgers", tmp_path / "archive"
+
+    async def add(shard: int, *numbers: int) -> None:
+        async with Ledger(ledgers / f"{shard:06d}.sqlite3", "here") as ledger:
+            await ledger.add_recordings(
+                Recording(sid=f"RT{number:032x}", room_sid=f"RM{shard:032x}") for number in numbers
+            )
+
+    async def write() -> dict[str, int]:
+        await write_manifest(_CombinedLedger(ledgers, "here"), archive, ["parquet"])
+        return {path.name: path.stat().st_ino for path in archive.rglob("*.parquet") if path.is_file()}
+
+    await add(0, *range(400))
+    await add(1, *range(400, 1_000))
+    assert list(await write()) == ["manifest.parquet"]
+    assert len(rows(archive / "manifest.parquet")) == 1_000
+    await add(2, *range(1_000, 2_100))
+    before = await write()
+    assert sorted(before) == [
+        "part-000000-000000.parquet",
+        "part-000001-000000.parquet",
+        "part-000002-000000.parquet",
+        "part-000002-000001.parquet",
+    ]
+    assert await write() == before
+    await add(1, 2_100)
+    after = await write()
+    assert [name for name in sorted(after) if after[name] != before[name]] == ["part-000001-000000.parquet"]
+    assert [row["sid"] for row in rows(archive / "manifest.parquet")] == [f"RT{number:032x}" for number in range(2_101)]
+    room = await open_kept(archive, f"RM{1:032x}")
+    assert len(room.recordings) == 601
 
 
 async def test_a_text_with_a_scheme_is_no_directory(

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from roomrec_async import ArchiveProgress, DateWindow, RateLimiter, Recording, RecordingsClient, RetryPolicy
+from roomrec_async import ArchiveProgress, DateWindow, MediaError, RateLimiter, Recording, RecordingsClient, RetryPolicy
 from roomrec_async._archive import run as run_module
 from roomrec_async._archive.kept import open_kept
 from roomrec_async._archive.ledger import Ledger
@@ -271,13 +271,22 @@ async def test_what_is_new_is_copied_before_earlier_copies_are_looked_at(
     assert len(set(are_new)) == 2
 
 
+async def refuse(store: ObjectStore, name: str) -> None:
+    raise MediaError(f"{store.location(name)}: 403 Forbidden")
+
+
 class TestStore:
     """A manifest in parts, in an S3 server."""
 
     async def test_only_parts_that_have_changed_are_sent(
-        self, sim: Simulator, client: RecordingsClient, key: PrivateKey, s3: S3Server, tmp_path: Path,
+        self,
+        sim: Simulator,
+        client: RecordingsClient,
+        key: PrivateKey,
+        s3: S3Server,
+        tmp_path: Path,
         monkeypatch: pytest.MonkeyPatch,
-    ) -> None:  # fmt: skip
+    ) -> None:
         store, ledger = ObjectStore(s3.bucket("nightly"), "rooms"), tmp_path / "ledger.sqlite3"
         options: dict[str, Any] = {"ledger": ledger, "decryption": key, **SINGLE}
         half, others = sim.room_sids[:8], sim.room_sids[8:]
@@ -314,16 +323,31 @@ class TestStore:
 
     @pytest.mark.parametrize("form", ["", "/manifest.jsonl", "/ROOM"])
     async def test_it_is_read(
-        self, sim: Simulator, client: RecordingsClient, key: PrivateKey, s3: S3Server, tmp_path: Path,
-        monkeypatch: pytest.MonkeyPatch, form: str,
-    ) -> None:  # fmt: skip
+        self,
+        sim: Simulator,
+        client: RecordingsClient,
+        key: PrivateKey,
+        s3: S3Server,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        form: str,
+    ) -> None:
         bucket = f"parts{len(form)}"
         store, ledger = ObjectStore(s3.bucket(bucket)), tmp_path / "ledger.sqlite3"
+        # A store that lets nothing be deleted keeps what was one object, and that is empty from now on.
+        is_kept = form == "/manifest.jsonl"
+        if is_kept:
+            monkeypatch.setattr(ObjectStore, "delete", refuse)
+            await client.archive(sim.room_sids[:8], store, ledger=ledger, decryption=key, **SINGLE)
         async with Ledger(ledger, store.location("")) as opened:
             await opened.add_recordings(
                 Recording(sid=f"RT{number:032x}", room_sid=f"RM{number:032x}") for number in range(1_100)
             )
-        await client.archive(sim.room_sids, store, ledger=ledger, decryption=key, **SINGLE)
+        for _ in range(2):
+            await client.archive(sim.room_sids, store, ledger=ledger, decryption=key, **SINGLE)
+        assert ("manifest.jsonl" in s3.objects(bucket)) is is_kept
+        if is_kept:
+            assert s3.content(bucket, "manifest.jsonl") == b""
         for name, value in {
             "AWS_ENDPOINT": s3.endpoint,
             "AWS_ALLOW_HTTP": "true",

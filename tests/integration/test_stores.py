@@ -248,6 +248,33 @@ async def test_an_object_is_replaced_only_as_a_whole(s3: S3Server) -> None:
     assert s3.content("replaced", "name") == b"of old"
 
 
+async def test_objects_are_listed_and_deleted(s3: S3Server) -> None:
+    store = ObjectStore(s3.bucket("listed"), "some/where")
+    for number in range(9):
+        await store.write(f"table/{number}", chunks(bytes(number)))
+    # Others whose names begin alike.
+    await store.write("table2/0000", chunks(b"x"))
+    await store.write("table", chunks(b"x"))
+    found = {name: size async for name, size in store.sizes("table/")}
+    assert found == {f"table/{number}": number for number in range(9)}
+    assert [each async for each in store.sizes("nothing/")] == []
+    for _ in range(2):
+        await store.delete("table/3")
+    assert len([each async for each in store.sizes("table/")]) == 8
+    assert await store.size("table") == 1
+
+
+async def test_a_list_or_a_deletion_that_is_refused(s3: S3Server) -> None:
+    async with refusing(s3, lambda _: True) as endpoint:
+        store = ObjectStore(S3Server(endpoint).store("bucket"), "rooms")
+        with pytest.raises(MediaError, match=r"^s3://bucket/rooms/table/: .*403 Forbidden") as caught:
+            assert [each async for each in store.sizes("table/")]
+        assert "canary" not in str(caught.value)
+        with pytest.raises(MediaError, match=r"^s3://bucket/rooms/name: .*403 Forbidden") as caught:
+            await store.delete("name")
+        assert "canary" not in str(caught.value)
+
+
 async def test_a_missing_bucket_and_an_unreachable_store(s3: S3Server) -> None:
     missing = ObjectStore(s3.store("no-such-bucket"))
     for size in (10, 3 * PART):

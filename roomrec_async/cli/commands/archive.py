@@ -341,19 +341,18 @@ class ArchiveRun:
             parts.append(f"{report.left_alone:,} from earlier runs left alone")
         if report.external:
             parts.append(f"{report.external:,} more in a bucket of your own")
-        if report.failed > report.postponed:
-            parts.append(f"{report.failed - report.postponed:,} failed: run the command again to retry them")
-        if report.postponed:
-            parts.append(f"{report.postponed:,} failed before{format_next_try(report)}: --retry-failed tries them now")
+        if report.failed:
+            parts.append(f"{report.failed:,} failed{format_next_try(report)}")
         parts.append(f"listed in {' and '.join(report.manifest)}")
         self.failures.print("; ".join(parts))
 
 
 def format_next_try(report: ArchiveReport) -> str:
-    """Return when the first of the recordings that wait is tried again, for a summary; empty if that is not known."""
+    """Return when what has failed is tried again, for a summary."""
     if not report.next_tries:
-        return ""
-    return f", and are tried again from {min(report.next_tries.values()):%Y-%m-%d %H:%M} UTC on"
+        return ": run the command again to retry them"
+    first = f"{min(report.next_tries.values()):%Y-%m-%d %H:%M} UTC"
+    return f", {len(report.next_tries):,} of them not to be tried again before {first}: --retry-failed tries all now"
 
 
 def report_values(report: ArchiveReport) -> dict[str, object]:
