@@ -746,10 +746,10 @@ class RecordingsClient:
 
         Returns:
             A report of the archive's contents. A recording that failed, or whose copy is no proof, is in its
-            ``failures``. The next runs of the same source retry it: the next two in any case, or none of them if the
-            service said that it has no media of it; then after 12 hours, and each time after twice as long, up to 30
-            days. One that lacks the private key is retried as soon as ``decryption`` is given, and any one whose record
-            the service has changed.
+            ``failures``. The next runs of the same source retry it: the first two in any case, unless the service says
+            that it has no media of a recording that is older than two days; then after 12 hours, and each time after
+            twice as long, up to 30 days. One that lacks the private key is retried as soon as ``decryption`` is given,
+            and any one as soon as the service changes its record.
 
         Raises:
             InvalidArgumentError: an argument is out of its bounds.

@@ -404,7 +404,7 @@ class _Run:
 
     async def _mark_tried(self, entry: Entry, error: RoomRecError | None) -> None:
         """Record that a recording was tried in vain, and when the next run should try it."""
-        retry_at = next_try(entry.attempts + 1, error, datetime.now(UTC))
+        retry_at = next_try(entry, error, datetime.now(UTC))
         await self._ledger.mark_tried(entry, retry_at)
         if retry_at is not None and entry.sid in self._failures:
             self._next_tries[entry.sid] = retry_at
