@@ -15,6 +15,8 @@ import pytest
 from aiohttp import web
 
 from roomrec_async import ArchiveProgress, DateWindow, MediaError, RateLimiter, Recording, RecordingsClient, RetryPolicy
+from roomrec_async._archive import ledger as ledger_module
+from roomrec_async._archive import manifest as manifest_module
 from roomrec_async._archive import run as run_module
 from roomrec_async._archive.kept import open_kept
 from roomrec_async._archive.ledger import Ledger
@@ -276,7 +278,13 @@ async def refuse(store: ObjectStore, name: str) -> None:
 
 
 class TestStore:
-    """A manifest in parts, in an S3 server."""
+    """A manifest in parts, in an S3 server. They are a tenth as large as they are."""
+
+    @pytest.fixture(autouse=True)
+    def small_parts(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(ledger_module, "TRACKING", ledger_module.TRACKING.replace("1000", "100"))
+        for module in (ledger_module, manifest_module):
+            monkeypatch.setattr(module, "PART_SIZE", 100)
 
     async def test_only_parts_that_have_changed_are_sent(
         self,
@@ -294,7 +302,7 @@ class TestStore:
         assert "rooms/manifest.jsonl" in s3.objects("nightly")
         async with Ledger(ledger, store.location("")) as opened:
             await opened.add_recordings(
-                Recording(sid=f"RT{number:032x}", room_sid=f"RM{number:032x}") for number in range(1_500)
+                Recording(sid=f"RT{number:032x}", room_sid=f"RM{number:032x}") for number in range(150)
             )
         await client.archive([], store, **options)
         parts = [f"rooms/manifest.jsonl/part-00000{number}.jsonl" for number in (0, 1)]
@@ -341,7 +349,7 @@ class TestStore:
             await client.archive(sim.room_sids[:8], store, ledger=ledger, decryption=key, **SINGLE)
         async with Ledger(ledger, store.location("")) as opened:
             await opened.add_recordings(
-                Recording(sid=f"RT{number:032x}", room_sid=f"RM{number:032x}") for number in range(1_100)
+                Recording(sid=f"RT{number:032x}", room_sid=f"RM{number:032x}") for number in range(110)
             )
         for _ in range(2):
             await client.archive(sim.room_sids, store, ledger=ledger, decryption=key, **SINGLE)
