@@ -225,6 +225,15 @@ def pyright(session: nox.Session) -> None:
 
 
 @nox.session
+def next_aiohttp(session: nox.Session) -> None:
+    """Run what depends on aiohttp against its next release, a pre-release included, within the allowed range."""
+    _install_wheel(session)
+    aiohttp = next(each for each in PYPROJECT["project"]["dependencies"] if each.startswith("aiohttp"))
+    session.install("--upgrade", "--pre", aiohttp)
+    session.run("pytest", "tests/integration", "tests/unit/_http", *session.posargs)
+
+
+@nox.session
 def bare(session: nox.Session) -> None:
     """Install the package without extras, list a room, and check that the command asks for its extra."""
     session.install(".")

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from ssl import SSLContext
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import aiohttp
-from aiohttp.client_proto import ResponseHandler
-from aiohttp.client_reqrep import ConnectionKey
-from aiohttp.connector import Connection
-from aiohttp.tracing import Trace
 from multidict import CIMultiDict
 
 from roomrec_async._version import __version__
@@ -21,6 +19,14 @@ from roomrec_async.credentials import Credentials
 from roomrec_async.errors import ClientClosedError, ConfigurationError
 
 from .timers import SharedTimer, closed_error, seconds_or_infinity
+
+if TYPE_CHECKING:
+    # Not at run time: the places of these names are aiohttp's own affair.
+    from aiohttp.client_proto import ResponseHandler
+    from aiohttp.client_reqrep import ConnectionKey
+    from aiohttp.connector import Connection
+    from aiohttp.tracing import Trace
+    from aiohttp.typedefs import StrOrURL
 
 USER_AGENT: Final = (
     f"roomrec_async/{__version__} aiohttp/{aiohttp.__version__} "
@@ -30,6 +36,18 @@ USER_AGENT: Final = (
 # Seconds that an idle connection is kept.
 _KEEPALIVE: Final = 60
 
+# The private names of aiohttp that are used here, each with what is different where it is missing.
+_NO_RETRY_SWITCH: Final = "a middleware now keeps aiohttp from sending a request twice, which costs some time"
+_NO_HOOKS: Final = (
+    "the time to connect now counts as reading, and a request that meets a dead connection of the pool uses up an "
+    "attempt"
+)
+_NO_DEFAULT_PROXY: Final = "media now bypass the proxy of an aiohttp session of your own: pass proxy= to the client"
+# Parameters of the methods of aiohttp's connector that are overridden.
+_HOOKS: Final = {"_create_connection": ("self", "req", "traces", "timeout"), "_get": ("self", "key", "traces")}
+# Private names that a warning was issued for.
+_warned: Final[set[str]] = set()
+
 
 class ConnectionLog:
     """Where the connections of requests under way come from, by the task of each.
@@ -37,18 +55,34 @@ class ConnectionLog:
     Attributes:
         opened_by: tasks that opened a new connection; the others use one from the pool.
         need_new: tasks whose request must not use one from the pool.
+        failed: tasks whose request failed, with the error. Filled by :meth:`send_once` only.
     """
 
-    __slots__ = ("need_new", "opened_by")
+    __slots__ = ("failed", "need_new", "opened_by")
 
     def __init__(self) -> None:
         self.opened_by: set[asyncio.Task[object] | None] = set()
         self.need_new: set[asyncio.Task[object] | None] = set()
+        self.failed: dict[asyncio.Task[object] | None, aiohttp.ClientError] = {}
 
     def forget(self, task: asyncio.Task[object]) -> None:
         """Forget a task whose request has ended."""
         self.opened_by.discard(task)
         self.need_new.discard(task)
+        self.failed.pop(task, None)
+
+    async def send_once(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        """Send a request, or raise the error that it failed with: a middleware against aiohttp's second attempt."""
+        task = asyncio.current_task()
+        if task in self.failed:
+            raise self.failed[task]
+        try:
+            return await handler(request)
+        except aiohttp.ClientError as error:
+            self.failed[task] = error
+            raise
 
 
 class Sessions:
@@ -56,7 +90,8 @@ class Sessions:
 
     Attributes:
         headers: headers to add to each request of the API; None where the session has them already.
-        is_owned: True if the session for the API is the client's own.
+        sees_connections: True if the session for the API tells where its connections come from, and when it has
+            connected. A user's session does not, nor does an aiohttp that has changed.
         closed: True once the client is closed.
         connections: where the connections of the owned session's requests come from.
     """
@@ -82,7 +117,7 @@ class Sessions:
         self._api_headers = CIMultiDict(
             {"Authorization": credentials.authorization, "User-Agent": " ".join(names), "Accept": "application/json"}
         )
-        self.is_owned = user_session is None
+        self.sees_connections = user_session is None and _has_hooks()
         self.headers = None
         if user_session is not None and not self._has_authentication(user_session):
             self.headers = self._api_headers
@@ -131,9 +166,10 @@ class Sessions:
 
     def _has_authentication(self, session: aiohttp.ClientSession) -> bool:
         """Return True if a session may add authentication of its own to a request, for the service or for a proxy."""
-        if self._has_proxy and session._default_proxy_auth is not None:
+        if session.auth is not None or session.trust_env:
             return True
-        return session.auth is not None or session.trust_env
+        # A password for a proxy that cannot be seen may be there.
+        return self._has_proxy and (not _shows_proxy(session) or session._default_proxy_auth is not None)
 
     def _session_beside(self, user_session: aiohttp.ClientSession) -> aiohttp.ClientSession:
         """Return a session for the API over the user's connections, with the user's headers and proxy.
@@ -151,19 +187,34 @@ class Sessions:
         self, session: aiohttp.ClientSession, *, headers: Mapping[str, str], auto_decompress: bool
     ) -> aiohttp.ClientSession:
         """Return a session over the connections and the proxy of another one, with nothing else of it."""
-        new_session = aiohttp.ClientSession(
-            connector=session.connector,
-            connector_owner=False,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers=headers,
-            auto_decompress=auto_decompress,
-            trace_configs=self._trace_configs,
-            # aiohttp has no public way to read these two.
-            proxy=None if self._has_proxy else session._default_proxy,
-            proxy_auth=None if self._has_proxy else session._default_proxy_auth,
+        proxy, proxy_auth = (None, None) if self._has_proxy else _default_proxy(session)
+        return self._new_session(
+            partial(
+                aiohttp.ClientSession,
+                connector=session.connector,
+                connector_owner=False,
+                headers=headers,
+                auto_decompress=auto_decompress,
+                proxy=proxy,
+                proxy_auth=proxy_auth,
+            )
         )
-        _disable_hidden_retry(new_session)
-        return new_session
+
+    def _new_session(self, make_session: Callable[..., aiohttp.ClientSession]) -> aiohttp.ClientSession:
+        """Return a new session that sends each request once.
+
+        Where a connection breaks before the response, aiohttp sends the request again: past the limiter, the number of
+        attempts and the retry budget, so that an outage would see twice the traffic. It has no public setting for that.
+        """
+        make_session = partial(make_session, cookie_jar=aiohttp.DummyCookieJar(), trace_configs=self._trace_configs)
+        session = make_session()
+        if hasattr(session, "_retry_connection"):
+            session._retry_connection = False
+            return session
+
+        session.detach()
+        _warn_of_missing("_retry_connection", _NO_RETRY_SWITCH)
+        return make_session(middlewares=[self.connections.send_once])
 
     async def aclose(self) -> None:
         """Close the sessions that were made here. May be called again."""
@@ -177,14 +228,16 @@ class Sessions:
 
     def _new_api_session(self) -> aiohttp.ClientSession:
         _keep_read_buffers()
-        session = aiohttp.ClientSession(
-            connector=_Connector(self._timer, self._ssl, self.connections),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers=self._api_headers,
-            trace_configs=self._trace_configs,
+        return self._new_session(
+            partial(aiohttp.ClientSession, connector=self._new_connector(), headers=self._api_headers)
         )
-        _disable_hidden_retry(session)
-        return session
+
+    def _new_connector(self) -> aiohttp.TCPConnector:
+        ssl = True if self._ssl is None else self._ssl
+        if self.sees_connections:
+            return _Connector(self._timer, ssl, self.connections)
+        _warn_of_missing("_create_connection", _NO_HOOKS)
+        return aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE, ssl=ssl)
 
     def __del__(self) -> None:
         owned_session = getattr(self, "_owned_session", None)
@@ -202,18 +255,53 @@ def _user_agents(session: aiohttp.ClientSession) -> list[str]:
 
 def has_default_proxy(session: aiohttp.ClientSession) -> bool:
     """Return True if a session sends everything through a proxy of its own."""
-    return session._default_proxy is not None
+    return _default_proxy(session)[0] is not None
+
+
+def _default_proxy(session: aiohttp.ClientSession) -> tuple[StrOrURL | None, aiohttp.BasicAuth | None]:
+    """Return the proxy that a session sends everything through, and its password."""
+    if not _shows_proxy(session):
+        _warn_of_missing("_default_proxy", _NO_DEFAULT_PROXY)
+        return None, None
+    return session._default_proxy, session._default_proxy_auth
+
+
+def _shows_proxy(session: aiohttp.ClientSession) -> bool:
+    """Return True if a session has the attributes of its proxy, which no public ones show."""
+    return hasattr(session, "_default_proxy") and hasattr(session, "_default_proxy_auth")
+
+
+def _has_hooks() -> bool:
+    """Return True if aiohttp's connector has the methods that :class:`_Connector` overrides, as they are known."""
+    return all(_is_known(getattr(aiohttp.TCPConnector, name, None), parameters) for name, parameters in _HOOKS.items())
+
+
+def _is_known(method: object, parameters: tuple[str, ...]) -> bool:
+    return inspect.iscoroutinefunction(method) and tuple(inspect.signature(method).parameters) == parameters
+
+
+def _warn_of_missing(name: str, effect: str) -> None:
+    """Warn, once in this process, that a private name of aiohttp is gone or means something else."""
+    if name in _warned:
+        return
+    _warned.add(name)
+    warnings.warn(
+        f"aiohttp {aiohttp.__version__} has no {name} that roomrec_async {__version__} knows: {effect}. Update "
+        "roomrec_async, or install an older aiohttp",
+        RuntimeWarning,
+        stacklevel=2,
+    )
 
 
 class _Connector(aiohttp.TCPConnector):
-    """Opens as many connections as the limiter grants permits.
+    """Opens as many connections as the limiter grants permits, and tells where connections come from.
 
     Connecting does not count as reading, and all of it is bounded: the look-up of the name, the proxy's answer to
     CONNECT and the TLS handshake, too.
     """
 
-    def __init__(self, timer: SharedTimer, ssl: SSLContext | None, log: ConnectionLog) -> None:
-        super().__init__(limit=0, keepalive_timeout=_KEEPALIVE, ssl=True if ssl is None else ssl)
+    def __init__(self, timer: SharedTimer, ssl: SSLContext | bool, log: ConnectionLog) -> None:
+        super().__init__(limit=0, keepalive_timeout=_KEEPALIVE, ssl=ssl)
         self._timer = timer
         self._log = log
 
@@ -234,15 +322,6 @@ class _Connector(aiohttp.TCPConnector):
         if self._log.need_new and asyncio.current_task() in self._log.need_new:
             return None
         return await super()._get(key, traces)
-
-
-def _disable_hidden_retry(session: aiohttp.ClientSession) -> None:
-    """Switch off aiohttp's own second attempt, for which it has no public setting.
-
-    Where a connection breaks before the response, aiohttp sends the request again: past the limiter, the number of
-    attempts and the retry budget, so that an outage would see twice the traffic.
-    """
-    session._retry_connection = False
 
 
 def _keep_read_buffers() -> None:

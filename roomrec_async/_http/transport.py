@@ -208,8 +208,8 @@ class Transport:
     def _limit_first_wait(self, timeout: Timeout, scope: TimeoutScope) -> None:
         """Limit the time until a response begins."""
         seconds = seconds_or_infinity(timeout.read)
-        if not self._sessions.is_owned:
-            # A user's session does not tell when it has connected.
+        if not self._sessions.sees_connections:
+            # The session does not tell when it has connected.
             seconds += seconds_or_infinity(timeout.connect)
         scope.reschedule(seconds)
 
@@ -338,9 +338,9 @@ class Transport:
         return request.api_error(response.status, response.headers, body)
 
     def _was_pooled(self, error: BaseException, scope: TimeoutScope) -> bool:
-        """Return True if a connection broke that came from the pool, which only the owned session tells."""
+        """Return True if a connection broke that came from the pool, as far as the session tells."""
         # A timeout is slow, not dead; and whoever sends a malformed response has responded.
-        if not self._sessions.is_owned or not isinstance(error, (aiohttp.ClientError, OSError)):
+        if not self._sessions.sees_connections or not isinstance(error, (aiohttp.ClientError, OSError)):
             return False
         if isinstance(error, (TimeoutError, aiohttp.ClientResponseError)):
             return False

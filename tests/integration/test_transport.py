@@ -128,9 +128,9 @@ class TestTimeouts:
     ) -> None:
         connect = aiohttp.TCPConnector._create_connection
 
-        async def slowly(*args: Any) -> Any:
+        async def slowly(self: Any, req: Any, traces: Any, timeout: Any) -> Any:
             await asyncio.sleep(0.5)
-            return await connect(*args)
+            return await connect(self, req, traces, timeout)
 
         monkeypatch.setattr(aiohttp.TCPConnector, "_create_connection", slowly)
         async with sim.client(timeout=Timeout(connect=5, read=0.3), retry=RetryPolicy(max_attempts=1)) as client:
