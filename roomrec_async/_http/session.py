@@ -89,7 +89,7 @@ class Sessions:
     """The sessions of one client: for the API the user's or an owned one, and one for media.
 
     Attributes:
-        headers: headers to add to each request of the API; None where the session has them already.
+        headers: headers to add to each request of the API.
         sees_connections: True if the session for the API tells where its connections come from, and when it has
             connected. A user's session does not, nor does an aiohttp that has changed.
         closed: True once the client is closed.
@@ -114,14 +114,14 @@ class Sessions:
         self._user_agent = USER_AGENT if user_agent is None else f"{USER_AGENT} {user_agent}"
         # A session of the user's has a name of its own, by which the user's program is known.
         names = [self._user_agent] if user_session is None else [*_user_agents(user_session), self._user_agent]
-        self._api_headers = CIMultiDict(
-            {"Authorization": credentials.authorization, "User-Agent": " ".join(names), "Accept": "application/json"}
-        )
+        self._session_headers = {"User-Agent": " ".join(names), "Accept": "application/json"}
+        # Not in a session's headers: aiohttp sends those to a proxy, too, this one as Proxy-Authorization.
+        self.headers: CIMultiDict[str] = CIMultiDict({"Authorization": credentials.authorization})
         self.sees_connections = user_session is None and _has_hooks()
-        self.headers = None
-        if user_session is not None and not self._has_authentication(user_session):
-            self.headers = self._api_headers
         self._user_session = user_session
+        self._uses_user_session = user_session is not None and not self._has_authentication(user_session)
+        if self._uses_user_session:
+            self.headers.update(self._session_headers)
         self._owned_session: aiohttp.ClientSession | None = None
         self._media_session: aiohttp.ClientSession | None = None
         # The event loop that the owned session belongs to.
@@ -143,7 +143,7 @@ class Sessions:
         if self._user_session is not None:
             if self._user_session.closed:
                 raise ClientClosedError("the aiohttp session that was given to the client is closed")
-            if self.headers is not None:
+            if self._uses_user_session:
                 return self._user_session
             return self._session_beside(self._user_session)
 
@@ -179,7 +179,7 @@ class Sessions:
         """
         if self._owned_session is None or self._owned_session.closed:
             headers = CIMultiDict(user_session.headers)
-            headers.update(self._api_headers)
+            headers.update(self._session_headers)
             self._owned_session = self._session_over(user_session, headers=headers, auto_decompress=True)
         return self._owned_session
 
@@ -229,7 +229,7 @@ class Sessions:
     def _new_api_session(self) -> aiohttp.ClientSession:
         _keep_read_buffers()
         return self._new_session(
-            partial(aiohttp.ClientSession, connector=self._new_connector(), headers=self._api_headers)
+            partial(aiohttp.ClientSession, connector=self._new_connector(), headers=self._session_headers)
         )
 
     def _new_connector(self) -> aiohttp.TCPConnector:

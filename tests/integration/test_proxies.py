@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,14 @@ import aiohttp
 import pytest
 from yarl import URL
 
-from roomrec_async import InvalidArgumentError, RateLimiter, Recording, RecordingsClient
+from roomrec_async import (
+    ConnectionFailedError,
+    InvalidArgumentError,
+    RateLimiter,
+    Recording,
+    RecordingsClient,
+    RetryPolicy,
+)
 from roomrec_async._http.proxies import Proxies
 
 from .raw_server import CREDENTIALS, ROOM_SID, RawServer, Request, page, raw_server, response
@@ -131,6 +139,41 @@ async def test_the_proxy_of_a_lent_session_comes_before_that_of_the_environment(
         async with aiohttp.ClientSession(proxy=proxy.url, trust_env=True) as session:
             await list_and_download(origin, tmp_path, session=session)
         assert (paths(proxy), paths(other), paths(origin)) == (EVERYTHING, [], [])
+
+
+@pytest.mark.filterwarnings("ignore:BasicAuth is deprecated:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:The 'auth' parameter is deprecated:DeprecationWarning")
+@pytest.mark.parametrize("session", ["own", "lent", "lent, with a proxy", "lent, with authentication"])
+@pytest.mark.parametrize("password", [None, "of:proxy"])
+@pytest.mark.parametrize("base_url", ["https://video.example", None])
+async def test_a_proxy_gets_no_credentials_but_its_own(
+    origin: RawServer, session: str, password: str | None, base_url: str | None
+) -> None:
+    """The headers of CONNECT are for the proxy alone; those of a forwarded request are the service's but for one."""
+    at_proxy: list[dict[str, str]] = []
+
+    async def serve_and_connect(request: Request) -> bytes:
+        at_proxy.append(request.headers)
+        return response(page()) if request.method == "GET" else response(b"", "502 Bad Gateway")
+
+    async with raw_server(serve_and_connect) as proxy:
+        url = URL(proxy.url) if password is None else URL(proxy.url).with_user("of").with_password("proxy")
+        authentication = aiohttp.BasicAuth("somebody", "else") if session.endswith("authentication") else None
+        default_proxy = url if session.endswith("proxy") else None
+        async with aiohttp.ClientSession(auth=authentication, proxy=default_proxy) as lent:
+            async with RecordingsClient(
+                CREDENTIALS,
+                base_url=base_url or origin.url,
+                session=None if session == "own" else lent,
+                proxy=None if default_proxy else str(url),
+                retry=RetryPolicy(max_attempts=1),
+            ) as client:
+                with nullcontext() if base_url is None else pytest.raises(ConnectionFailedError):
+                    await client.recordings(ROOM_SID).to_list()
+    (headers,) = at_proxy
+    expected = None if password is None else aiohttp.encode_basic_auth("of", "proxy")
+    assert headers.get("proxy-authorization") == expected
+    assert headers.get("authorization") == (CREDENTIALS.authorization if base_url is None else None)
 
 
 async def test_a_netrc_file_changes_nothing(origin: RawServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
