@@ -11,7 +11,7 @@ from pathlib import Path
 
 import nox
 
-PYTHONS = ["3.11", "3.12", "3.13"]
+PYTHONS = ["3.11", "3.12", "3.13", "3.14", "3.15"]
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 # Suites of `coverage` and `lower_bounds`: those of a plain `pytest`, and two that start processes of their own.
 SUITES = [*PYPROJECT["tool"]["pytest"]["ini_options"]["testpaths"], "tests/cli", "tests/examples"]
@@ -213,7 +213,9 @@ def api(session: nox.Session) -> None:
 def types(session: nox.Session) -> None:
     """Check the types of the package, of the examples, and of the public API as its users see it."""
     session.install(*_group("types"), ".[all]")
-    session.run("mypy")
+    # The code that runs on this system, and that for the others.
+    for platform in ("linux", "darwin", "win32"):
+        session.run("mypy", "--platform", platform)
 
 
 @nox.session

@@ -20,13 +20,20 @@ import attrs
 
 from .errors import InvalidArgumentError, MediaError
 
-# Flags for opening a file, and not what a link leads to, nor a pipe.
-if sys.platform == "win32":
-    _FILES_ONLY: Final = os.O_BINARY
-else:
+try:
     import fcntl
+except ImportError:
+    # On Windows, which neither renames nor deletes a file that is open.
+    _HAS_LOCKS = False
+else:
+    _HAS_LOCKS = True
 
-    _FILES_ONLY: Final = os.O_NOFOLLOW | os.O_NONBLOCK
+# Windows cannot open directories.
+_DIRECTORIES_ONLY: Final[int | None] = getattr(os, "O_DIRECTORY", None)
+
+# Flags for opening a file, and not what a link leads to, nor a pipe; on Windows, which lacks both, without translating
+# the ends of lines.
+_FILES_ONLY: Final = sum(getattr(os, flag, 0) for flag in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"))
 
 _LOGGER: Final = logging.getLogger("roomrec_async")
 # Topics of the warnings that were logged.
@@ -272,7 +279,7 @@ class PartFile:
         self.unsynced = 0
         with add_path_to_disk_full_errors(self._part_path):
             os.fsync(self._file.fileno())
-        if sys.platform == "linux":
+        if sys.platform == "linux" and hasattr(os, "posix_fadvise"):
             # Nobody will read these pages soon. Dropped from the cache, they are reused for the bytes that follow,
             # which is cheaper than to reclaim other memory for each of them.
             os.posix_fadvise(self._file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
@@ -283,9 +290,9 @@ class PartFile:
             self._file.flush()
             os.fsync(self._file.fileno())
             self._checkpoints_path.unlink(missing_ok=True)
-            self._part_path.replace(self._path)
-            sync_directory(self._path.parent)
-            self._file.close()
+            with closing_first(self._file):
+                self._part_path.replace(self._path)
+                sync_directory(self._path.parent)
 
     def discard(self) -> None:
         """Close the part and delete it. A complete file at the final path stays."""
@@ -301,8 +308,7 @@ class PartFile:
 
     def _remove(self) -> None:
         self._checkpoints_path.unlink(missing_ok=True)
-        self._part_path.unlink(missing_ok=True)
-        self._file.close()
+        remove_locked(self._file, self._part_path)
 
 
 def read_checkpoint(path: Path, size: int) -> Checkpoint | None:
@@ -387,7 +393,7 @@ def lock_file(file: IO[bytes], path: Path) -> None:
     Raises:
         MediaError: another download holds it.
     """
-    if sys.platform == "win32":
+    if sys.platform == "win32" or not _HAS_LOCKS:
         # Windows itself refuses to replace a file that is open.
         return
     try:
@@ -400,13 +406,30 @@ def lock_file(file: IO[bytes], path: Path) -> None:
         warn_once("locks", f"the file system of {path.parent} has no locks: two downloads at once may mix their bytes")
 
 
+def remove_locked(file: IO[bytes], path: Path) -> None:
+    """Delete a file that :func:`open_and_lock` opened, and close it."""
+    with closing_first(file):
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def closing_first(file: IO[bytes]) -> Iterator[None]:
+    """Close a locked file around a block that renames or deletes it.
+
+    After the block where there are locks, so that nobody else gets this file meanwhile; before it on Windows.
+    """
+    if not _HAS_LOCKS:
+        file.close()
+    yield
+    file.close()
+
+
 def sync_directory(directory: Path) -> None:
     """Sync the entries of a directory to disk, so that a rename in it survives a power loss."""
-    if sys.platform == "win32":
-        # Directories cannot be opened there.
+    if _DIRECTORIES_ONLY is None:
         return
     try:
-        descriptor = os.open(directory, os.O_RDONLY)
+        descriptor = os.open(directory, os.O_RDONLY | _DIRECTORIES_ONLY)
     except PermissionError:
         # A directory can be written to without being readable.
         warn_no_sync(directory)

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,6 +25,8 @@ from roomrec_async._files import (
     file_path,
     file_size,
     make_directory,
+    open_and_lock,
+    remove_locked,
     replace_file,
     sync_directory,
 )
@@ -239,6 +242,7 @@ def test_a_process_that_dies_releases_the_lock_and_leaves_its_part(tmp_path: Pat
 _HOLD = """
 import sys, time
 from pathlib import Path
+from typing import Any
 from roomrec_async._files import PartFile
 part = PartFile(Path(sys.argv[1]))
 part.restart('"one"')
@@ -368,6 +372,7 @@ class TestAtomicWrite:
 WRITER = """
 import sys
 from pathlib import Path
+from typing import Any
 from roomrec_async._files import atomic_write
 for _ in range(30):
     with atomic_write(Path(sys.argv[1])) as file:
@@ -464,3 +469,57 @@ def failing(number: int) -> Callable[..., None]:
         raise OSError(number, "failed")
 
     return call
+
+
+class TestWithoutLocks:
+    """As on Windows, where there is no fcntl, and a file that is open is neither renamed nor deleted."""
+
+    @pytest.fixture(autouse=True)
+    def _windows(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def refuse_if_open(*paths: Any) -> None:
+            descriptors = list(Path("/proc/self/fd").iterdir())
+            opened = {each.readlink() for each in descriptors if each.is_symlink()}
+            for path in paths:
+                if Path(path).absolute() in opened:
+                    raise PermissionError(errno.EACCES, "open in this process", str(path))
+
+        def refusing(function: Callable[..., Any]) -> Callable[..., Any]:
+            def call(*paths: Any, **options: Any) -> Any:
+                refuse_if_open(*paths)
+                return function(*paths, **options)
+
+            return call
+
+        monkeypatch.setattr(_files, "_HAS_LOCKS", False)
+        monkeypatch.setattr(_files, "_DIRECTORIES_ONLY", None)
+        for name in ("replace", "unlink"):
+            monkeypatch.setattr(os, name, refusing(getattr(os, name)))
+
+    def test_a_part_is_finished(self, tmp_path: Path) -> None:
+        part = PartFile(tmp_path / "a.mka")
+        part.write([b"abc"])
+        part.finish()
+        assert (tmp_path / "a.mka").read_bytes() == b"abc"
+        assert [path.name for path in tmp_path.iterdir()] == ["a.mka"]
+
+    @pytest.mark.parametrize("content", [[], [b"abc"]])
+    def test_a_part_is_discarded_or_closed(self, tmp_path: Path, content: list[bytes]) -> None:
+        for end in (PartFile.discard, PartFile.close):
+            part = PartFile(tmp_path / "a.mka")
+            part.write(content)
+            end(part)
+            part.close()
+            kept = end is PartFile.close and bool(content)
+            assert [path.name for path in tmp_path.iterdir()] == ["a.mka.part"] * kept
+
+    def test_a_lock_file_is_removed(self, tmp_path: Path) -> None:
+        file = open_and_lock(tmp_path / "lock", tmp_path / "film")
+        remove_locked(file, tmp_path / "lock")
+        assert file.closed
+        assert not list(tmp_path.iterdir())
+
+    def test_a_file_is_replaced_at_once(self, tmp_path: Path) -> None:
+        (tmp_path / "a.txt").write_text("old")
+        with atomic_write(tmp_path / "a.txt") as file:
+            file.write(b"new")
+        assert (tmp_path / "a.txt").read_text() == "new"

@@ -18,7 +18,7 @@ from roomrec_async._files import atomic_write
 from roomrec_async._format import format_count
 from roomrec_async.cli.support.errors import CommandExit, ExitCode
 from roomrec_async.cli.support.options import LocalPath
-from roomrec_async.cli.support.signals import run_async
+from roomrec_async.cli.support.signals import available_signals, run_async
 from roomrec_async.cli.support.simulation import latency_option, latency_range, recordings_option, seed_option
 from roomrec_async.simulator import Simulator
 
@@ -142,14 +142,14 @@ async def run_command(command: tuple[str, ...], environment: Mapping[str, str]) 
 @contextmanager
 def forward_signals(process: asyncio.subprocess.Process) -> Iterator[None]:
     """Pass signals on to the command while it runs, so that it decides what they mean."""
-    if sys.platform == "win32":
-        # Consoles there notify all their processes.
+    if not hasattr(os, "tcgetpgrp"):
+        # On Windows: consoles there notify all their processes.
         yield
         return
 
     # Ctrl-C and Ctrl-\, which a terminal sends to all processes in its foreground.
-    keys = (signal.SIGINT, signal.SIGQUIT)
-    signals = (*keys, signal.SIGTERM, signal.SIGHUP)
+    keys = available_signals("SIGINT", "SIGQUIT")
+    signals = available_signals("SIGINT", "SIGQUIT", "SIGTERM", "SIGHUP")
 
     def forward(number: signal.Signals) -> None:
         # The command may have ended just now.
@@ -170,6 +170,8 @@ def forward_signals(process: asyncio.subprocess.Process) -> Iterator[None]:
 
 def is_in_foreground() -> bool:
     """Return True if this process, and with it the command, gets the keys of its terminal as signals."""
+    if sys.platform == "win32":
+        return True
     try:
         terminal = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY)
     except OSError:

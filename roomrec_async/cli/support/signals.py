@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import sys
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from threading import current_thread, main_thread
@@ -13,8 +12,13 @@ from typing import Final, TypeVar
 
 _Result = TypeVar("_Result")
 
-# Windows has no SIGHUP, and ends a process without a signal.
-_SIGNALS: Final = () if sys.platform == "win32" else (signal.SIGTERM, signal.SIGHUP)
+
+def available_signals(*names: str) -> tuple[signal.Signals, ...]:
+    """Return those of some signals that this system has. Windows has few of them, and ends a process without any."""
+    return tuple(getattr(signal, name) for name in names if hasattr(signal, name))
+
+
+_SIGNALS: Final = available_signals("SIGTERM", "SIGHUP")
 
 # Added to the number of a signal, for the exit code: as shells have it.
 _EXIT_CODE_BASE: Final = 128

@@ -14,7 +14,7 @@ from typing import IO
 import attrs
 
 from roomrec_async._asyncio import open_in_thread, run_in_thread
-from roomrec_async._files import open_and_lock
+from roomrec_async._files import open_and_lock, remove_locked
 from roomrec_async.errors import MediaError, RoomRecError
 
 
@@ -94,9 +94,7 @@ async def lock_output(output: Path) -> AsyncGenerator[None, None]:
     lock_path = output.with_name(f".{output.name[:50]}.lock")
 
     def unlock(lock: IO[bytes]) -> None:
-        # Before the lock is released: who opens the file after that creates another one.
-        lock_path.unlink(missing_ok=True)
-        lock.close()
+        remove_locked(lock, lock_path)
 
     try:
         lock = await open_in_thread(partial(open_and_lock, lock_path, output), unlock)
