@@ -5,6 +5,7 @@
 """The project's checks. ``nox -l`` lists them; ``nox`` runs the ones that every change must pass."""
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -244,25 +245,68 @@ def bare(session: nox.Session) -> None:
 
 
 @nox.session
-def build(session: nox.Session) -> None:
-    """Build the sdist and the wheel, and check what is in them."""
-    session.install("build>=1.2", "twine>=6.0")
-    target = session.create_tmp()
-    session.run("python", "-m", "build", "--outdir", target)
-    files = sorted(str(path) for path in Path(target).glob("roomrec_async-*"))
-    session.run("twine", "check", "--strict", *files)
-    session.run("python", "-c", _CHECK_WHEEL, next(name for name in files if name.endswith(".whl")))
+def package(session: nox.Session) -> None:
+    """Build the sdist and the wheel, check what is in them, and run the README's first command."""
+    session.install(*_group("package"))
+    session.run("pytest", "tests/packaging", *session.posargs)
+
+
+@nox.session
+def smoke(session: nox.Session) -> None:
+    """Use the installed command on whatever system this is: list, download and archive a simulated account."""
+    session.install(".[cli]")
+    directory = Path(session.create_tmp())
+    rooms = str(directory / "rooms.txt")
+    simulate = ["roomrec", "simulate", "--rooms", "3", "--media-size", "5000", "--write-rooms", rooms, "--", "roomrec"]
+    session.run("roomrec", "demo")
+    session.run(*simulate, "list", "--from-file", rooms, "-o", str(directory / "recordings.csv"))
+    session.run(*simulate, "download", "--from-file", rooms, "-o", str(directory / "media"))
+    session.run(*simulate, "archive", "--after", "2026-01-01T00:00:00Z", "-o", str(directory / "archive"))
+
+
+@nox.session
+def release(session: nox.Session) -> None:
+    """Refuse to publish what is not ready, and build the rest into ``dist``; ``-- v1.2.3`` is the release's tag."""
+    _check_release(session, *session.posargs)
+    shutil.rmtree("dist", ignore_errors=True)
+    session.install(*_group("package"))
+    session.run("python", "-m", "build", "--no-isolation")
+    session.run("twine", "check", "--strict", *map(str, Path("dist").iterdir()))
+
+
+def _check_release(session: nox.Session, tag: str = "") -> None:
+    """End the session if the address is not set, or if tag, version and changelog do not name the same release."""
+    published = PYPROJECT["tool"]["hatch"]["metadata"]["hooks"]["custom"]
+    for name in ("repository", "contact"):
+        if not published[name]:
+            session.error(
+                f"{name} is not set in pyproject.toml, [tool.hatch.metadata.hooks.custom]: nothing is published"
+            )
+    version = tag.removeprefix("v")
+    if f'"{version}"' not in Path(PYPROJECT["tool"]["hatch"]["version"]["path"]).read_text("utf-8"):
+        session.error(f"the tag is {tag!r}, but the package has another version")
+    heading = re.compile(rf"^## {re.escape(version)} - \d{{4}}-\d\d-\d\d$", re.MULTILINE)
+    if not heading.search(Path("CHANGELOG.md").read_text("utf-8")):
+        session.error(f"CHANGELOG.md has no section '## {version} - YYYY-MM-DD'")
 
 
 @nox.session
 def lock(session: nox.Session) -> None:
-    """Resolve all dependencies again, with hashes, into ``requirements.lock``."""
+    """Resolve all dependencies again, with hashes, into ``pylock.toml``."""
     session.install("uv>=0.9")
-    groups = [f"--group={name}" for name in PYPROJECT["dependency-groups"]]
     index = "--default-index=https://pypi.org/simple"
-    options = ["--all-extras", *groups, "--universal", "--python-version=3.11", "--generate-hashes", index]
-    quiet = ["--no-header", "--no-emit-index-url", "--no-emit-find-links", "--quiet"]
-    session.run("uv", "pip", "compile", "pyproject.toml", *options, *quiet, "--output-file=requirements.lock")
+    session.run("uv", "lock", "--upgrade", "--quiet", index)
+    # The standard's form, which pip and pip-audit read as well.
+    options = ["--format=pylock.toml", "--all-extras", "--all-groups", "--no-emit-project", "--no-header"]
+    session.run("uv", "export", "--frozen", "--quiet", *options, "--output-file=pylock.toml")
+    Path("uv.lock").unlink()
+
+
+@nox.session
+def sbom(session: nox.Session) -> None:
+    """Write what an installation with all extras has, versions and licenses, into ``sbom.json`` (CycloneDX)."""
+    session.install("cyclonedx-bom>=7.0", ".[all]")
+    session.run("cyclonedx-py", "environment", "--pyproject", "pyproject.toml", "--output-file", "sbom.json")
 
 
 @nox.session
@@ -293,15 +337,6 @@ async def main():
         assert len(await client.recordings(simulator.room_sids[0]).to_list()) == 7
 
 asyncio.run(main())
-"""
-
-_CHECK_WHEEL = """
-import sys, zipfile
-
-names = zipfile.ZipFile(sys.argv[1]).namelist()
-assert "roomrec_async/py.typed" in names
-assert "roomrec_async/simulator/examples/one_recording.json" in names
-assert not [name for name in names if name.startswith("tests")]
 """
 
 if __name__ == "__main__":
