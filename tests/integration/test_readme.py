@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import json
+import os
 import re
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import aiohttp
 import pytest
 import uvicorn
 from aiohttp.test_utils import unused_port
+from twilio.request_validator import RequestValidator
 
+from roomrec_async import RetryPolicy, RoomRecError, SignatureError, Timeout, errors
 from roomrec_async.simulator import Simulator, faults
 
 README = Path(__file__).parents[2] / "README.md"
+PROGRAM, OUTPUT = re.findall(
+    r"^```python\n([^`]*^asyncio\.run.*?)^```$.*?^```text\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL
+)[0]
 
 
 @pytest.fixture
@@ -25,7 +34,8 @@ def readme() -> dict[str, Any]:
     names: dict[str, Any] = {}
     for block in re.findall(r"^```python\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL):
         # tests/cluster runs that block: importing distributed changes how exceptions are copied in the whole process.
-        if "distributed" not in block:
+        # The program has an event loop of its own.
+        if "distributed" not in block and block != PROGRAM:
             exec(compile(block, README.name, "exec"), names)
     return names
 
@@ -45,6 +55,61 @@ def test_the_first_two_blocks_are_one_command_line_each() -> None:
     assert demo.count("\n") == tests.count("\n") == 1
     assert demo.rstrip().endswith("roomrec demo")
     assert tests.rstrip().endswith("pytest")
+
+
+async def test_the_program_prints_what_it_says() -> None:
+    async with Simulator(rooms=20, recordings_per_room=(0, 120), seed=0) as simulator:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-P", "-c", PROGRAM),
+            env=os.environ | simulator.environment(),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        out, err = await process.communicate()
+    assert (process.returncode, err.decode(), out.decode()) == (0, "", OUTPUT)
+
+
+def test_the_table_of_errors_is_the_tree_of_errors() -> None:
+    table = re.findall(r"^\| ((?:&nbsp;)*)`(\w+)`", README.read_text(), re.MULTILINE)
+    in_table = [(name, len(indent) // len("&nbsp;&nbsp;")) for indent, name in table if hasattr(errors, name)]
+    ancestors: list[type] = []
+    for name, depth in in_table:
+        error_class = getattr(errors, name)
+        ancestors = [*ancestors[:depth], error_class]
+        assert error_class.__bases__[0] is (ancestors[-2] if depth else Exception)
+    classes = {name for name, each in vars(errors).items() if isinstance(each, type) and issubclass(each, RoomRecError)}
+    assert {name for name, _ in in_table} == classes
+
+
+async def test_the_defaults_are_as_it_says(readme: dict[str, Any], account: Simulator) -> None:
+    block = next(
+        each
+        for each in re.findall(r"^```python\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)
+        if "patient" in each
+    )
+    given = [ast.literal_eval(value) for value in re.findall(r"[a-z_]+=([\d.]+)", block)]
+    timeout, retry = Timeout(), RetryPolicy()
+    assert given == [
+        *(timeout.total, timeout.connect, timeout.read),
+        *(retry.max_attempts, retry.base_delay, retry.max_retry_after, retry.budget),
+    ]
+    async with readme["patient"]() as client:
+        assert await client.recordings(account.room_sids[0]).first() is not None
+
+
+async def test_a_callback_is_received(readme: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    async with Simulator(rooms=1, recordings_per_room=3, seed=3, media_size=1000) as sim, sim.client() as client:
+        recording = completed(sim)[0]
+        event = {"StatusCallbackEvent": "recording-completed", "RoomSid": str(recording["room_sid"])}
+        event |= {"RecordingSid": str(recording["sid"]), "AccountSid": sim.credentials.account_sid}
+        url = "https://app.example/recordings"
+        signed = RequestValidator("token").compute_signature(url, event)
+        headers = {"Content-Type": "application/x-www-form-urlencoded", "X-Twilio-Signature": signed}
+        await readme["on_callback"](client, url, urlencode(event).encode(), headers, "token")
+        assert [path.stem for path in (tmp_path / "media").iterdir()] == [recording["sid"]]
+        with pytest.raises(SignatureError):
+            await readme["on_callback"](client, url, urlencode(event).encode(), headers, "other")
 
 
 async def test_one_room(readme: dict[str, Any], account: Simulator) -> None:
