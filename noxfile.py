@@ -245,6 +245,14 @@ def bare(session: nox.Session) -> None:
 
 
 @nox.session
+def docs(session: nox.Session) -> None:
+    """Build the site into ``docs/_build``, where every warning is an error, and run its programs."""
+    session.install(".[all]", *_group("docs"), *_group("test"))
+    session.run("sphinx-build", "--fail-on-warning", "--keep-going", "--quiet", "-b", "html", "docs", "docs/_build")
+    session.run("pytest", "tests/docs", *session.posargs)
+
+
+@nox.session
 def package(session: nox.Session) -> None:
     """Build the sdist and the wheel, check what is in them, and run the README's first command."""
     session.install(*_group("package"))

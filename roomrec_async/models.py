@@ -96,7 +96,7 @@ class ContainerFormat(OpenEnum):
 
 
 class Codec(OpenEnum):
-    """Codec of the media. The reference's own example says ``opus``, which is :attr:`OPUS` here."""
+    """Codec of the media. The reference's own example says ``opus``, which is ``Codec.OPUS`` here."""
 
     VP8 = "VP8"
     H264 = "H264"

@@ -2,13 +2,11 @@
 
 A room's status callback URL receives all events of the room, each as one of these classes:
 
-| class | ``status_callback_event`` |
-|---|---|
-| :class:`RecordingEvent` | ``recording-started``, ``recording-completed``, ``recording-failed`` |
-| :class:`RoomEvent` | ``room-created``, ``room-ended`` |
-| :class:`ParticipantEvent` | ``participant-connected``, ``participant-disconnected`` |
-| :class:`TrackEvent` | ``track-added``, ``track-removed``, ``track-enabled``, ``track-disabled`` |
-| :class:`OtherEvent` | events that the service adds later |
+- :class:`RecordingEvent`: ``recording-started``, ``recording-completed``, ``recording-failed``
+- :class:`RoomEvent`: ``room-created``, ``room-ended``
+- :class:`ParticipantEvent`: ``participant-connected``, ``participant-disconnected``
+- :class:`TrackEvent`: ``track-added``, ``track-removed``, ``track-enabled``, ``track-disabled``
+- :class:`OtherEvent`: events that the service adds later
 
 Anybody can send requests to that URL: :func:`receive` checks the signature first. To copy a whole room, wait for
 ``room-ended``.
@@ -164,7 +162,7 @@ class TrackEvent(_EventOfRoom):
     Attributes:
         status_callback_event: type of the event.
         participant_identity: name that the application gave the participant. Untrusted text.
-        track_sid: SID of the track; :attr:`Recording.source_sid` of its recording.
+        track_sid: SID of the track; :attr:`roomrec_async.Recording.source_sid` of its recording.
         track_kind: media type of the track.
     """
 
@@ -234,7 +232,7 @@ class RecordingEvent(_EventOfRoom):
         return self._key(self.recording_sid, event, happens_once=event.is_known)
 
     def recording(self) -> Recording:
-        """Return the recording with the fields that the event has; enough for :meth:`RecordingsClient.download`."""
+        """Return the recording with the fields that the event has; enough for ``client.download``."""
         return Recording(
             sid=self.recording_sid,
             account_sid=self.account_sid,

@@ -159,7 +159,7 @@ class Pager(AsyncOnly, Generic[Model]):
     An error in the middle of a list has a ``resume_token``. A loop that is left early stops the fetching in the next
     turn of the event loop; ``async with contextlib.aclosing(aiter(pager)) as records:`` stops it at once.
 
-    Every method raises:
+    Raises:
         APIError: the service answered with an error.
         TransportError: no complete response arrived, or not in time.
         DecodeError: a response is not what the reference describes. The records before the first bad one are

@@ -100,7 +100,7 @@ class DownloadOperation(msgspec.Struct, frozen=True):
         return self.folder + self.media.file_name
 
     async def run(self, deadline: Deadline) -> Download:
-        """Download the media. Raises the errors of :meth:`RecordingsClient.download`."""
+        """Download the media. Raises the errors of :meth:`roomrec_async.RecordingsClient.download`."""
         with self.media.transport.notifier.notify(self.media.operation):
             return await self._run_until(deadline)
 

@@ -401,7 +401,7 @@ def to_dicts(totals: Mapping[str, Totals]) -> dict[str, dict[str, int]]:
 
 
 def category_of(value: OpenEnum | None) -> str:
-    """Return the type or status that a value counts as: one of :data:`TYPES` or :data:`STATUSES`."""
+    """Return the type or status that a value counts as: one of ``TYPES`` or ``STATUSES``."""
     if value is None:
         return UNKNOWN
     if not value.is_known:

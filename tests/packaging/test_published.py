@@ -17,7 +17,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 REPOSITORY = "https://git.example/owner/roomrec_async"
 PARTS = ("roomrec_async", "tests", "examples", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "SECURITY.md")
-PARTS += ("pyproject.toml", "noxfile.py", "hatch_build.py")
+PARTS += ("docs", "pyproject.toml", "noxfile.py", "hatch_build.py")
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -27,7 +27,7 @@ def copy_tree(to: Path, *, repository: str) -> Path:
     for name in PARTS:
         source = ROOT / name
         if source.is_dir():
-            shutil.copytree(source, to / name, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(source, to / name, ignore=shutil.ignore_patterns("__pycache__", "_build"))
         else:
             to.mkdir(exist_ok=True)
             shutil.copy(source, to)
