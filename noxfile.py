@@ -256,7 +256,7 @@ def docs(session: nox.Session) -> None:
 def package(session: nox.Session) -> None:
     """Build the sdist and the wheel, check what is in them, and run the README's first command."""
     session.install(*_group("package"))
-    session.run("pytest", "tests/packaging", *session.posargs)
+    session.run("pytest", "-c", "tests/packaging/pytest.ini", "tests/packaging", *session.posargs)
 
 
 @nox.session

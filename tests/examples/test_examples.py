@@ -13,11 +13,13 @@ import re
 import signal
 import socket
 import sys
+import warnings
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import datetime
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import aiohttp
@@ -32,6 +34,7 @@ from roomrec_async import (
     InvalidArgumentError,
     NotFoundError,
     Recording,
+    RecordingsClient,
     RequestTimeoutError,
     RoomRecError,
     ServerError,
@@ -356,6 +359,87 @@ class TestAiohttpApp:
                 await until(lambda: not sim.stats.in_flight)
         finally:
             await stop(process)
+
+
+class TestFastAPI:
+    @asynccontextmanager
+    async def serving(self, sim: Simulator) -> AsyncIterator[aiohttp.ClientSession]:
+        port = unused_port()
+        process = await run(sim, "fastapi_app.py", PORT=str(port))
+        try:
+            async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
+                await until(lambda: is_listening(port))
+                yield session
+        finally:
+            await stop(process)
+
+    async def test_it_answers_with_typed_recordings(self, sim: Simulator) -> None:
+        async with self.serving(sim) as session:
+            for room_sid in sim.room_sids:
+                async with session.get(f"/rooms/{room_sid}/recordings?limit=1000") as response:
+                    got = await response.json()
+                expected = truth(sim, room_sid)
+                assert [(each["sid"], each["duration"]) for each in got] == [(e.sid, e.duration) for e in expected]
+                assert [datetime.fromisoformat(each["date_created"]) for each in got] == [
+                    each.date_created for each in expected
+                ]
+            async with session.get("/openapi.json") as response:
+                schemas = (await response.json())["components"]["schemas"]
+            assert set(schemas["RecordingResponse"]["properties"]) == set(got[0])
+
+    async def test_each_error_has_its_status(self, sim: Simulator) -> None:
+        room_sid = sim.room_sids[0]
+        sid = truth(sim, room_sid)[0].sid
+        async with self.serving(sim) as session:
+            for path, status in (
+                (f"/rooms/{room_sid}/recordings/{sid}", 200),
+                (f"/rooms/{UNKNOWN}/recordings", 404),
+                ("/rooms/nonsense/recordings", 400),
+                (f"/rooms/{room_sid}/recordings?limit=0", 422),
+            ):
+                async with session.get(path) as response:
+                    assert response.status == status
+            sim.inject(faults.Respond(403))
+            async with session.get(f"/rooms/{room_sid}/recordings") as response:
+                assert response.status == 502
+                assert "403" in (await response.json())["detail"]
+
+
+class Interaction:
+    """What a command of a Discord bot sees of Discord."""
+
+    def __init__(self, recordings_client: RecordingsClient) -> None:
+        self.client = SimpleNamespace(recordings_client=recordings_client)
+        self.response = SimpleNamespace(defer=self._defer)
+        self.followup = SimpleNamespace(send=self._send)
+        self.said: list[str] = []
+
+    async def _defer(self, *, thinking: bool) -> None:
+        assert thinking
+        self.said.append("thinking")
+
+    async def _send(self, text: str, *, allowed_mentions: object) -> None:
+        assert allowed_mentions is not None
+        self.said.append(text)
+
+
+async def test_a_discord_bot_answers(sim: Simulator) -> None:
+    with warnings.catch_warnings():
+        # discord.py imports audioop, which Python 3.13 no longer has.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        command = import_example("discord_bot").recordings.callback
+    room_sid = sim.room_sids[0]
+    found = truth(sim, room_sid, "completed")
+    minutes = sum(each.duration or 0 for each in found) / 60
+    async with sim.client() as client:
+        for asked, reply in (
+            (room_sid, f"{len(found)} recordings, {minutes:.0f} minutes."),
+            (UNKNOWN, f"There is no room {UNKNOWN}."),
+            ("@everyone", "That is no SID of a room: RM and 32 hexadecimal digits."),
+        ):
+            interaction = Interaction(client)
+            await command(interaction, asked)
+            assert interaction.said == ["thinking", reply]
 
 
 class TestSynchronous:

@@ -19,8 +19,6 @@ REPOSITORY = "https://git.example/owner/roomrec_async"
 PARTS = ("roomrec_async", "tests", "examples", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "SECURITY.md")
 PARTS += ("docs", "pyproject.toml", "noxfile.py", "hatch_build.py")
 
-pytestmark = pytest.mark.timeout(300)
-
 
 def copy_tree(to: Path, *, repository: str) -> Path:
     """Copy what is published, and write its address into the copy."""
