@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+# Everything is imported twice, on a machine that may be busy.
+pytestmark = pytest.mark.timeout(300)
+
 # Imports everything, so that the other packages and the standard library have what they need of this system; takes
 # away what Windows lacks; imports this package again, and runs the command line.
 PROGRAM = r"""
@@ -100,7 +103,6 @@ def test_the_command_starts(windows: Path, tmp_path: Path) -> None:
     assert "simulate" in result.stdout
 
 
-@pytest.mark.timeout(300)
 def test_a_simulated_account_is_listed_downloaded_and_archived(windows: Path, tmp_path: Path) -> None:
     script = tmp_path / "commands.sh"
     script.write_text(f"""exec {sys.executable} -P {windows} "$(cat commands.txt)" """)
