@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Final, TypeAlias
 
@@ -44,6 +44,8 @@ _VERSION: Final = 2
 MAX_INPUTS: Final = 64
 # Tiles of one command. Short scenes share a command up to so many, because each has to open all of its tracks.
 _MAX_TILES: Final = 2 * MAX_INPUTS
+# Times at which tiles of one command appear, which bound the length of its arguments.
+_MAX_SPANS: Final = 2 * _MAX_TILES
 # Frames after which a command is long enough: 10 seconds.
 _MIN_SHARED_FRAMES: Final = 10 * FRAMES_PER_SECOND
 
@@ -190,8 +192,21 @@ class Reel:
         for scene, shown in composition:
             begin = scene.first - first
             for tile in shown:
-                tiles.setdefault(tile, []).append((begin, begin + scene.frames))
+                spans = tiles.setdefault(tile, [])
+                # A span goes on if the tile was in the scene before.
+                start = spans.pop()[0] if spans and spans[-1][1] == begin else begin
+                spans.append((start, begin + scene.frames))
         return cls(first, last.first + last.frames - first, tiles)
+
+    @property
+    def fits(self) -> bool:
+        """True if one command can compose all tiles."""
+        spans = sum(map(len, self.tiles.values()))
+        return spans <= _MAX_SPANS and len(self.tiles) <= _MAX_TILES and len(self._shown) <= MAX_INPUTS
+
+    @property
+    def _shown(self) -> set[Shown]:
+        return {tile.shown for tile in self.tiles}
 
     @property
     def track_tiles(self) -> list[Tile]:
@@ -212,23 +227,16 @@ class Reel:
 def reels(composition: Composition) -> Iterator[Reel]:
     """Yield the scenes of a film in reels: a long scene, or several short ones with few tiles in all."""
     group: list[tuple[Scene, Sequence[Tile]]] = []
-    tiles: set[Tile] = set()
-    frames = 0
-    for scene, shown in composition:
-        is_long = max(frames, scene.frames) >= _MIN_SHARED_FRAMES
-        if group and (is_long or not fits(tiles.union(shown))):
-            yield Reel.of(group)
-            group, tiles, frames = [], set(), 0
-        group.append((scene, shown))
-        tiles.update(shown)
-        frames += scene.frames
+    for scene, tiles in composition:
+        if group:
+            before = Reel.of(group)
+            is_long = max(before.frames, scene.frames) >= _MIN_SHARED_FRAMES
+            if is_long or not Reel.of([*group, (scene, tiles)]).fits:
+                yield before
+                group = []
+        group.append((scene, tiles))
     if group:
         yield Reel.of(group)
-
-
-def fits(tiles: Collection[Tile]) -> bool:
-    """Return True if one command can compose these tiles."""
-    return len(tiles) <= _MAX_TILES and len({tile.shown for tile in tiles}) <= MAX_INPUTS
 
 
 @attrs.frozen
@@ -488,7 +496,7 @@ def mix_filters(starts: Sequence[int]) -> str:
 def scene_steps(reel: Reel, videos: Mapping[Track, Step], style: Style) -> Iterator[Step]:
     """Yield the steps of a reel: several where it has many tiles, each of which adds some to the picture before."""
     tiles = list(reel.tiles)
-    size = len(tiles) if fits(tiles) else MAX_INPUTS
+    size = len(tiles) if reel.fits else MAX_INPUTS
     background: Step | None = None
     for first in range(0, max(1, len(tiles)), max(1, size)):
         is_last = first + size >= len(tiles)
@@ -528,10 +536,13 @@ def scene_step(
 
 def tile_filters(reel: Reel, tracks: Sequence[Track]) -> Iterator[str]:
     """Yield the filters that number the frames of each input as those of the reel, with an output for each tile."""
+    outputs_of: dict[Shown, list[str]] = {}
+    for number, tile in enumerate(reel.track_tiles):
+        outputs_of.setdefault(tile.shown, []).append(f"[t{number}]")
     for index, track in enumerate(tracks):
         # It may begin within the reel.
         delay = max(0, track.first_frame - reel.first)
-        outputs = [f"[t{number}]" for number, tile in enumerate(reel.track_tiles) if tile.shown is track]
+        outputs = outputs_of[track]
         yield f"[{index}:v:0]settb=1/{FRAMES_PER_SECOND},setpts=N+{delay},split={len(outputs)}{''.join(outputs)}"
 
 

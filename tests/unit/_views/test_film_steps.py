@@ -47,6 +47,18 @@ def test_commands_are_bounded_whatever_the_room() -> None:
         assert max(map(len, step.arguments)) < MAX_ARGUMENT // 4
 
 
+@pytest.mark.parametrize("heard", [True, False])
+def test_commands_are_bounded_however_often_cameras_are_switched(heard: bool) -> None:
+    room = [source(who, AUDIO, 0, 30_000, who) for who in range(60) if heard]
+    for who in range(60):
+        # On and off in every second, and no two at the same moment.
+        room += [source(1_000 + 100 * who + turn, VIDEO, 1_000 * turn + 11 * who, 500, who) for turn in range(30)]
+    names = {f"PA{who:032x}": f"Participant {who}" for who in range(60)}
+    for step in steps(plan(room, names=names)):
+        assert len(inputs(step)) <= MAX_INPUTS + 2
+        assert max(map(len, step.arguments)) < MAX_ARGUMENT // 2
+
+
 def test_nothing_that_a_participant_typed_is_in_a_command() -> None:
     names = {f"PA{1:032x}": "%{gmtime}:'\\\\[v];$(reboot)"}
     for step in steps(plan([source(1, VIDEO, 0, 1_000), source(2, AUDIO, 0, 1_000)], names=names)):
