@@ -33,7 +33,7 @@ class Notifier:
         return self.notify_of(lambda: activity)
 
     def notify_of(self, describe: Callable[[], _Activity]) -> AbstractContextManager[_Activity | None]:
-        """Do the same for an activity that is described only if anybody observes it: there are several a request."""
+        """Do the same for an activity that is made only if anybody observes it: most clients have no observers."""
         # Asked each time: programs change the level while they run.
         if LOGGER.isEnabledFor(logging.DEBUG):
             return _Notification(describe(), (*self._observers, _DEBUG_LOG))

@@ -57,7 +57,6 @@ _Collected: TypeAlias = dict[str, str | tuple[str, ...]]
 PageKey: TypeAlias = frozenset[str]
 """Decoded parameters of a page's query, by which a page is recognised."""
 
-
 # The service's own URLs name the index of the first page, ours do not.
 _FIRST_PAGE: Final = {"Page=0"}
 # The characters of a query (RFC 3986, 3.4) that quote() would escape, and "%" for escapes that are there already.
