@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from roomrec_async._version import __version__
 from roomrec_async.errors import RoomRecError
 
 from .support.errors import CommandExit, ExitCode, exit_code_for, format_error
+from .support.log import add_log_options, current_log, open_log
 from .support.options import check_on_cluster, dask_option, proxy_option
 from .support.signals import TerminatedError, raise_on_signals
 
@@ -60,7 +62,7 @@ class RoomrecGroup(click.Group):
         """Return the command that the arguments name, and the arguments that are left for it."""
         name, command, remaining = super().resolve_command(ctx, args)
         if isinstance(command, LazyCommand):
-            command = command.load()
+            command = add_log_options(command.load())
         return name, command, remaining
 
     def invoke(self, ctx: click.Context) -> object:
@@ -119,6 +121,12 @@ def run(arguments: Sequence[str] | None = None) -> int:
         arguments: what follows the program's name; by default that of the process.
     """
     open_missing_streams()
+    with open_log():
+        return run_command(arguments)
+
+
+def run_command(arguments: Sequence[str] | None) -> int:
+    """Run the command that the arguments name, print its error if it ends with one, and return the exit code."""
     try:
         # Not standalone: click would print its errors in several lines, and exit.
         return int(roomrec.main(arguments, prog_name="roomrec", standalone_mode=False) or ExitCode.SUCCESS)
@@ -154,7 +162,5 @@ def discard_output() -> None:
 def print_error(message: str, exit_code: int) -> int:
     """Print an error as one line on stderr, and return the exit code."""
     line = safe_text(" ".join(message.split()))
-    # After SIGHUP, the terminal is gone.
-    with suppress(OSError):
-        click.echo(f"roomrec: {line}", err=True)
+    current_log().write(f"roomrec: {line}", logging.ERROR)
     return exit_code

@@ -65,7 +65,8 @@ class Command:
         self._capfd.readouterr()
         with ThreadPoolExecutor(1) as pool:
             code = pool.submit(app.run, [str(argument) for argument in arguments]).result()
-        return Outcome(code, *self._capfd.readouterr())
+        out, err = self._capfd.readouterr()
+        return Outcome(code, out, without_progress(err))
 
     def fails(self, *arguments: object, code: int = 2) -> str:
         """Return the only line on stderr of a command that ends with this code and prints nothing else."""
@@ -130,7 +131,14 @@ def run_process(*arguments: object, given: str = "", **environ: str) -> Outcome:
         check=False,
         env={**os.environ, **environ},
     )
-    return Outcome(ended.returncode, ended.stdout, ended.stderr)
+    return Outcome(ended.returncode, ended.stdout, without_progress(ended.stderr))
+
+
+def without_progress(errors: str) -> str:
+    """Return the lines on stderr but those that tell of the start, the progress and the end of a command."""
+    return re.sub(
+        r"^roomrec \w+: (started at|running after|stopped after|done after) .*\n", "", errors, flags=re.MULTILINE
+    )
 
 
 def start_process(*arguments: object, **options: Any) -> subprocess.Popen[str]:
@@ -147,7 +155,7 @@ def interrupt(process: subprocess.Popen[str], when: Callable[[], bool]) -> Outco
             out, err = process.communicate(timeout=10)
         finally:
             process.kill()
-    return Outcome(process.returncode, out, err)
+    return Outcome(process.returncode, out, without_progress(err))
 
 
 def wait_until(condition: Callable[[], bool]) -> None:

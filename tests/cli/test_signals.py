@@ -12,7 +12,7 @@ import pytest
 
 from roomrec_async.simulator import Simulator, faults
 
-from .conftest import ROOMREC, UNLIMITED, Outcome, files_in, start_process, wait_until
+from .conftest import ROOMREC, UNLIMITED, Outcome, files_in, start_process, wait_until, without_progress
 
 AFTER = ("--after", "2026-01-01T00:00:00Z")
 
@@ -32,7 +32,7 @@ def end(process: subprocess.Popen[str], number: signal.Signals, when: Callable[[
             out, err = process.communicate(timeout=10)
         finally:
             process.kill()
-    return Outcome(process.returncode, out, err)
+    return Outcome(process.returncode, out, without_progress(err))
 
 
 def ended_by(number: signal.Signals) -> Outcome:

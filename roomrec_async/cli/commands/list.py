@@ -113,7 +113,7 @@ Examples:
 @click.option(
     "--progress/--no-progress",
     default=None,
-    help="Show progress on stderr, if that is a terminal. By default only while the recordings go to a file.",
+    help="Show progress on stderr. By default, on a terminal only while the recordings go to a file.",
 )
 def list_recordings(
     rooms: tuple[str, ...],
@@ -164,16 +164,17 @@ def list_recordings(
     if as_json is None:
         as_json = not sys.stdout.isatty()
     as_table = output is None and not as_json
-    # Progress would be drawn over a table, and over what the reader of a pipe prints.
+    # On a terminal, progress would be drawn over a table, and over what the reader of a pipe prints.
+    on_terminal = sys.stderr.isatty()
     if progress is None:
-        progress = output is not None or not stdout_is_pipe()
+        progress = output is not None or not on_terminal or not stdout_is_pipe()
     job = ListRun(
         sources,
         output=output,
         allow_partial=allow_partial,
         failed_rooms=failed_rooms,
         as_table=as_table,
-        with_progress=progress and not as_table,
+        with_progress=progress and not (as_table and on_terminal),
     )
     return run_async(job.run(make_client(base_url, timeout), options))
 

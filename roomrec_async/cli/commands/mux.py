@@ -18,6 +18,7 @@ from roomrec_async._text import safe_text
 from roomrec_async._views.film import CAMERA_OFF_AFTER, Format, Layout, Size
 from roomrec_async.cli.support.errors import ExitCode
 from roomrec_async.cli.support.failures import Failures
+from roomrec_async.cli.support.log import current_log, log_progress
 from roomrec_async.cli.support.options import (
     LocalPath,
     base_url_option,
@@ -300,13 +301,25 @@ class MuxRun:
 
     async def _show_progress(self, make: Callable[[OnProgress], Awaitable[Muxed]]) -> Muxed:
         console = self.failures.console
+        if not current_log().draws_on(console):
+            return await self._log_progress(make)
         columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        with Progress(*columns, console=console, transient=True, disable=current_log().is_quiet) as progress:
             task = progress.add_task("getting media", total=None)
 
             def on_progress(done: int, total: int) -> None:
                 progress.update(task, description="making the film", completed=done, total=total)
 
+            return await make(on_progress)
+
+    async def _log_progress(self, make: Callable[[OnProgress], Awaitable[Muxed]]) -> Muxed:
+        state = "getting media"
+
+        def on_progress(done: int, total: int) -> None:
+            nonlocal state
+            state = f"making the film, {done / max(total, 1):.0%}"
+
+        with log_progress(lambda _: state):
             return await make(on_progress)
 
     def _print(self, film: Muxed) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import attrs
 from rich.console import Console
-from rich.text import Text
 
 from roomrec_async._files import atomic_write
 from roomrec_async._text import safe_text
@@ -16,6 +16,7 @@ from roomrec_async.errors import AuthenticationError, RoomRecError
 from roomrec_async.models import RoomResult
 
 from .errors import ExitCode, format_error
+from .log import current_log, stderr_console
 
 
 @attrs.define
@@ -27,7 +28,7 @@ class Failures:
         count: number of failures.
     """
 
-    console: Console = attrs.field(factory=lambda: Console(stderr=True, highlight=False))
+    console: Console = attrs.field(factory=stderr_console)
     count: int = 0
 
     @property
@@ -45,7 +46,7 @@ class Failures:
             raise error
         name = safe_text(sid or "a recording without a SID")
         self.count += 1
-        self.print(f"{name}: {format_error(error)}")
+        self._write(f"{name}: {format_error(error)}", logging.ERROR)
 
     def add_room(self, result: RoomResult) -> None:
         """Count and print the failure of a room."""
@@ -55,11 +56,14 @@ class Failures:
     def add_line(self, position: str, reason: str) -> None:
         """Count and print an input line that is not a room SID."""
         self.count += 1
-        self.print(f"{safe_text(position)}: {safe_text(reason)}")
+        self._write(f"{safe_text(position)}: {safe_text(reason)}", logging.ERROR)
 
     def print(self, line: str) -> None:
         """Print a line on stderr, above the progress if it is shown."""
-        self.console.print(Text(line), soft_wrap=True)
+        self._write(line, logging.INFO)
+
+    def _write(self, line: str, level: int) -> None:
+        current_log().write(line, level, console=self.console)
 
     def format_suffix(self) -> str:
         """Return the end of a summary, such as ``, 3 failed``; empty if nothing failed."""

@@ -1,4 +1,4 @@
-"""Progress on a terminal: one line that is redrawn, and removed at the end."""
+"""Progress: on a terminal one line that is redrawn, and removed at the end; elsewhere lines of the log."""
 
 from __future__ import annotations
 
@@ -20,6 +20,10 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from roomrec_async._format import format_size
+
+from .log import current_log, log_progress
+
 _MIN_BAR_WIDTH: Final = 8
 _MAX_BAR_WIDTH: Final = 40
 
@@ -32,7 +36,7 @@ _TRANSFERS_WIDTH: Final = 90
 def show_progress(
     console: Console, format_text: Callable[[float], str], *, rooms: int | None = None
 ) -> Iterator[Callable[[], None]]:
-    """Show a line of progress for the time of a block, if the console is a terminal.
+    """Show a line of progress for the time of a block. Where the console is no terminal, the log tells of it.
 
     Args:
         console: the console.
@@ -42,11 +46,16 @@ def show_progress(
     Yields:
         A function to call when one of the rooms is done.
     """
+    if not current_log().draws_on(console):
+        with log_progress(format_text):
+            yield lambda: None
+        return
+
     columns: tuple[ProgressColumn, ...] = (SpinnerColumn(),)
     if rooms is not None:
         columns = (make_bar(console, _COUNTS_WIDTH), MofNCompleteColumn())
     text = CallbackColumn(format_text)
-    with Progress(*columns, text, console=console, transient=True, disable=not console.is_terminal) as progress:
+    with Progress(*columns, text, console=console, transient=True, disable=current_log().is_quiet) as progress:
         task = progress.add_task("", total=rooms)
         yield lambda: progress.advance(task)
 
@@ -55,13 +64,19 @@ def show_progress(
 def show_transfers(
     console: Console, byte_counts: Callable[[], tuple[int, int]], format_text: Callable[[], str]
 ) -> Iterator[None]:
-    """Show a line of progress in bytes for the time of a block, if the console is a terminal.
+    """Show a line of progress in bytes for the time of a block. Where the console is no terminal, the log tells of it.
 
     Args:
         console: the console.
         byte_counts: returns the number of bytes received so far, and expected in all.
         format_text: returns the text beside them.
     """
+    log = current_log()
+    if not log.draws_on(console):
+        with log_progress(lambda _: f"{format_text()}, {format_size(byte_counts()[0])}"):
+            yield
+        return
+
     columns = (
         make_bar(console, _TRANSFERS_WIDTH),
         DownloadColumn(),
@@ -69,7 +84,7 @@ def show_transfers(
         TimeRemainingColumn(),
         CallbackColumn(lambda _: format_text()),
     )
-    with TransferProgress(byte_counts, *columns, console=console, transient=True, disable=not console.is_terminal):
+    with TransferProgress(byte_counts, *columns, console=console, transient=True, disable=log.is_quiet):
         yield
 
 
