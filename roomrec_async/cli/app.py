@@ -16,7 +16,7 @@ from roomrec_async._text import safe_text
 from roomrec_async._version import __version__
 from roomrec_async.errors import RoomRecError
 
-from .support.errors import CommandExit, ExitCode, exit_code_for, format_error
+from .support.errors import CommandExit, ExitCode, exit_code_for, exit_code_for_os_error, format_error
 from .support.log import add_log_options, current_log, open_log
 from .support.options import check_on_cluster, dask_option, proxy_option
 from .support.signals import TerminatedError, raise_on_signals
@@ -25,7 +25,7 @@ from .support.signals import TerminatedError, raise_on_signals
 _EPILOG: Final = """\b
 Exit codes:
   0    success
-  1    a room, a recording or a request failed
+  1    a room, a recording or a request failed, or the disk is full
   2    a mistake in the command line, the input or the configuration
   3    the credentials were refused
   130  interrupted by Ctrl-C
@@ -82,7 +82,7 @@ class RoomrecGroup(click.Group):
         except RoomRecError as error:
             raise CommandExit(format_error(error), exit_code_for(error)) from None
         except OSError as error:
-            raise CommandExit(str(error), ExitCode.USAGE) from None
+            raise CommandExit(str(error), exit_code_for_os_error(error)) from None
 
 
 @click.group(cls=RoomrecGroup, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 from enum import IntEnum
+from typing import Final
 
 import click
 
@@ -16,6 +18,9 @@ from roomrec_async.errors import (
     RoomRecError,
     TransportError,
 )
+
+# No space, a quota that is used up, a file of the largest size allowed, and a device in error.
+_DISK_ERRORS: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 
 class ExitCode(IntEnum):
@@ -44,6 +49,11 @@ def exit_code_for(error: RoomRecError) -> ExitCode:
     if isinstance(error, (ConfigurationError, InvalidArgumentError)):
         return ExitCode.USAGE
     return ExitCode.FAILURE
+
+
+def exit_code_for_os_error(error: OSError) -> ExitCode:
+    """Return the exit code for an error of the system: most are paths that are wrong, and a full disk is not."""
+    return ExitCode.FAILURE if error.errno in _DISK_ERRORS else ExitCode.USAGE
 
 
 def format_error(error: RoomRecError) -> str:

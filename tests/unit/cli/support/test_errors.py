@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 import pytest
 
 from roomrec_async import (
@@ -13,7 +15,7 @@ from roomrec_async import (
     NotFoundError,
     RoomRecError,
 )
-from roomrec_async.cli.support.errors import CommandExit, ExitCode, exit_code_for, format_error
+from roomrec_async.cli.support.errors import CommandExit, ExitCode, exit_code_for, exit_code_for_os_error, format_error
 
 
 @pytest.mark.parametrize(
@@ -55,3 +57,11 @@ def test_the_exit_code_says_who_can_do_something_about_it(error: RoomRecError, c
 def test_a_command_ends_with_the_code_that_it_was_given() -> None:
     ended = CommandExit("interrupted", ExitCode.INTERRUPTED)
     assert (ended.format_message(), ended.exit_code) == ("interrupted", 130)
+
+
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(errno.ENOSPC, 1), (errno.EDQUOT, 1), (errno.EFBIG, 1), (errno.EIO, 1), (errno.ENOENT, 2), (errno.EACCES, 2)],
+)
+def test_a_full_disk_is_no_mistake_in_the_input(number: int, code: int) -> None:
+    assert exit_code_for_os_error(OSError(number, "text")) == code
