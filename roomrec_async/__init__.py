@@ -63,6 +63,7 @@ from .protocols import Decryption, Destination, Limiter, Observer, Permit
 
 if TYPE_CHECKING:
     from ._archive.report import ArchiveProgress, ArchiveReport
+    from ._export.report import ExportProgress, ExportReport
     from ._tables import TableFormat
     from ._views.film import Size
     from ._views.totals import FailedRecording, Overview, Period, Periods, PersonTotals, RoomTotals, Totals
@@ -87,6 +88,8 @@ __all__ = [
     "DecryptionError",
     "Destination",
     "Download",
+    "ExportProgress",
+    "ExportReport",
     "FailedRecording",
     "InvalidArgumentError",
     "Limiter",
@@ -146,6 +149,8 @@ __all__ = [
 _IMPORTED_ON_USE: Final = {
     "ArchiveProgress": "._archive.report",
     "ArchiveReport": "._archive.report",
+    "ExportProgress": "._export.report",
+    "ExportReport": "._export.report",
     "FailedRecording": "._views.totals",
     "Overview": "._views.totals",
     "Period": "._views.totals",

@@ -127,14 +127,33 @@ def open_table(path: Path, columns: Sequence[Column], file_format: TableFormat) 
     Raises:
         OSError: the file cannot be written.
     """
-    with atomic_write(path) as file:
-        writer = _WRITERS[file_format](file, columns)
-        try:
-            yield writer
-            writer.finish()
-        except BaseException:
-            writer.abandon()
-            raise
+    with atomic_write(path) as file, write_table(file, columns, file_format) as writer:
+        yield writer
+
+
+@contextmanager
+def write_table(
+    file: BinaryIO, columns: Sequence[Column], file_format: TableFormat, metadata: Mapping[str, str] | None = None
+) -> Iterator[TableWriter]:
+    """Write a table to an open file, complete when the block succeeds.
+
+    Args:
+        file: the file; it stays open.
+        columns: the columns.
+        file_format: the format; its values are encoded as by :func:`open_table`.
+        metadata: texts for the metadata of a Parquet file; the other formats have none.
+    """
+    writer: TableWriter
+    if file_format == "parquet":
+        writer = _ParquetWriter(file, columns, metadata)
+    else:
+        writer = _TEXT_WRITERS[file_format](file, columns)
+    try:
+        yield writer
+        writer.finish()
+    except BaseException:
+        writer.abandon()
+        raise
 
 
 class _JsonLinesWriter:
@@ -185,13 +204,13 @@ class _CsvWriter:
 
 
 class _ParquetWriter:
-    def __init__(self, file: BinaryIO, columns: Sequence[Column]) -> None:
+    def __init__(self, file: BinaryIO, columns: Sequence[Column], metadata: Mapping[str, str] | None) -> None:
         import pyarrow as pa  # noqa: PLC0415  an extra
         import pyarrow.parquet as pq  # noqa: PLC0415  an extra
 
         types = {"text": pa.string(), "integer": pa.int64(), "instant": pa.timestamp("us", "UTC"), "json": pa.string()}
         self._columns = columns
-        self._schema = pa.schema([(column.name, types[column.kind]) for column in columns])
+        self._schema = pa.schema([(column.name, types[column.kind]) for column in columns], metadata)
         self._writer = pq.ParquetWriter(file, self._schema, compression="zstd")
         # The rows of the next row group.
         self._rows: list[Row] = []
@@ -221,10 +240,9 @@ class _ParquetWriter:
         self._rows.clear()
 
 
-_WRITERS: Final[Mapping[TableFormat, Callable[[BinaryIO, Sequence[Column]], TableWriter]]] = {
+_TEXT_WRITERS: Final[Mapping[TableFormat, Callable[[BinaryIO, Sequence[Column]], TableWriter]]] = {
     "jsonl": _JsonLinesWriter,
     "csv": _CsvWriter,
-    "parquet": _ParquetWriter,
 }
 
 

@@ -75,6 +75,7 @@ from .protocols import Decryption, Destination, Limiter, Observer
 
 if TYPE_CHECKING:
     from ._archive.report import ArchiveProgress, ArchiveReport
+    from ._export.report import ExportProgress, ExportReport
     from ._tables import TableFormat
 
 Via: TypeAlias = Literal["rooms", "account"]
@@ -777,6 +778,66 @@ class RecordingsClient:
             downloads=downloads,
             retry_failed=retry_failed,
             progress=progress or ArchiveProgress(),
+        )
+        return await operation.run()
+
+    async def export(
+        self,
+        source: RoomSids | DateWindow,
+        destination: str | os.PathLike[str] | Destination,
+        *,
+        format: Literal["parquet", "jsonl"] = "parquet",  # noqa: A002  the word that everybody looks for
+        since_last: bool = False,
+        shard: str | tuple[int, int] | None = None,
+        progress: ExportProgress | None = None,
+    ) -> ExportReport:
+        """Write the records of rooms, or of all recordings of a window, to ``part-*`` files that are tables.
+
+        It may be killed at any moment and run again: it resumes, and asks only for what is not yet written. Each
+        recording is in one part, once. The columns are the fields of :class:`Recording`, in their order, and
+        ``participant_sid``: texts, 64-bit integers (``size``, ``offset``, ``duration``), UTC timestamps in microseconds
+        (``date_*``), and JSON as text (``links``, ``grouping_sids``). The metadata of a Parquet file have
+        ``roomrec.schema_version``. The state is beside the parts, in ``_roomrec/``.
+
+        Of a window, recordings are written that are no longer processing. The others are written by the next run with
+        ``since_last``, if they are done by then. Of rooms, all recordings are written, as they are.
+
+        Args:
+            source: rooms, as for :meth:`gather`; or a :class:`DateWindow`, for all that the account has recorded in it,
+                with a twentieth of the requests.
+            destination: a directory; or a store: its URL, such as ``s3://bucket/prefix``, or an
+                :class:`~roomrec_async.integrations.stores.ObjectStore`.
+            format: ``parquet``, which needs the extra ``parquet``, or ``jsonl``.
+            since_last: True to take up where the last complete run ended, if there is one: recordings that began since,
+                and those that were still processing then. A recording may appear in the lists up to an hour late. For
+                a window only; its beginning stays the same from run to run.
+            shard: which part of the work to do, such as ``"3/40"`` or ``(3, 40)`` for the third of 40. Shards may run
+                at the same time or one after another, in any order, and again.
+            progress: kept up to date, to be looked at meanwhile.
+
+        Raises:
+            InvalidArgumentError: an argument is out of its bounds.
+            ConfigurationError: the destination holds an export of another account, window, format or number of shards,
+                or of other rooms; it cannot hold an export; or an extra is missing.
+            AuthenticationError: the credentials were refused.
+            RoomRecError: a window could not be listed. What was written before that stays.
+            OSError: the disk is full, or cannot be written.
+        """
+        # Not imported with the package: few need it.
+        from ._export.report import ExportProgress  # noqa: PLC0415
+        from ._export.run import ExportOperation  # noqa: PLC0415
+        from ._export.shard import Shard  # noqa: PLC0415
+
+        operation = ExportOperation(
+            transport=self._transport,
+            lists=self._lists,
+            timeout=self._timeout,
+            source=source if isinstance(source, DateWindow) else check_room_sids(source),
+            destination=resolve_destination(destination),
+            format=format,
+            since_last=since_last,
+            shard=Shard.parse(shard),
+            progress=progress or ExportProgress(),
         )
         return await operation.run()
 

@@ -112,7 +112,7 @@ class _WindowQueue:
 
     def split(self, window: DateWindow, first_page: Sequence[Recording]) -> bool:
         """Queue the parts of a window and return True, or return False if it has too few pages to be worth it."""
-        pages = _estimate_pages(window, first_page)
+        pages = estimate_pages(window, first_page)
         if pages <= 2 * _PAGES_PER_PART or self._total >= _MAX_WINDOWS:
             return False
         parts = split_window(window, min(_MAX_PARTS, math.ceil(pages / _PAGES_PER_PART)))
@@ -167,7 +167,7 @@ def _check_dates(window: DateWindow, recordings: Sequence[Recording]) -> None:
             )
 
 
-def _estimate_pages(window: DateWindow, first_page: Sequence[Recording]) -> float:
+def estimate_pages(window: DateWindow, first_page: Sequence[Recording]) -> float:
     """Return how many pages a window may have, from the span of time that its first one covers.
 
     That is right where the service lists by date. Where it does not, the estimate is too low, and costs time only.

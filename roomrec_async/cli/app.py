@@ -104,6 +104,7 @@ for _command in (
     LazyCommand("delete", "delete", "Delete the recordings of rooms, for good."),
     LazyCommand("demo", "demo", "Show what this does, on a simulated account."),
     LazyCommand("download", "download", "Download the media of rooms."),
+    LazyCommand("export", "export", "Write records as Parquet or JSON lines, night after night."),
     LazyCommand("list", "list_recordings", "List the recordings of rooms."),
     LazyCommand("mux", "mux", "Combine a room's recordings into one video file."),
     LazyCommand("report", "report", "Sum up what was recorded: by day, type, status and room."),

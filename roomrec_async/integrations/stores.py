@@ -23,7 +23,7 @@ from roomrec_async.errors import ConfigurationError, InvalidArgumentError, Media
 
 try:
     import obstore
-    from obstore.exceptions import BaseError
+    from obstore.exceptions import AlreadyExistsError, BaseError
     from obstore.store import AzureStore, GCSStore, HTTPStore, LocalStore, MemoryStore, S3Store, from_url
 except ModuleNotFoundError as _error:
     raise ConfigurationError("object stores need obstore: pip install 'roomrec-async[stores]'") from _error
@@ -166,6 +166,24 @@ class ObjectStore:
         error = upload.exception()
         if error is not None:
             raise MediaError(f"{self.location(name)}: {_format_reason(error)}")
+
+    async def create(self, name: str, data: bytes) -> bool:
+        """Store a small object and return True; return False, and change nothing, if there is one of this name.
+
+        Of any number of processes that create the same object at once, one gets True.
+
+        Raises:
+            MediaError: the store did not accept the object.
+        """
+        try:
+            await obstore.put_async(self._store, self._prefix + name, data, mode="create")
+        except (AlreadyExistsError, FileExistsError):
+            return False
+        except (BaseError, OSError) as error:
+            reason = _format_reason(error)
+        else:
+            return True
+        raise MediaError(f"{self.location(name)}: {reason}")
 
     async def read(self, name: str) -> AsyncGenerator[bytes, None]:
         """Yield the bytes of the object of this name, as the store has them.

@@ -1,0 +1,71 @@
+"""The rooms of a shard, each once and in an order of their own, on disk: ten million of them take no memory."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections.abc import Iterator
+from contextlib import aclosing, closing, contextmanager
+from functools import partial
+from typing import Final
+
+from roomrec_async._asyncio import run_in_thread
+from roomrec_async._listing.fanout import RoomSids, iter_room_sids
+from roomrec_async._validate import canonical_sid, check_room_sid
+
+from .shard import Shard, key_hash
+from .state import RoomsPlan
+
+# Rooms that are stored by one call in a thread.
+_BATCH_SIZE: Final = 10_000
+
+
+class SortedRooms:
+    """Rooms by the hash of their SIDs, so that neither their order nor their number in the source matters."""
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self._database = database
+        database.execute("CREATE TABLE rooms (hash INTEGER, sid TEXT, PRIMARY KEY (hash, sid)) WITHOUT ROWID")
+
+    async def fill(self, room_sids: RoomSids, shard: Shard) -> None:
+        """Add the rooms of a shard.
+
+        Raises:
+            InvalidArgumentError: a SID is malformed.
+        """
+        batch: list[tuple[int, str]] = []
+        async with aclosing(iter_room_sids(room_sids)) as pulled:
+            async for room_sid in pulled:
+                sid = canonical_sid(check_room_sid(room_sid))
+                if shard.owns(sid):
+                    batch.append((key_hash(sid), sid))
+                if len(batch) >= _BATCH_SIZE:
+                    await run_in_thread(partial(self._add, batch))
+                    batch = []
+        await run_in_thread(partial(self._add, batch))
+
+    def plan(self) -> RoomsPlan:
+        """Return the number of the rooms, and the digest of all of them."""
+        digest = hashlib.sha256()
+        count = 0
+        for (sid,) in self._database.execute("SELECT sid FROM rooms ORDER BY hash, sid"):
+            digest.update(sid.encode())
+            count += 1
+        return RoomsPlan(count, digest.hexdigest())
+
+    def batches(self, size: int) -> Iterator[list[str]]:
+        """Yield all rooms in lists of this size; the last one may be shorter."""
+        rows = self._database.execute("SELECT sid FROM rooms ORDER BY hash, sid")
+        while batch := rows.fetchmany(size):
+            yield [sid for (sid,) in batch]
+
+    def _add(self, batch: list[tuple[int, str]]) -> None:
+        self._database.executemany("INSERT OR IGNORE INTO rooms VALUES (?, ?)", batch)
+
+
+@contextmanager
+def open_sorted_rooms() -> Iterator[SortedRooms]:
+    """Open an empty set of rooms in a temporary file, which is gone with the process."""
+    # An empty name: SQLite removes the file as soon as it is open.
+    with closing(sqlite3.connect("", check_same_thread=False, isolation_level=None)) as database:
+        yield SortedRooms(database)

@@ -1,0 +1,213 @@
+"""``roomrec export``: records of rooms, or of the whole account, as tables in a directory or an object store."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from datetime import datetime
+from itertools import islice
+from pathlib import Path
+from time import monotonic
+from typing import Final, Literal
+
+import attrs
+import click
+
+from roomrec_async._asyncio import cancel_and_wait
+from roomrec_async._dates import format_iso8601
+from roomrec_async._export.report import ExportProgress, ExportReport
+from roomrec_async._format import format_count, format_duration, format_size
+from roomrec_async._listing.scan import DateWindow
+from roomrec_async._text import safe_text
+from roomrec_async.cli.support.errors import ExitCode
+from roomrec_async.cli.support.failures import Failures
+from roomrec_async.cli.support.input import RoomSources
+from roomrec_async.cli.support.options import (
+    allow_empty_option,
+    base_url_option,
+    destination_option,
+    files_option,
+    limit_options,
+    rooms_argument,
+    window_options,
+)
+from roomrec_async.cli.support.progress import show_progress
+from roomrec_async.cli.support.resources import make_client, parse_destination
+from roomrec_async.cli.support.signals import run_async
+from roomrec_async.protocols import Destination
+
+_MAX_FAILURES_SHOWN: Final = 20
+# Seconds between two lines about the progress, where stderr is no terminal.
+_LOG_INTERVAL: Final = 30
+
+_EXAMPLES: Final = """\b
+Examples:
+  roomrec export --after 2026-03-01T00:00:00Z -o recordings/
+  roomrec export --after 2026-03-01T00:00:00Z --since-last -o s3://bucket/r
+  roomrec export --from-file rooms.txt --shard 3/40 -o s3://bucket/rooms
+"""
+
+
+@click.command("export", epilog=_EXAMPLES, short_help="Write records as Parquet or JSON lines, night after night.")
+@rooms_argument
+@files_option
+@allow_empty_option
+@window_options("recordings of the whole account that started")
+@destination_option
+@click.option(
+    "--format",
+    "file_format",
+    type=click.Choice(["parquet", "jsonl"]),
+    default="parquet",
+    show_default=True,
+    help="Format of the files. Parquet needs the extra 'parquet'.",
+)
+@click.option(
+    "--since-last",
+    is_flag=True,
+    help="Take up where the last complete run ended; the first time, start with --after. Recordings that were still "
+    "processing then are taken when they are done.",
+)
+@click.option(
+    "--shard",
+    metavar="I/N",
+    help="Do only this part of the work, such as 3/40, from 1/40 to 40/40; in any order, at once or again.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+@base_url_option
+@limit_options
+def export(
+    rooms: tuple[str, ...],
+    files: tuple[str, ...],
+    allow_empty: bool,
+    after: datetime | None,
+    before: datetime | None,
+    output: str,
+    file_format: Literal["parquet", "jsonl"],
+    since_last: bool,
+    shard: str | None,
+    as_json: bool,
+    base_url: str,
+) -> int:
+    """Write the records of rooms, or of the whole account since a given time, to part-* files in a directory or store.
+
+    If this is interrupted, run the same command again: it resumes. The state is in the folder _roomrec, which readers
+    of the files pass over.
+
+    Of the whole account, recordings that are still processing are left for the next run with --since-last.
+
+    ROOM is a room SID; - reads room SIDs from standard input, one per line. The credentials come from the
+    environment, as for 'roomrec list'.
+    """
+    by_room = bool(rooms or files)
+    if by_room and (after or before or since_last):
+        raise click.UsageError("give either rooms, or --after, --before and --since-last for the whole account")
+    if not by_room and after is None:
+        raise click.UsageError("nothing to export: give rooms, or --after TIME for the whole account")
+    job = ExportRun(
+        source=RoomSources(rooms, files, allow_empty) if after is None else DateWindow(after, before),
+        destination=parse_destination(output),
+        file_format=file_format,
+        since_last=since_last,
+        shard=shard,
+        as_json=as_json,
+        output=output,
+    )
+    return run_async(job.run(base_url))
+
+
+@attrs.frozen
+class ExportRun:
+    """One run of the command. The other fields are the values of the options.
+
+    Attributes:
+        progress: counts what is done so far.
+        failures: the lines and rooms that failed.
+    """
+
+    source: RoomSources | DateWindow
+    destination: Path | Destination
+    file_format: Literal["parquet", "jsonl"]
+    since_last: bool
+    shard: str | None
+    as_json: bool
+    output: str
+    progress: ExportProgress = attrs.field(factory=ExportProgress)
+    failures: Failures = attrs.field(factory=Failures)
+
+    async def run(self, base_url: str) -> int:
+        """Export everything and return the exit code."""
+        # A window has no rooms.
+        sources = self.source if isinstance(self.source, RoomSources) else RoomSources((), ())
+        with show_progress(self.failures.console, self._format_progress):
+            async with (
+                self._log_progress(),
+                make_client(base_url) as client,
+                sources.open(self.failures.add_line) as room_sids,
+            ):
+                report = await client.export(
+                    self.source if isinstance(self.source, DateWindow) else room_sids,
+                    self.destination,
+                    format=self.file_format,
+                    since_last=self.since_last,
+                    shard=self.shard,
+                    progress=self.progress,
+                )
+
+        self._print_summary(report)
+        return ExitCode.FAILURE if report.failed else self.failures.exit_code
+
+    @asynccontextmanager
+    async def _log_progress(self) -> AsyncGenerator[None, None]:
+        """Print a line at the start of a block and every 30 seconds, if stderr is no terminal."""
+        if self.failures.console.is_terminal:
+            yield
+            return
+        shard = "" if self.shard is None else f" shard {self.shard}"
+        self.failures.print(f"exporting{safe_text(shard)} to {safe_text(self.output)}")
+        logging = asyncio.create_task(self._print_progress())
+        try:
+            yield
+        finally:
+            await cancel_and_wait(logging)
+
+    async def _print_progress(self) -> None:
+        started = monotonic()
+        while True:
+            await asyncio.sleep(_LOG_INTERVAL)
+            self.failures.print(self._format_progress(monotonic() - started))
+
+    def _format_progress(self, elapsed: float) -> str:
+        progress = self.progress
+        failed = f" · {progress.failed:,} failed" if progress.failed else ""
+        return (
+            f"{format_count(progress.recordings, 'recording')} · {progress.finished:,} of "
+            f"{format_count(progress.units, 'unit')}{failed} · {format_duration(elapsed)}"
+        )
+
+    def _print_summary(self, report: ExportReport) -> None:
+        for sid, reason in islice(report.failures.items(), _MAX_FAILURES_SHOWN):
+            self.failures.print(f"{safe_text(sid)}: {safe_text(reason)}")
+        if report.failed > _MAX_FAILURES_SHOWN:
+            self.failures.print(f"and {report.failed - _MAX_FAILURES_SHOWN:,} more")
+        self.failures.print(f"{safe_text(self.output)}: {format_summary(report)}")
+        if self.as_json:
+            before = None if report.before is None else format_iso8601(report.before)
+            click.echo(json.dumps({**attrs.asdict(report), "before": before}))
+
+
+def format_summary(report: ExportReport) -> str:
+    """Return what a run has written, in a line."""
+    written = f"{format_count(report.recordings, 'recording')} in {format_count(report.parts, 'file')}"
+    parts = [f"run {report.run}: {written}, {format_size(report.bytes)}"]
+    if report.before is not None:
+        parts.append(f"up to {format_iso8601(report.before)}")
+    if report.pending:
+        parts.append(f"{report.pending:,} still processing, left for --since-last")
+    if report.failed:
+        parts.append(f"{format_count(report.failed, 'room')} failed")
+    if not report.complete:
+        parts.append("not complete: run what is missing again")
+    return "; ".join(parts)

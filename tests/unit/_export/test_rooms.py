@@ -1,0 +1,49 @@
+"""The rooms of a shard."""
+
+from __future__ import annotations
+
+import pytest
+
+from roomrec_async import InvalidArgumentError
+from roomrec_async._export.rooms import open_sorted_rooms
+from roomrec_async._export.shard import Shard
+
+ROOMS = [f"RM{number:032x}" for number in range(1000, 26_000)]
+
+
+async def test_each_room_once_whatever_the_order() -> None:
+    plans = []
+    for given in (ROOMS, [*reversed(ROOMS), *ROOMS[:9], ROOMS[20].upper()]):
+        with open_sorted_rooms() as rooms:
+            await rooms.fill(given, Shard())
+            batches = [*rooms.batches(700)]
+            plans.append((rooms.plan(), batches))
+    assert plans[0] == plans[1]
+    plan, batches = plans[0]
+    assert plan.rooms == len(ROOMS)
+    assert sorted(sid for batch in batches for sid in batch) == ROOMS
+    assert {len(batch) for batch in batches[:-1]} == {700}
+
+
+async def test_other_rooms_have_another_digest() -> None:
+    digests = set()
+    for given in (ROOMS, ROOMS[1:], [*ROOMS[1:], f"RM{7:032x}"]):
+        with open_sorted_rooms() as rooms:
+            await rooms.fill(given, Shard())
+            digests.add(rooms.plan().digest)
+    assert len(digests) == 3
+
+
+async def test_shards_divide_the_rooms() -> None:
+    found: list[str] = []
+    for index in (1, 2, 3):
+        with open_sorted_rooms() as rooms:
+            await rooms.fill(iter(ROOMS), Shard(index, 3))
+            found += [sid for batch in rooms.batches(1000) for sid in batch]
+    assert sorted(found) == ROOMS
+
+
+async def test_a_malformed_sid_is_refused() -> None:
+    with open_sorted_rooms() as rooms:
+        with pytest.raises(InvalidArgumentError, match="room_sid"):
+            await rooms.fill([*ROOMS[:3], "RM1"], Shard())

@@ -1,0 +1,55 @@
+"""The directory of an export."""
+
+from __future__ import annotations
+
+import io
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from roomrec_async import ConfigurationError
+from roomrec_async._export.store import STATE_FOLDER, DirectoryStore, open_store
+
+
+async def test_of_many_who_create_one_is_first(tmp_path: Path) -> None:
+    stores = [DirectoryStore(tmp_path, f"shard-{index}") for index in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        created = [*pool.map(lambda store: store._create("a/plan.json", store.shard.encode()), stores)]
+    assert sum(created) == 1
+    assert await stores[0].read("a/plan.json") == stores[created.index(True)].shard.encode()
+    assert [*(tmp_path / STATE_FOLDER / "tmp").iterdir()] == []
+
+
+async def test_what_a_killed_process_left_is_not_written_through(tmp_path: Path) -> None:
+    store = DirectoryStore(tmp_path, "shard")
+    assert await store.create("plan.json", b"first")
+    # Killed between the second name of the file and the removal of the first.
+    os.link(tmp_path / "plan.json", tmp_path / STATE_FOLDER / "tmp" / "shard.plan.json")
+    assert not await store.create("plan.json", b"second")
+    assert await store.read("plan.json") == b"first"
+    await store.replace("plan.json", io.BytesIO(b"third"))
+    assert await store.read("plan.json") == b"third"
+
+
+async def test_a_missing_file(tmp_path: Path) -> None:
+    store = DirectoryStore(tmp_path, "shard")
+    assert await store.read("missing") is None
+    assert not await store.exists("missing")
+
+
+def test_a_shard_is_written_by_one_process(tmp_path: Path) -> None:
+    with open_store(tmp_path, "shard-00001"), open_store(tmp_path, "shard-00002"):
+        with (
+            pytest.raises(ConfigurationError, match="another process is exporting"),
+            open_store(tmp_path, "shard-00001"),
+        ):
+            pass
+    with open_store(tmp_path, "shard-00001"):
+        pass
+
+
+def test_a_destination_that_cannot_hold_an_export() -> None:
+    with pytest.raises(ConfigurationError, match="read and create"), open_store(object(), "shard"):  # type: ignore[arg-type]
+        pass
