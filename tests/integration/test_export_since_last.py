@@ -1,0 +1,124 @@
+"""A month of nightly exports against an account in which recordings are late, take long, and are deleted."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from unittest.mock import patch
+
+import attrs
+import pyarrow.dataset as ds
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from roomrec_async import Credentials, DateWindow, RecordingsClient
+
+START = datetime(2026, 3, 1, tzinfo=UTC)
+MONTH = 30 * 24 * 60
+ACCOUNT = "AC" + "0" * 32
+
+
+@attrs.frozen
+class Track:
+    """A recording; all times are minutes from the start of the month."""
+
+    created: int
+    late: int
+    processing: int
+    deleted_after: int | None
+
+    def is_done(self, now: int) -> bool:
+        """Return True if an export at this time finds the recording, and finds it done."""
+        seen = self.created < now and self.created + self.late <= now
+        return seen and self.created + self.processing <= now and not self.is_deleted(now)
+
+    def is_deleted(self, now: int) -> bool:
+        return self.deleted_after is not None and now >= self.created + self.processing + self.deleted_after
+
+    def status(self, now: int) -> str:
+        if self.is_deleted(now):
+            return "deleted"
+        return "completed" if self.created + self.processing <= now else "processing"
+
+
+@attrs.define
+class Account:
+    tracks: list[Track]
+    now: int = 0
+
+    def record(self, index: int) -> dict[str, object]:
+        track = self.tracks[index]
+        created = START + timedelta(minutes=track.created)
+        return {
+            "sid": f"RT{index:032x}",
+            "room_sid": f"RM{index:032x}",
+            "status": track.status(self.now),
+            "date_created": created.isoformat(),
+        }
+
+    async def list(self, request: web.Request) -> web.Response:
+        after = datetime.fromisoformat(request.query["DateCreatedAfter"])
+        before = datetime.fromisoformat(request.query["DateCreatedBefore"])
+        found = [
+            self.record(index)
+            for index, track in enumerate(self.tracks)
+            if track.created + track.late <= self.now
+            and not track.is_deleted(self.now)
+            and after <= START + timedelta(minutes=track.created) < before
+        ]
+        return web.json_response({"recordings": found, "meta": {"key": "recordings", "next_page_url": None}})
+
+    async def fetch(self, request: web.Request) -> web.Response:
+        return web.json_response(self.record(int(request.match_info["sid"][2:], 16)))
+
+    def time(self) -> datetime:
+        return START + timedelta(minutes=self.now)
+
+
+TRACKS = st.lists(
+    st.builds(
+        Track,
+        created=st.integers(0, MONTH),
+        late=st.integers(0, 60),
+        processing=st.one_of(st.integers(0, 120), st.integers(0, MONTH)),
+        deleted_after=st.none() | st.integers(0, MONTH),
+    ),
+    max_size=30,
+)
+RUNS = st.lists(st.integers(1, 2 * MONTH), min_size=1, max_size=8, unique=True).map(sorted)
+
+
+async def export_nightly(account: Account, runs: list[int], shards: int, directory: Path) -> list[str]:
+    """Export at these times, and return the SIDs in all parts."""
+    app = web.Application()
+    app.router.add_get("/v1/Recordings", account.list)
+    app.router.add_get("/v1/Recordings/{sid}", account.fetch)
+    async with TestServer(app) as server:
+        url = str(server.make_url("")).rstrip("/")
+        async with RecordingsClient(Credentials(ACCOUNT, "token"), base_url=url) as client:
+            for now in runs:
+                account.now = now
+                for index in range(shards, 0, -1):
+                    await client.export(DateWindow(START), directory, since_last=True, shard=(index, shards))
+    if not [*directory.glob("part-*")]:
+        return []
+    sids: list[str] = ds.dataset(directory).to_table()["sid"].to_pylist()
+    return sids
+
+
+@settings(max_examples=20, deadline=None)
+@given(TRACKS, RUNS, st.sampled_from([1, 1, 2]))
+def test_nothing_twice_and_nothing_missed(tracks: list[Track], runs: list[int], shards: int) -> None:
+    account = Account(tracks)
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        patch("roomrec_async._export.run.current_time", account.time),
+    ):
+        found = asyncio.run(export_nightly(account, runs, shards, Path(directory)))
+    expected = [f"RT{index:032x}" for index, track in enumerate(tracks) if any(map(track.is_done, runs))]
+    assert Counter(found) == Counter(expected)
