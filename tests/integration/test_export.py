@@ -113,7 +113,7 @@ def check_manifest(files: Files, run: int = 1) -> None:
     assert manifest["recordings"] == sum(part["recordings"] for part in listed.values())
 
 
-@pytest.fixture(params=["directory", "s3"])
+@pytest.fixture(params=["directory", pytest.param("s3", marks=pytest.mark.slow)])
 def files(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Files:
     if request.param == "directory":
         return Directory(str(tmp_path / "export"))
@@ -293,7 +293,7 @@ async def kill_and_resume(files: Files, source: str, simulator: Simulator, kills
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("source", ["rooms", "window"])
-@pytest.mark.parametrize("kills", [2, pytest.param(50, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [1, pytest.param(50, marks=pytest.mark.slow)])
 async def test_killed_at_any_instant(files: Files, source: str, kills: int, tmp_path: Path) -> None:
     with Simulator(1500, 3, **UNLIMITED) as simulator:
         (tmp_path / "rooms.txt").write_text("\n".join(simulator.room_sids))
