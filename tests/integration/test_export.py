@@ -34,10 +34,11 @@ FAR_BACK = datetime(2020, 1, 1, tzinfo=UTC)
 _EXPORT = """
 import asyncio, sys
 from datetime import datetime
-from roomrec_async import Credentials, DateWindow, RecordingsClient
+from roomrec_async import Credentials, DateWindow, RateLimiter, RecordingsClient
 
 async def main(base_url, account_sid, token, destination, source):
-    async with RecordingsClient(Credentials(account_sid, token), base_url=base_url) as client:
+    limiter = RateLimiter(reads_per_second=None)
+    async with RecordingsClient(Credentials(account_sid, token), base_url=base_url, limiter=limiter) as client:
         if source == "window":
             rooms = DateWindow(datetime.fromisoformat("2020-01-01T00:00:00Z"))
         else:
