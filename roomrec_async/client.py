@@ -794,10 +794,11 @@ class RecordingsClient:
         """Write the records of rooms, or of all recordings of a window, to ``part-*`` files that are tables.
 
         It may be killed at any moment and run again: it resumes, and asks only for what is not yet written. Each
-        recording is in one part, once. The columns are the fields of :class:`Recording`, in their order, and
-        ``participant_sid``: texts, 64-bit integers (``size``, ``offset``, ``duration``), UTC timestamps in microseconds
-        (``date_*``), and JSON as text (``links``, ``grouping_sids``). The metadata of a Parquet file have
-        ``roomrec.schema_version``. The state is beside the parts, in ``_roomrec/``.
+        recording is in one part, once. The columns are the fields of :class:`Recording`, in their order, then
+        ``participant_sid`` and ``room_name``, which is known where the source gives :class:`Room` objects: texts,
+        64-bit integers (``size``, ``offset``, ``duration``), UTC timestamps in microseconds (``date_*``), and JSON as
+        text (``links``, ``grouping_sids``). The metadata of a Parquet file have ``roomrec.schema_version``. The state
+        is beside the parts, in ``_roomrec/``.
 
         Of a window, recordings are written that are no longer processing. The others are written by the next run with
         ``since_last``, if they are done by then. Of rooms, all recordings are written, as they are.
@@ -812,7 +813,8 @@ class RecordingsClient:
                 and those that were still processing then. A recording may appear in the lists up to an hour late. For
                 a window only; its beginning stays the same from run to run.
             shard: which part of the work to do, such as ``"3/40"`` or ``(3, 40)`` for the third of 40. Shards may run
-                at the same time or one after another, in any order, and again.
+                at the same time or one after another, in any order, and again. They may be counted from 0: ``"0/40"``
+                is the last.
             progress: kept up to date, to be looked at meanwhile.
 
         Raises:

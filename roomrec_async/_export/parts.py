@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import AsyncGenerator, Collection
+from collections.abc import AsyncGenerator, Collection, Mapping
 from contextlib import aclosing
 from datetime import datetime
 from functools import partial
@@ -13,6 +13,7 @@ import attrs
 
 from roomrec_async._asyncio import run_in_thread
 from roomrec_async._tables import Column, Row, TableFormat, TableWriter, recording_columns, recording_row, write_table
+from roomrec_async._validate import canonical_sid
 from roomrec_async.models import Recording, RecordingStatus
 
 from .state import SCHEMA_VERSION, Outcome, Part, Seen
@@ -24,13 +25,19 @@ _METADATA: Final = {"roomrec.schema_version": str(SCHEMA_VERSION)}
 
 
 def export_columns() -> list[Column]:
-    """Return the columns of an export: those of a recording, and the SID of its participant."""
-    return [*recording_columns(), Column("participant_sid", "text")]
+    """Return the columns of an export: those of a recording, the SID of its participant, and the name of its room."""
+    return [*recording_columns(), Column("participant_sid", "text"), Column("room_name", "text", untrusted=True)]
 
 
-def export_row(recording: Recording) -> Row:
-    """Return a recording as a row of an export."""
-    return {**recording_row(recording), "participant_sid": recording.participant_sid}
+def export_row(recording: Recording, room_names: Mapping[str, str | None]) -> Row:
+    """Return a recording as a row of an export.
+
+    Args:
+        recording: the recording.
+        room_names: the names of rooms, as far as they are known, by SID.
+    """
+    name = room_names.get(canonical_sid(recording.room_sid or ""))
+    return {**recording_row(recording), "participant_sid": recording.participant_sid, "room_name": name}
 
 
 @attrs.frozen
@@ -42,17 +49,19 @@ class Selection:
         known: SIDs of recordings that earlier runs wrote, or look at in another unit.
         recent_after: recordings from this instant on are kept in the outcome; None for none.
         keep_pending: True to leave recordings that are still processing for the next run.
+        room_names: the names of rooms, as far as they are known, by SID.
     """
 
     outcome: Outcome
     known: Collection[str] = frozenset()
     recent_after: datetime | None = None
     keep_pending: bool = True
+    room_names: Mapping[str, str | None] = attrs.field(factory=dict)
     _taken: set[str] = attrs.field(factory=set)
 
     def choose(self, recordings: list[Recording]) -> list[Row]:
         """Return the rows to write."""
-        return [export_row(recording) for recording in recordings if self._is_chosen(recording)]
+        return [export_row(recording, self.room_names) for recording in recordings if self._is_chosen(recording)]
 
     def _is_chosen(self, recording: Recording) -> bool:
         sid = recording.sid

@@ -9,9 +9,11 @@ from contextlib import aclosing, closing, contextmanager
 from functools import partial
 from typing import Final
 
+from roomrec_async._api.arguments import room_sid_of
 from roomrec_async._asyncio import run_in_thread
 from roomrec_async._listing.fanout import RoomSids, iter_room_sids
-from roomrec_async._validate import canonical_sid, check_room_sid
+from roomrec_async._validate import canonical_sid
+from roomrec_async.models import Room
 
 from .shard import Shard, key_hash
 from .state import RoomsPlan
@@ -25,7 +27,8 @@ class SortedRooms:
 
     def __init__(self, database: sqlite3.Connection) -> None:
         self._database = database
-        database.execute("CREATE TABLE rooms (hash INTEGER, sid TEXT, PRIMARY KEY (hash, sid)) WITHOUT ROWID")
+        columns = "hash INTEGER, sid TEXT, name TEXT, PRIMARY KEY (hash, sid)"
+        database.execute(f"CREATE TABLE rooms ({columns}) WITHOUT ROWID")
 
     async def fill(self, room_sids: RoomSids, shard: Shard) -> None:
         """Add the rooms of a shard.
@@ -33,12 +36,19 @@ class SortedRooms:
         Raises:
             InvalidArgumentError: a SID is malformed.
         """
-        batch: list[tuple[int, str]] = []
-        async with aclosing(iter_room_sids(room_sids)) as pulled:
+        batch: list[tuple[int, str, str | None]] = []
+        name: str | None = None
+
+        def sid_of(room: object) -> str:
+            nonlocal name
+            name = room.unique_name if isinstance(room, Room) else None
+            return room_sid_of(room)
+
+        async with aclosing(iter_room_sids(room_sids, sid_of)) as pulled:
             async for room_sid in pulled:
-                sid = canonical_sid(check_room_sid(room_sid))
+                sid = canonical_sid(room_sid)
                 if shard.owns(sid):
-                    batch.append((key_hash(sid), sid))
+                    batch.append((key_hash(sid), sid, name))
                 if len(batch) >= _BATCH_SIZE:
                     await run_in_thread(partial(self._add, batch))
                     batch = []
@@ -53,14 +63,14 @@ class SortedRooms:
             count += 1
         return RoomsPlan(count, digest.hexdigest())
 
-    def batches(self, size: int) -> Iterator[list[str]]:
-        """Yield all rooms in lists of this size; the last one may be shorter."""
-        rows = self._database.execute("SELECT sid FROM rooms ORDER BY hash, sid")
+    def batches(self, size: int) -> Iterator[dict[str, str | None]]:
+        """Yield all rooms by SID, each with its name if it is known, so many at a time; the last ones may be fewer."""
+        rows = self._database.execute("SELECT sid, name FROM rooms ORDER BY hash, sid")
         while batch := rows.fetchmany(size):
-            yield [sid for (sid,) in batch]
+            yield dict(batch)
 
-    def _add(self, batch: list[tuple[int, str]]) -> None:
-        self._database.executemany("INSERT OR IGNORE INTO rooms VALUES (?, ?)", batch)
+    def _add(self, batch: list[tuple[int, str, str | None]]) -> None:
+        self._database.executemany("INSERT OR IGNORE INTO rooms VALUES (?, ?, ?)", batch)
 
 
 @contextmanager

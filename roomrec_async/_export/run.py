@@ -8,7 +8,7 @@ again, to the same name: nothing is in two parts.
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Collection, Iterable
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -98,7 +98,7 @@ class Unit:
     """A piece of work, and its key, which is the same in each attempt."""
 
     key: str
-    work: DateWindow | list[str] | Pending
+    work: DateWindow | dict[str, str | None] | Pending
 
 
 @attrs.frozen(kw_only=True)
@@ -351,6 +351,7 @@ class _Run:
             known=frozenset() if isinstance(unit.work, Pending) else self._known,
             recent_after=None if before is None else before - OVERLAP,
             keep_pending=before is not None,
+            room_names=unit.work if isinstance(unit.work, dict) else {},
         )
         name = f"part-{self._export_id}-{self._plan.run:05d}-{unit.key}.{self._operation.format}"
         try:
@@ -377,7 +378,7 @@ class _Run:
                 yield [recording for recording in recordings if is_in_window(recording, window)]
 
     async def _list_rooms(
-        self, room_sids: list[str], outcome: Outcome, failed: dict[str, str]
+        self, room_sids: Collection[str], outcome: Outcome, failed: dict[str, str]
     ) -> AsyncGenerator[list[Recording], None]:
         lists = self._operation.lists
 

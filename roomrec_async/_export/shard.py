@@ -40,16 +40,23 @@ class Shard:
     def parse(cls, shard: str | tuple[int, int] | None) -> Self:
         """Return the shard that an argument stands for: ``"3/40"``, ``(3, 40)``, or None for all in one.
 
+        Shards are counted from 1 or from 0, as the indexes of a Kubernetes Job are: 0/40 is 40/40.
+
         Raises:
             InvalidArgumentError: it is none of these.
         """
         if shard is None:
             return cls()
         if isinstance(shard, str) and (match := _SHARD.fullmatch(shard)):
-            return cls(int(match[1]), int(match[2]))
+            return cls.counted(int(match[1]), int(match[2]))
         if isinstance(shard, tuple) and len(shard) == len(("index", "count")):
-            return cls(*shard)
+            return cls.counted(*shard)
         raise InvalidArgumentError(refusal("shard", "'3/40' or (3, 40) for the third of 40", shard))
+
+    @classmethod
+    def counted(cls, index: int, count: int) -> Self:
+        """Return a shard by its index, of which the last one may be 0."""
+        return cls(count if index == 0 and not isinstance(index, bool) else index, count)
 
     def owns(self, key: str) -> bool:
         """Return True if what has this key is this shard's."""

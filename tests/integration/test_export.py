@@ -209,6 +209,15 @@ async def test_readers_take_the_directory_as_it_is(tmp_path: Path) -> None:
     assert table.schema.metadata == {b"roomrec.schema_version": b"1"}
 
 
+async def test_rooms_that_are_given_with_their_names_have_them_in_each_row(tmp_path: Path) -> None:
+    async with Simulator(30, (1, 3), **UNLIMITED) as simulator, simulator.client() as client:
+        rooms = await client.rooms(status="completed")
+        await client.export(rooms, tmp_path)
+        table = ds.dataset(tmp_path).to_table(["room_sid", "room_name"])
+        names = {str(room.sid): room.unique_name for room in rooms}
+        assert {row["room_sid"]: row["room_name"] for row in table.to_pylist()} == names
+
+
 async def test_other_settings_are_refused(tmp_path: Path) -> None:
     async with Simulator(3, 2, **UNLIMITED) as simulator, simulator.client() as client:
         rooms = simulator.room_sids[:]

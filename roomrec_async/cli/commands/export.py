@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
-from time import monotonic
 from typing import Final, Literal
 
 import attrs
 import click
 
-from roomrec_async._asyncio import cancel_and_wait
 from roomrec_async._dates import format_iso8601
 from roomrec_async._export.report import ExportProgress, ExportReport
 from roomrec_async._format import format_count, format_duration, format_size
@@ -39,8 +34,6 @@ from roomrec_async.cli.support.signals import run_async
 from roomrec_async.protocols import Destination
 
 _MAX_FAILURES_SHOWN: Final = 20
-# Seconds between two lines about the progress, where stderr is no terminal.
-_LOG_INTERVAL: Final = 30
 
 _EXAMPLES: Final = """\b
 Examples:
@@ -73,7 +66,8 @@ Examples:
 @click.option(
     "--shard",
     metavar="I/N",
-    help="Do only this part of the work, such as 3/40, from 1/40 to 40/40; in any order, at once or again.",
+    help="Do only this part of the work, such as 3/40, from 1/40 to 40/40 or from 0/40 to 39/40; in any "
+    "order, at once or again.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 @base_url_option
@@ -143,7 +137,6 @@ class ExportRun:
         sources = self.source if isinstance(self.source, RoomSources) else RoomSources((), ())
         with show_progress(self.failures.console, self._format_progress):
             async with (
-                self._log_progress(),
                 make_client(base_url) as client,
                 sources.open(self.failures.add_line) as room_sids,
             ):
@@ -158,26 +151,6 @@ class ExportRun:
 
         self._print_summary(report)
         return ExitCode.FAILURE if report.failed else self.failures.exit_code
-
-    @asynccontextmanager
-    async def _log_progress(self) -> AsyncGenerator[None, None]:
-        """Print a line at the start of a block and every 30 seconds, if stderr is no terminal."""
-        if self.failures.console.is_terminal:
-            yield
-            return
-        shard = "" if self.shard is None else f" shard {self.shard}"
-        self.failures.print(f"exporting{safe_text(shard)} to {safe_text(self.output)}")
-        logging = asyncio.create_task(self._print_progress())
-        try:
-            yield
-        finally:
-            await cancel_and_wait(logging)
-
-    async def _print_progress(self) -> None:
-        started = monotonic()
-        while True:
-            await asyncio.sleep(_LOG_INTERVAL)
-            self.failures.print(self._format_progress(monotonic() - started))
 
     def _format_progress(self, elapsed: float) -> str:
         progress = self.progress

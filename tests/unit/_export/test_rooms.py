@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from roomrec_async import InvalidArgumentError
+from roomrec_async import InvalidArgumentError, Room
 from roomrec_async._export.rooms import open_sorted_rooms
 from roomrec_async._export.shard import Shard
 
@@ -41,6 +41,13 @@ async def test_shards_divide_the_rooms() -> None:
             await rooms.fill(iter(ROOMS), Shard(index, 3))
             found += [sid for batch in rooms.batches(1000) for sid in batch]
     assert sorted(found) == ROOMS
+
+
+async def test_rooms_keep_their_names() -> None:
+    given = [Room(sid=ROOMS[0], unique_name="daily"), ROOMS[1], Room(sid=ROOMS[2])]
+    with open_sorted_rooms() as rooms:
+        await rooms.fill(given, Shard())
+        assert [*rooms.batches(9)] == [{ROOMS[0]: "daily", ROOMS[1]: None, ROOMS[2]: None}]
 
 
 async def test_a_malformed_sid_is_refused() -> None:

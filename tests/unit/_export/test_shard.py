@@ -22,14 +22,22 @@ def test_the_hash_is_the_same_on_every_machine() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "shard"), [(None, Shard(1, 1)), ("3/40", Shard(3, 40)), ((3, 40), Shard(3, 40)), ("1/1", Shard())]
+    ("given", "shard"),
+    [
+        (None, Shard(1, 1)),
+        ("3/40", Shard(3, 40)),
+        ((3, 40), Shard(3, 40)),
+        ("1/1", Shard()),
+        ("0/40", Shard(40, 40)),
+        ((0, 3), Shard(3, 3)),
+    ],
 )
 def test_what_stands_for_a_shard(given: str | tuple[int, int] | None, shard: Shard) -> None:
     assert Shard.parse(given) == shard
 
 
 @pytest.mark.parametrize(
-    "given", ["0/40", "41/40", "3", "3/0", "a/b", "-1/3", "3/40/2", "", (0, 3), (1,), 3, "1/10001"]
+    "given", ["0/0", "41/40", "3", "3/0", "a/b", "-1/3", "3/40/2", "", (False, 3), (1,), 3, "1/10001"]
 )
 def test_what_is_no_shard(given: object) -> None:
     with pytest.raises(InvalidArgumentError, match="shard"):
