@@ -176,7 +176,7 @@ class WrittenFile:
 
     Attributes:
         revision: the revision of what is in it.
-        version: tells it from a file that something else has written in its place.
+        version: identifies it; a file that something else has written in its place has another one.
     """
 
     revision: int

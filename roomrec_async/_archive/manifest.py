@@ -82,7 +82,7 @@ def hidden_folder(name: str) -> str:
 
 
 def file_version(path: Path) -> str | None:
-    """Return what tells a file from another one in its place, or None if there is none."""
+    """Return what identifies a file, which another one in its place does not have; None if there is no file."""
     size = file_size(path)
     return None if size is None else f"{size} {path.stat().st_mtime_ns}"
 

@@ -185,7 +185,7 @@ class Pager(AsyncOnly, Generic[Model]):
     if not TYPE_CHECKING:
 
         def __anext__(self) -> NoReturn:
-            raise TypeError("a Pager starts anew each time: anext(aiter(pager)), or await pager.first()")
+            raise TypeError("a Pager starts from the beginning each time: anext(aiter(pager)), or await pager.first()")
 
     def __aiter__(self) -> AsyncGenerator[Model, None]:  # noqa: PYI058  callers may want to close it
         return self._records()

@@ -282,7 +282,7 @@ class Film:
 
     @property
     def shown(self) -> list[Shown]:
-        """What can be seen at any time, in the order of the cells; a camera keeps its place when it is off."""
+        """Visible pictures, in the order of the cells; a camera keeps its place when it is off."""
         absences = {each.participant_sid: each for each in self._absences()}
         shown: list[Shown] = []
         for track in self.videos:

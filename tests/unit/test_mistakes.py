@@ -365,7 +365,7 @@ PAGER_USES = [
     (len, r"a Pager does not know its records before they are fetched: len\(await pager\)"),
     (bool, r"a Pager does not know its records before they are fetched: .*await pager.first\(\)"),
     (reversed, "a Pager does not know its records"),
-    (take_next, r"a Pager starts anew each time: anext\(aiter\(pager\)\), or await pager.first\(\)"),
+    (take_next, r"a Pager starts from the beginning each time: anext\(aiter\(pager\)\), or await pager.first\(\)"),
     (enter, "a Pager is no context manager: read it with 'async for'"),
     (enter_plainly, "a Pager is no context manager"),
     (run_as_a_task, "a coroutine was expected, got <Pager of .*: fetch it with 'async for' or 'await'>"),

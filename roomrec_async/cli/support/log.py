@@ -44,7 +44,7 @@ class Log:
     Attributes:
         command: the command, such as "roomrec list"; empty until it runs.
         level: least level of the command's own lines.
-        library_level: least level of the library's lines, which tell of retries and rate limits.
+        library_level: least level of the library's lines, about retries and rate limits.
         format: "text" or "json".
         file: file that the lines are added to as well, with their times; or None.
     """
@@ -56,7 +56,7 @@ class Log:
     file: TextIO | None = None
 
     def draws_on(self, console: Console) -> bool:
-        """Return True if progress is drawn on a console, rather than told in lines."""
+        """Return True if progress is drawn on a console, rather than logged in lines."""
         return console.is_terminal and self.format == "text"
 
     @property
@@ -267,7 +267,7 @@ _OPTIONS: Final = (
 
 @contextmanager
 def log_progress(format_text: Callable[[float], str]) -> Iterator[None]:
-    """Tell of the progress of a block in lines: at its start, every 30 seconds, and at its end.
+    """Log the progress of a block: at its start, every 30 seconds, and at its end.
 
     Outside a command, nothing is written.
 

@@ -36,7 +36,7 @@ _TRANSFERS_WIDTH: Final = 90
 def show_progress(
     console: Console, format_text: Callable[[float], str], *, rooms: int | None = None
 ) -> Iterator[Callable[[], None]]:
-    """Show a line of progress for the time of a block. Where the console is no terminal, the log tells of it.
+    """Show a line of progress for the time of a block. Where the console is no terminal, it is logged.
 
     Args:
         console: the console.
@@ -64,7 +64,7 @@ def show_progress(
 def show_transfers(
     console: Console, byte_counts: Callable[[], tuple[int, int]], format_text: Callable[[], str]
 ) -> Iterator[None]:
-    """Show a line of progress in bytes for the time of a block. Where the console is no terminal, the log tells of it.
+    """Show a line of progress in bytes for the time of a block. Where the console is no terminal, it is logged.
 
     Args:
         console: the console.

@@ -222,7 +222,7 @@ def check_distinct(recordings: Iterable[Recording]) -> None:
     seen: set[str] = set()
     for recording in recordings:
         if recording.sid is None:
-            raise InvalidArgumentError("a recording has no SID, so it cannot be told from others")
+            raise InvalidArgumentError("a recording has no SID, so it cannot be distinguished from others")
         if recording.sid in seen:
             raise InvalidArgumentError(f"{recording.sid} is given twice")
         seen.add(recording.sid)
