@@ -271,7 +271,7 @@ class TestArchive:
             (["--before", "2026-03-01T00Z"], "nothing to archive"),
             ([UNKNOWN_ROOM, "--after", "2026-03-01T00Z"], "give either rooms, or --after and --before"),
             (["--after", "2026-03-02T00Z", "--before", "2026-03-01T00Z"], "2026-03-0"),
-            (["--after", "2026-03-01"], "has no time zone"),
+            (["--after", "2026-03-01T09:30"], "has no time zone"),
             ([UNKNOWN_ROOM, "--yes"], "--yes is for --delete"),
             ([UNKNOWN_ROOM, "--delete", "--json"], "--json needs --yes with --delete"),
             ([UNKNOWN_ROOM, "--manifest", "xlsx"], "'xlsx' is not one of"),

@@ -114,7 +114,7 @@ class TestDelete:
             ([], "no rooms: give room SIDs, --from-file FILE, or - for standard input"),
             (["RM123"], "a room SID must be"),
             ([UNKNOWN_ROOM, "--status", "deleted"], "'deleted' is not one of"),
-            ([UNKNOWN_ROOM, "--before", "2026-03-01"], "has no time zone"),
+            ([UNKNOWN_ROOM, "--before", "2026-03-01T09:30"], "has no time zone"),
             ([UNKNOWN_ROOM, "--no-such-option"], "No such option"),
         ],
     )

@@ -341,7 +341,7 @@ class TestMistakes:
             ([*QUARTER, "-o", "out.html", "--json"], "give either -o FILE or --json"),
             ([*QUARTER, "-o", "out.pdf"], "a report's file must end in .html or .json, not 'out.pdf'"),
             ([*QUARTER, "-o", "no/such/folder/out.html"], "No such file or directory"),
-            (["--after", "2026-02-10", "--json"], "has no time zone"),
+            (["--after", "2026-02-10 09:30", "--json"], "has no time zone"),
             (["--after", QUARTER[3], "--before", QUARTER[1], "--json"], "ends before that"),
             (["--manifest", "manifest.csv", "--json"], "a manifest's file must end in .jsonl or .parquet"),
             (["--manifest", "missing.jsonl", "--json"], "does not exist"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -52,6 +53,26 @@ class TestRooms:
         assert outcome.code == 0
         assert sorted(outcome.lines) == sorted([second["sid"], third["sid"]])
 
+    def test_since_a_day_which_is_in_utc(self, simulator: Simulator, roomrec: Command) -> None:
+        rooms = rooms_of(simulator, "completed")
+        day = rooms[2]["date_created"][:10]
+        outcome = roomrec("rooms", "--sids", "--after", day, "--before", "now")
+        assert outcome.code == 0
+        expected = [room["sid"] for room in rooms if room["date_created"] >= f"{day}T00:00:00Z"]
+        assert sorted(outcome.lines) == sorted(expected) != []
+        since, until = outcome.errors
+        assert since == f"--after {day}: {day}T00:00:00Z (UTC)"
+        assert until.startswith("--before now: ")
+
+    def test_the_days_before_now(self, simulator: Simulator, roomrec: Command) -> None:
+        for length in ("7d", "1h"):
+            outcome = roomrec("rooms", "--sids", "--before", length)
+            assert (outcome.code, sorted(outcome.lines)) == (
+                0,
+                sorted(room["sid"] for room in rooms_of(simulator, "completed")),
+            )
+            assert re.fullmatch(rf"--before {length}: \d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\dZ \(UTC\)\n", outcome.err)
+
     def test_the_limit(self, simulator: Simulator, roomrec: Command) -> None:
         assert len(roomrec("rooms", "--limit", "3").lines) == 3
         assert roomrec("rooms", "--limit", "0") == (0, "", "")
@@ -82,7 +103,7 @@ class TestRooms:
 
     def test_mistakes(self, roomrec: Command, monkeypatch: pytest.MonkeyPatch) -> None:
         assert "--sids cannot be used with --json or --table" in roomrec.fails("rooms", "--sids", "--json")
-        assert "has no time zone" in roomrec.fails("rooms", "--after", "2026-03-01")
+        assert "has no time zone" in roomrec.fails("rooms", "--after", "2026-03-01T09:30")
         assert "is later than" in roomrec.fails("rooms", "--after", "2026-03-02T00Z", "--before", "2026-03-01T00Z")
         assert "'over' is not one of" in roomrec.fails("rooms", "--status", "over")
         monkeypatch.setenv("TWILIO_AUTH_TOKEN", "wrong-but-secret")

@@ -10,6 +10,7 @@ from roomrec_async.client import RecordingsClient
 from roomrec_async.credentials import Credentials
 from roomrec_async.limits import RateLimiter
 
+from .dates import print_dates
 from .options import LIMITS_KEY
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ def make_limited_client(
         credentials, base_url=base_url, limiter=limiter, timeout=timeout, proxy=proxy, trust_env=True
     )
     client.limiter_to_close = shared
+    print_dates()
     return client
 
 
@@ -79,4 +81,5 @@ def make_cluster_settings(base_url: str) -> ClusterSettings:
     from roomrec_async.integrations.dask import ClusterSettings  # noqa: PLC0415  an extra of its own
 
     url, limits = given_limits()
+    print_dates()
     return ClusterSettings(credentials=Credentials.from_env(), base_url=base_url, redis=url, **limits)

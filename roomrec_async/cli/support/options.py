@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from datetime import datetime
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -15,6 +14,7 @@ from roomrec_async._destinations import local_path
 from roomrec_async._validate import check_account_sid, check_room_sid
 from roomrec_async.errors import InvalidArgumentError
 
+from .dates import DateTimeType
 from .input import STDIN, format_sid_error
 
 # Where the context of a command keeps the limits that were given.
@@ -24,24 +24,6 @@ LIMITS_KEY: Final = "roomrec.limits"
 _ON_CLUSTER: Final = ("list", "archive")
 
 _Command = TypeVar("_Command", bound=Callable[..., object])
-
-
-class DateTimeType(click.ParamType[datetime]):
-    """An ISO 8601 date and time with its time zone."""
-
-    name = "time"
-
-    def convert(self, value: str | datetime, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        """Return the date and time that a text stands for."""
-        try:
-            instant = value if isinstance(value, datetime) else datetime.fromisoformat(value)
-        except ValueError:
-            self.fail(f"{value!r} is not an ISO 8601 date and time such as 2026-03-01T09:30:00Z", param, ctx)
-
-        if instant.utcoffset() is None:
-            in_utc = f"{instant.isoformat()}Z"
-            self.fail(f"{value!r} has no time zone: for UTC write {in_utc}, else add an offset like +02:00", param, ctx)
-        return instant
 
 
 class ConcurrencyType(click.ParamType["int | str"]):
@@ -243,7 +225,8 @@ def window_options(what: str) -> Callable[[_Command], _Command]:
             "--after",
             type=DateTimeType(),
             metavar="TIME",
-            help=f"Only {what} at or after this time, such as 2026-03-01T09:30:00Z.",
+            help=f"Only {what} at or after this time: 2026-03-01T09:30:00Z, 2026-03-01 or yesterday (in UTC), or 7d, "
+            "36h or 90min ago.",
         )
         return after(before(command))
 
