@@ -113,6 +113,14 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulator]:
         yield simulator
 
 
+@pytest.fixture
+def large(monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulator]:
+    """Serve an account whose list is much longer than the buffer of a pipe."""
+    with Simulator(100, (20, 30), 14, **UNLIMITED) as simulator:
+        point_to(simulator, monkeypatch)
+        yield simulator
+
+
 def point_to(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
     # Not its own environment(), which would hide what the command does with proxies.
     monkeypatch.setenv("TWILIO_ACCOUNT_SID", simulator.credentials.account_sid)

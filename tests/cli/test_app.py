@@ -115,9 +115,8 @@ class TestInterruptions:
         out, err = process.communicate()
         assert (out, without_progress(err)) == ("", "roomrec: interrupted\n")
 
-    def test_ctrl_c_while_nobody_reads_the_output(self, simulator: Simulator) -> None:
-        # Much more than the buffer of a pipe.
-        process = start_process("list", *(5 * list(simulator.room_sids)))
+    def test_ctrl_c_while_nobody_reads_the_output(self, large: Simulator) -> None:
+        process = start_process("list", *large.room_sids)
         assert process.stdout
         assert process.stderr
         assert process.stdout.readline()
@@ -127,8 +126,8 @@ class TestInterruptions:
         assert without_progress(process.stderr.read()) == "roomrec: interrupted\n"
         process.communicate()
 
-    def test_a_pipe_that_breaks_ends_it_quietly(self, simulator: Simulator) -> None:
-        process = start_process("list", *(5 * list(simulator.room_sids)))
+    def test_a_pipe_that_breaks_ends_it_quietly(self, large: Simulator) -> None:
+        process = start_process("list", *large.room_sids)
         assert process.stdout
         assert process.stderr
         assert process.stdout.readline()

@@ -223,7 +223,7 @@ class TestArchive:
         outcome = roomrec("archive", "--from-file", tmp_path / "rooms.txt", "-o", tmp_path / "archive")
         assert outcome.code == 1
         malformed, unknown, last = outcome.errors
-        assert malformed.startswith(f"{tmp_path / 'rooms.txt'}:1: a room SID must be")
+        assert malformed.startswith(f"{tmp_path / 'rooms.txt'}:1: no room is named 'nonsense'")
         assert unknown.startswith(f"{UNKNOWN_ROOM}: ")
         assert "HTTP 404, code 20404" in unknown
         assert "1 failed" in last

@@ -73,7 +73,7 @@ class TestDelete:
         room_sid = plain_rooms(fresh)[0]
         outcome = run_process("delete", "-", "--yes", given=f"nonsense\n{room_sid}\n")
         assert outcome.code == 1
-        assert outcome.errors[0].startswith("standard input:1: a room SID must be")
+        assert outcome.errors[0].startswith("standard input:1: no room is named 'nonsense'")
         assert completed(fresh, room_sid) == []
 
     def test_those_that_fail_do_not_stop_the_others(self, fresh: Simulator, roomrec: Command) -> None:
@@ -111,7 +111,7 @@ class TestDelete:
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            ([], "no rooms: give room SIDs, --from-file FILE, or - for standard input"),
+            ([], "no rooms: give room SIDs or names, --from-file FILE, or - for standard input"),
             (["RM123"], "a room SID must be"),
             ([UNKNOWN_ROOM, "--status", "deleted"], "'deleted' is not one of"),
             ([UNKNOWN_ROOM, "--before", "2026-03-01T09:30"], "has no time zone"),

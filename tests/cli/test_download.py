@@ -69,7 +69,7 @@ class TestDownload:
         rooms = ("-", "--from-file", tmp_path / "rooms.txt")
         outcome = run_process("download", *rooms, "-o", tmp_path / "media", given=f"nonsense\n{of_input}\n")
         assert outcome.code == 1
-        assert outcome.errors[0].startswith("standard input:1: a room SID must be")
+        assert outcome.errors[0].startswith("standard input:1: no room is named 'nonsense'")
         assert media_in(tmp_path / "media") == media_files(simulator, completed(simulator, of_input, of_file))
 
     @pytest.mark.parametrize("kind", ["audio", "VIDEO"])
@@ -268,7 +268,7 @@ class TestDownload:
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            (["-o", "x"], "no rooms: give room SIDs, --from-file FILE, or - for standard input"),
+            (["-o", "x"], "no rooms: give room SIDs or names, --from-file FILE, or - for standard input"),
             (["RM123", "-o", "x"], "a room SID must be"),
             ([UNKNOWN_ROOM], "Missing option '-o'"),
             ([UNKNOWN_ROOM, "-o", "x", "--type", "text"], "'text' is not one of"),

@@ -32,7 +32,7 @@ def load_command(name: str) -> click.Command:
 
 
 def test_limits_hold_for_a_command(simulator: Simulator, roomrec: Command) -> None:
-    rooms = [simulator.room_sids[number % 3] for number in range(6)]
+    rooms = simulator.room_sids[:6]
     began = time.monotonic()
     outcome = roomrec("list", *rooms, "--max-concurrency", "1", "--reads-per-second", "5")
     assert outcome.code == 0

@@ -212,7 +212,7 @@ class TestFailures:
         assert message in roomrec.fails("timeline", room_of_all_statuses(simulator), *arguments)
         assert (simulator.stats.requests, list(tmp_path.iterdir())) == (asked, [])
 
-    @pytest.mark.parametrize("room", ["RM123", "-", "daily"])
+    @pytest.mark.parametrize("room", ["RM123", "-", "daily/"])
     def test_a_bad_room_is_refused_before_anything_is_sent(
         self, simulator: Simulator, roomrec: Command, tmp_path: Path, room: str
     ) -> None:

@@ -57,7 +57,7 @@ def test_list_writes_parquet_on_a_cluster_of_its_own(simulator: Simulator, rooms
     assert (code, out) == (1, "")
     assert sorted(row["sid"] for row in pq.read_table(tmp_path / "new").to_pylist()) == completed
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["part-000000.parquet"]
-    assert messages[0].startswith(f"{rooms}:11: a room SID must be")
+    assert messages[0].startswith(f"{rooms}:11: no room is named 'nonsense'")
     assert messages[1].startswith(f"{UNKNOWN_ROOM}: HTTP 404, code 20404")
     size = (tmp_path / "new" / "part-000000.parquet").stat().st_size / 1000
     summary = f"{tmp_path / 'new'}: {len(completed)} recordings of 12 rooms, 2 failed, in 1 file of {size:.1f} kB"

@@ -42,7 +42,7 @@ from roomrec_async.cli.support.options import (
 )
 from roomrec_async.cli.support.output import LineWriter
 from roomrec_async.cli.support.progress import show_transfers
-from roomrec_async.cli.support.resources import make_client, make_decryption, parse_destination
+from roomrec_async.cli.support.resources import make_client, make_decryption, open_rooms, parse_destination
 from roomrec_async.cli.support.signals import run_async
 from roomrec_async.cli.support.tables import Table
 from roomrec_async.client import RecordingsClient
@@ -126,8 +126,8 @@ def archive(
     command again: it resumes. At the end, a manifest lists all archived recordings; with more than 1,000 of them, it is
     a directory of parts.
 
-    ROOM is a room SID; - reads room SIDs from standard input, one per line. The credentials come from the
-    environment, as for 'roomrec list'.
+    ROOM is a room SID or a unique name; - reads rooms from standard input, as from a file. The credentials come from
+    the environment, as for 'roomrec list'.
     """
     by_room = bool(rooms or files)
     if by_room and (after or before):
@@ -206,9 +206,9 @@ class ArchiveRun:
             cluster: the address of the cluster that does it, or None for this process.
         """
         with show_transfers(self.failures.console, self._byte_counts, self._format_progress):
-            async with self._open_room_sids() as room_sids:
+            async with make_client(self.base_url) as client, self._open_room_sids(client) as room_sids:
                 if cluster is None:
-                    report = await self._archive(room_sids)
+                    report = await self._archive(client, room_sids)
                 else:
                     report = await self._archive_on(cluster, room_sids)
 
@@ -217,21 +217,19 @@ class ArchiveRun:
             click.echo(json.dumps(report_values(report)))
         return ExitCode.FAILURE if report.failed else self.failures.exit_code
 
-    async def _archive(self, room_sids: AsyncGenerator[str, None]) -> ArchiveReport:
-        decryption = make_decryption(self.private_key)
-        async with make_client(self.base_url) as client:
-            return await client.archive(
-                self.source if isinstance(self.source, DateWindow) else room_sids,
-                self.destination,
-                delete=self.delete,
-                account_sid=self.account_sid,
-                decryption=decryption,
-                ledger=self.ledger,
-                manifest=self.manifest,
-                downloads=self.downloads,
-                retry_failed=self.retry_failed,
-                progress=self.progress,
-            )
+    async def _archive(self, client: RecordingsClient, room_sids: AsyncGenerator[str, None]) -> ArchiveReport:
+        return await client.archive(
+            self.source if isinstance(self.source, DateWindow) else room_sids,
+            self.destination,
+            delete=self.delete,
+            account_sid=self.account_sid,
+            decryption=make_decryption(self.private_key),
+            ledger=self.ledger,
+            manifest=self.manifest,
+            downloads=self.downloads,
+            retry_failed=self.retry_failed,
+            progress=self.progress,
+        )
 
     async def _archive_on(self, address: str, room_sids: AsyncGenerator[str, None]) -> ArchiveReport:
         from roomrec_async.integrations.dask import archive_on  # noqa: PLC0415  an extra of its own
@@ -269,7 +267,7 @@ class ArchiveRun:
         count = size = external = staying = 0
         async with (
             make_client(self.base_url) as client,
-            self._open_room_sids() as room_sids,
+            self._open_room_sids(client) as room_sids,
             aclosing(self._list(client, room_sids)) as recordings,
             LineWriter(self.failures.console) as output,
         ):
@@ -308,10 +306,10 @@ class ArchiveRun:
             async for recording in stream:
                 yield recording
 
-    def _open_room_sids(self) -> AbstractAsyncContextManager[AsyncGenerator[str, None]]:
+    def _open_room_sids(self, client: RecordingsClient) -> AbstractAsyncContextManager[AsyncGenerator[str, None]]:
         # A window has no rooms.
         sources = self.source if isinstance(self.source, RoomSources) else RoomSources((), ())
-        return sources.open(self.failures.add_line)
+        return open_rooms(sources, client, self.failures)
 
     def _byte_counts(self) -> tuple[int, int]:
         return self.progress.bytes, self.progress.expected_bytes

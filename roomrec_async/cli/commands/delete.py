@@ -28,7 +28,7 @@ from roomrec_async.cli.support.options import (
 )
 from roomrec_async.cli.support.output import LineWriter
 from roomrec_async.cli.support.progress import show_progress
-from roomrec_async.cli.support.resources import check_options, make_client, make_sources
+from roomrec_async.cli.support.resources import check_options, make_client, make_sources, open_rooms
 from roomrec_async.cli.support.signals import run_async
 from roomrec_async.cli.support.tables import Table
 from roomrec_async.client import RecordingsClient, RoomOptions
@@ -80,8 +80,8 @@ def delete(
     Without --yes, only show what would be deleted. With it, print the SID of each deleted recording. It is safe to
     run this again: recordings that are already gone are skipped. To keep a copy, see 'roomrec archive'.
 
-    ROOM is a room SID; - reads room SIDs from standard input, one per line. The credentials come from the
-    environment, as for 'roomrec list'.
+    ROOM is a room SID or a unique name; - reads rooms from standard input, as from a file. The credentials come from
+    the environment, as for 'roomrec list'.
     """
     sources = make_sources(rooms, files, allow_empty=allow_empty)
     options = RoomOptions(status=status, date_created_after=after, date_created_before=before)
@@ -117,7 +117,7 @@ class DeleteRun:
         check_options(client, options)
         async with (
             client,
-            self.sources.open(self.failures.add_line) as room_sids,
+            open_rooms(self.sources, client, self.failures) as room_sids,
             aclosing(client.stream(room_sids, on_error=self.failures.add_room, **options)) as recordings,
             LineWriter(self.failures.console) as output,
         ):

@@ -37,6 +37,7 @@ from roomrec_async.cli.support.resources import (
     make_client,
     make_decryption,
     make_sources,
+    open_rooms,
     parse_destination,
     prepare_destination,
 )
@@ -97,8 +98,8 @@ def download(
     each is written beside it, as RT....json. If this is interrupted, run the same command again: it resumes, and skips
     the files that are complete.
 
-    ROOM is a room SID; - reads room SIDs from standard input, one per line. The credentials come from the
-    environment, as for 'roomrec list'.
+    ROOM is a room SID or a unique name; - reads rooms from standard input, as from a file. The credentials come from
+    the environment, as for 'roomrec list'.
     """
     job = DownloadRun(
         sources=make_sources(rooms, files, allow_empty=allow_empty),
@@ -150,7 +151,7 @@ class DownloadRun:
     async def run(self, client: RecordingsClient, options: RoomOptions) -> int:
         """Download all media, and return the exit code."""
         check_options(client, options)
-        async with client, self.sources.open(self.failures.add_line) as room_sids:
+        async with client, open_rooms(self.sources, client, self.failures) as room_sids:
             # A mistake in the destination is found before anything is listed.
             await prepare_destination(self.destination)
             with show_transfers(self.failures.console, self._byte_counts, self._format_counts):

@@ -6,7 +6,7 @@ import os
 import stat
 import sys
 from collections.abc import AsyncGenerator
-from contextlib import AbstractContextManager, aclosing, nullcontext, suppress
+from contextlib import AbstractContextManager, aclosing, asynccontextmanager, nullcontext, suppress
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ from roomrec_async._api.params import MAX_PAGE_SIZE
 from roomrec_async._asyncio import run_in_thread
 from roomrec_async._files import is_same_place
 from roomrec_async._format import format_count, format_duration, format_pace
+from roomrec_async._listing.scan import DateWindow
 from roomrec_async._tables import (
     Row,
     TableFormat,
@@ -34,6 +35,7 @@ from roomrec_async._text import safe_text
 from roomrec_async.cli.support.cluster import ClusterExport, cluster_address
 from roomrec_async.cli.support.failures import Failures, write_failed_rooms
 from roomrec_async.cli.support.input import RoomSources
+from roomrec_async.cli.support.names import RoomNames
 from roomrec_async.cli.support.options import (
     LocalPath,
     allow_empty_option,
@@ -59,7 +61,8 @@ _BATCH_SIZE: Final = 1_000
 _EXAMPLES: Final = """\b
 Examples:
   roomrec list RM0123456789abcdef0123456789abcdef
-  roomrec list --from-file rooms.txt --status completed --after 2026-03-01T00:00:00Z
+  roomrec list --from-file rooms.txt --status completed --after 7d
+  roomrec list --after yesterday --before today
   roomrec list - < rooms.txt | jq -r .sid
   roomrec list --from-file rooms.txt -o recordings.parquet
   roomrec --dask tls://scheduler:8786 list --from-file rooms.txt -o /shared/recordings
@@ -133,17 +136,22 @@ def list_recordings(
     failed_rooms: Path | None,
     progress: bool | None,
 ) -> int:
-    """List the recordings of rooms, many rooms at a time.
+    """List the recordings of rooms, many rooms at a time, or of the whole account in a window of time.
 
-    ROOM is a room SID: RM and 32 hexadecimal digits; - reads room SIDs from standard input, one per line. Rooms are
-    read as needed and recordings are printed as they arrive: a million rooms need no more memory than one.
+    ROOM is a room SID, RM and 32 hexadecimal digits, or a unique name; - reads rooms from standard input, as from a
+    file. A name must be that of one room only. Rooms are read as needed and recordings are printed as they arrive: of a
+    million rooms, only the SIDs are kept in memory. A room that is given twice is listed once.
+
+    Without rooms, --after or --before lists the recordings of the whole account.
 
     In a CSV file, track names that a spreadsheet would evaluate as formulas are prefixed with an apostrophe.
 
     The credentials come from the environment: TWILIO_ACCOUNT_SID with TWILIO_AUTH_TOKEN, or with TWILIO_API_KEY and
     TWILIO_API_SECRET.
     """
-    sources = make_sources(rooms, files, allow_empty=allow_empty)
+    sources = None
+    if rooms or files or not (after or before):
+        sources = make_sources(rooms, files, allow_empty=allow_empty)
     options = RoomOptions(
         status=status,
         source_sid=source_sid,
@@ -156,7 +164,10 @@ def list_recordings(
         raise click.UsageError("--output cannot be used with --json or --table: its file extension sets the format")
     address = cluster_address()
     check_incomplete(output, allow_partial, failed_rooms, on_cluster=address is not None)
-    if address is not None:
+    if sources is None and (address is not None or failed_rooms is not None):
+        option = "--failed-rooms" if address is None else "--dask"
+        raise click.UsageError(f"{option} needs rooms: --after and --before alone list the whole account")
+    if address is not None and sources is not None:
         return export_on_cluster(address, base_url, sources, options, timeout, output, progress)
 
     if output is not None:
@@ -247,7 +258,7 @@ class ListRun:
     """One run of the command.
 
     Attributes:
-        sources: the rooms.
+        sources: the rooms, or None for the whole account.
         output: the file to write, or None for standard output.
         allow_partial: True to write the file even if rooms failed.
         failed_rooms: the file for the SIDs of rooms that failed, or None.
@@ -257,7 +268,7 @@ class ListRun:
         recordings: number of recordings so far.
     """
 
-    sources: RoomSources
+    sources: RoomSources | None
     output: Path | None
     allow_partial: bool
     failed_rooms: Path | None
@@ -270,19 +281,36 @@ class ListRun:
     async def run(self, client: RecordingsClient, options: RoomOptions) -> int:
         """List all recordings, and return the exit code."""
         check_options(client, options)
-        async with client, self.sources.open(self._on_invalid_line) as room_sids:
+        async with (
+            client,
+            self._open_recordings(client, options) as recordings,
+            aclosing(self._count(recordings)) as counted,
+        ):
+            await self._write(counted)
+
+        self._print_summary()
+        return self.failures.exit_code
+
+    @asynccontextmanager
+    async def _open_recordings(
+        self, client: RecordingsClient, options: RoomOptions
+    ) -> AsyncGenerator[Recordings, None]:
+        """Open what is to be listed for the time of a block, and show the progress."""
+        if self.sources is None:
+            recordings = list_account(client, options)
+            with self._show_progress(client):
+                yield recordings
+            return
+
+        find_room = RoomNames(client).find
+        async with self.sources.open(find_room, self._on_invalid_line, self.failures.print_repeated) as room_sids:
             with write_failed_rooms(self.failed_rooms) as add_failed_room, self._show_progress(client):
 
                 def on_error(result: RoomResult) -> None:
                     self.failures.add_room(result)
                     add_failed_room(result.room_sid)
 
-                recordings = client.stream(self._count_rooms(room_sids), on_error=on_error, **options)
-                async with aclosing(self._count(recordings)) as counted:
-                    await self._write(counted)
-
-        self._print_summary()
-        return self.failures.exit_code
+                yield client.stream(self._count_rooms(room_sids), on_error=on_error, **options)
 
     async def _count_rooms(self, room_sids: AsyncGenerator[str, None]) -> AsyncGenerator[str, None]:
         async for room_sid in room_sids:
@@ -325,9 +353,10 @@ class ListRun:
 
         def format_progress(elapsed: float) -> str:
             pace = format_pace(self.recordings, elapsed)
-            return (
-                f"{self._format_rooms()} · {pace} · {client.limiter.in_flight} in flight · {format_duration(elapsed)}"
-            )
+            parts = [pace, f"{client.limiter.in_flight} in flight", format_duration(elapsed)]
+            if self.sources is not None:
+                parts.insert(0, self._format_rooms())
+            return " · ".join(parts)
 
         return show_progress(self.failures.console, format_progress)
 
@@ -344,10 +373,41 @@ class ListRun:
             self.failures.print(self._format_summary())
 
     def _format_summary(self) -> str:
-        return f"{format_count(self.recordings, 'recording')} of {self._format_rooms()}"
+        rooms = "the account" if self.sources is None else self._format_rooms()
+        return f"{format_count(self.recordings, 'recording')} of {rooms}"
 
     def _format_rooms(self) -> str:
         return format_count(self.rooms, "room") + self.failures.format_suffix()
+
+
+def list_account(client: RecordingsClient, options: RoomOptions) -> Recordings:
+    """Return the recordings of all rooms.
+
+    Raises:
+        InvalidArgumentError: an option is out of the bounds of such a list.
+    """
+    after, limit = options.get("date_created_after"), options.get("limit")
+    listed = client.account_recordings(**options)
+    if after is None or limit is not None:
+        return aiter(listed)
+    window = DateWindow(after, options.get("date_created_before"))
+    # Many lists at once.
+    return flatten(
+        client.scan(
+            window,
+            status=options.get("status"),
+            source_sid=options.get("source_sid"),
+            page_size=options.get("page_size"),
+        )
+    )
+
+
+async def flatten(lists: AsyncGenerator[list[Recording], None]) -> Recordings:
+    """Yield the recordings of lists one by one."""
+    async with aclosing(lists):
+        async for recordings in lists:
+            for recording in recordings:
+                yield recording
 
 
 async def json_lines(recordings: Recordings) -> AsyncGenerator[str, None]:

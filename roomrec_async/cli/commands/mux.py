@@ -19,6 +19,7 @@ from roomrec_async._views.film import CAMERA_OFF_AFTER, Format, Layout, Size
 from roomrec_async.cli.support.errors import ExitCode
 from roomrec_async.cli.support.failures import Failures
 from roomrec_async.cli.support.log import current_log, log_progress
+from roomrec_async.cli.support.names import RoomNames
 from roomrec_async.cli.support.options import (
     LocalPath,
     base_url_option,
@@ -185,8 +186,8 @@ def mux(
     not made again. With --per participant, there is a file for each participant instead, which begins and ends with the
     room.
 
-    ROOM is a room SID: RM and 32 hexadecimal digits. The credentials come from the environment, as for
-    'roomrec list'.
+    ROOM is a room SID, RM and 32 hexadecimal digits, or a unique name. The credentials come from the environment, as
+    for 'roomrec list'.
 
     SOURCE is what was kept of a room, which needs no account: an archive, its manifest, a room's folder in it, or a
     folder of 'roomrec download'. An archive may be in a store. If there are several rooms in it, ROOM follows.
@@ -206,7 +207,7 @@ def mux(
         of.refuse_options("--print", "--wait", "--identities", "--private-key")
     job = MuxRun(output, media, make_decryption(private_key), math.inf if wait else 0.0, strict, as_json, identities)
     if of.kept is not None:
-        return run_async(job.run_on_kept(of.kept, of.room_sid, options))
+        return run_async(job.run_on_kept(of.kept, of.room, options))
     if print_only:
         return run_async(job.print_script(make_client(base_url), source, options))
     return run_async(job.run(make_client(base_url), source, options))
@@ -241,8 +242,9 @@ class MuxRun:
         from roomrec_async.integrations.ffmpeg import make_script  # noqa: PLC0415  for this command only
 
         async with client:
-            await self._add_names(client, room, options)
-            script = await make_script(client, room, self.output, media=self.media or Path(), **options)
+            room_sid = await RoomNames(client).find(room)
+            await self._add_names(client, room_sid, options)
+            script = await make_script(client, room_sid, self.output, media=self.media or Path(), **options)
         click.echo(script, nl=False)
         return ExitCode.SUCCESS
 
@@ -252,10 +254,11 @@ class MuxRun:
 
         async def make(on_progress: OnProgress) -> Muxed:
             async with client:
-                await self._add_names(client, room, options)
+                room_sid = await RoomNames(client).find(room)
+                await self._add_names(client, room_sid, options)
                 return await make_film(
                     client,
-                    room,
+                    room_sid,
                     self.output,
                     media=self.media,
                     decryption=self.decryption,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from datetime import datetime
 from typing import Final
@@ -12,8 +12,8 @@ import click
 from rich.console import Console
 
 from roomrec_async._api.codec import to_json_lines
-from roomrec_async._listing.pager import Pager
 from roomrec_async.cli.support.errors import ExitCode
+from roomrec_async.cli.support.names import ANY_STATUS, join_lists
 from roomrec_async.cli.support.options import base_url_option, limit_options, window_options
 from roomrec_async.cli.support.output import StdoutWriter
 from roomrec_async.cli.support.resources import make_client
@@ -33,11 +33,9 @@ Examples:
 @click.option(
     "--status",
     type=click.Choice([status.value for status in RoomStatus], case_sensitive=False),
-    default=RoomStatus.COMPLETED.value,
-    show_default=True,
-    help="Only rooms with this status.",
+    help="Only rooms with this status; by default 'completed', and any with --name.",
 )
-@click.option("--name", metavar="NAME", help="Only rooms with this unique name.")
+@click.option("--name", metavar="NAME", help="Only rooms with this unique name, which those that have ended can share.")
 @window_options("rooms that were created")
 @click.option("--limit", type=click.IntRange(0), metavar="N", help="Maximum number of rooms.")
 @base_url_option
@@ -50,7 +48,7 @@ Examples:
 )
 @click.option("--sids", is_flag=True, help="Only the SIDs, one per line.")
 def list_rooms(
-    status: str,
+    status: str | None,
     name: str | None,
     after: datetime | None,
     before: datetime | None,
@@ -59,7 +57,7 @@ def list_rooms(
     as_json: bool | None,
     sids: bool,
 ) -> int:
-    """List the rooms of the account: those that have ended, unless --status asks for others.
+    """List the rooms of the account: those that have ended, unless --status asks for others, or --name for one.
 
     The credentials come from the environment, as for 'roomrec list'.
     """
@@ -69,9 +67,17 @@ def list_rooms(
         as_json = not sys.stdout.isatty()
 
     client = make_client(base_url)
-    rooms = client.rooms(
-        status=status, unique_name=name, date_created_after=after, date_created_before=before, limit=limit
-    )
+    statuses: Sequence[RoomStatus] = (RoomStatus.COMPLETED,)
+    if status is not None:
+        statuses = (RoomStatus(status),)
+    elif name is not None:
+        statuses = ANY_STATUS
+    # Arguments are checked here, and nothing is sent.
+    lists = [
+        client.rooms(status=each, unique_name=name, date_created_after=after, date_created_before=before, limit=limit)
+        for each in statuses
+    ]
+    rooms = join_lists(lists, limit)
     format_room: Callable[[Room], str]
     if sids:
         format_room = format_sid
@@ -82,9 +88,11 @@ def list_rooms(
     return run_async(print_rooms(client, rooms, format_room))
 
 
-async def print_rooms(client: RecordingsClient, rooms: Pager[Room], format_room: Callable[[Room], str]) -> int:
+async def print_rooms(
+    client: RecordingsClient, rooms: AsyncGenerator[Room, None], format_room: Callable[[Room], str]
+) -> int:
     """Print the rooms, and return the exit code."""
-    async with client, StdoutWriter() as output, aclosing(aiter(rooms)) as records:
+    async with client, StdoutWriter() as output, aclosing(rooms) as records:
         async for room in records:
             await output.write(format_room(room))
     return ExitCode.SUCCESS

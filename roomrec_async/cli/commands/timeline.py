@@ -20,6 +20,7 @@ from roomrec_async._media.locate import media_name
 from roomrec_async._text import safe_repr, safe_text
 from roomrec_async._views.timeline import TrackFile
 from roomrec_async.cli.support.failures import Failures
+from roomrec_async.cli.support.names import RoomNames
 from roomrec_async.cli.support.options import LocalPath, base_url_option, identities_option, limit_options
 from roomrec_async.cli.support.resources import make_client
 from roomrec_async.cli.support.room_source import RoomSource, list_identities, room_source_arguments
@@ -94,8 +95,8 @@ def timeline(
     them. The file opens without network or credentials. A page that plays a film or media names them relative to
     itself: move them together. Without --media, tracks are placed by the dates of their recordings, and marked "about".
 
-    ROOM is a room SID: RM and 32 hexadecimal digits. The credentials come from the environment, as for
-    'roomrec list'.
+    ROOM is a room SID, RM and 32 hexadecimal digits, or a unique name. The credentials come from the environment, as
+    for 'roomrec list'.
 
     SOURCE is what was kept of a room, which needs no account: an archive, its manifest, a room's folder in it, or a
     folder of 'roomrec download'. An archive may be in a store. If there are several rooms in it, ROOM follows.
@@ -105,7 +106,7 @@ def timeline(
         of.refuse_options("--identities")
     drawing = Drawing(output, check_media_directory(media), renderer_for(output, film), identities)
     if of.kept is not None:
-        return run_async(drawing.run_on_kept(of.kept, of.room_sid))
+        return run_async(drawing.run_on_kept(of.kept, of.room))
     return run_async(drawing.run(make_client(base_url), source))
 
 
@@ -167,11 +168,12 @@ class Drawing:
         # The file is opened first: if that is impossible, nothing is sent.
         with atomic_write(self.output) as file:
             async with client:
-                recordings = await list_all(client, room)
-                names = await list_identities(client, room) if self.identities else {}
+                room_sid = await RoomNames(client).find(room)
+                recordings = await list_all(client, room_sid)
+                names = await list_identities(client, room_sid) if self.identities else {}
             found = [] if self.media is None else await run_in_thread(partial(find_media, recordings, self.media))
             files = await self._probe_all(found)
-            file.write(self.render(recordings, title=f"Room {room}", names=names, files=files).encode())
+            file.write(self.render(recordings, title=f"Room {safe_text(room)}", names=names, files=files).encode())
         self._print_summary(recordings, files)
         return self.failures.exit_code
 

@@ -19,7 +19,9 @@ from roomrec_async.errors import InvalidArgumentError
 from .failures import Failures
 from .input import RoomSources
 from .limits import make_cluster_settings
+from .names import RoomNames
 from .progress import show_progress
+from .resources import make_client
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -102,7 +104,8 @@ class ClusterExport:
 
         settings = make_cluster_settings(self.base_url)
         async with (
-            self.sources.open(self.failures.add_line) as sids,
+            make_client(self.base_url) as client,
+            self.sources.open(RoomNames(client).find, self.failures.add_line, self.failures.print_repeated) as sids,
             connect_cluster(self.address) as cluster,
         ):
             return await export_on(cluster, sids, self.directory, settings=settings, progress=progress, **self.options)

@@ -11,6 +11,7 @@ import attrs
 from rich.console import Console
 
 from roomrec_async._files import atomic_write
+from roomrec_async._format import format_count
 from roomrec_async._text import safe_text
 from roomrec_async.errors import AuthenticationError, RoomRecError
 from roomrec_async.models import RoomResult
@@ -54,9 +55,13 @@ class Failures:
             self.add(result.room_sid, result.error)
 
     def add_line(self, position: str, reason: str) -> None:
-        """Count and print an input line that is not a room SID."""
+        """Count and print an input line that names no room."""
         self.count += 1
         self._write(f"{safe_text(position)}: {safe_text(reason)}", logging.ERROR)
+
+    def print_repeated(self, count: int) -> None:
+        """Print how often a room was given that had been given before: that is no failure."""
+        self.print(f"{format_count(count, 'repeated room')} skipped: each room is taken once")
 
     def print(self, line: str) -> None:
         """Print a line on stderr, above the progress if it is shown."""

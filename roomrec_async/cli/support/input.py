@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import aclosing, asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -10,10 +10,11 @@ from typing import Final, TextIO, TypeAlias
 
 import attrs
 
-from roomrec_async._validate import check_room_sid
+from roomrec_async._text import safe_text
 from roomrec_async.errors import InvalidArgumentError
 
-from .stdio import open_stdin, run_in_daemon_thread
+from .lines import LineParser
+from .stdio import decode_text, open_stdin, run_in_daemon_thread
 
 STDIN: Final = "-"
 """Stands for standard input, among rooms and files."""
@@ -21,14 +22,28 @@ STDIN: Final = "-"
 OnInvalidLine: TypeAlias = Callable[[str, str], object]
 """Called with the position of a malformed line, such as ``rooms.txt:17``, and what is wrong with it."""
 
+OnRepeated: TypeAlias = Callable[[int], object]
+"""Called with how often a room was given that had been given before."""
+
+
+FindRoom: TypeAlias = Callable[[str], Awaitable[str]]
+"""Returns the SID of the room that a text names, by SID or unique name."""
+
+# Files that people have beside those that can be read, by their first bytes.
+_OTHER_FILES: Final = {
+    b"PAR1": "is a Parquet file: give it as .csv or .jsonl",
+    b"PK\x03\x04": "is a spreadsheet or an archive: save it as CSV",
+    b"\x1f\x8b": "is compressed: unpack it first",
+}
+
 
 @attrs.frozen
 class RoomSources:
-    """The rooms of a command: first those of its arguments, then those in files.
+    """The rooms of a command: first those of its arguments, then those in files. Each room is given once.
 
     Attributes:
-        rooms: room SIDs; "-" stands for those on standard input.
-        files: names of files with one room SID per line; "-" is standard input here, too.
+        rooms: room SIDs, or unique names; "-" stands for those on standard input.
+        files: names of files with one room per line; "-" is standard input here, too.
         allow_empty: True if there may be nothing on standard input.
     """
 
@@ -37,33 +52,63 @@ class RoomSources:
     allow_empty: bool = False
 
     @asynccontextmanager
-    async def open(self, on_invalid_line: OnInvalidLine) -> AsyncGenerator[AsyncGenerator[str, None], None]:
+    async def open(
+        self, find_room: FindRoom, on_invalid_line: OnInvalidLine, on_repeated: OnRepeated
+    ) -> AsyncGenerator[AsyncGenerator[str, None], None]:
         """Open the room SIDs for the time of a block, as those of :meth:`sids`.
 
-        The first one is read at once: a mistake in the input shows before anything is sent or written.
+        The arguments are looked up and the first room is read at once: a mistake in the input shows before anything
+        is listed or written.
+
+        Raises:
+            InvalidArgumentError: an argument names no room, or several.
         """
-        async with aclosing(self.sids(on_invalid_line)) as sids:
+        rooms = [room if room == STDIN else await find_room(room) for room in self.rooms]
+        sources = attrs.evolve(self, rooms=rooms)
+        async with aclosing(sources.sids(find_room, on_invalid_line, on_repeated)) as sids:
             first = await anext(sids, None)
             async with aclosing(prepend(first, sids)) as all_sids:
                 yield all_sids
 
-    async def sids(self, on_invalid_line: OnInvalidLine) -> AsyncGenerator[str, None]:
-        """Yield the room SIDs. A line is read only when its SID is asked for.
+    async def sids(
+        self, find_room: FindRoom, on_invalid_line: OnInvalidLine, on_repeated: OnRepeated
+    ) -> AsyncGenerator[str, None]:
+        """Yield the room SIDs, each once. A line is read only when its SID is asked for.
+
+        Args:
+            find_room: looks up names.
+            on_invalid_line: called for each line that names no room, or several.
+            on_repeated: called at the end with how often a room was given that had been given before, if any was.
 
         Raises:
-            InvalidArgumentError: there is nothing on standard input.
+            InvalidArgumentError: there is nothing on standard input, or a file is not text.
             OSError: a file cannot be read.
         """
+        seen: set[bytes] = set()
+        repeated = 0
+        async with aclosing(self._all_sids(find_room, on_invalid_line)) as sids:
+            async for sid in sids:
+                # Half the memory of the text, and the same for both spellings.
+                key = bytes.fromhex(sid[2:])
+                if key in seen:
+                    repeated += 1
+                    continue
+                seen.add(key)
+                yield sid
+        if repeated:
+            on_repeated(repeated)
+
+    async def _all_sids(self, find_room: FindRoom, on_invalid_line: OnInvalidLine) -> AsyncGenerator[str, None]:
         for room in self.rooms:
             if room != STDIN:
                 yield room
                 continue
-            async with aclosing(read_sids(STDIN, on_invalid_line, self.allow_empty)) as sids:
+            async with aclosing(read_sids(STDIN, find_room, on_invalid_line, self.allow_empty)) as sids:
                 async for sid in sids:
                     yield sid
 
         for name in self.files:
-            async with aclosing(read_sids(name, on_invalid_line, self.allow_empty)) as sids:
+            async with aclosing(read_sids(name, find_room, on_invalid_line, self.allow_empty)) as sids:
                 async for sid in sids:
                     yield sid
 
@@ -76,23 +121,26 @@ async def prepend(first: str | None, others: AsyncGenerator[str, None]) -> Async
         yield sid
 
 
-async def read_sids(name: str, on_invalid_line: OnInvalidLine, allow_empty: bool) -> AsyncGenerator[str, None]:
-    """Yield the room SIDs in a file. Blank lines, comments and malformed lines are skipped.
+async def read_sids(
+    name: str, find_room: FindRoom, on_invalid_line: OnInvalidLine, allow_empty: bool
+) -> AsyncGenerator[str, None]:
+    """Yield the SIDs of the rooms in a file. Blank lines, comments and malformed lines are skipped.
 
     Raises:
-        InvalidArgumentError: the file is standard input, and nothing but blank lines is in it.
+        InvalidArgumentError: the file is standard input, and nothing but blank lines is in it; or it is not text.
     """
     source = "standard input" if name == STDIN else name
+    parser = LineParser()
     number = 0
     is_empty = True
     async with aclosing(read_lines(name)) as lines:
         async for line in lines:
             number += 1
             is_empty = is_empty and not line.strip()
-            sid = line.partition("#")[0].strip()
             try:
-                if sid:
-                    yield check_room_sid(sid)
+                room = parser.parse(line)
+                if room is not None:
+                    yield await find_room(room)
             except InvalidArgumentError as error:
                 on_invalid_line(f"{source}:{number}", format_sid_error(error))
 
@@ -122,12 +170,18 @@ def open_text(name: str) -> TextIO:
     """Open a file, or standard input, as text.
 
     Raises:
+        InvalidArgumentError: it is not text.
         OSError: it cannot be opened.
     """
     if name == STDIN:
         return open_stdin()
-    # Files from Windows begin with a byte order mark. Other bytes than UTF-8 become a malformed line.
-    return Path(name).open(encoding="utf-8-sig", errors="replace")
+    file = Path(name).open("rb")  # noqa: SIM115  the caller closes it
+    start = file.peek(4)
+    for magic, reason in _OTHER_FILES.items():
+        if start.startswith(magic):
+            file.close()
+            raise InvalidArgumentError(f"{safe_text(name)} {reason}")
+    return decode_text(file)
 
 
 def format_sid_error(error: InvalidArgumentError) -> str:

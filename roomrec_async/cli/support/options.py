@@ -16,6 +16,7 @@ from roomrec_async.errors import InvalidArgumentError
 
 from .dates import DateTimeType
 from .input import STDIN, format_sid_error
+from .names import check_room
 
 # Where the context of a command keeps the limits that were given.
 LIMITS_KEY: Final = "roomrec.limits"
@@ -56,11 +57,23 @@ class LocalPath(click.Path):
 
 
 def check_rooms(_: click.Context, __: click.Parameter, rooms: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the ROOM arguments, each of which is a room SID or "-"."""
+    """Return the ROOM arguments, each of which is a room SID, a unique name or "-"."""
     for room in rooms:
         if room != STDIN:
-            parse_room_sid(room)
+            parse_room(room)
     return rooms
+
+
+def parse_room(room: str) -> str:
+    """Return a room, given by its SID or its unique name.
+
+    Raises:
+        BadParameter: it can be neither.
+    """
+    try:
+        return check_room(room)
+    except InvalidArgumentError as error:
+        raise click.BadParameter(format_sid_error(error), param_hint="ROOM") from None
 
 
 def parse_room_sid(room: str) -> str:
@@ -114,7 +127,8 @@ files_option: Final = click.option(
     multiple=True,
     metavar="FILE",
     type=click.Path(exists=True, dir_okay=False, readable=True, allow_dash=True),
-    help="Read room SIDs from a file, one per line; blank lines and # comments are skipped.",
+    help="Read rooms from a file: SIDs or unique names, one per line (# begins a comment), CSV, or JSON lines such as "
+    "those of 'roomrec rooms --json'.",
 )
 allow_empty_option: Final = click.option(
     "--allow-empty",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,8 +16,10 @@ from roomrec_async.client import RecordingsClient, RoomOptions
 from roomrec_async.credentials import Credentials
 from roomrec_async.errors import ConfigurationError
 
+from .failures import Failures
 from .input import RoomSources
 from .limits import make_limited_client
+from .names import RoomNames
 
 if TYPE_CHECKING:
     from roomrec_async.protocols import Decryption, Destination
@@ -28,8 +32,21 @@ def make_sources(rooms: tuple[str, ...], files: tuple[str, ...], *, allow_empty:
         UsageError: there are neither arguments nor files.
     """
     if not rooms and not files:
-        raise click.UsageError("no rooms: give room SIDs, --from-file FILE, or - for standard input")
+        raise click.UsageError("no rooms: give room SIDs or names, --from-file FILE, or - for standard input")
     return RoomSources(rooms, files, allow_empty)
+
+
+def open_rooms(
+    sources: RoomSources, client: RecordingsClient, failures: Failures
+) -> AbstractAsyncContextManager[AsyncGenerator[str, None]]:
+    """Open the room SIDs of a command for the time of a block; see :meth:`RoomSources.open`.
+
+    Args:
+        sources: the rooms, by SID or by name.
+        client: looks up the names.
+        failures: prints what is wrong with the input, and counts it.
+    """
+    return sources.open(RoomNames(client).find, failures.add_line, failures.print_repeated)
 
 
 def make_client(base_url: str, timeout: float | None = None) -> RecordingsClient:

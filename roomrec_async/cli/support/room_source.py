@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -16,7 +17,8 @@ from roomrec_async._validate import ROOM_SID
 from roomrec_async.client import RecordingsClient
 from roomrec_async.models import ParticipantStatus
 
-from .options import parse_room_sid
+from .input import STDIN
+from .options import parse_room, parse_room_sid
 
 _Command = TypeVar("_Command", bound=Callable[..., object])
 
@@ -27,27 +29,29 @@ class RoomSource:
 
     Attributes:
         kept: path or URL of what was kept; None for a room of the account.
-        room_sid: SID of the room; None for the only one of what was kept.
+        room: the room: of the account by its SID or its unique name, of what was kept by its SID, or None for the
+            only one of it.
     """
 
     kept: str | None
-    room_sid: str | None
+    room: str | None
 
     @classmethod
     def parse(cls, source: str, room: str | None) -> RoomSource:
         """Return what the arguments of a command name.
 
         Raises:
-            BadParameter: ROOM is no room SID.
+            BadParameter: ROOM is neither a room SID nor, for a room of the account, a unique name.
             UsageError: both arguments are rooms.
         """
         if room is not None:
             parse_room_sid(room)
-        if not ROOM_SID.fullmatch(source):
-            # Most who see this have mistyped a SID, or have a name.
-            if url_scheme("SOURCE", source) is None and not (source and Path(source).exists()):
-                parse_room_sid(source)
+        if not ROOM_SID.fullmatch(source) and is_kept(source):
             return cls(source, room)
+        # Most who see this have mistyped a SID or a path.
+        if source == STDIN or "/" in source or os.sep in source:
+            parse_room_sid(source)
+        parse_room(source)
         if room is not None:
             raise click.UsageError(f"give one room, not also {safe_repr(room)}")
         return cls(None, source)
@@ -64,6 +68,13 @@ class RoomSource:
             given = context.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE
             if given and set(names) & set(parameter.opts):
                 raise click.UsageError(f"{parameter.opts[0]} is for a room of the account, not for what was kept")
+
+
+def is_kept(source: str) -> bool:
+    """Return True if a text names what was kept of rooms, rather than a room of the account."""
+    if url_scheme("SOURCE", source) is not None:
+        return True
+    return bool(source) and Path(source).exists()
 
 
 def room_source_arguments(command: _Command) -> _Command:

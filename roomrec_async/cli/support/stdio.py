@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 import errno
 import sys
 from collections.abc import Callable
 from concurrent.futures import Future
+from io import BufferedReader, TextIOWrapper
 from threading import Thread
-from typing import TextIO, TypeVar, cast
+from typing import Final, TextIO, TypeVar
 
 _Result = TypeVar("_Result")
+
+# First bytes of a file that tell its encoding.
+_START_SIZE: Final = 4
 
 
 async def run_in_daemon_thread(function: Callable[[], _Result]) -> _Result:
@@ -43,16 +48,32 @@ def open_stdin() -> TextIO:
     """
     if sys.stdin is None:
         raise OSError(errno.EBADF, "standard input is closed")
-    # Files from Windows begin with a byte order mark.
-    return reopen(sys.stdin, "r", "utf-8-sig")
+    # Closing the file must not close the descriptor, which belongs to the process.
+    return decode_text(open(sys.stdin.fileno(), "rb", closefd=False))
 
 
 def open_stdout() -> TextIO:
     """Return standard output as a file of its own; see :func:`open_stdin`."""
-    return reopen(sys.stdout, "w", sys.stdout.encoding)
+    return open(sys.stdout.fileno(), "w", encoding=sys.stdout.encoding, errors="replace", closefd=False)
 
 
-def reopen(stream: TextIO, mode: str, encoding: str) -> TextIO:
-    """Return another file object for the descriptor of a stream."""
-    # Closing the file must not close the descriptor, which belongs to the process.
-    return cast("TextIO", open(stream.fileno(), mode, encoding=encoding, errors="replace", closefd=False))
+def decode_text(file: BufferedReader) -> TextIO:
+    """Return a file as text: UTF-8, or the UTF-16 that PowerShell writes. Other bytes become replacement characters.
+
+    It reads the start of the file, and so may block.
+    """
+    return TextIOWrapper(file, encoding=detect_encoding(file.peek(_START_SIZE)), errors="replace")
+
+
+def detect_encoding(start: bytes) -> str:
+    """Return the encoding of a text, given its first bytes."""
+    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    # Without a byte order mark, ASCII text has a zero in every other byte.
+    match list(start[:_START_SIZE]):
+        case [_, 0, _, 0]:
+            return "utf-16-le"
+        case [0, _, 0, _]:
+            return "utf-16-be"
+    # Files from Windows begin with a byte order mark.
+    return "utf-8-sig"

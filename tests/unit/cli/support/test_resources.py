@@ -24,7 +24,9 @@ ROOM_SID = "RM" + "1" * 32
 def test_rooms_are_needed_from_arguments_or_files() -> None:
     assert make_sources((ROOM_SID,), (), allow_empty=False) == RoomSources((ROOM_SID,), ())
     assert make_sources((), ("rooms.txt",), allow_empty=True) == RoomSources((), ("rooms.txt",), allow_empty=True)
-    with pytest.raises(click.UsageError, match="no rooms: give room SIDs, --from-file FILE, or - for standard input"):
+    with pytest.raises(
+        click.UsageError, match="no rooms: give room SIDs or names, --from-file FILE, or - for standard input"
+    ):
         make_sources((), (), allow_empty=True)
 
 
