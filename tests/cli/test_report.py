@@ -8,7 +8,7 @@ import json
 import os
 import re
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from pathlib import Path
@@ -27,6 +27,7 @@ from .conftest import (
     interrupt,
     point_to,
     run_on_terminal,
+    screen,
     start_process,
 )
 
@@ -111,6 +112,28 @@ def table(page: str, name: str) -> list[list[str]]:
     ]
 
 
+class TestOnATerminal:
+    def test_it_prints_the_numbers(self, simulator: Simulator) -> None:
+        records = truth(simulator)
+        shown = screen(run_on_terminal("report", *YEAR))
+        assert all(len(line) <= 80 for line in shown)
+        rows = [line.split() for line in shown]
+        assert rows[0][:2] == ["Recordings", "from"]
+        assert ["all,", "of", f"{len({each['room_sid'] for each in records}):,}", "rooms", f"{len(records):,}"] in [
+            row[:5] for row in rows
+        ]
+        for field in ("type", "status"):
+            for value, count in Counter(each[field] for each in records).items():
+                assert [value, f"{count:,}"] in [row[:2] for row in rows]
+        largest = [row for row in rows if row[0].startswith("RM")]
+        assert len(largest) == 10
+        counts = Counter(each["room_sid"] for each in records)
+        assert all(row[1] == f"{counts[row[0]]:,}" for row in largest)
+
+    def test_elsewhere_it_prints_json(self, roomrec: Command) -> None:
+        assert roomrec("report", *QUARTER) == roomrec("report", *QUARTER, "--json")
+
+
 class TestNumbers:
     def test_of_a_whole_year_are_those_of_the_account(self, simulator: Simulator, roomrec: Command) -> None:
         records = truth(simulator)
@@ -165,7 +188,8 @@ class TestFiles:
         rooms = by(records, lambda record: record["room_sid"])
         assert outcome[:2] == (0, "")
         assert re.fullmatch(
-            rf"{file}: {len(records):,} recordings of {len(rooms)} rooms, [0-9.]+ [GT]B, {len(failed)} failed\n",
+            rf"{file}: {len(records):,} recordings of {len(rooms)} rooms, [0-9.]+ [GT]B, "
+            rf"{len(failed)} of them with status failed\n",
             outcome.err,
         )
         page = file.read_text("utf-8")
@@ -337,8 +361,7 @@ class TestMistakes:
         ("arguments", "message"),
         [
             (["-o", "out.html"], "give --after TIME for the whole account, or --manifest FILE"),
-            ([*QUARTER], "give either -o FILE or --json"),
-            ([*QUARTER, "-o", "out.html", "--json"], "give either -o FILE or --json"),
+            ([*QUARTER, "-o", "out.html", "--json"], "-o cannot be used with --json"),
             ([*QUARTER, "-o", "out.pdf"], "a report's file must end in .html or .json, not 'out.pdf'"),
             ([*QUARTER, "-o", "no/such/folder/out.html"], "No such file or directory"),
             (["--after", "2026-02-10 09:30", "--json"], "has no time zone"),

@@ -26,7 +26,7 @@ from roomrec_async.cli.support.cluster import cluster_address, connect_cluster
 from roomrec_async.cli.support.errors import ExitCode
 from roomrec_async.cli.support.failures import Failures
 from roomrec_async.cli.support.input import RoomSources
-from roomrec_async.cli.support.limits import make_cluster_settings
+from roomrec_async.cli.support.limits import given_timeout, make_cluster_settings
 from roomrec_async.cli.support.options import (
     LocalPath,
     account_sid_option,
@@ -137,6 +137,8 @@ def archive(
     address = cluster_address()
     if address is not None and after is not None:
         raise click.UsageError("--dask needs rooms instead of --after and --before: list the rooms first")
+    if address is not None and given_timeout() is not None:
+        raise click.UsageError("--timeout does not work with --dask: the workers have timeouts of their own")
     check_ledger(ledger, on_cluster=address is not None)
     if not delete and (yes or account_sid is not None):
         option = "--yes" if yes else "--account-sid"

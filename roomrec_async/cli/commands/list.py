@@ -35,6 +35,7 @@ from roomrec_async._text import safe_text
 from roomrec_async.cli.support.cluster import ClusterExport, cluster_address
 from roomrec_async.cli.support.failures import Failures, write_failed_rooms
 from roomrec_async.cli.support.input import RoomSources
+from roomrec_async.cli.support.limits import given_timeout
 from roomrec_async.cli.support.names import RoomNames
 from roomrec_async.cli.support.options import (
     LocalPath,
@@ -90,9 +91,6 @@ Examples:
 @base_url_option
 @limit_options
 @click.option(
-    "--timeout", type=float, metavar="SECONDS", help="Maximum time for a page, including its retries. By default 300."
-)
-@click.option(
     "--json/--table",
     "as_json",
     default=None,
@@ -129,7 +127,6 @@ def list_recordings(
     page_size: int | None,
     limit: int | None,
     base_url: str,
-    timeout: float | None,
     as_json: bool | None,
     output: Path | None,
     allow_partial: bool,
@@ -168,7 +165,7 @@ def list_recordings(
         option = "--failed-rooms" if address is None else "--dask"
         raise click.UsageError(f"{option} needs rooms: --after and --before alone list the whole account")
     if address is not None and sources is not None:
-        return export_on_cluster(address, base_url, sources, options, timeout, output, progress)
+        return export_on_cluster(address, base_url, sources, options, output, progress)
 
     if output is not None:
         check_file(output)
@@ -187,7 +184,7 @@ def list_recordings(
         as_table=as_table,
         with_progress=progress and not (as_table and on_terminal),
     )
-    return run_async(job.run(make_client(base_url, timeout), options))
+    return run_async(job.run(make_client(base_url), options))
 
 
 def export_on_cluster(
@@ -195,7 +192,6 @@ def export_on_cluster(
     base_url: str,
     sources: RoomSources,
     options: RoomOptions,
-    timeout: float | None,
     output: Path | None,
     progress: bool | None,
 ) -> int:
@@ -213,7 +209,7 @@ def export_on_cluster(
         base_url=base_url,
         sources=sources,
         # The workers make their clients themselves: the timeout goes with each call.
-        options=RoomOptions(**options, timeout=timeout),
+        options=RoomOptions(**options, timeout=given_timeout()),
         directory=output,
         # Nothing is printed that it could be drawn over.
         with_progress=progress is not False,

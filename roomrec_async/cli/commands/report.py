@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+import sys
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, aclosing, contextmanager
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
@@ -21,7 +22,7 @@ from roomrec_async._format import format_count, format_duration, format_pace, fo
 from roomrec_async._listing.records import merge_listings
 from roomrec_async._listing.scan import DateWindow, split_window
 from roomrec_async._text import safe_repr, safe_text
-from roomrec_async._views.totals import Overview, utc_day
+from roomrec_async._views.totals import Overview, Totals, utc_day
 from roomrec_async.cli.support.errors import ExitCode
 from roomrec_async.cli.support.failures import Failures
 from roomrec_async.cli.support.options import LocalPath, base_url_option, limit_options, window_options
@@ -35,7 +36,8 @@ from roomrec_async.models import Recording, RecordingStatus
 
 _EXAMPLES: Final = """\b
 Examples:
-  roomrec report --after 2026-03-01T00:00:00Z --before 2026-04-01T00:00:00Z -o march.html
+  roomrec report --after 7d
+  roomrec report --after 2026-03-01 --before 2026-04-01 -o march.html
   roomrec report --manifest archive/manifest.jsonl -o archive.html
   roomrec report --after 2026-03-01T00:00:00Z --json | jq .by_day
   roomrec report --after 2026-03-01T00:00:00Z --identities -o people.html
@@ -76,7 +78,9 @@ Renderer: TypeAlias = Callable[[Overview], str]
     metavar="FILE",
     help="File to write: .html for a page, .json for the numbers. An existing one is replaced.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the numbers as JSON instead.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print the numbers as JSON. That is the default where there is no terminal."
+)
 @click.option(
     "--identities",
     is_flag=True,
@@ -97,26 +101,27 @@ def report(
     """Sum up what the account has recorded, or what an archive contains: recordings, bytes and minutes by day, type
     and status, the rooms with the most bytes, and the recordings that failed.
 
-    It includes recordings that are still in progress, that failed, or that were deleted in the last 30 days. The page
-    is self-contained: it opens without network or credentials.
+    It includes recordings that are still in progress, that failed, or that were deleted in the last 30 days. On a
+    terminal, the numbers are printed as tables. The page is self-contained: it opens without network or credentials.
 
     The credentials come from the environment, as for 'roomrec list'; --manifest needs none.
     """
-    if (output is None) is not as_json:
-        raise click.UsageError("give either -o FILE or --json")
+    if output is not None and as_json:
+        raise click.UsageError("-o cannot be used with --json: its file extension sets the format")
+    as_text = output is None and not as_json and sys.stdout.isatty()
     if manifest is not None:
         if after or before:
             raise click.UsageError("--manifest cannot be used with --after or --before: the whole file is summed up")
         if identities:
             raise click.UsageError("--manifest cannot be used with --identities: only the account knows them")
-        render = renderer_for(output, f"Recordings in {manifest}")
+        render = renderer_for(output, f"Recordings in {manifest}", as_text=as_text)
         return ReportRun(output, render, Overview()).run_on_file(make_reader(manifest, _FIELDS))
 
     if after is None:
         raise click.UsageError("nothing to sum up: give --after TIME for the whole account, or --manifest FILE")
     window = DateWindow(after, before)
     overview = Overview(days_of(window), participants=identities)
-    job = ReportRun(output, renderer_for(output, format_title(window)), overview)
+    job = ReportRun(output, renderer_for(output, format_title(window), as_text=as_text), overview)
     return run_async(job.run_on_account(make_client(base_url), window))
 
 
@@ -145,15 +150,15 @@ def days_of(window: DateWindow) -> tuple[date, date] | None:
     return first, last
 
 
-def renderer_for(output: Path | None, title: str) -> Renderer:
-    """Return the renderer for the extension of a file, or for standard output.
+def renderer_for(output: Path | None, title: str, *, as_text: bool) -> Renderer:
+    """Return the renderer for the extension of a file, or for standard output: text for a terminal, or JSON.
 
     Raises:
         InvalidArgumentError: there is none.
         ConfigurationError: it needs an extra that is not installed.
     """
     if output is None:
-        return render_json
+        return partial(render_text, title=title) if as_text else render_json
     extension = output.suffix.lower()
     if extension not in _FILE_EXTENSIONS:
         raise InvalidArgumentError(
@@ -169,6 +174,39 @@ def renderer_for(output: Path | None, title: str) -> Renderer:
 def render_json(overview: Overview) -> str:
     """Return the numbers as JSON."""
     return json.dumps(overview.to_dict(), indent=1) + "\n"
+
+
+def render_text(overview: Overview, *, title: str) -> str:
+    """Return the numbers as tables for a terminal of 80 columns."""
+    periods = overview.periods()
+    largest = {safe_text(room.room_sid): room.sum for room in overview.largest()}
+    by_period = {period.start.isoformat(): period.all for period in periods.each if period.all.recordings}
+    sections: list[tuple[str, Mapping[str, Totals]]] = [
+        ("type", overview.by_type),
+        ("status", overview.by_status),
+        (f"{periods.unit} (UTC)", by_period),
+        ("room, largest first", largest),
+    ]
+    lines = [
+        safe_text(title),
+        "",
+        format_heading(""),
+        format_totals(f"all, of {format_count(overview.rooms, 'room')}", overview.all),
+    ]
+    for heading, rows in sections:
+        if rows:
+            lines += ["", format_heading(heading), *(format_totals(name, totals) for name, totals in rows.items())]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def format_heading(title: str) -> str:
+    """Return the line above the rows of a table of totals."""
+    return f"{title:<36}{'recordings':>12}{'size':>12}{'length':>20}"
+
+
+def format_totals(name: str, totals: Totals) -> str:
+    """Return totals as a row of a table."""
+    return f"{name:<36}{totals.recordings:>12,}{format_size(totals.size):>12}{format_duration(totals.duration):>20}"
 
 
 @attrs.frozen
@@ -254,7 +292,8 @@ class ReportRun:
             return
 
         counts = f"{format_count(overview.all.recordings, 'recording')} of {format_count(overview.rooms, 'room')}"
-        failed = f", {overview.failed:,} failed" if overview.failed else ""
+        # Not of this command, which says "failed" of what it could not do.
+        failed = f", {overview.failed:,} of them with status failed" if overview.failed else ""
         self.failures.print(f"{safe_text(str(self.output))}: {counts}, {format_size(overview.all.size)}{failed}")
 
 

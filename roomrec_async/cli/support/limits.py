@@ -45,16 +45,24 @@ def given_limits() -> tuple[str | None, Limits]:
     context = click.get_current_context(silent=True)
     given = {} if context is None else dict(context.meta.get(LIMITS_KEY, {}))
     url: str | None = given.pop("redis", None)
+    given.pop("timeout", None)
     return url, cast("Limits", given)
 
 
-def make_limited_client(
-    credentials: Credentials, base_url: str, timeout: float | None, proxy: str | None
-) -> RecordingsClient:
-    """Return a client with the limits that were given.
+def given_timeout() -> float | None:
+    """Return the timeout that was given to the command that runs, in seconds, or None."""
+    context = click.get_current_context(silent=True)
+    if context is None:
+        return None
+    timeout: float | None = context.meta.get(LIMITS_KEY, {}).get("timeout")
+    return timeout
+
+
+def make_limited_client(credentials: Credentials, base_url: str, proxy: str | None) -> RecordingsClient:
+    """Return a client with the limits and the timeout that were given.
 
     Raises:
-        InvalidArgumentError: a limit is out of bounds, or the URL is not a Redis URL.
+        InvalidArgumentError: one of them is out of bounds, or the URL is not a Redis URL.
         ConfigurationError: the base URL cannot be used, or the extra for Redis is missing.
     """
     url, limits = given_limits()
@@ -69,7 +77,7 @@ def make_limited_client(
         limits.setdefault("max_concurrency", "auto")
         limiter = shared = RedisRateLimiter(url, name=credentials.account_sid, **limits)
     client = SharingClient(
-        credentials, base_url=base_url, limiter=limiter, timeout=timeout, proxy=proxy, trust_env=True
+        credentials, base_url=base_url, limiter=limiter, timeout=given_timeout(), proxy=proxy, trust_env=True
     )
     client.limiter_to_close = shared
     print_dates()

@@ -169,6 +169,14 @@ _limit_options: Final = (
         callback=keep_for_client,
         help="Maximum number of requests in flight. By default 'auto': it follows the service's own limit.",
     ),
+    click.option(
+        "--timeout",
+        type=float,
+        metavar="SECONDS",
+        expose_value=False,
+        callback=keep_for_client,
+        help="Maximum time for a request, including its retries. By default 300.",
+    ),
 )
 dask_option: Final = click.option(
     "--dask",
@@ -219,7 +227,7 @@ downloads_option: Final = click.option(
 
 
 def limit_options(command: _Command) -> _Command:
-    """Add the options of every command that sends requests: ``--redis``, and the limits."""
+    """Add the options of every command that sends requests: ``--redis``, the limits and ``--timeout``."""
     for option in reversed(_limit_options):
         command = option(command)
     return command

@@ -49,7 +49,7 @@ def open_rooms(
     return sources.open(RoomNames(client).find, failures.add_line, failures.print_repeated)
 
 
-def make_client(base_url: str, timeout: float | None = None) -> RecordingsClient:
+def make_client(base_url: str) -> RecordingsClient:
     """Return a client with the credentials of the environment.
 
     Raises:
@@ -60,7 +60,7 @@ def make_client(base_url: str, timeout: float | None = None) -> RecordingsClient
     except ConfigurationError as error:
         # Many who see this have no account, and want to try the command out.
         raise ConfigurationError(f"{error}. 'roomrec demo' needs none") from None
-    return make_limited_client(credentials, base_url, timeout, proxy_url())
+    return make_limited_client(credentials, base_url, proxy_url())
 
 
 def proxy_url() -> str | None:
