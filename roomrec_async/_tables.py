@@ -19,7 +19,7 @@ from ._dates import format_iso8601
 from ._files import atomic_write
 from ._text import safe_repr
 from .errors import ConfigurationError, InvalidArgumentError
-from .models import Recording
+from .models import Recording, Room
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -36,6 +36,10 @@ _ROW_GROUP_SIZE: Final = 10_000
 _FORMULA_PREFIXES: Final = ("=", "+", "-", "@", "\t", "\r")
 _FIELDS: Final = tuple(field.name for field in attrs.fields(Recording))
 _field_values: Final = attrgetter(*_FIELDS)
+_ROOM_FIELDS: Final = tuple(field.name for field in attrs.fields(Room))
+_room_values: Final = attrgetter(*_ROOM_FIELDS)
+# Names that applications and participants choose.
+_UNTRUSTED_FIELDS: Final = ("track_name", "unique_name")
 # The integers that a Parquet column of type INT64 can hold.
 _INT64: Final = range(-(2**63), 2**63)
 
@@ -51,22 +55,34 @@ class Column:
     """
 
     name: str
-    kind: Literal["text", "integer", "instant", "json"]
+    kind: Literal["text", "integer", "boolean", "instant", "json"]
     untrusted: bool = False
 
 
 def recording_columns() -> list[Column]:
     """Return the columns for recordings: one per field of the model, in the same order."""
-    hints = get_type_hints(Recording)
+    return record_columns(Recording)
+
+
+def record_columns(model: type[Recording | Room]) -> list[Column]:
+    """Return the columns for a model: one per field, in the same order."""
+    hints = get_type_hints(model)
     return [
-        Column(field.name, column_kind(hints[field.name]), untrusted=field.name == "track_name")
-        for field in attrs.fields(Recording)
+        Column(field.name, column_kind(hints[field.name]), untrusted=field.name in _UNTRUSTED_FIELDS)
+        for field in attrs.fields(model)
     ]
 
 
 def recording_row(recording: Recording) -> Row:
     """Return a recording as a row of the table with :func:`recording_columns`."""
     return dict(zip(_FIELDS, _field_values(recording), strict=True))
+
+
+def record_row(record: Recording | Room) -> Row:
+    """Return a record as a row of the table with :func:`record_columns`."""
+    if isinstance(record, Recording):
+        return recording_row(record)
+    return dict(zip(_ROOM_FIELDS, _room_values(record), strict=True))
 
 
 def table_format(path: Path) -> TableFormat:
@@ -208,7 +224,13 @@ class _ParquetWriter:
         import pyarrow as pa  # noqa: PLC0415  an extra
         import pyarrow.parquet as pq  # noqa: PLC0415  an extra
 
-        types = {"text": pa.string(), "integer": pa.int64(), "instant": pa.timestamp("us", "UTC"), "json": pa.string()}
+        types = {
+            "text": pa.string(),
+            "integer": pa.int64(),
+            "boolean": pa.bool_(),
+            "instant": pa.timestamp("us", "UTC"),
+            "json": pa.string(),
+        }
         self._columns = columns
         self._schema = pa.schema([(column.name, types[column.kind]) for column in columns], metadata)
         self._writer = pq.ParquetWriter(file, self._schema, compression="zstd")
@@ -246,11 +268,13 @@ _TEXT_WRITERS: Final[Mapping[TableFormat, Callable[[BinaryIO, Sequence[Column]],
 }
 
 
-def column_kind(hint: object) -> Literal["text", "integer", "instant", "json"]:
+def column_kind(hint: object) -> Literal["text", "integer", "boolean", "instant", "json"]:
     """Return the kind of column for the type hint of a field, which is a union with None."""
     alternatives = get_args(hint)
     if int in alternatives:
         return "integer"
+    if bool in alternatives:
+        return "boolean"
     if datetime in alternatives:
         return "instant"
     # Statuses, types and codecs are enumerations of strings.
@@ -261,7 +285,7 @@ def column_kind(hint: object) -> Literal["text", "integer", "instant", "json"]:
 
 def csv_conversion(column: Column) -> Callable[[object], object] | None:
     """Return what converts the values of a column for :mod:`csv`, or None if they need no conversion."""
-    if column.kind == "json":
+    if column.kind in {"json", "boolean"}:
         return encode_ascii
     if column.kind == "instant":
         return csv_instant

@@ -155,6 +155,7 @@ class TestArchive:
             assert outcome.code == 0
             assert sorted(line[:34] for line in outcome.lines) == sorted(record["sid"] for record in stored)
             assert outcome.err == (
+                "not shown for lack of width: status, length, participant\n"
                 f"nothing was copied or deleted: --yes would copy {len(stored)} recordings, {size}, and delete them at "
                 f"the service; {external} more in a bucket of your own\n"
             )

@@ -102,7 +102,7 @@ class TestRooms:
         assert_harmless(outcome.out)
 
     def test_mistakes(self, roomrec: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-        assert "--sids cannot be used with --json or --table" in roomrec.fails("rooms", "--sids", "--json")
+        assert "--sids cannot be used with --json, --table or --columns" in roomrec.fails("rooms", "--sids", "--json")
         assert "has no time zone" in roomrec.fails("rooms", "--after", "2026-03-01T09:30")
         assert "is later than" in roomrec.fails("rooms", "--after", "2026-03-02T00Z", "--before", "2026-03-01T00Z")
         assert "'over' is not one of" in roomrec.fails("rooms", "--status", "over")
@@ -112,7 +112,8 @@ class TestRooms:
         assert "secret" not in line
 
     def test_a_terminal_gets_a_table(self, simulator: Simulator) -> None:
-        title, *rows = screen(run_on_terminal("rooms"))
+        title, *rows, left_out = screen(run_on_terminal("rooms"))
+        assert left_out == "not shown for lack of width: length, type (--wide shows all)"
         assert title.split()[0] == "room"
         assert sorted(row.split()[0] for row in rows) == sorted(
             room["sid"] for room in rooms_of(simulator, "completed")

@@ -283,6 +283,8 @@ class ArchiveRun:
                 count += 1
                 size += recording.size or 0
                 await output.write(table.row(recording).plain)
+            if count and table.left_out:
+                self.failures.print(table.format_left_out())
 
         would = f"--yes would copy {format_count(count, 'recording')}, {format_size(size)}, and delete them"
         kept = f"; {staying:,} more would be copied only" if staying else ""

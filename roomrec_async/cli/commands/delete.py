@@ -139,6 +139,8 @@ class DeleteRun:
                 continue
             self._count(recording)
             await output.write(table.row(recording).plain)
+        if self.recordings and table.left_out:
+            self.failures.print(table.format_left_out())
 
     async def _delete_all(
         self, client: RecordingsClient, recordings: AsyncGenerator[Recording, None], output: LineWriter

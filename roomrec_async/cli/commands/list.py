@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractContextManager, aclosing, asynccontextmanager, nullcontext, suppress
 from datetime import datetime
 from functools import partial
@@ -16,7 +16,6 @@ import attrs
 import click
 from rich.console import Console
 
-from roomrec_async._api.codec import to_json_lines
 from roomrec_async._api.params import MAX_PAGE_SIZE
 from roomrec_async._asyncio import run_in_thread
 from roomrec_async._files import is_same_place
@@ -28,11 +27,11 @@ from roomrec_async._tables import (
     TableWriter,
     open_table,
     recording_columns,
-    recording_row,
     table_format,
 )
 from roomrec_async._text import safe_text
 from roomrec_async.cli.support.cluster import ClusterExport, cluster_address
+from roomrec_async.cli.support.columns import SortKey, check_wide, column_options, columns_of, format_json, make_row
 from roomrec_async.cli.support.failures import Failures, write_failed_rooms
 from roomrec_async.cli.support.input import RoomSources
 from roomrec_async.cli.support.limits import given_timeout
@@ -96,6 +95,7 @@ Examples:
     default=None,
     help="JSON, one recording per line, or a table. By default a table on a terminal, and JSON elsewhere.",
 )
+@column_options(Recording)
 @click.option(
     "-o",
     "--output",
@@ -132,6 +132,9 @@ def list_recordings(
     allow_partial: bool,
     failed_rooms: Path | None,
     progress: bool | None,
+    columns: tuple[str, ...] | None,
+    wide: bool,
+    sort: SortKey | None,
 ) -> int:
     """List the recordings of rooms, many rooms at a time, or of the whole account in a window of time.
 
@@ -161,10 +164,10 @@ def list_recordings(
         raise click.UsageError("--output cannot be used with --json or --table: its file extension sets the format")
     address = cluster_address()
     check_incomplete(output, allow_partial, failed_rooms, on_cluster=address is not None)
-    if sources is None and (address is not None or failed_rooms is not None):
-        option = "--failed-rooms" if address is None else "--dask"
-        raise click.UsageError(f"{option} needs rooms: --after and --before alone list the whole account")
+    if sources is None:
+        check_account(failed_rooms, on_cluster=address is not None)
     if address is not None and sources is not None:
+        check_columns_on_cluster(columns, sort)
         return export_on_cluster(address, base_url, sources, options, output, progress)
 
     if output is not None:
@@ -172,6 +175,7 @@ def list_recordings(
     if as_json is None:
         as_json = not sys.stdout.isatty()
     as_table = output is None and not as_json
+    check_wide(wide, columns, as_table=as_table)
     # On a terminal, progress would be drawn over a table, and over what the reader of a pipe prints.
     on_terminal = sys.stderr.isatty()
     if progress is None:
@@ -183,6 +187,9 @@ def list_recordings(
         failed_rooms=failed_rooms,
         as_table=as_table,
         with_progress=progress and not (as_table and on_terminal),
+        columns=columns,
+        is_wide=wide,
+        sort=sort,
     )
     return run_async(job.run(make_client(base_url), options))
 
@@ -231,6 +238,27 @@ def check_incomplete(output: Path | None, allow_partial: bool, failed_rooms: Pat
         raise click.UsageError("--failed-rooms and --output name the same file")
 
 
+def check_columns_on_cluster(columns: tuple[str, ...] | None, sort: SortKey | None) -> None:
+    """Check that a cluster is to write all columns, in any order.
+
+    Raises:
+        UsageError: it is not.
+    """
+    if columns is not None or sort is not None:
+        raise click.UsageError("--columns and --sort cannot be used with --dask")
+
+
+def check_account(failed_rooms: Path | None, *, on_cluster: bool) -> None:
+    """Check the options for a list of the whole account.
+
+    Raises:
+        UsageError: one of them is for rooms.
+    """
+    if on_cluster or failed_rooms is not None:
+        option = "--dask" if on_cluster else "--failed-rooms"
+        raise click.UsageError(f"{option} needs rooms: --after and --before alone list the whole account")
+
+
 def check_file(output: Path) -> None:
     """Check that a file can be written in the format of its extension.
 
@@ -260,6 +288,9 @@ class ListRun:
         failed_rooms: the file for the SIDs of rooms that failed, or None.
         as_table: True to print a table, False to print JSON lines.
         with_progress: True to show progress, if stderr is a terminal.
+        columns: names of the only columns to show, or None.
+        is_wide: True to show all columns of a table.
+        sort: what to sort by, or None for the order in which recordings come.
         rooms: number of rooms so far, malformed lines of the input included.
         recordings: number of recordings so far.
     """
@@ -270,6 +301,9 @@ class ListRun:
     failed_rooms: Path | None
     as_table: bool
     with_progress: bool
+    columns: tuple[str, ...] | None
+    is_wide: bool
+    sort: SortKey | None
     failures: Failures = attrs.field(factory=Failures)
     rooms: int = 0
     recordings: int = 0
@@ -281,8 +315,9 @@ class ListRun:
             client,
             self._open_recordings(client, options) as recordings,
             aclosing(self._count(recordings)) as counted,
+            aclosing(counted if self.sort is None else self.sort.sort(counted)) as ordered,
         ):
-            await self._write(counted)
+            await self._write(ordered)
 
         self._print_summary()
         return self.failures.exit_code
@@ -328,7 +363,11 @@ class ListRun:
             await self._print(recordings)
             return
         file_format = table_format(self.output)
-        with suppress(IncompleteError), open_table(self.output, recording_columns(), file_format) as table:
+        columns = recording_columns()
+        if self.columns is not None:
+            by_name = columns_of(Recording)
+            columns = [by_name[name] for name in self.columns]
+        with suppress(IncompleteError), open_table(self.output, columns, file_format) as table:
             await write_rows(table, recordings)
             if self._is_incomplete:
                 raise IncompleteError
@@ -338,10 +377,29 @@ class ListRun:
         return self.failures.count > 0 and not self.allow_partial
 
     async def _print(self, recordings: Recordings) -> None:
-        lines = table_lines(recordings) if self.as_table else json_lines(recordings)
+        console = Console(highlight=False)
+        table = self._make_table(console)
+        if not self.as_table:
+            lines = json_lines(recordings, self.columns)
+        elif self._has_headings:
+            lines = grouped_lines(recordings, table, console)
+        else:
+            lines = table_lines(recordings, table, console)
         async with StdoutWriter() as output, aclosing(lines):
             async for line in lines:
                 await output.write(line)
+        if self.as_table and self.recordings and table.left_out:
+            self.failures.print(f"{table.format_left_out()} (--wide shows all)")
+
+    @property
+    def _has_headings(self) -> bool:
+        """True if the recordings of a room follow one another, below a heading."""
+        return self.sources is not None and self.sort is None and self.columns is None
+
+    def _make_table(self, console: Console) -> Table[Recording]:
+        if self.columns is not None:
+            return Table.for_fields(Recording, self.columns)
+        return Table.for_recordings(None if self.is_wide else console.width, with_room=not self._has_headings)
 
     def _show_progress(self, client: RecordingsClient) -> AbstractContextManager[object]:
         if not self.with_progress:
@@ -406,16 +464,22 @@ async def flatten(lists: AsyncGenerator[list[Recording], None]) -> Recordings:
                 yield recording
 
 
-async def json_lines(recordings: Recordings) -> AsyncGenerator[str, None]:
-    """Yield each recording as a line of JSON."""
+async def json_lines(recordings: Recordings, columns: Sequence[str] | None) -> AsyncGenerator[str, None]:
+    """Yield each recording, or these columns of it, as a line of JSON."""
     async for recording in recordings:
-        yield to_json_lines([recording]).decode()
+        yield format_json(recording, columns)
 
 
-async def table_lines(recordings: Recordings) -> AsyncGenerator[str, None]:
+async def table_lines(recordings: Recordings, table: Table[Recording], console: Console) -> AsyncGenerator[str, None]:
+    """Yield each recording as a row of a table, the first one below the header."""
+    header = [table.header()]
+    async for recording in recordings:
+        yield render_lines(console, *header, table.row(recording))
+        header.clear()
+
+
+async def grouped_lines(recordings: Recordings, table: Table[Recording], console: Console) -> AsyncGenerator[str, None]:
     """Yield each recording as a row of a table, with a heading above those of each room."""
-    console = Console(highlight=False)
-    table = Table.for_recordings(console.width)
     room_sid = None
     async for recording in recordings:
         if recording.room_sid != room_sid:
@@ -434,7 +498,7 @@ async def write_rows(table: TableWriter, recordings: Recordings) -> None:
     """Write recordings to a table, in batches: disks are slow, and the event loop must not wait for them."""
     batch: list[Row] = []
     async for recording in recordings:
-        batch.append(recording_row(recording))
+        batch.append(make_row(recording))
         if len(batch) >= _BATCH_SIZE:
             await run_in_thread(partial(table.write, batch))
             batch = []

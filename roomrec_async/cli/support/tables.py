@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from functools import partial
 from typing import Any, Final, Generic, TypeVar
 
@@ -11,6 +12,8 @@ from rich.cells import set_cell_size
 from rich.console import Console
 from rich.text import Text
 
+from roomrec_async._api.codec import encode_ascii
+from roomrec_async._dates import format_iso8601
 from roomrec_async._format import format_date, format_duration, format_size
 from roomrec_async._text import safe_text
 from roomrec_async.models import Recording, Room
@@ -20,9 +23,11 @@ _Model = TypeVar("_Model", Recording, Room)
 _GAP: Final = "  "
 _EMPTY_CELL: Final = "-"
 
-# Width of the last column. With less, it is left out.
-_MIN_LAST_WIDTH: Final = 12
-_MAX_LAST_WIDTH: Final = 40
+# Width of a column of names. With less, it is left out.
+_MIN_FLEXIBLE_WIDTH: Final = 9
+_MAX_FLEXIBLE_WIDTH: Final = 40
+_SID_WIDTH: Final = 34
+_GENERIC_WIDTH: Final = 20
 
 _format_minute: Final = partial(format_date, timespec="minutes")
 
@@ -37,6 +42,8 @@ class Column:
         width: width in terminal cells; wide characters take two of them.
         format_value: makes text of a value that is not None.
         align_right: True for numbers.
+        importance: 1 for the column that is shown first, where not all fit.
+        is_flexible: True if the column is widened to what is left of the line.
     """
 
     title: str
@@ -44,6 +51,8 @@ class Column:
     width: int
     format_value: Callable[[Any], str] = safe_text
     align_right: bool = False
+    importance: int = 1
+    is_flexible: bool = False
 
     def heading(self) -> str:
         """Return the title in the width of the column."""
@@ -62,41 +71,64 @@ class Column:
         return set_cell_size(text, self.width)
 
 
-# By importance: a narrow terminal shows the first ones. The last one gets the rest of the line.
+# In the order of a row. A narrow terminal shows the most important ones; tracks and names get the rest of the line.
 _RECORDING_COLUMNS: Final = (
-    Column("recording", "sid", 34),
-    Column("type", "type", 5),
-    Column("status", "status", 10),
-    Column("started (UTC)", "date_created", 16, _format_minute),
-    Column("length", "duration", 7, format_duration, align_right=True),
-    Column("size", "size", 8, format_size, align_right=True),
-    Column("track", "track_name", _MAX_LAST_WIDTH),
+    Column("recording", "sid", 34, importance=1),
+    Column("type", "type", 5, importance=2),
+    Column("status", "status", 10, importance=7),
+    Column("started (UTC)", "date_created", 16, _format_minute, importance=5),
+    Column("length", "duration", 7, format_duration, align_right=True, importance=6),
+    Column("size", "size", 8, format_size, align_right=True, importance=3),
+    Column("track", "track_name", _MIN_FLEXIBLE_WIDTH, importance=4, is_flexible=True),
+    Column("participant", "participant_sid", 34, importance=9),
 )
+_ROOM_COLUMN: Final = Column("room", "room_sid", 34, importance=8)
 _ROOM_COLUMNS: Final = (
-    Column("room", "sid", 34),
-    Column("status", "status", 11),
-    Column("created (UTC)", "date_created", 16, _format_minute),
-    Column("length", "duration", 7, format_duration, align_right=True),
-    Column("type", "type", 12),
-    Column("name", "unique_name", _MAX_LAST_WIDTH),
+    Column("room", "sid", 34, importance=1),
+    Column("status", "status", 11, importance=3),
+    Column("created (UTC)", "date_created", 16, _format_minute, importance=4),
+    Column("length", "duration", 7, format_duration, align_right=True, importance=5),
+    Column("type", "type", 12, importance=6),
+    Column("name", "unique_name", _MIN_FLEXIBLE_WIDTH, importance=2, is_flexible=True),
 )
+
+_COLUMNS: Final[Mapping[type, Sequence[Column]]] = {
+    Recording: (*_RECORDING_COLUMNS, _ROOM_COLUMN),
+    Room: _ROOM_COLUMNS,
+}
 
 
 class Table(Generic[_Model]):
-    """A table of records, formatted row by row. It keeps none of them."""
+    """A table of records, formatted row by row. It keeps none of them.
 
-    def __init__(self, columns: Sequence[Column], width: int) -> None:
+    Args:
+        columns: the columns.
+        width: width of a line in terminal cells, or None to show all columns whatever they take.
+
+    Attributes:
+        left_out: titles of the columns that do not fit.
+    """
+
+    def __init__(self, columns: Sequence[Column], width: int | None) -> None:
         self._columns = fit_columns(columns, width)
+        shown = {column.field for column in self._columns}
+        self.left_out = [column.title for column in columns if column.field not in shown]
 
     @classmethod
-    def for_recordings(cls, width: int) -> Table[Recording]:
-        """Return a table of recordings for lines of a width."""
-        return Table(_RECORDING_COLUMNS, width)
+    def for_recordings(cls, width: int | None, *, with_room: bool = False) -> Table[Recording]:
+        """Return a table of recordings for lines of a width, with a column for the room if rows are not grouped."""
+        return Table((*_RECORDING_COLUMNS, _ROOM_COLUMN) if with_room else _RECORDING_COLUMNS, width)
 
     @classmethod
-    def for_rooms(cls, width: int) -> Table[Room]:
+    def for_rooms(cls, width: int | None) -> Table[Room]:
         """Return a table of rooms for lines of a width."""
         return Table(_ROOM_COLUMNS, width)
+
+    @classmethod
+    def for_fields(cls, model: type[_Model], names: Sequence[str]) -> Table[_Model]:
+        """Return a table of these fields, whatever they take."""
+        usual = {column.field: column for column in _COLUMNS[model]}
+        return Table([usual.get(name) or generic_column(name) for name in names], None)
 
     def header(self) -> Text:
         """Return the line above the rows."""
@@ -106,21 +138,44 @@ class Table(Generic[_Model]):
         """Return the line for a record."""
         return join_cells(column.cell(record) for column in self._columns)
 
+    def format_left_out(self) -> str:
+        """Return which columns do not fit; empty if all do."""
+        if not self.left_out:
+            return ""
+        return f"not shown for lack of width: {', '.join(self.left_out)}"
 
-def fit_columns(columns: Sequence[Column], width: int) -> list[Column]:
-    """Return those columns that fit into a width, the last one adjusted to what is left of it."""
+
+def fit_columns(columns: Sequence[Column], width: int | None) -> list[Column]:
+    """Return those columns that fit into a width, in their order, the flexible one adjusted to what is left of it."""
+    if width is None:
+        return [attrs.evolve(column, width=_MAX_FLEXIBLE_WIDTH) if column.is_flexible else column for column in columns]
+
+    left = width + len(_GAP)
     fitting: list[Column] = []
-    left = width
-    for column in columns[:-1]:
-        if left < column.width:
-            return fitting
-        fitting.append(column)
-        left -= column.width + len(_GAP)
+    for column in sorted(columns, key=lambda column: column.importance):
+        if column.width + len(_GAP) <= left:
+            fitting.append(column)
+            left -= column.width + len(_GAP)
+    return [
+        attrs.evolve(column, width=min(column.width + left, _MAX_FLEXIBLE_WIDTH)) if column.is_flexible else column
+        for column in columns
+        if column in fitting
+    ]
 
-    if left >= _MIN_LAST_WIDTH:
-        last = columns[-1]
-        fitting.append(attrs.evolve(last, width=min(left, last.width)))
-    return fitting
+
+def generic_column(name: str) -> Column:
+    """Return a column for a field that is usually not in a table."""
+    width = _SID_WIDTH if name.endswith("sid") else max(_GENERIC_WIDTH, len(name))
+    return Column(name, name, width, format_any)
+
+
+def format_any(value: object) -> str:
+    """Return any value of a field as text."""
+    if isinstance(value, datetime):
+        return format_iso8601(value)
+    if isinstance(value, str):
+        return safe_text(value)
+    return safe_text(encode_ascii(value))
 
 
 def join_cells(cells: Iterable[str], style: str = "") -> Text:

@@ -54,9 +54,39 @@ def test_absurd_numbers_and_dates_fit_their_columns(number: int) -> None:
     assert "0001-01-01 00:00" in row
 
 
-@pytest.mark.parametrize(("width", "last"), [(40, "recording"), (80, "length"), (100, "size"), (104, "track")])
-def test_a_narrow_terminal_has_fewer_columns(width: int, last: str) -> None:
-    assert Table.for_recordings(width).header().plain.split()[-1] == last
+@pytest.mark.parametrize(
+    ("width", "shown", "left_out"),
+    [
+        (20, ["type", "size"], ["recording", "status", "started (UTC)", "length", "track", "participant"]),
+        (40, ["recording"], ["type", "status", "started (UTC)", "length", "size", "track", "participant"]),
+        (80, ["recording", "type", "started", "(UTC)", "size", "track"], ["status", "length", "participant"]),
+        (100, ["recording", "type", "started", "(UTC)", "length", "size", "track"], ["status", "participant"]),
+        (
+            160,
+            ["recording", "type", "status", "started", "(UTC)", "length", "size", "track", "participant"],
+            [],
+        ),
+        (
+            None,
+            ["recording", "type", "status", "started", "(UTC)", "length", "size", "track", "participant"],
+            [],
+        ),
+    ],
+)
+def test_a_narrow_terminal_has_the_most_important_columns(
+    width: int | None, shown: list[str], left_out: list[str]
+) -> None:
+    table = Table.for_recordings(width)
+    assert (table.header().plain.split(), table.left_out) == (shown, left_out)
+    assert table.format_left_out() == (f"not shown for lack of width: {', '.join(left_out)}" if left_out else "")
+    if width is not None:
+        assert cell_len(table.row(a_recording(track_name="x" * 99)).plain) <= width
+
+
+def test_rows_that_are_not_grouped_have_their_room() -> None:
+    table = Table.for_recordings(None, with_room=True)
+    assert table.header().plain.split()[-1] == "room"
+    assert table.row(a_recording()).plain.split()[-1] == ROOM_SID
 
 
 @pytest.mark.parametrize("name", ["麦克风" * 30, "🎤" * 60, "e\u0301" * 80, "x" * 500, HOSTILE])

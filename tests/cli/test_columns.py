@@ -1,0 +1,231 @@
+"""``--columns``, ``--wide`` and ``--sort``, and the files of ``roomrec rooms``."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from roomrec_async import Room, from_dict, to_dict
+from roomrec_async.simulator import Simulator, faults
+
+from .conftest import Command, Record, expected_list, hostile, names_in, run_on_terminal, screen
+
+
+def completed_rooms(simulator: Simulator) -> list[Record]:
+    served = [simulator.account.room(index).to_dict(simulator.base_url) for index in range(len(simulator.room_sids))]
+    return [to_dict(from_dict(Room, room)) for room in served if room["status"] == "completed"]
+
+
+def recordings(simulator: Simulator) -> list[Record]:
+    return [
+        {**record, "participant_sid": record["grouping_sids"]["participant_sid"]}
+        for record in expected_list(simulator, *simulator.room_sids)
+    ]
+
+
+def in_any_order(records: list[Record]) -> list[str]:
+    return sorted(json.dumps(record) for record in records)
+
+
+CHOICES = [
+    ("sid,size", ["sid", "size"]),
+    ("size,sid", ["size", "sid"]),
+    ("recording, Track ,STARTED", ["sid", "track_name", "date_created"]),
+    ("participant_sid,room,length", ["participant_sid", "room_sid", "duration"]),
+    ("links,links,codec", ["links", "codec"]),
+]
+
+
+class TestColumns:
+    @pytest.mark.parametrize(("text", "fields"), CHOICES)
+    def test_of_recordings_as_json(self, text: str, fields: list[str], simulator: Simulator, roomrec: Command) -> None:
+        outcome = roomrec("list", *simulator.room_sids, "--columns", text)
+        assert (outcome.code, outcome.err) == (0, "")
+        expected = [{field: record[field] for field in fields} for record in recordings(simulator)]
+        assert in_any_order([json.loads(line) for line in outcome.lines]) == in_any_order(expected)
+
+    @pytest.mark.parametrize(("text", "fields"), CHOICES)
+    def test_of_recordings_in_a_file(
+        self, text: str, fields: list[str], simulator: Simulator, roomrec: Command, tmp_path: Path
+    ) -> None:
+        path = tmp_path / "out.csv"
+        assert roomrec("list", *simulator.room_sids, "--columns", text, "-o", path).code == 0
+        with path.open(encoding="utf-8", newline="") as file:
+            header, *rows = csv.reader(file)
+        assert header == fields
+        assert len(rows) == len(recordings(simulator))
+        index = fields.index("sid") if "sid" in fields else None
+        if index is not None:
+            assert sorted(row[index] for row in rows) == sorted(record["sid"] for record in recordings(simulator))
+
+    def test_of_a_table_have_no_headings_and_are_whole(self, simulator: Simulator, roomrec: Command) -> None:
+        outcome = roomrec("list", *simulator.room_sids, "--table", "--columns", "room_sid,participant_sid,sid")
+        header, *rows = (line.split() for line in outcome.lines)
+        assert header == ["room", "participant", "recording"]
+        expected = [[each["room_sid"], each["participant_sid"], each["sid"]] for each in recordings(simulator)]
+        assert sorted(rows) == sorted(expected)
+
+    @pytest.mark.parametrize("field", ["links", "audio_only", "video_codecs", "date_updated", "max_participants"])
+    def test_of_rooms_that_are_in_no_table_by_default(self, field: str, simulator: Simulator, roomrec: Command) -> None:
+        header, *rows = roomrec("rooms", "--table", "--columns", f"sid,{field}").lines
+        assert header.split() == ["room", field]
+        assert len(rows) == len(completed_rooms(simulator))
+        printed = [json.loads(line) for line in roomrec("rooms", "--json", "--columns", f"{field}").lines]
+        assert in_any_order(printed) == in_any_order([{field: room[field]} for room in completed_rooms(simulator)])
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (["list", "RM", "--columns", "sid,nonsense"], "there is no column 'nonsense': choose from sid, url"),
+            (["list", "--columns", ""], "there is no column ''"),
+            (["rooms", "--columns", "track_name"], "there is no column 'track_name': choose from sid, account_sid"),
+            (["rooms", "--sort", "nonsense"], "there is no column 'nonsense'"),
+            (["rooms", "--wide"], "--wide is for a table"),
+            (["rooms", "--table", "--wide", "--columns", "sid"], "--wide cannot be used with --columns"),
+            (["rooms", "--sids", "--columns", "sid"], "--sids cannot be used with"),
+            (["rooms", "--sids", "-o", "out.csv"], "--output cannot be used with --sids"),
+            (["rooms", "--json", "-o", "out.csv"], "--output cannot be used with --sids, --json or --table"),
+            (["rooms", "-o", "out.txt"], "must end in one of .jsonl, .csv, .parquet"),
+            (["--dask", "local", "list", "-", "-o", "out", "--columns", "sid"], "cannot be used with --dask"),
+            (["--dask", "local", "list", "-", "-o", "out", "--sort", "sid"], "cannot be used with --dask"),
+        ],
+    )
+    def test_mistakes(
+        self,
+        arguments: list[str],
+        message: str,
+        simulator: Simulator,
+        roomrec: Command,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        before = simulator.stats.requests
+        assert message in roomrec.fails(*arguments)
+        assert (names_in(tmp_path), simulator.stats.requests) == ([], before)
+
+
+class TestSort:
+    @pytest.mark.parametrize(
+        ("text", "key", "descending"),
+        [
+            ("size", lambda record: record["size"], False),
+            ("-size", lambda record: record["size"], True),
+            ("started", lambda record: datetime.fromisoformat(record["date_created"]), False),
+            ("-track", lambda record: record["track_name"].casefold(), True),
+            ("participant_sid", lambda record: record["participant_sid"].casefold(), False),
+        ],
+    )
+    def test_recordings(
+        self, text: str, key: Callable[[Record], Any], descending: bool, simulator: Simulator, roomrec: Command
+    ) -> None:
+        outcome = roomrec("list", *simulator.room_sids, "--sort", text)
+        by_sid = {record["sid"]: record for record in recordings(simulator)}
+        printed = [key(by_sid[json.loads(line)["sid"]]) for line in outcome.lines]
+        assert (outcome.code, outcome.err) == (0, "")
+        assert printed == sorted((key(record) for record in by_sid.values()), reverse=descending)
+
+    @pytest.mark.parametrize("text", ["size", "-size"])
+    def test_records_without_the_field_come_last(self, text: str, simulator: Simulator, roomrec: Command) -> None:
+        room_sid = next(sid for sid in simulator.room_sids if len(expected_list(simulator, sid)) > 2)
+        simulator.inject(faults.Replace(without_first_size))
+        sizes = [json.loads(line)["size"] for line in roomrec("list", room_sid, "--sort", text).lines]
+        assert sizes[-1] is None
+        assert sizes[:-1] == sorted(sizes[:-1], reverse=text.startswith("-"))
+
+    def test_rooms_in_a_file(self, simulator: Simulator, roomrec: Command, tmp_path: Path) -> None:
+        path = tmp_path / "rooms.jsonl"
+        assert roomrec("rooms", "--sort", "-created", "-o", path).code == 0
+        written = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+        assert written == completed_rooms(simulator)[::-1]
+
+
+def without_first_size(body: bytes) -> bytes:
+    page = json.loads(body)
+    page["recordings"][0]["size"] = None
+    return json.dumps(page).encode()
+
+
+class TestRoomFiles:
+    def test_csv(self, simulator: Simulator, roomrec: Command, tmp_path: Path) -> None:
+        path = tmp_path / "rooms.csv"
+        rooms = completed_rooms(simulator)
+        assert roomrec("rooms", "-o", path) == (0, "", f"{path}: {len(rooms)} rooms\n")
+        with path.open(encoding="utf-8", newline="") as file:
+            written = list(csv.DictReader(file))
+        assert [row["sid"] for row in written] == [room["sid"] for room in rooms]
+        assert {row["enable_turn"] for row in written} == {"true"}
+        assert list(written[0]) == list(rooms[0])
+        # It is input for other commands.
+        outcome = roomrec("list", "--from-file", path)
+        assert outcome.code == 0
+        assert len(outcome.lines) == len(expected_list(simulator, *(room["sid"] for room in rooms)))
+
+    def test_parquet(self, simulator: Simulator, roomrec: Command, tmp_path: Path) -> None:
+        path = tmp_path / "rooms.parquet"
+        columns = "sid,name,duration,audio_only,created"
+        assert roomrec("rooms", "-o", path, "--columns", columns).code == 0
+        expected = [
+            {
+                "sid": room["sid"],
+                "unique_name": room["unique_name"],
+                "duration": room["duration"],
+                "audio_only": room["audio_only"],
+                "date_created": datetime.fromisoformat(room["date_created"]),
+            }
+            for room in completed_rooms(simulator)
+        ]
+        assert pq.read_table(path).to_pylist() == expected
+
+    def test_a_name_that_is_a_formula(self, simulator: Simulator, roomrec: Command, tmp_path: Path) -> None:
+        room = next(room for room in completed_rooms(simulator) if room["unique_name"] != room["sid"])
+        name = room["unique_name"].encode()
+        simulator.inject(faults.Replace(lambda body: body.replace(b'"' + name, b'"=1+' + name)))
+        assert roomrec("rooms", "-o", tmp_path / "rooms.csv", "--columns", "name").code == 0
+        assert f"'=1+{room['unique_name']}" in (tmp_path / "rooms.csv").read_text("utf-8").splitlines()
+
+    def test_a_list_that_fails_leaves_no_file(self, simulator: Simulator, roomrec: Command, tmp_path: Path) -> None:
+        (tmp_path / "rooms.csv").write_text("of yesterday", "utf-8")
+        simulator.inject(faults.Respond(400))
+        assert "HTTP 400" in roomrec.fails("rooms", "-o", tmp_path / "rooms.csv", code=1)
+        assert (names_in(tmp_path), (tmp_path / "rooms.csv").read_text("utf-8")) == (["rooms.csv"], "of yesterday")
+
+
+class TestTables:
+    def test_a_narrow_one_says_what_it_leaves_out(self, simulator: Simulator) -> None:
+        room_sid = next(sid for sid in simulator.room_sids if expected_list(simulator, sid))
+        shown = screen(run_on_terminal("list", room_sid))
+        assert shown[1].split() == ["recording", "type", "started", "(UTC)", "size", "track"]
+        assert all(len(line) <= 80 for line in shown)
+        assert "not shown for lack of width: status, length, participant (--wide shows all)" in shown
+        assert "not shown for lack of width: length, type (--wide shows all)" in screen(run_on_terminal("rooms"))
+
+    @pytest.mark.parametrize("command", [["list"], ["delete"]])
+    def test_a_wide_one_leaves_nothing_out(
+        self, command: list[str], simulator: Simulator, roomrec: Command, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        room_sid = next(sid for sid in simulator.room_sids if expected_list(simulator, sid))
+        for columns, note in (("160", False), ("80", True)):
+            monkeypatch.setenv("COLUMNS", columns)
+            arguments = ["--table"] if command == ["list"] else []
+            assert ("not shown" in roomrec(*command, room_sid, *arguments).err) is note
+        assert "not shown" not in roomrec("list", room_sid, "--table", "--wide").err
+        assert "not shown" not in roomrec("rooms", "--table", "--wide").err
+
+    def test_of_the_account_has_the_room_of_each_row(self, simulator: Simulator, roomrec: Command) -> None:
+        header, *rows = roomrec("list", "--after", "2020-01-01T00Z", "--table", "--wide").lines
+        assert header.split()[-1] == "room"
+        assert sorted(row.split()[-1] for row in rows) == sorted(each["room_sid"] for each in recordings(simulator))
+
+    def test_hostile_values_do_not_steer_the_terminal(self, simulator: Simulator, roomrec: Command) -> None:
+        simulator.inject(hostile("media_region"))
+        outcome = roomrec("rooms", "--table", "--columns", "media_region,links")
+        assert len(outcome.lines) > 1
+        assert all(char.isprintable() for line in outcome.lines for char in line)
