@@ -274,7 +274,6 @@ class TestArchive:
             (["--after", "2026-03-02T00Z", "--before", "2026-03-01T00Z"], "2026-03-0"),
             (["--after", "2026-03-01T09:30"], "has no time zone"),
             ([UNKNOWN_ROOM, "--yes"], "--yes is for --delete"),
-            ([UNKNOWN_ROOM, "--delete", "--json"], "--json needs --yes with --delete"),
             ([UNKNOWN_ROOM, "--manifest", "xlsx"], "'xlsx' is not one of"),
             ([UNKNOWN_ROOM, "--at-once", "0"], "'--at-once': 0 is not in the range"),
             ([UNKNOWN_ROOM, "--ledger", "."], "is a directory"),

@@ -15,7 +15,17 @@ import pytest
 from roomrec_async import Room, from_dict, to_dict
 from roomrec_async.simulator import Simulator, faults
 
-from .conftest import Command, Record, expected_list, hostile, names_in, run_on_terminal, screen
+from .conftest import (
+    Command,
+    Record,
+    completed,
+    expected_list,
+    hostile,
+    names_in,
+    plain_rooms,
+    run_on_terminal,
+    screen,
+)
 
 
 def completed_rooms(simulator: Simulator) -> list[Record]:
@@ -229,3 +239,45 @@ class TestTables:
         outcome = roomrec("rooms", "--table", "--columns", "media_region,links")
         assert len(outcome.lines) > 1
         assert all(char.isprintable() for line in outcome.lines for char in line)
+
+
+class TestJson:
+    @pytest.mark.parametrize("command", ["list", "rooms", "download", "delete", "archive", "report", "timeline", "mux"])
+    def test_every_command_that_prints_has_the_option(self, command: str, roomrec: Command) -> None:
+        assert "--json" in roomrec(command, "--help").out
+
+    def test_what_would_be_deleted(self, simulator: Simulator, roomrec: Command, tmp_path: Path) -> None:
+        expected = [each for each in expected_list(simulator, *simulator.room_sids) if each["status"] == "completed"]
+        shown = roomrec("delete", *simulator.room_sids, "--json")
+        assert in_any_order([json.loads(line) for line in shown.lines]) == in_any_order(expected)
+        shown = roomrec("archive", *simulator.room_sids, "-o", tmp_path, "--delete", "--json")
+        stored = [record for record in expected if record["media_external_location"] is None]
+        assert in_any_order([json.loads(line) for line in shown.lines]) == in_any_order(stored)
+
+    def test_what_was_deleted(self, fresh: Simulator, roomrec: Command) -> None:
+        room_sid = plain_rooms(fresh)[0]
+        expected = sorted(record["sid"] for record in completed(fresh, room_sid))
+        outcome = roomrec("delete", room_sid, "--yes", "--json")
+        assert (outcome.code, sorted(json.loads(line)["sid"] for line in outcome.lines)) == (0, expected)
+
+    def test_what_was_archived(self, simulator: Simulator, roomrec: Command, tmp_path: Path) -> None:
+        room_sid = plain_rooms(simulator)[0]
+        outcome = roomrec("archive", room_sid, "-o", tmp_path / "archive", "--json")
+        report = json.loads(outcome.out)
+        assert (outcome.code, report["archived"], report["failed"], report["failures"]) == (
+            0,
+            len(completed(simulator, room_sid)),
+            0,
+            {},
+        )
+        assert report["manifest"] == [str(tmp_path / "archive" / "manifest.jsonl")]
+
+    def test_what_was_drawn(self, simulator: Simulator, roomrec: Command, tmp_path: Path) -> None:
+        room_sid = plain_rooms(simulator)[0]
+        outcome = roomrec("timeline", room_sid, "-o", tmp_path / "out.svg", "--json")
+        drawn = json.loads(outcome.out)
+        records = expected_list(simulator, room_sid)
+        assert drawn["file"] == str(tmp_path / "out.svg")
+        assert drawn["media"] == 0
+        assert drawn["recordings"] >= len(records) > 0
+        assert drawn["participants"] >= len({each["grouping_sids"]["participant_sid"] for each in records})

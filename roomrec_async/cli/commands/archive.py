@@ -23,6 +23,7 @@ from roomrec_async._media.delete import refusal
 from roomrec_async._tables import TableFormat
 from roomrec_async._text import safe_text
 from roomrec_async.cli.support.cluster import cluster_address, connect_cluster
+from roomrec_async.cli.support.columns import format_json
 from roomrec_async.cli.support.errors import ExitCode
 from roomrec_async.cli.support.failures import Failures
 from roomrec_async.cli.support.input import RoomSources
@@ -89,14 +90,18 @@ Examples:
     show_default=True,
     help="Format of the list of all archived recordings; may be repeated. Parquet needs the extra 'parquet'.",
 )
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print what is in the archive, and what failed, as a JSON object. With --delete but not --yes: the "
+    "recordings, one per line.",
+)
 @downloads_option
 @click.option(
     "--retry-failed",
     is_flag=True,
     help="Try all recordings that failed in earlier runs. By default, runs try what keeps failing ever more rarely.",
-)
-@click.option(
-    "--json", "as_json", is_flag=True, help="Print what is in the archive, and what failed, as a JSON object."
 )
 @private_key_option
 @base_url_option
@@ -113,9 +118,9 @@ def archive(
     account_sid: str | None,
     ledger: Path | None,
     manifest: tuple[TableFormat, ...],
+    as_json: bool,
     downloads: int,
     retry_failed: bool,
-    as_json: bool,
     private_key: Path | None,
     base_url: str,
 ) -> int:
@@ -143,8 +148,6 @@ def archive(
     if not delete and (yes or account_sid is not None):
         option = "--yes" if yes else "--account-sid"
         raise click.UsageError(f"{option} is for --delete: without that, nothing is deleted")
-    if as_json and delete and not yes:
-        raise click.UsageError("--json needs --yes with --delete: without that, nothing is archived")
 
     job = ArchiveRun(
         source=RoomSources(rooms, files, allow_empty) if after is None else DateWindow(after, before),
@@ -282,8 +285,8 @@ class ArchiveRun:
                     continue
                 count += 1
                 size += recording.size or 0
-                await output.write(table.row(recording).plain)
-            if count and table.left_out:
+                await output.write(format_json(recording) if self.as_json else table.row(recording).plain)
+            if count and table.left_out and not self.as_json:
                 self.failures.print(table.format_left_out())
 
         would = f"--yes would copy {format_count(count, 'recording')}, {format_size(size)}, and delete them"

@@ -15,6 +15,7 @@ from roomrec_async._asyncio import map_concurrently
 from roomrec_async._format import format_count, format_size
 from roomrec_async._media.delete import foreign_account
 from roomrec_async._text import safe_text
+from roomrec_async.cli.support.columns import format_json
 from roomrec_async.cli.support.failures import Failures
 from roomrec_async.cli.support.input import RoomSources
 from roomrec_async.cli.support.options import (
@@ -64,6 +65,7 @@ Examples:
 @base_url_option
 @limit_options
 @click.option("--yes", is_flag=True, help="Really delete. Without this, nothing is deleted.")
+@click.option("--json", "as_json", is_flag=True, help="Print the recordings as JSON, one per line.")
 def delete(
     rooms: tuple[str, ...],
     files: tuple[str, ...],
@@ -74,6 +76,7 @@ def delete(
     account_sid: str | None,
     base_url: str,
     yes: bool,
+    as_json: bool,
 ) -> int:
     """Delete the recordings of rooms. Their media are lost for good; the service keeps the metadata for 30 days.
 
@@ -85,7 +88,8 @@ def delete(
     """
     sources = make_sources(rooms, files, allow_empty=allow_empty)
     options = RoomOptions(status=status, date_created_after=after, date_created_before=before)
-    return run_async(DeleteRun(sources, account_sid, dry_run=not yes).run(make_client(base_url), options))
+    job = DeleteRun(sources, account_sid, dry_run=not yes, as_json=as_json)
+    return run_async(job.run(make_client(base_url), options))
 
 
 @attrs.define
@@ -96,6 +100,7 @@ class DeleteRun:
         sources: the rooms.
         account_sid: the account whose recordings may be deleted; None for that of the credentials.
         dry_run: True to only show the recordings.
+        as_json: True to print the recordings as JSON.
         failures: the rooms and recordings that failed.
         recordings: number of recordings shown or deleted.
         bytes: their total size.
@@ -106,6 +111,7 @@ class DeleteRun:
     sources: RoomSources
     account_sid: str | None
     dry_run: bool
+    as_json: bool
     failures: Failures = attrs.field(factory=Failures)
     recordings: int = 0
     bytes: int = 0
@@ -138,8 +144,8 @@ class DeleteRun:
                 self.of_other_accounts += 1
                 continue
             self._count(recording)
-            await output.write(table.row(recording).plain)
-        if self.recordings and table.left_out:
+            await output.write(format_json(recording) if self.as_json else table.row(recording).plain)
+        if self.recordings and table.left_out and not self.as_json:
             self.failures.print(table.format_left_out())
 
     async def _delete_all(
@@ -159,7 +165,7 @@ class DeleteRun:
             async with aclosing(map_concurrently(recordings, delete_one, lambda: _MAX_CONCURRENT)) as deleted:
                 async for recording in deleted:
                     self._count(recording)
-                    await output.write(safe_text(recording.sid or ""))
+                    await output.write(format_json(recording) if self.as_json else safe_text(recording.sid or ""))
 
     def _count(self, recording: Recording) -> None:
         self.recordings += 1

@@ -467,7 +467,7 @@ async def flatten(lists: AsyncGenerator[list[Recording], None]) -> Recordings:
 async def json_lines(recordings: Recordings, columns: Sequence[str] | None) -> AsyncGenerator[str, None]:
     """Yield each recording, or these columns of it, as a line of JSON."""
     async for recording in recordings:
-        yield format_json(recording, columns)
+        yield f"{format_json(recording, columns)}\n"
 
 
 async def table_lines(recordings: Recordings, table: Table[Recording], console: Console) -> AsyncGenerator[str, None]:

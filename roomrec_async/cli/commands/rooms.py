@@ -108,8 +108,9 @@ def list_rooms(
         return run_async(write_rooms(client, rooms, output, columns))
     if as_table:
         return run_async(print_table(client, rooms, columns, wide=wide))
-    format_room = format_sid if sids else partial(format_json, columns=columns)
-    return run_async(print_rooms(client, rooms, format_room))
+    if sids:
+        return run_async(print_rooms(client, rooms, lambda room: f"{room.sid}\n"))
+    return run_async(print_rooms(client, rooms, lambda room: f"{format_json(room, columns)}\n"))
 
 
 def check_form(output: Path | None, as_json: bool | None, *, sids: bool, has_columns: bool) -> None:
@@ -186,8 +187,3 @@ async def batched(rooms: AsyncGenerator[Room, None]) -> AsyncGenerator[list[Room
             yield batch
             batch = []
     yield batch
-
-
-def format_sid(room: Room) -> str:
-    """Return the SID of a room, as a line."""
-    return f"{room.sid}\n"

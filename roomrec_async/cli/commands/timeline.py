@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from functools import partial
@@ -77,6 +78,7 @@ class Renderer(Protocol):
     help="Directory of the room's media, as 'roomrec download' leaves it. They place tracks to the millisecond; "
     "without --film the page plays them, in browsers that play Matroska.",
 )
+@click.option("--json", "as_json", is_flag=True, help="Print what was drawn as a JSON object.")
 @identities_option
 @base_url_option
 @limit_options
@@ -86,6 +88,7 @@ def timeline(
     output: Path,
     film: Path | None,
     media: Path | None,
+    as_json: bool,
     identities: bool,
     base_url: str,
 ) -> int:
@@ -104,7 +107,7 @@ def timeline(
     of = RoomSource.parse(source, room)
     if of.kept is not None:
         of.refuse_options("--identities")
-    drawing = Drawing(output, check_media_directory(media), renderer_for(output, film), identities)
+    drawing = Drawing(output, check_media_directory(media), renderer_for(output, film), identities, as_json)
     if of.kept is not None:
         return run_async(drawing.run_on_kept(of.kept, of.room))
     return run_async(drawing.run(make_client(base_url), source))
@@ -154,6 +157,7 @@ class Drawing:
         media: directory of the media, or None.
         render: draws the recordings.
         identities: True to show the names of participants.
+        as_json: True to print what was drawn as JSON.
         failures: the media files that cannot be read.
     """
 
@@ -161,6 +165,7 @@ class Drawing:
     media: Path | None
     render: Renderer
     identities: bool
+    as_json: bool
     failures: Failures = attrs.field(factory=Failures)
 
     async def run(self, client: RecordingsClient, room: str) -> int:
@@ -191,6 +196,9 @@ class Drawing:
     def _print_summary(self, recordings: Sequence[Recording], files: Mapping[str, TrackFile]) -> None:
         participants = {recording.participant_sid for recording in recordings} - {None}
         counts = f"{format_count(len(recordings), 'recording')} of {format_count(len(participants), 'participant')}"
+        if self.as_json:
+            numbers = {"recordings": len(recordings), "participants": len(participants), "media": len(files)}
+            click.echo(json.dumps({"file": str(self.output), **numbers}))
         with_media = f", {len(files):,} with media" if files or self.media else ""
         self.failures.print(f"{safe_text(str(self.output))}: {counts}{with_media}{self.failures.format_suffix()}")
 

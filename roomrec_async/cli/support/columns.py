@@ -143,9 +143,9 @@ def make_row(record: Recording | Room) -> Row:
     return row
 
 
-def format_json(record: Recording | Room, columns: Sequence[str] | None) -> str:
-    """Return a record, or these columns of it, as a line of JSON."""
+def format_json(record: Recording | Room, columns: Sequence[str] | None = None) -> str:
+    """Return a record, or these columns of it, as JSON in one line, without its end."""
     if columns is None:
-        return encode_lines([record]).decode()
+        return encode_lines([record]).decode().rstrip("\n")
     row = make_row(record)
-    return encode_lines([{name: row[name] for name in columns}]).decode()
+    return encode_lines([{name: row[name] for name in columns}]).decode().rstrip("\n")
