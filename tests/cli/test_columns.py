@@ -150,6 +150,22 @@ class TestSort:
         assert sizes[-1] is None
         assert sizes[:-1] == sorted(sizes[:-1], reverse=text.startswith("-"))
 
+    def test_a_limit_holds_for_what_is_sorted(self, simulator: Simulator, roomrec: Command) -> None:
+        by_size = sorted((each["size"] for each in recordings(simulator)), reverse=True)
+        outcome = roomrec("list", "--after", "2020-01-01T00Z", "--sort", "-size", "--limit", "3")
+        assert [json.loads(line)["size"] for line in outcome.lines] == by_size[:3]
+        outcome = roomrec("list", *simulator.room_sids, "--sort", "-size", "--limit", "1")
+        largest = [
+            max(each["size"] for each in expected_list(simulator, sid))
+            for sid in simulator.room_sids
+            if expected_list(simulator, sid)
+        ]
+        assert [json.loads(line)["size"] for line in outcome.lines] == sorted(largest, reverse=True)
+        longest = sorted((room["duration"] for room in completed_rooms(simulator)), reverse=True)
+        outcome = roomrec("rooms", "--sort", "-length", "--limit", "2")
+        assert [json.loads(line)["duration"] for line in outcome.lines] == longest[:2]
+        assert roomrec("rooms", "--sort", "length", "--limit", "0") == (0, "", "")
+
     def test_rooms_in_a_file(self, simulator: Simulator, roomrec: Command, tmp_path: Path) -> None:
         path = tmp_path / "rooms.jsonl"
         assert roomrec("rooms", "--sort", "-created", "-o", path).code == 0

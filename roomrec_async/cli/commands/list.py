@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import sys
+from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractContextManager, aclosing, asynccontextmanager, nullcontext, suppress
 from datetime import datetime
@@ -311,11 +312,15 @@ class ListRun:
     async def run(self, client: RecordingsClient, options: RoomOptions) -> int:
         """List all recordings, and return the exit code."""
         check_options(client, options)
+        limit = options.get("limit")
+        if self.sort is not None:
+            # The largest are not among the first that come.
+            options = RoomOptions(**{**options, "limit": None})
         async with (
             client,
             self._open_recordings(client, options) as recordings,
             aclosing(self._count(recordings)) as counted,
-            aclosing(counted if self.sort is None else self.sort.sort(counted)) as ordered,
+            aclosing(counted if self.sort is None else self._sort(counted, self.sort, limit)) as ordered,
         ):
             await self._write(ordered)
 
@@ -357,6 +362,18 @@ class ListRun:
             async for recording in recordings:
                 self.recordings += 1
                 yield recording
+
+    async def _sort(self, recordings: Recordings, key: SortKey, limit: int | None) -> Recordings:
+        """Yield recordings in order, up to a limit of each room or of the account."""
+        kept: Counter[str | None] = Counter()
+        ordered = key.sort(recordings)
+        async with aclosing(ordered):
+            async for recording in ordered:
+                group = None if self.sources is None else recording.room_sid
+                if limit is None or kept[group] < limit:
+                    kept[group] += 1
+                    yield recording
+        self.recordings = kept.total()
 
     async def _write(self, recordings: Recordings) -> None:
         if self.output is None:

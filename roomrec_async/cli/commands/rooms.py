@@ -96,14 +96,17 @@ def list_rooms(
         statuses = (RoomStatus(status),)
     elif name is not None:
         statuses = ANY_STATUS
-    # Arguments are checked here, and nothing is sent.
+    # Arguments are checked here, and nothing is sent. The largest are not among the first that come.
+    each_limit = limit if sort is None else None
     lists = [
-        client.rooms(status=each, unique_name=name, date_created_after=after, date_created_before=before, limit=limit)
+        client.rooms(
+            status=each, unique_name=name, date_created_after=after, date_created_before=before, limit=each_limit
+        )
         for each in statuses
     ]
-    rooms = join_lists(lists, limit)
+    rooms = join_lists(lists, each_limit)
     if sort is not None:
-        rooms = sort.sort(rooms)
+        rooms = take(sort.sort(rooms), limit)
     if output is not None:
         return run_async(write_rooms(client, rooms, output, columns))
     if as_table:
@@ -176,6 +179,17 @@ async def write_rooms(
                 count += len(batch)
     failures.print(f"{safe_text(str(output))}: {format_count(count, 'room')}")
     return ExitCode.SUCCESS
+
+
+async def take(rooms: AsyncGenerator[Room, None], limit: int | None) -> AsyncGenerator[Room, None]:
+    """Yield the first rooms, up to a limit."""
+    count = 0
+    async with aclosing(rooms):
+        async for room in rooms:
+            if count == limit:
+                return
+            count += 1
+            yield room
 
 
 async def batched(rooms: AsyncGenerator[Room, None]) -> AsyncGenerator[list[Room], None]:

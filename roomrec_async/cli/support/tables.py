@@ -89,7 +89,7 @@ _ROOM_COLUMNS: Final = (
     Column("created (UTC)", "date_created", 16, _format_minute, importance=4),
     Column("length", "duration", 7, format_duration, align_right=True, importance=5),
     Column("type", "type", 12, importance=6),
-    Column("name", "unique_name", _MIN_FLEXIBLE_WIDTH, importance=2, is_flexible=True),
+    Column("name", "unique_name", 13, importance=2, is_flexible=True),
 )
 
 _COLUMNS: Final[Mapping[type, Sequence[Column]]] = {
