@@ -87,7 +87,9 @@ Examples:
     metavar="N",
     help="Recordings per request. By default as many as are allowed and needed.",
 )
-@click.option("--limit", type=click.IntRange(0), metavar="N", help="Maximum number of recordings per room.")
+@click.option(
+    "--limit", type=click.IntRange(0), metavar="N", help="Maximum number of recordings per room, or of the account."
+)
 @base_url_option
 @limit_options
 @click.option(
