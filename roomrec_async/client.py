@@ -783,7 +783,7 @@ class RecordingsClient:
 
     async def export(
         self,
-        source: RoomSids | DateWindow,
+        source: RoomSids | DateWindow | None,
         destination: str | os.PathLike[str] | Destination,
         *,
         format: Literal["parquet", "jsonl"] = "parquet",  # noqa: A002  the word that everybody looks for
@@ -805,13 +805,13 @@ class RecordingsClient:
 
         Args:
             source: rooms, as for :meth:`gather`; or a :class:`DateWindow`, for all that the account has recorded in it,
-                with a twentieth of the requests.
+                with a twentieth of the requests; or None with ``since_last``, for the window of the export that there is.
             destination: a directory; or a store: its URL, such as ``s3://bucket/prefix``, or an
                 :class:`~roomrec_async.integrations.stores.ObjectStore`.
             format: ``parquet``, which needs the extra ``parquet``, or ``jsonl``.
             since_last: True to take up where the last complete run ended, if there is one: recordings that began since,
                 and those that were still processing then. A recording may appear in the lists up to an hour late. For
-                a window only; its beginning stays the same from run to run.
+                a window only, whose beginning is that of the first run: a later one changes nothing.
             shard: which part of the work to do, such as ``"3/40"`` or ``(3, 40)`` for the third of 40. Shards may run
                 at the same time or one after another, in any order, and again. They may be counted from 0: ``"0/40"``
                 is the last.
@@ -834,7 +834,7 @@ class RecordingsClient:
             transport=self._transport,
             lists=self._lists,
             timeout=self._timeout,
-            source=source if isinstance(source, DateWindow) else check_room_sids(source),
+            source=source if source is None or isinstance(source, DateWindow) else check_room_sids(source),
             destination=resolve_destination(destination),
             format=format,
             since_last=since_last,

@@ -35,6 +35,7 @@ from roomrec_async.errors import (
     AuthenticationError,
     BadRequestError,
     ConfigurationError,
+    InvalidArgumentError,
     NotFoundError,
     RoomRecError,
 )
@@ -109,7 +110,7 @@ class ExportOperation:
         transport: sends the requests.
         lists: opens the lists of rooms and windows.
         timeout: bounds each request.
-        source: the rooms, or the window.
+        source: the rooms, or the window; None for that of the export that there is.
         destination: a directory, or a store.
         format: the format of the parts.
         since_last: True to start another run if the last one is complete.
@@ -124,7 +125,7 @@ class ExportOperation:
     transport: Transport
     lists: Lists
     timeout: Timeout
-    source: Source
+    source: Source | None
     destination: str | os.PathLike[str] | Destination
     format: TableFormat
     since_last: bool
@@ -136,7 +137,9 @@ class ExportOperation:
         check_formats([self.format])
         if isinstance(self.source, DateWindow):
             check_window(self.source.after, self.source.before)
-        elif self.since_last:
+        elif self.source is None and not self.since_last:
+            raise InvalidArgumentError("source must be rooms or a DateWindow, unless since_last is True")
+        elif self.source is not None and self.since_last:
             raise ConfigurationError(
                 "since_last is for a window of the account's recordings: give a DateWindow (--after TIME on the "
                 "command line), not rooms"
@@ -152,11 +155,15 @@ class ExportOperation:
             OSError: the disk is full, or cannot be written.
         """
         with open_store(self.destination, self.shard.name()) as store:
-            return await self._run(State(store))
+            state = State(store)
+            operation = self
+            if self.source is None:
+                operation = attrs.evolve(self, source=await find_window(state))
+            return await operation._run(state)
 
     async def _run(self, state: State) -> ExportReport:
         export = await self._open(state)
-        plan = await self._choose_run(state)
+        plan = await self._choose_run(state, export.settings.after)
         run = _Run(self, state, export.id, plan)
         outcome = await run.write()
         return await run.report(outcome)
@@ -172,17 +179,26 @@ class ExportOperation:
         export = await state.load("export", Export)
         if export is None:
             export = await state.create("export", Export(token_hex(4), settings))
+        began = export.settings.after
+        if self.since_last and began is not None and settings.after is not None and settings.after > began:
+            # As that of a nightly job which names the last seven days. What is new is new since the last run.
+            settings = attrs.evolve(settings, after=began)
         check_settings(state.store.location(""), export.settings, settings)
         return export
 
-    async def _choose_run(self, state: State) -> Plan:
-        """Return the plan of the run to write: the last one, or with ``since_last`` another if that one is complete."""
+    async def _choose_run(self, state: State, began: datetime | None) -> Plan:
+        """Return the plan of the run to write: the last one, or with ``since_last`` another if that one is complete.
+
+        Args:
+            state: the state.
+            began: the beginning of the first run's window, if it has one.
+        """
         last = await find_last_plan(state)
         if last is None:
-            return await self._plan(state, 1, None)
+            return await self._plan(state, 1, began, None)
         if self.since_last:
             manifest = await state.load(run_name(last.run, "manifest"), Manifest)
-            return last if manifest is None else await self._plan(state, last.run + 1, last)
+            return last if manifest is None else await self._plan(state, last.run + 1, began, last)
         if isinstance(self.source, DateWindow) and last.requested_before != utc(self.source.before):
             raise ConfigurationError(
                 f"{state.store.location('')} holds an export with a window to {show(last.requested_before or 'now')}, "
@@ -191,11 +207,11 @@ class ExportOperation:
             )
         return last
 
-    async def _plan(self, state: State, run: int, last: Plan | None) -> Plan:
+    async def _plan(self, state: State, run: int, began: datetime | None, last: Plan | None) -> Plan:
         """Return the plan of a new run: that of the shard which is the first to make one."""
         plan = Plan(run)
-        if isinstance(self.source, DateWindow):
-            plan = await self._plan_window(run, self.source, last)
+        if isinstance(self.source, DateWindow) and began is not None:
+            plan = await self._plan_window(run, DateWindow(began, self.source.before), last)
         return await state.create(run_name(run, "plan"), plan)
 
     async def _plan_window(self, run: int, source: DateWindow, last: Plan | None) -> Plan:
@@ -242,8 +258,9 @@ class _Run:
 
     async def write(self) -> Outcome:
         """Write the units of the shard that are not yet written, and return the outcome of all of them."""
-        if not isinstance(self._operation.source, DateWindow):
-            return await self._write_rooms(self._operation.source)
+        source = self._operation.source
+        if source is not None and not isinstance(source, DateWindow):
+            return await self._write_rooms(source)
         done = await self._state.load(self._name(self._shard.name()), Outcome)
         if done is not None:
             self._progress.recordings = done.recordings
@@ -476,6 +493,21 @@ class _Run:
 
 class _UnfinishedError(Exception):
     """Ends the writing of a part that would lack the recordings of some rooms."""
+
+
+async def find_window(state: State) -> DateWindow:
+    """Return the window of the export that there is, without an end.
+
+    Raises:
+        ConfigurationError: there is none, or its source are rooms.
+    """
+    export = await state.load("export", Export)
+    if export is None or export.settings.after is None:
+        raise ConfigurationError(
+            f"{state.store.location('')} holds no export of the account: say when the first run begins "
+            "(--after TIME on the command line)"
+        )
+    return DateWindow(export.settings.after)
 
 
 async def find_last_plan(state: State) -> Plan | None:

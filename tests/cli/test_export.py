@@ -43,11 +43,20 @@ def test_the_account_since_the_last_run(roomrec: Command, tmp_path: Path) -> Non
     command = ("export", "--after", "2020-01-01T00:00:00Z", "--since-last", "-o", tmp_path)
     assert "run 1: " in roomrec(*command).err
     assert "run 2: 0 recordings in 0 files" in roomrec(*command).err
+    # The beginning is that of the first run.
+    for later in (("--after", "7d"), ()):
+        assert "0 recordings in 0 files" in roomrec("export", *later, "--since-last", "-o", tmp_path).err
+    earlier = ("export", "--after", "2019-01-01T00:00:00Z", "--since-last", "-o", tmp_path)
+    assert "a window from 2020-01-01" in roomrec.fails(*earlier)
 
 
 def test_mistakes(simulator: Simulator, roomrec: Command, tmp_path: Path) -> None:
     room = simulator.room_sids[0]
     assert "nothing to export" in roomrec.fails("export", "-o", tmp_path)
+    assert "holds no export of the account" in roomrec.fails("export", "--since-last", "-o", tmp_path / "new")
+    (tmp_path / "new" / "_roomrec" / "shard-00001.lock").unlink()
+    (tmp_path / "new" / "_roomrec").rmdir()
+    (tmp_path / "new").rmdir()
     assert "give either rooms" in roomrec.fails("export", room, "--since-last", "-o", tmp_path)
     assert not [*tmp_path.iterdir()]
 

@@ -29,7 +29,7 @@ from roomrec_async.cli.support.options import (
     window_options,
 )
 from roomrec_async.cli.support.progress import show_progress
-from roomrec_async.cli.support.resources import make_client, parse_destination
+from roomrec_async.cli.support.resources import make_client, open_rooms, parse_destination
 from roomrec_async.cli.support.signals import run_async
 from roomrec_async.protocols import Destination
 
@@ -60,7 +60,7 @@ Examples:
 @click.option(
     "--since-last",
     is_flag=True,
-    help="Take up where the last complete run ended; the first time, start with --after. Recordings that were still "
+    help="Take up where the last complete run ended; the first run needs --after. Recordings that were still "
     "processing then are taken when they are done.",
 )
 @click.option(
@@ -92,16 +92,19 @@ def export(
 
     Of the whole account, recordings that are still processing are left for the next run with --since-last.
 
-    ROOM is a room SID; - reads room SIDs from standard input, one per line. The credentials come from the
-    environment, as for 'roomrec list'.
+    ROOM is a room SID or a unique name; - reads rooms from standard input, as from a file. The credentials come from
+    the environment, as for 'roomrec list'.
     """
     by_room = bool(rooms or files)
     if by_room and (after or before or since_last):
         raise click.UsageError("give either rooms, or --after, --before and --since-last for the whole account")
-    if not by_room and after is None:
+    if not by_room and after is None and not since_last:
         raise click.UsageError("nothing to export: give rooms, or --after TIME for the whole account")
+    if before is not None and after is None:
+        raise click.UsageError("--before needs --after")
+    window = None if after is None else DateWindow(after, before)
     job = ExportRun(
-        source=RoomSources(rooms, files, allow_empty) if after is None else DateWindow(after, before),
+        source=RoomSources(rooms, files, allow_empty) if by_room else window,
         destination=parse_destination(output),
         file_format=file_format,
         since_last=since_last,
@@ -121,7 +124,7 @@ class ExportRun:
         failures: the lines and rooms that failed.
     """
 
-    source: RoomSources | DateWindow
+    source: RoomSources | DateWindow | None
     destination: Path | Destination
     file_format: Literal["parquet", "jsonl"]
     since_last: bool
@@ -138,10 +141,10 @@ class ExportRun:
         with show_progress(self.failures.console, self._format_progress):
             async with (
                 make_client(base_url) as client,
-                sources.open(self.failures.add_line) as room_sids,
+                open_rooms(sources, client, self.failures) as room_sids,
             ):
                 report = await client.export(
-                    self.source if isinstance(self.source, DateWindow) else room_sids,
+                    room_sids if isinstance(self.source, RoomSources) else self.source,
                     self.destination,
                     format=self.file_format,
                     since_last=self.since_last,
