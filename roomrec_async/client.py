@@ -805,7 +805,7 @@ class RecordingsClient:
 
         Args:
             source: rooms, as for :meth:`gather`; or a :class:`DateWindow`, for all that the account has recorded in it,
-                with a twentieth of the requests; or None with ``since_last``, for the window of the export that there is.
+                with a twentieth of the requests; or with ``since_last`` None, for the window of the export there is.
             destination: a directory; or a store: its URL, such as ``s3://bucket/prefix``, or an
                 :class:`~roomrec_async.integrations.stores.ObjectStore`.
             format: ``parquet``, which needs the extra ``parquet``, or ``jsonl``.
