@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Collection, Mapping
 from contextlib import aclosing
 from datetime import datetime
 from functools import partial
-from typing import Final
+from typing import BinaryIO, Final, cast
 
 import attrs
 
@@ -98,7 +98,9 @@ async def write_part(
     could say so, is replaced.
     """
     # Nameless: a process that is killed leaves nothing behind.
-    with tempfile.TemporaryFile() as file:
+    with tempfile.TemporaryFile() as temporary:
+        # It has another type on Windows.
+        file = cast("BinaryIO", temporary)
         with write_table(file, export_columns(), file_format, _METADATA) as table:
             count = await write_rows(table, recordings, selection)
 

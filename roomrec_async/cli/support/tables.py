@@ -112,7 +112,7 @@ class Table(Generic[_Model]):
     def __init__(self, columns: Sequence[Column], width: int | None) -> None:
         self._columns = fit_columns(columns, width)
         shown = {column.field for column in self._columns}
-        self.left_out = [column.title for column in columns if column.field not in shown]
+        self.left_out: list[str] = [column.title for column in columns if column.field not in shown]
 
     @classmethod
     def for_recordings(cls, width: int | None, *, with_room: bool = False) -> Table[Recording]:
