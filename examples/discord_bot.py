@@ -7,6 +7,7 @@ Try it with the simulator and a bot token of your own::
 
 from __future__ import annotations
 
+import logging
 import os
 
 import discord
@@ -52,7 +53,9 @@ async def answer(client: RecordingsClient, room_sid: str) -> str:
     except NotFoundError:
         return f"There is no room {room_sid}."
     except RoomRecError as error:
-        return f"Could not list the recordings: {type(error).__name__}. Try again later."
+        # The message is for people; str(error), with the URL and the request ID, is for the log.
+        logging.getLogger(__name__).warning("%s", error)
+        return f"{error.message}."
     minutes = sum(recording.duration or 0 for recording in found) / 60
     return f"{len(found)} recordings, {minutes:.0f} minutes."
 

@@ -8,30 +8,27 @@ Try it with the simulator, and open http://127.0.0.1:8000/docs::
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import datetime
 from typing import Annotated
 
 import uvicorn
 from fastapi import Depends, FastAPI, HTTPException, Query, Request
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict
 
-from roomrec_async import InvalidArgumentError, NotFoundError, RateLimitError, RecordingsClient, RoomRecError
+from roomrec_async import (
+    InvalidArgumentError,
+    NotFoundError,
+    RateLimitError,
+    Recording,
+    RecordingsClient,
+    RequestTimeoutError,
+    RoomRecError,
+)
 
-
-class RecordingResponse(BaseModel):
-    """The part of a recording that this app shows."""
-
-    model_config = ConfigDict(from_attributes=True)
-
-    sid: str
-    type: str | None
-    status: str | None
-    duration: int | None
-    date_created: datetime | None
+STATUSES = {InvalidArgumentError: 400, NotFoundError: 404, RateLimitError: 503, RequestTimeoutError: 504}
 
 
 @asynccontextmanager
@@ -56,33 +53,26 @@ Client = Annotated[RecordingsClient, Depends(get_client)]
 @app.exception_handler(RoomRecError)
 async def on_error(_: Request, error: RoomRecError) -> JSONResponse:
     """Answer with the status that fits an error, for all routes."""
-    if isinstance(error, InvalidArgumentError):
-        status = 400
-    elif isinstance(error, NotFoundError):
-        status = 404
-    elif isinstance(error, RateLimitError):
-        status = 503
-    else:
-        status = 502
-    return JSONResponse({"detail": str(error)}, status)
+    # The message is for people; str(error), with the URL and the request ID, is for the log.
+    logging.getLogger(__name__).warning("%s", error)
+    return JSONResponse({"detail": error.message}, STATUSES.get(type(error), 502))
 
 
 @app.get("/rooms/{room_sid}/recordings")
 async def recordings(
     room_sid: str, client: Client, limit: Annotated[int, Query(ge=1, le=1000)] = 100
-) -> list[RecordingResponse]:
+) -> list[Recording]:
     """List the first recordings of a room."""
-    found = await client.recordings(room_sid, limit=limit).to_list()
-    return [RecordingResponse.model_validate(each) for each in found]
+    return await client.recordings(room_sid, limit=limit)
 
 
 @app.get("/rooms/{room_sid}/recordings/{sid}")
-async def recording(room_sid: str, sid: str, client: Client) -> RecordingResponse:
+async def recording(room_sid: str, sid: str, client: Client) -> Recording:
     """Fetch one recording."""
     found = await client.recording(room_sid, sid)
     if found.status == "deleted":
         raise HTTPException(410, "the recording was deleted")
-    return RecordingResponse.model_validate(found)
+    return found
 
 
 if __name__ == "__main__":

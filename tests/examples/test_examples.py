@@ -1,4 +1,4 @@
-"""Tests that run the examples in separate processes, against the simulator, and the bot against a fake of Telegram."""
+"""Tests that run the examples in separate processes, against the simulator, and the bots against fakes of the chats."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ import warnings
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import datetime
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import aiohttp
+import jsonschema
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer, unused_port
+from openapi_spec_validator import validate as validate_openapi
 
 from roomrec_async import (
     AuthenticationError,
@@ -39,6 +40,7 @@ from roomrec_async import (
     RoomRecError,
     ServerError,
     from_dict,
+    to_dict,
     to_json_lines,
 )
 from roomrec_async.simulator import Simulator, faults
@@ -123,6 +125,12 @@ def errors() -> list[tuple[RoomRecError, int]]:
         (RequestTimeoutError("late", **transport), 504),
         (DecodeError("odd"), 502),
     ]
+
+
+async def get_json(session: aiohttp.ClientSession, path: str) -> Any:
+    async with session.get(path) as response:
+        assert response.status == 200
+        return await response.json()
 
 
 async def until(condition: Callable[[], object]) -> None:
@@ -376,16 +384,21 @@ class TestFastAPI:
     async def test_it_answers_with_typed_recordings(self, sim: Simulator) -> None:
         async with self.serving(sim) as session:
             for room_sid in sim.room_sids:
-                async with session.get(f"/rooms/{room_sid}/recordings?limit=1000") as response:
-                    got = await response.json()
-                expected = truth(sim, room_sid)
-                assert [(each["sid"], each["duration"]) for each in got] == [(e.sid, e.duration) for e in expected]
-                assert [datetime.fromisoformat(each["date_created"]) for each in got] == [
-                    each.date_created for each in expected
-                ]
-            async with session.get("/openapi.json") as response:
-                schemas = (await response.json())["components"]["schemas"]
-            assert set(schemas["RecordingResponse"]["properties"]) == set(got[0])
+                got = await get_json(session, f"/rooms/{room_sid}/recordings?limit=1000")
+                assert got == [to_dict(each) for each in truth(sim, room_sid)]
+
+    async def test_its_document_describes_its_answers(self, sim: Simulator) -> None:
+        room_sid = max(sim.room_sids, key=lambda room: len(truth(sim, room)))
+        path = f"/rooms/{room_sid}/recordings"
+        async with self.serving(sim) as session:
+            document = await get_json(session, "/openapi.json")
+            many = await get_json(session, path)
+            one = await get_json(session, f"{path}/{many[0]['sid']}")
+        validate_openapi(document)
+        for route, answer in (("/rooms/{room_sid}/recordings", many), ("/rooms/{room_sid}/recordings/{sid}", one)):
+            schema = document["paths"][route]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
+            assert "#/components/schemas/Recording" in (schema.get("$ref"), schema.get("items", {}).get("$ref"))
+            jsonschema.validate(answer, {**schema, "components": document["components"]})
 
     async def test_each_error_has_its_status(self, sim: Simulator) -> None:
         room_sid = sim.room_sids[0]
@@ -402,7 +415,12 @@ class TestFastAPI:
             sim.inject(faults.Respond(403))
             async with session.get(f"/rooms/{room_sid}/recordings") as response:
                 assert response.status == 502
-                assert "403" in (await response.json())["detail"]
+                assert await response.json() == {"detail": "The account is not allowed to do this"}
+
+    def test_each_error_of_the_package_has_a_status(self) -> None:
+        statuses = import_example("fastapi_app").STATUSES
+        for error, status in errors():
+            assert statuses.get(type(error), 502) == status
 
 
 class Interaction:
@@ -719,3 +737,123 @@ class TestBot:
             _, stderr = await bot.communicate()
             assert bot.returncode == 1
             assert last_line in stderr.decode().splitlines()[-1]
+
+
+class Slack:
+    """Fake of Slack, with what a bot in Socket Mode needs: two methods of its API, a WebSocket, and response URLs."""
+
+    TOKENS: ClassVar = {"auth.test": "xoxb-token", "apps.connections.open": "xapp-token"}
+
+    def __init__(self) -> None:
+        self.url = ""
+        # Commands that were not sent to the bot yet.
+        self._commands: asyncio.Queue[dict[str, str]] = asyncio.Queue()
+        # Identifiers of the commands that the bot has acknowledged, and its answers by the path of their URL.
+        self.acknowledged: asyncio.Queue[str] = asyncio.Queue()
+        self.replies: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
+
+    def app(self) -> web.Application:
+        app = web.Application()
+        app.router.add_route("*", "/api/{method}", self._call)
+        app.router.add_get("/socket", self._serve_socket)
+        app.router.add_post("/respond/{name}", self._respond)
+        return app
+
+    def write(self, name: str, text: str) -> None:
+        """Send the bot a command with a name, which its acknowledgement and its reply have, too."""
+        ids = {"team_id": "T1", "channel_id": "C1", "user_id": "U1", "trigger_id": "1.2", "api_app_id": "A1"}
+        response_url = f"{self.url}/respond/{name}"
+        self._commands.put_nowait(
+            {"name": name, "command": "/recordings", "text": text, "response_url": response_url, **ids}
+        )
+
+    async def ask(self, name: str, text: str) -> str:
+        self.write(name, text)
+        assert await self.acknowledged.get() == name
+        replied, reply = await self.replies.get()
+        assert replied == name
+        return reply
+
+    async def _call(self, request: web.Request) -> web.Response:
+        method = request.match_info["method"]
+        if request.headers["Authorization"] != f"Bearer {self.TOKENS[method]}":
+            return web.json_response({"ok": False, "error": "invalid_auth"})
+        ids = {"team_id": "T1", "user_id": "U2", "bot_id": "B1", "team": "T", "user": "recorder"}
+        return web.json_response({"ok": True, "url": f"{self.url.replace('http', 'ws', 1)}/socket", **ids})
+
+    async def _serve_socket(self, request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        await socket.send_json({"type": "hello"})
+        sender = asyncio.create_task(self._send_commands(socket))
+        async for message in socket:
+            if message.type == aiohttp.WSMsgType.TEXT and message.data.startswith("{"):
+                self.acknowledged.put_nowait(message.json()["envelope_id"])
+        sender.cancel()
+        return socket
+
+    async def _send_commands(self, socket: web.WebSocketResponse) -> None:
+        while True:
+            command = await self._commands.get()
+            await socket.send_json(
+                {"type": "slash_commands", "envelope_id": command["name"], "accepts_response_payload": True}
+                | {"payload": command}
+            )
+
+    async def _respond(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        # Without a type, only the person who asked sees the answer.
+        assert body.keys() == {"text"}
+        self.replies.put_nowait((request.match_info["name"], body["text"]))
+        return web.Response(text="ok")
+
+
+class TestSlackBot:
+    @asynccontextmanager
+    async def started(self, sim: Simulator, **environment: str) -> AsyncIterator[tuple[Slack, Process]]:
+        slack = Slack()
+        async with TestServer(slack.app()) as server:
+            slack.url = str(server.make_url("")).rstrip("/")
+            variables = {
+                "SLACK_BOT_TOKEN": slack.TOKENS["auth.test"],
+                "SLACK_APP_TOKEN": slack.TOKENS["apps.connections.open"],
+                "SLACK_API_URL": f"{slack.url}/api/",
+            }
+            bot = await run(sim, "slack_bot.py", **(variables | environment))
+            try:
+                yield slack, bot
+            finally:
+                if bot.returncode is None:
+                    bot.send_signal(signal.SIGINT)
+                    await wait_for_clean_exit(bot)
+
+    async def test_it_answers(self, sim: Simulator) -> None:
+        room = max(sim.room_sids, key=lambda room: len(truth(sim, room)))
+        completed = truth(sim, room, "completed")
+        minutes = sum(recording.duration or 0 for recording in completed) / 60
+        async with self.started(sim) as (slack, _):
+            assert await slack.ask("first", f" {room} ") == f"{len(completed)} recordings, {minutes:.0f} minutes."
+            assert await slack.ask("second", UNKNOWN) == "There is no such room."
+            for nonsense in ("", "<!channel>", f"{room} more"):
+                assert (await slack.ask("third", nonsense)).startswith("Which room?")
+            sim.inject(faults.Respond(403))
+            assert await slack.ask("fourth", room) == "The account is not allowed to do this."
+
+    async def test_a_slow_answer_is_acknowledged_and_does_not_delay_others(self, sim: Simulator) -> None:
+        held = Held()
+        sim.inject(held, path_contains=sim.room_sids[0])
+        async with self.started(sim) as (slack, _):
+            slack.write("slow", sim.room_sids[0])
+            assert await slack.acknowledged.get() == "slow"
+            await held.arrived.wait()
+            assert await slack.ask("quick", UNKNOWN) == "There is no such room."
+            held.released.set()
+            name, reply = await slack.replies.get()
+            assert name == "slow"
+            assert "recordings" in reply
+
+    async def test_without_credentials_it_says_why_it_cannot_start(self, sim: Simulator) -> None:
+        async with self.started(sim, TWILIO_ACCOUNT_SID="") as (_, bot):
+            _, stderr = await bot.communicate()
+            assert bot.returncode == 1
+            assert "ConfigurationError" in stderr.decode().splitlines()[-1]
