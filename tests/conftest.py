@@ -13,7 +13,7 @@ import pytest
 from aiohttp import ClientResponse, StreamReader
 from aiohttp.client_proto import ResponseHandler
 from aioresponses import aioresponses
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from roomrec_async import Credentials, RateLimiter, RecordingsClient, RetryPolicy
 
@@ -22,7 +22,7 @@ if "ROOMREC_EAGER_TASKS" in os.environ:
     from .eager.conftest import pytest_asyncio_loop_factories  # noqa: F401
 
 # How long an example takes says how busy the machine is.
-settings.register_profile("any machine", deadline=None)
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
 
 ACCOUNT_SID = "AC" + "0" * 32

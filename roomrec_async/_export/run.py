@@ -79,8 +79,9 @@ _MAX_WINDOWS: Final = 10_000
 _WINDOWS_PER_SHARD: Final = 4
 _ROOMS_PER_UNIT: Final = 200
 _PENDING_PER_UNIT: Final = 200
-# Units under way at once. Each of them lists as much at once as the limiter allows.
-_UNITS_AT_ONCE: Final = 8
+# Units under way at once. Each of them lists as much at once as the limiter allows; the next one begins while the last
+# lists of one come. With more, a process that is killed would lose more.
+_UNITS_AT_ONCE: Final = 2
 # The service keeps what it knows of a deleted recording for so long.
 _KEPT_BY_SERVICE: Final = timedelta(days=30)
 # Failures in a report; those after them are only counted.

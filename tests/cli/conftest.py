@@ -160,14 +160,14 @@ def interrupt(process: subprocess.Popen[str], when: Callable[[], bool]) -> Outco
         try:
             wait_until(when)
             process.send_signal(signal.SIGINT)
-            out, err = process.communicate(timeout=10)
+            out, err = process.communicate(timeout=40)
         finally:
             process.kill()
     return Outcome(process.returncode, out, without_progress(err))
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 40
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -191,7 +191,7 @@ def run_on_terminal(*arguments: object, interrupt: Callable[[], bool] | None = N
             if interrupt is not None:
                 wait_until(interrupt)
                 process.send_signal(signal.SIGINT)
-            assert process.wait(10) == 130 if interrupt else process.wait(10) in {0, 1}
+            assert process.wait(40) == 130 if interrupt else process.wait(40) in {0, 1}
         finally:
             process.kill()
         return shown.result()

@@ -111,7 +111,7 @@ class TestInterruptions:
         process.stdin.flush()
         wait_until(lambda: simulator.stats.requests > sent)
         process.send_signal(signal.SIGINT)
-        assert process.wait(10) == 130
+        assert process.wait(40) == 130
         out, err = process.communicate()
         assert (out, without_progress(err)) == ("", "roomrec: interrupted\n")
 
@@ -122,7 +122,7 @@ class TestInterruptions:
         assert process.stdout.readline()
         time.sleep(0.3)
         process.send_signal(signal.SIGINT)
-        assert process.wait(10) == 130
+        assert process.wait(40) == 130
         assert without_progress(process.stderr.read()) == "roomrec: interrupted\n"
         process.communicate()
 
@@ -132,7 +132,7 @@ class TestInterruptions:
         assert process.stderr
         assert process.stdout.readline()
         process.stdout.close()
-        assert process.wait(10) == 0
+        assert process.wait(40) == 0
         assert without_progress(process.stderr.read()) == ""
         process.stderr.close()
 

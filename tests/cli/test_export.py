@@ -68,7 +68,7 @@ def test_sigterm_keeps_what_is_written(simulator: Simulator, tmp_path: Path) -> 
         try:
             wait_until(lambda: simulator.stats.requests > requests)
             process.send_signal(signal.SIGTERM)
-            _, errors = process.communicate(timeout=30)
+            _, errors = process.communicate(timeout=40)
         finally:
             process.kill()
     assert process.returncode == 143

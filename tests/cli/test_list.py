@@ -146,7 +146,7 @@ class TestList:
     def test_a_pager_that_waits_lets_nothing_time_out(self, large: Simulator) -> None:
         process = start_process("list", "--page-size", "5", "--timeout", "2", *large.room_sids)
         time.sleep(3)
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=40)
         assert (process.returncode, without_progress(err)) == (0, "")
         assert parse_lines(out) == expected_list(large, *large.room_sids)
 
@@ -163,7 +163,7 @@ class TestList:
         )
         os.close(theirs)
         shown = read_terminal(ours)
-        assert process.wait(10) == 0
+        assert process.wait(40) == 0
         assert shown.count("Room") == 2
         assert "2 recordings of 2 rooms" in shown.splitlines()[-1]
 
@@ -173,7 +173,7 @@ class TestList:
             process = start_process("list", *simulator.room_sids, stdout=out, stderr=theirs)
         os.close(theirs)
         assert "in flight" in read_terminal(ours)
-        assert process.wait(10) == 0
+        assert process.wait(40) == 0
         assert parse_lines((tmp_path / "out.jsonl").read_text()) == expected_list(simulator, *simulator.room_sids)
 
     @pytest.mark.parametrize(
@@ -372,7 +372,7 @@ class TestEachFormat:
         process = start_process("list", *rooms, "-o", path, stdin=subprocess.PIPE)
         wait_until(lambda: any(part.stat().st_size for part in tmp_path.glob(".out.*.part")))
         process.send_signal(signal.SIGINT)
-        assert process.wait(10) == 130
+        assert process.wait(40) == 130
         out, err = process.communicate()
         assert (out, without_progress(err)) == ("", "roomrec: interrupted\n")
         assert (path.read_text(), names_in(tmp_path)) == ("of yesterday", [path.name])

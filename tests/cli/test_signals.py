@@ -29,7 +29,7 @@ def end(process: subprocess.Popen[str], number: signal.Signals, when: Callable[[
         try:
             wait_until(when)
             process.send_signal(number)
-            out, err = process.communicate(timeout=10)
+            out, err = process.communicate(timeout=40)
         finally:
             process.kill()
     return Outcome(process.returncode, out, without_progress(err))
@@ -106,6 +106,6 @@ def test_the_simulator_ends_in_order() -> None:
     assert process.stderr
     assert process.stderr.readline().startswith("Paste these lines")
     process.send_signal(signal.SIGTERM)
-    assert process.wait(10) == 143
+    assert process.wait(40) == 143
     assert process.stderr.read() == "roomrec: ended by SIGTERM\n"
     process.communicate()

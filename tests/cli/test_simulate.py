@@ -72,7 +72,7 @@ class TestSimulate:
         assert process.stdout
         assert process.stdout.readline() == "ready\n"
         process.send_signal(number)
-        assert process.communicate(timeout=10) == ("", "")
+        assert process.communicate(timeout=40) == ("", "")
         assert process.returncode == 7
 
     def test_serves_until_ctrl_c(self) -> None:
@@ -86,7 +86,7 @@ class TestSimulate:
         assert (result.code, result.err) == (0, "")
         assert {record["room_sid"] for record in parse_lines(result.out)} == {room_sid}
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=10)
+        out, err = process.communicate(timeout=40)
         assert (process.returncode, out) == (130, "")
         assert err.splitlines()[-1] == "roomrec: interrupted"
 

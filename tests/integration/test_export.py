@@ -22,12 +22,25 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
-from roomrec_async import ConfigurationError, DateWindow, InvalidArgumentError, RetryPolicy
+from roomrec_async import (
+    ConfigurationError,
+    DateWindow,
+    InvalidArgumentError,
+    RateLimiter,
+    RecordingsClient,
+    RetryPolicy,
+)
 from roomrec_async.simulator import Simulator, faults
 
 from .conftest import S3Server
 
 UNLIMITED: dict[str, Any] = {"reads_per_second": None, "writes_per_second": None, "concurrency_limit": None}
+
+
+def unpaced(simulator: Simulator, retry: RetryPolicy | None = None) -> RecordingsClient:
+    return simulator.client(limiter=RateLimiter(None, None, None), retry=retry)
+
+
 YEAR = DateWindow(datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC))
 FAR_BACK = datetime(2020, 1, 1, tzinfo=UTC)
 
@@ -134,7 +147,7 @@ def files(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
 
 
 async def test_rooms_are_exported_once(files: Files) -> None:
-    async with Simulator(450, (0, 3), **UNLIMITED) as simulator, simulator.client() as client:
+    async with Simulator(450, (0, 3), **UNLIMITED) as simulator, unpaced(simulator) as client:
         report = await client.export([*simulator.room_sids, *simulator.room_sids[:20]], files.destination)
         assert sorted(exported(files)) == truth(simulator)
         assert (report.recordings, report.parts, report.complete) == (len(truth(simulator)), 3, True)
@@ -147,7 +160,7 @@ async def test_rooms_are_exported_once(files: Files) -> None:
 
 
 async def test_a_window_is_exported_once_and_then_what_is_new(files: Files) -> None:
-    async with Simulator(300, 7, **UNLIMITED) as simulator, simulator.client() as client:
+    async with Simulator(300, 7, **UNLIMITED) as simulator, unpaced(simulator) as client:
         window = DateWindow(FAR_BACK)
         report = await client.export(window, files.destination, since_last=True)
         assert sorted(exported(files)) == truth(simulator, without="processing")
@@ -164,7 +177,7 @@ async def test_a_window_is_exported_once_and_then_what_is_new(files: Files) -> N
 
 @pytest.mark.parametrize("source", ["rooms", "window"])
 async def test_shards_in_any_order_and_again(files: Files, source: str) -> None:
-    async with Simulator(500, (1, 4), **UNLIMITED) as simulator, simulator.client() as client:
+    async with Simulator(500, (1, 4), **UNLIMITED) as simulator, unpaced(simulator) as client:
         rooms = simulator.room_sids[:] if source == "rooms" else DateWindow(FAR_BACK)
         reports = [await client.export(rooms, files.destination, shard=(index, 5)) for index in (4, 2, 2, 5, 1)]
         assert [report.complete for report in reports] == [False] * 5
@@ -180,7 +193,7 @@ async def test_shards_in_any_order_and_again(files: Files, source: str) -> None:
 
 
 async def test_shards_at_the_same_time(files: Files) -> None:
-    async with Simulator(300, 3, **UNLIMITED) as simulator, simulator.client() as client:
+    async with Simulator(300, 3, **UNLIMITED) as simulator, unpaced(simulator) as client:
         window = DateWindow(FAR_BACK)
         shards = [client.export(window, files.destination, shard=(index, 4)) for index in (1, 2, 3, 4)]
         reports = await asyncio.gather(*shards)
@@ -191,7 +204,7 @@ async def test_shards_at_the_same_time(files: Files) -> None:
 
 
 async def test_readers_take_the_directory_as_it_is(tmp_path: Path) -> None:
-    async with Simulator(30, 5, **UNLIMITED) as simulator, simulator.client() as client:
+    async with Simulator(30, 5, **UNLIMITED) as simulator, unpaced(simulator) as client:
         await client.export(simulator.room_sids[:], tmp_path / "parquet")
         await client.export(simulator.room_sids[:], tmp_path / "jsonl", format="jsonl")
         table = ds.dataset(tmp_path / "parquet").to_table()
@@ -210,7 +223,7 @@ async def test_readers_take_the_directory_as_it_is(tmp_path: Path) -> None:
 
 
 async def test_rooms_that_are_given_with_their_names_have_them_in_each_row(tmp_path: Path) -> None:
-    async with Simulator(30, (1, 3), **UNLIMITED) as simulator, simulator.client() as client:
+    async with Simulator(30, (1, 3), **UNLIMITED) as simulator, unpaced(simulator) as client:
         rooms = await client.rooms(status="completed")
         await client.export(rooms, tmp_path)
         table = ds.dataset(tmp_path).to_table(["room_sid", "room_name"])
@@ -219,7 +232,7 @@ async def test_rooms_that_are_given_with_their_names_have_them_in_each_row(tmp_p
 
 
 async def test_other_settings_are_refused(tmp_path: Path) -> None:
-    async with Simulator(3, 2, **UNLIMITED) as simulator, simulator.client() as client:
+    async with Simulator(3, 2, **UNLIMITED) as simulator, unpaced(simulator) as client:
         rooms = simulator.room_sids[:]
         await client.export(rooms, tmp_path / "rooms")
         await client.export(YEAR, tmp_path / "window")
@@ -250,7 +263,7 @@ async def test_foreign_files_are_left_alone(tmp_path: Path) -> None:
     for name, content in foreign.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(content)
-    async with Simulator(3, 2, **UNLIMITED) as simulator, simulator.client() as client:
+    async with Simulator(3, 2, **UNLIMITED) as simulator, unpaced(simulator) as client:
         await client.export(simulator.room_sids[:], tmp_path)
         await client.export(simulator.room_sids[:], tmp_path)
     assert {name: (tmp_path / name).read_bytes() for name in foreign} == foreign
@@ -260,7 +273,7 @@ async def test_rooms_that_fail_are_tried_again(tmp_path: Path) -> None:
     unknown = "RM" + "f" * 32
     async with (
         Simulator(450, 2, **UNLIMITED) as simulator,
-        simulator.client(retry=RetryPolicy(max_attempts=1)) as client,
+        unpaced(simulator, RetryPolicy(max_attempts=1)) as client,
     ):
         rooms = [*simulator.room_sids, unknown]
         broken = simulator.room_sids[7]
@@ -312,8 +325,8 @@ async def test_killed_at_any_instant(files: Files, source: str, kills: int, tmp_
         found = Counter(exported(files))
         assert sorted(found.elements()) == truth(simulator, without=None if source == "rooms" else "processing")
         check_manifest(files)
-        # Nothing but what was under way is asked for again: eight units, each of 200 rooms, or 33 pages and a division.
+        # Nothing but what was under way is asked for again: two units, each of 200 rooms, or 33 pages and a division.
         least, unit = (1500, 200) if source == "rooms" else (90, 40)
-        assert sum(sent) <= least + (kills + 1) * 8 * unit
+        assert sum(sent) <= least + kills * 2 * unit
         with_files = [name for name in files.names() if name.startswith("_roomrec/tmp/")]
         assert with_files == []

@@ -16,7 +16,7 @@ from aiohttp.test_utils import TestServer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from roomrec_async import Credentials, DateWindow, RecordingsClient
+from roomrec_async import Credentials, DateWindow, RateLimiter, RecordingsClient
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 MONTH = 30 * 24 * 60
@@ -102,7 +102,8 @@ async def export_nightly(account: Account, runs: list[int], shards: int, directo
     app.router.add_get("/v1/Recordings/{sid}", account.fetch)
     async with TestServer(app) as server:
         url = str(server.make_url("")).rstrip("/")
-        async with RecordingsClient(Credentials(ACCOUNT, "token"), base_url=url) as client:
+        unlimited = RateLimiter(None, None, None)
+        async with RecordingsClient(Credentials(ACCOUNT, "token"), base_url=url, limiter=unlimited) as client:
             for now in runs:
                 account.now = now
                 for index in range(shards, 0, -1):
@@ -113,7 +114,7 @@ async def export_nightly(account: Account, runs: list[int], shards: int, directo
     return sids
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(months(), st.sampled_from([1, 2]))
 def test_nothing_twice_and_nothing_missed(month: tuple[list[Track], list[int]], shards: int) -> None:
     tracks, runs = month
