@@ -13,7 +13,7 @@ from roomrec_async.simulator import Simulator, faults
 
 from .conftest import Command
 
-SENDING = ("rooms", "list", "download", "delete", "archive", "timeline", "mux", "report")
+SENDING = ("rooms", "list", "export", "download", "delete", "archive", "timeline", "mux", "report")
 
 
 def test_every_command_that_sends_has_the_options() -> None:

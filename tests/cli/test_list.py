@@ -39,6 +39,7 @@ from .conftest import (
     interrupt,
     names_in,
     parse_lines,
+    point_to,
     read_terminal,
     run_on_terminal,
     run_process,
@@ -363,18 +364,18 @@ class TestEachFormat:
         assert roomrec("list", *simulator.room_sids, "-o", path).code == 0
         assert read_file(path) == expected_list(simulator, *simulator.room_sids)
 
-    def test_ctrl_c_leaves_nothing(self, simulator: Simulator, tmp_path: Path, format_: str) -> None:
+    def test_ctrl_c_leaves_nothing(self, tmp_path: Path, format_: str, monkeypatch: pytest.MonkeyPatch) -> None:
         path = tmp_path / f"out.{format_}"
         path.write_text("of yesterday")
         # More than 10,000 recordings: so many are written at once, and then a part of them is on the disk.
-        room_sid = max(simulator.room_sids, key=lambda sid: len(expected_list(simulator, sid)))
-        rooms = [*(10_500 // len(expected_list(simulator, room_sid)) * [room_sid]), "-"]
-        process = start_process("list", *rooms, "-o", path, stdin=subprocess.PIPE)
-        wait_until(lambda: any(part.stat().st_size for part in tmp_path.glob(".out.*.part")))
-        process.send_signal(signal.SIGINT)
-        assert process.wait(40) == 130
-        out, err = process.communicate()
-        assert (out, without_progress(err)) == ("", "roomrec: interrupted\n")
+        with Simulator(14, 1_000, 3, **UNLIMITED) as large:
+            point_to(large, monkeypatch)
+            process = start_process("list", *large.room_sids, "-", "-o", path, stdin=subprocess.PIPE)
+            wait_until(lambda: any(part.stat().st_size for part in tmp_path.glob(".out.*.part")))
+            process.send_signal(signal.SIGINT)
+            assert process.wait(40) == 130
+            out, err = process.communicate()
+            assert (out, without_progress(err)) == ("", "roomrec: interrupted\n")
         assert (path.read_text(), names_in(tmp_path)) == ("of yesterday", [path.name])
 
     def test_a_disk_that_is_full_at_the_end(self, simulator: Simulator, tmp_path: Path, format_: str) -> None:

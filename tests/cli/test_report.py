@@ -113,9 +113,11 @@ def table(page: str, name: str) -> list[list[str]]:
 
 
 class TestOnATerminal:
-    def test_it_prints_the_numbers(self, simulator: Simulator) -> None:
-        records = truth(simulator)
-        shown = screen(run_on_terminal("report", *YEAR))
+    def test_it_prints_the_numbers(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        with Simulator(12, (1, 9), 3, **UNLIMITED) as small:
+            point_to(small, monkeypatch)
+            records = truth(small)
+            shown = screen(run_on_terminal("report", *YEAR))
         assert all(len(line) <= 80 for line in shown)
         rows = [line.split() for line in shown]
         assert rows[0][:2] == ["Recordings", "from"]
@@ -126,7 +128,7 @@ class TestOnATerminal:
             for value, count in Counter(each[field] for each in records).items():
                 assert [value, f"{count:,}"] in [row[:2] for row in rows]
         largest = [row for row in rows if row[0].startswith("RM")]
-        assert len(largest) == 10
+        assert len(largest) == min(10, len({each["room_sid"] for each in records}))
         counts = Counter(each["room_sid"] for each in records)
         assert all(row[1] == f"{counts[row[0]]:,}" for row in largest)
 
