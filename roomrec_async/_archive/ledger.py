@@ -298,9 +298,9 @@ class Ledger:
     async def count_left_alone(self) -> int:
         """Return the number of archived recordings that the source of this run does not name."""
         [row] = await self._read(
-            "SELECT ifnull((SELECT recordings FROM counts WHERE state = ?1), 0) "
-            "- (SELECT count(*) FROM queue CROSS JOIN recordings USING (number) WHERE state = ?1) AS n",
-            (State.ARCHIVED,),
+            "SELECT ifnull((SELECT recordings FROM counts WHERE state = ?), 0) "
+            "- (SELECT count(*) FROM queue CROSS JOIN recordings USING (number) WHERE state = ?) AS n",
+            (State.ARCHIVED, State.ARCHIVED),
         )
         return int(row["n"])
 
