@@ -74,6 +74,7 @@ def test_the_timeout_holds_for_every_command(
 ) -> None:
     arguments: dict[str, list[object]] = {
         "rooms": [],
+        "export": ["--after", "2026-01-01T00Z", "-o", tmp_path / "export"],
         "report": ["--after", "2026-01-01T00Z"],
         "download": [simulator.room_sids[0], "-o", tmp_path / "media"],
         "archive": ["--after", "2026-01-01T00Z", "-o", tmp_path / "archive"],
