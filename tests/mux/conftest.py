@@ -17,6 +17,7 @@ from aiohttp.test_utils import TestServer
 
 from roomrec_async import Credentials, RecordingsClient
 
+from ..cli.conftest import without_progress
 from ..conftest import ACCOUNT_SID, AUTH_TOKEN, ROOM_SID, body, record
 
 RATE = 48_000
@@ -182,10 +183,13 @@ async def client(base_url: str) -> AsyncIterator[RecordingsClient]:
 
 
 async def roomrec(base_url: str, *arguments: object) -> tuple[int, str, str]:
-    """Run the command, and return its exit code and what it wrote to standard output and standard error."""
+    """Run the command, and return its exit code and what it wrote to standard output and standard error.
+
+    The lines about its start, its progress and its end are left out.
+    """
     process = await start_roomrec(base_url, *arguments)
     out, err = await process.communicate()
-    return process.returncode or 0, out.decode(), err.decode()
+    return process.returncode or 0, out.decode(), without_progress(err.decode())
 
 
 async def start_roomrec(base_url: str, *arguments: object) -> asyncio.subprocess.Process:
