@@ -48,7 +48,7 @@ async def test_rooms_are_pulled_when_their_shard_is_asked_for() -> None:
 
 
 async def test_anything_other_than_a_string_is_refused() -> None:
-    with pytest.raises(InvalidArgumentError, match="room_sids must give strings, not 7"):
+    with pytest.raises(InvalidArgumentError, match="must be the SID of a room or a Room, not 7"):
         _ = [shard async for shard in split_into_shards(["a", 7], 3)]
 
 
