@@ -20,6 +20,9 @@ from .raw_server import CREDENTIALS, ROOM_SID, Request, page, raw_server, respon
 
 # Serves the first of the given number of requests, and closes the connection at each later one. Prints the number of
 # requests that arrived, how the second list ended, and the warnings.
+# Each starts processes, or makes whole archives.
+pytestmark = pytest.mark.slow
+
 PROGRAM = """
 import asyncio, json, sys, warnings
 import aiohttp

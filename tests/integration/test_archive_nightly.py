@@ -27,6 +27,9 @@ from roomrec_async.simulator.http_exchange import Exchange
 
 from .conftest import S3Server
 
+# Each starts processes, or makes whole archives.
+pytestmark = pytest.mark.slow
+
 EVERYTHING = DateWindow(datetime(2025, 12, 1, tzinfo=UTC))
 BEFORE_ALL = DateWindow(datetime(2020, 1, 1, tzinfo=UTC), datetime(2020, 1, 2, tzinfo=UTC))
 SINGLE: dict[str, Any] = {"manifest": ("jsonl",)}

@@ -34,6 +34,9 @@ from roomrec_async.simulator import Simulator, faults
 
 from .conftest import S3Server
 
+# Each starts processes, or makes whole archives.
+pytestmark = pytest.mark.slow
+
 UNLIMITED: dict[str, Any] = {"reads_per_second": None, "writes_per_second": None, "concurrency_limit": None}
 
 
