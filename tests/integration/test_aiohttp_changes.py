@@ -18,11 +18,11 @@ from roomrec_async.simulator import Simulator
 
 from .raw_server import CREDENTIALS, ROOM_SID, Request, page, raw_server, response
 
-# Serves the first of the given number of requests, and closes the connection at each later one. Prints the number of
-# requests that arrived, how the second list ended, and the warnings.
 # Each starts processes, or makes whole archives.
 pytestmark = pytest.mark.slow
 
+# Serves the first of the given number of requests, and closes the connection at each later one. Prints the number of
+# requests that arrived, how the second list ended, and the warnings.
 PROGRAM = """
 import asyncio, json, sys, warnings
 import aiohttp
