@@ -92,6 +92,7 @@ class Source:
         is_faulty: False to answer everything as it should be.
         url: where it listens.
         in_flight: number of requests that are being answered.
+        requests: number of requests that have arrived.
         lists: number of lists that were asked for.
     """
 
@@ -101,6 +102,7 @@ class Source:
     is_faulty: bool = True
     url: str = ""
     in_flight: int = 0
+    requests: int = 0
     lists: int = 0
 
     @web.middleware
@@ -108,10 +110,16 @@ class Source:
         self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
         self.in_flight += 1
+        self.requests += 1
         try:
             return await handler(request)
         finally:
             self.in_flight -= 1
+
+    async def reach(self, requests: int) -> None:
+        """Wait until so many requests have arrived."""
+        while self.requests < requests:
+            await asyncio.sleep(0.001)
 
     async def settle(self) -> None:
         """Wait until the last requests of a process that was killed have been answered."""

@@ -25,7 +25,7 @@ import time
 import urllib.error
 import urllib.request
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Protocol, TypeAlias
@@ -157,15 +157,17 @@ class Archives:
             [sys.executable, "-c", _ARCHIVES], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environ
         )
 
-    async def run(self, arguments: dict[str, object], kill_after: float | None) -> int:
-        """Run an archive, and return the status of its process: 0 at its own end, a signal if it was killed."""
+    async def run(self, arguments: dict[str, object], instant: Awaitable[None] | None = None) -> int:
+        """Run an archive, killed at an instant, unless it ends before; return the status of its process."""
         assert self.process.stdin
         self.process.stdin.write(f"{json.dumps(arguments)}\n")
         self.process.stdin.flush()
         child = int(await asyncio.to_thread(self._read_line))
         ended = asyncio.create_task(asyncio.to_thread(self._read_line))
-        if kill_after is not None:
-            await asyncio.wait([ended], timeout=kill_after)
+        if instant is not None:
+            waiting = asyncio.ensure_future(instant)
+            await asyncio.wait([ended, waiting], return_when=asyncio.FIRST_COMPLETED)
+            waiting.cancel()
             # It may end at this very moment.
             with suppress(ProcessLookupError):
                 os.kill(child, signal.SIGKILL)
@@ -319,7 +321,7 @@ class Round:
             "retry_failed": not self.source.is_faulty or self.rng.random() < 0.5,
         }
         is_killed = self.source.is_faulty and self.rng.random() < KILLED
-        status = await archives.run(arguments, self.rng.uniform(0.02, 0.5) if is_killed else None)
+        status = await archives.run(arguments, self.instant() if is_killed else None)
         await self.source.settle()
         if status == signal.SIGKILL and is_killed:
             self.events["killed"] += 1
@@ -327,6 +329,12 @@ class Round:
             self.problems.append(f"an archive ended with status {status}")
         else:
             self.note_outcome(json.loads(outcome.read_text()))
+
+    async def instant(self) -> None:
+        """Wait for the instant of a kill: counted in requests, since a fast machine is soon at its end."""
+        requests, pause = self.rng.choice([0, 1, 2, 3, 5, 8, 13, 21, 34]), self.rng.uniform(0, 0.02)
+        await self.source.reach(self.source.requests + requests)
+        await asyncio.sleep(pause)
 
     def note_outcome(self, told: dict[str, object]) -> None:
         self.events["ended"] += 1
