@@ -16,6 +16,7 @@ from roomrec_async._tables import Column, Row, TableFormat, TableWriter, recordi
 from roomrec_async._validate import canonical_sid
 from roomrec_async.models import Recording, RecordingStatus
 
+from .identities import Identities
 from .state import SCHEMA_VERSION, Outcome, Part, Seen
 from .store import ExportStore, file_digest
 
@@ -24,20 +25,31 @@ _ROWS_PER_WRITE: Final = 1_000
 _METADATA: Final = {"roomrec.schema_version": str(SCHEMA_VERSION)}
 
 
-def export_columns() -> list[Column]:
-    """Return the columns of an export: those of a recording, the SID of its participant, and the name of its room."""
-    return [*recording_columns(), Column("participant_sid", "text"), Column("room_name", "text", untrusted=True)]
+def export_columns(*, identities: bool) -> list[Column]:
+    """Return the columns of an export: those of a recording, the SID of its participant, and the name of its room.
+
+    Args:
+        identities: True for another column, with the identity of the participant.
+    """
+    columns = [*recording_columns(), Column("participant_sid", "text"), Column("room_name", "text", untrusted=True)]
+    if identities:
+        columns.append(Column("participant_identity", "text", untrusted=True))
+    return columns
 
 
-def export_row(recording: Recording, room_names: Mapping[str, str | None]) -> Row:
+def export_row(recording: Recording, room_names: Mapping[str, str | None], identities: Mapping[str, str] | None) -> Row:
     """Return a recording as a row of an export.
 
     Args:
         recording: the recording.
         room_names: the names of rooms, as far as they are known, by SID.
+        identities: the identities of participants, as far as they are known, by SID; None for no such column.
     """
     name = room_names.get(canonical_sid(recording.room_sid or ""))
-    return {**recording_row(recording), "participant_sid": recording.participant_sid, "room_name": name}
+    row = {**recording_row(recording), "participant_sid": recording.participant_sid, "room_name": name}
+    if identities is not None:
+        row["participant_identity"] = identities.get(recording.participant_sid or "")
+    return row
 
 
 @attrs.frozen
@@ -59,9 +71,9 @@ class Selection:
     room_names: Mapping[str, str | None] = attrs.field(factory=dict)
     _taken: set[str] = attrs.field(factory=set)
 
-    def choose(self, recordings: list[Recording]) -> list[Row]:
-        """Return the rows to write."""
-        return [export_row(recording, self.room_names) for recording in recordings if self._is_chosen(recording)]
+    def choose(self, recordings: list[Recording]) -> list[Recording]:
+        """Return the recordings to write."""
+        return [recording for recording in recordings if self._is_chosen(recording)]
 
     def _is_chosen(self, recording: Recording) -> bool:
         sid = recording.sid
@@ -91,18 +103,23 @@ async def write_part(
     file_format: TableFormat,
     recordings: AsyncGenerator[list[Recording], None],
     selection: Selection,
+    identities: Identities | None,
 ) -> Outcome:
     """Write the part of a unit, and return the outcome. Where there is nothing to write, there is no part.
 
     The part appears when it is complete. An earlier one of this name, which a process wrote that was killed before it
     could say so, is replaced.
+
+    Raises:
+        UnfinishedError: some rooms could not be listed, or their participants.
     """
+    columns = export_columns(identities=identities is not None)
     # Nameless: a process that is killed leaves nothing behind.
     with tempfile.TemporaryFile() as temporary:
         # It has another type on Windows.
         file = cast("BinaryIO", temporary)
-        with write_table(file, export_columns(), file_format, _METADATA) as table:
-            count = await write_rows(table, recordings, selection)
+        with write_table(file, columns, file_format, _METADATA) as table:
+            count = await write_rows(table, recordings, selection, identities)
 
         if count or await store.exists(name):
             await run_in_thread(file.flush)
@@ -113,17 +130,27 @@ async def write_part(
 
 
 async def write_rows(
-    table: TableWriter, recordings: AsyncGenerator[list[Recording], None], selection: Selection
+    table: TableWriter,
+    recordings: AsyncGenerator[list[Recording], None],
+    selection: Selection,
+    identities: Identities | None,
 ) -> int:
     """Write the recordings that are chosen to a table, and return their number."""
     count = 0
-    rows: list[Row] = []
+    chosen: list[Recording] = []
+
+    async def flush() -> None:
+        nonlocal count
+        known = None if identities is None else await identities.find(chosen)
+        rows = [export_row(recording, selection.room_names, known) for recording in chosen]
+        await run_in_thread(partial(table.write, rows))
+        count += len(chosen)
+        chosen.clear()
+
     async with aclosing(recordings):
         async for batch in recordings:
-            rows += selection.choose(batch)
-            if len(rows) >= _ROWS_PER_WRITE:
-                count += len(rows)
-                await run_in_thread(partial(table.write, rows))
-                rows = []
-    await run_in_thread(partial(table.write, rows))
-    return count + len(rows)
+            chosen += selection.choose(batch)
+            if len(chosen) >= _ROWS_PER_WRITE:
+                await flush()
+    await flush()
+    return count

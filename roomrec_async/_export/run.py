@@ -25,9 +25,10 @@ from roomrec_async._http.timers import Deadline
 from roomrec_async._http.transport import Transport
 from roomrec_async._listing.fanout import RoomSids
 from roomrec_async._listing.fanout import stream as stream_rooms
+from roomrec_async._listing.identities import ListParticipants
 from roomrec_async._listing.lists import Lists
 from roomrec_async._listing.scan import DateWindow, estimate_pages, scan, split_window
-from roomrec_async._media.delete import check_unknown
+from roomrec_async._media.delete import check_unknown, is_unknown
 from roomrec_async._tables import TableFormat, check_formats
 from roomrec_async._validate import check_choice
 from roomrec_async.config import Timeout
@@ -37,12 +38,12 @@ from roomrec_async.errors import (
     ConfigurationError,
     InvalidArgumentError,
     NotFoundError,
-    RoomRecError,
 )
 from roomrec_async.events import Operation
 from roomrec_async.models import Recording, RoomResult
 from roomrec_async.protocols import Destination
 
+from .identities import Identities, UnfinishedError
 from .parts import Selection, write_part
 from .report import ExportProgress, ExportReport
 from .rooms import SortedRooms, open_sorted_rooms
@@ -116,6 +117,7 @@ class ExportOperation:
         format: the format of the parts.
         since_last: True to start another run if the last one is complete.
         shard: the shard to write.
+        list_participants: lists the participants of a room, for a column with their identities; None for none.
         progress: kept up to date.
 
     Raises:
@@ -131,6 +133,7 @@ class ExportOperation:
     format: TableFormat
     since_last: bool
     shard: Shard
+    list_participants: ListParticipants | None
     progress: ExportProgress
 
     def __attrs_post_init__(self) -> None:
@@ -176,6 +179,7 @@ class ExportOperation:
             after=self.source.after.astimezone(UTC) if isinstance(self.source, DateWindow) else None,
             format=self.format,
             shards=self.shard.count,
+            identities=self.list_participants is not None,
         )
         export = await state.load("export", Export)
         if export is None:
@@ -374,12 +378,21 @@ class _Run:
         name = f"part-{self._export_id}-{self._plan.run:05d}-{unit.key}.{self._operation.format}"
         try:
             recordings = self._list(unit, outcome, failed)
-            await write_part(self._state.store, name, self._operation.format, recordings, selection)
-        except _UnfinishedError:
+            await write_part(
+                self._state.store, name, self._operation.format, recordings, selection, self._identities(failed)
+            )
+        except UnfinishedError:
             self._failures.update(failed)
             self._progress.failed += len(failed)
             return None
         return outcome
+
+    def _identities(self, failed: dict[str, str]) -> Identities | None:
+        operation = self._operation
+        if operation.list_participants is None:
+            return None
+        scope = operation.transport.operation_scope
+        return Identities(operation.list_participants, operation.lists.max_rooms, scope, failed)
 
     def _list(self, unit: Unit, outcome: Outcome, failed: dict[str, str]) -> AsyncGenerator[list[Recording], None]:
         if isinstance(unit.work, DateWindow):
@@ -404,7 +417,9 @@ class _Run:
             if isinstance(result.error, AuthenticationError):
                 raise result.error
             # Asking again would give the same answer.
-            is_final = isinstance(result.error, BadRequestError) or is_unknown(result.error)
+            is_final = isinstance(result.error, BadRequestError) or (
+                result.error is not None and is_unknown(result.error)
+            )
             (outcome.failures if is_final else failed)[result.room_sid] = str(result.error)
 
         scope = self._operation.transport.operation_scope()
@@ -414,7 +429,7 @@ class _Run:
                 yield [recording]
         self._progress.failed += len(outcome.failures)
         if failed:
-            raise _UnfinishedError
+            raise UnfinishedError
 
     async def _list_pending(self, pending: list[Seen], outcome: Outcome) -> AsyncGenerator[list[Recording], None]:
         async def source() -> AsyncGenerator[Seen, None]:
@@ -492,10 +507,6 @@ class _Run:
         return run_name(self._plan.run, name)
 
 
-class _UnfinishedError(Exception):
-    """Ends the writing of a part that would lack the recordings of some rooms."""
-
-
 async def find_window(state: State) -> DateWindow:
     """Return the window of the export that there is, without an end.
 
@@ -526,17 +537,6 @@ def is_in_window(recording: Recording, window: DateWindow) -> bool:
     """Return True if a recording began in a window. The service's filters have whole seconds."""
     created = recording.date_created
     return created is None or (window.after <= created and (window.before is None or created < window.before))
-
-
-def is_unknown(error: RoomRecError | None) -> bool:
-    """Return True if the service itself says that there is no such room; a gateway's 404 says nothing about it."""
-    if not isinstance(error, NotFoundError):
-        return False
-    try:
-        check_unknown(error)
-    except NotFoundError:
-        return False
-    return True
 
 
 def current_time() -> datetime:

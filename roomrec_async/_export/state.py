@@ -37,6 +37,7 @@ class Settings:
         format: the format of the parts.
         shards: number of shards.
         schema_version: version of the columns.
+        identities: True if the parts have the identities of participants.
     """
 
     account_sid: str
@@ -45,6 +46,7 @@ class Settings:
     format: TableFormat
     shards: int
     schema_version: int = SCHEMA_VERSION
+    identities: bool = False
 
 
 @attrs.frozen
@@ -245,9 +247,12 @@ _NAMES: Final[Mapping[str, str]] = {
     "format": "the format",
     "shards": "this number of shards:",
     "schema_version": "version of the columns",
+    "identities": "identities of participants:",
 }
 
 
 def show(value: object) -> str:
     """Return a setting for a message."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return value.isoformat() if isinstance(value, datetime) else str(value)

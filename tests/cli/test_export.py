@@ -50,6 +50,13 @@ def test_the_account_since_the_last_run(roomrec: Command, tmp_path: Path) -> Non
     assert "a window from 2020-01-01" in roomrec.fails(*earlier)
 
 
+def test_identities(simulator: Simulator, roomrec: Command, tmp_path: Path) -> None:
+    command = ("export", *simulator.room_sids, "-o", tmp_path)
+    assert roomrec(*command, "--identities").code == 0
+    assert any(ds.dataset(tmp_path).to_table()["participant_identity"].to_pylist())
+    assert "identities of participants: yes, and not no" in roomrec.fails(*command)
+
+
 def test_mistakes(simulator: Simulator, roomrec: Command, tmp_path: Path) -> None:
     room = simulator.room_sids[0]
     assert "nothing to export" in roomrec.fails("export", "-o", tmp_path)

@@ -69,6 +69,12 @@ Examples:
     help="Do only this part of the work, such as 3/40, from 1/40 to 40/40 or from 0/40 to 39/40; in any "
     "order, at once or again.",
 )
+@click.option(
+    "--identities",
+    is_flag=True,
+    help="Add the column participant_identity: the names that the application gave to participants. One more request "
+    "for each room.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 @base_url_option
 @limit_options
@@ -82,6 +88,7 @@ def export(
     file_format: Literal["parquet", "jsonl"],
     since_last: bool,
     shard: str | None,
+    identities: bool,
     as_json: bool,
     base_url: str,
 ) -> int:
@@ -109,6 +116,7 @@ def export(
         file_format=file_format,
         since_last=since_last,
         shard=shard,
+        identities=identities,
         as_json=as_json,
         output=output,
     )
@@ -129,6 +137,7 @@ class ExportRun:
     file_format: Literal["parquet", "jsonl"]
     since_last: bool
     shard: str | None
+    identities: bool
     as_json: bool
     output: str
     progress: ExportProgress = attrs.field(factory=ExportProgress)
@@ -149,6 +158,7 @@ class ExportRun:
                     format=self.file_format,
                     since_last=self.since_last,
                     shard=self.shard,
+                    identities=self.identities,
                     progress=self.progress,
                 )
 

@@ -14,6 +14,7 @@ import click
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from roomrec_async._format import format_count, format_duration
+from roomrec_async._listing.identities import list_identities
 from roomrec_async._text import safe_text
 from roomrec_async._views.film import CAMERA_OFF_AFTER, Format, Layout, Size
 from roomrec_async.cli.support.errors import ExitCode
@@ -28,7 +29,7 @@ from roomrec_async.cli.support.options import (
     private_key_option,
 )
 from roomrec_async.cli.support.resources import make_client, make_decryption
-from roomrec_async.cli.support.room_source import RoomSource, list_identities, room_source_arguments
+from roomrec_async.cli.support.room_source import RoomSource, room_source_arguments
 from roomrec_async.cli.support.signals import run_async
 from roomrec_async.client import RecordingsClient
 from roomrec_async.errors import RoomRecError
@@ -290,7 +291,7 @@ class MuxRun:
     async def _add_names(self, client: RecordingsClient, room: str, options: FilmOptions) -> None:
         """Add the identities of a room's participants to the options, if they are asked for."""
         if self.identities:
-            options["names"] = await list_identities(client, room)
+            options["names"] = await list_identities(client.participants, room)
 
     async def _run(self, make: Callable[[OnProgress], Awaitable[Muxed]]) -> int:
         try:

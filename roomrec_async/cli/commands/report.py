@@ -19,6 +19,7 @@ from roomrec_async._archive.reader import make_reader
 from roomrec_async._asyncio import map_concurrently
 from roomrec_async._files import atomic_write
 from roomrec_async._format import format_count, format_duration, format_pace, format_size
+from roomrec_async._listing.identities import list_identities
 from roomrec_async._listing.records import merge_listings
 from roomrec_async._listing.scan import DateWindow, split_window
 from roomrec_async._text import safe_repr, safe_text
@@ -28,7 +29,6 @@ from roomrec_async.cli.support.failures import Failures
 from roomrec_async.cli.support.options import LocalPath, base_url_option, limit_options, window_options
 from roomrec_async.cli.support.progress import show_progress
 from roomrec_async.cli.support.resources import make_client
-from roomrec_async.cli.support.room_source import list_identities
 from roomrec_async.cli.support.signals import run_async
 from roomrec_async.client import RecordingsClient
 from roomrec_async.errors import InvalidArgumentError, RoomRecError
@@ -258,7 +258,7 @@ class ReportRun:
 
         async def add(room_sid: str) -> AsyncGenerator[None, None]:
             try:
-                self.overview.add_identities(room_sid, await list_identities(client, room_sid))
+                self.overview.add_identities(room_sid, await list_identities(client.participants, room_sid))
             except RoomRecError as error:
                 self.failures.add(room_sid, error)
             yield

@@ -16,6 +16,7 @@ from roomrec_async._archive.kept import KeptRoom, open_kept
 from roomrec_async._asyncio import map_concurrently, run_in_thread
 from roomrec_async._files import atomic_write
 from roomrec_async._format import format_count
+from roomrec_async._listing.identities import list_identities
 from roomrec_async._listing.records import merge_listings
 from roomrec_async._media.locate import media_name
 from roomrec_async._text import safe_repr, safe_text
@@ -24,7 +25,7 @@ from roomrec_async.cli.support.failures import Failures
 from roomrec_async.cli.support.names import RoomNames
 from roomrec_async.cli.support.options import LocalPath, base_url_option, identities_option, limit_options
 from roomrec_async.cli.support.resources import make_client
-from roomrec_async.cli.support.room_source import RoomSource, list_identities, room_source_arguments
+from roomrec_async.cli.support.room_source import RoomSource, room_source_arguments
 from roomrec_async.cli.support.signals import run_async
 from roomrec_async.client import RecordingsClient
 from roomrec_async.errors import InvalidArgumentError, MediaError
@@ -175,7 +176,7 @@ class Drawing:
             async with client:
                 room_sid = await RoomNames(client).find(room)
                 recordings = await list_all(client, room_sid)
-                names = await list_identities(client, room_sid) if self.identities else {}
+                names = await list_identities(client.participants, room_sid) if self.identities else {}
             found = [] if self.media is None else await run_in_thread(partial(find_media, recordings, self.media))
             files = await self._probe_all(found)
             file.write(self.render(recordings, title=f"Room {safe_text(room)}", names=names, files=files).encode())

@@ -14,8 +14,6 @@ from click.core import ParameterSource
 from roomrec_async._destinations import url_scheme
 from roomrec_async._text import safe_repr
 from roomrec_async._validate import ROOM_SID
-from roomrec_async.client import RecordingsClient
-from roomrec_async.models import ParticipantStatus
 
 from .input import STDIN
 from .options import parse_room, parse_room_sid
@@ -82,12 +80,3 @@ def room_source_arguments(command: _Command) -> _Command:
     room = click.argument("room", required=False, metavar="[ROOM]")
     source = click.argument("source", metavar="ROOM|SOURCE")
     return source(room(command))
-
-
-async def list_identities(client: RecordingsClient, room_sid: str) -> dict[str, str]:
-    """Return the identities of a room's participants by their SIDs."""
-    participants = await client.participants(room_sid).to_list()
-    # Of a room in progress, the list has only those who are connected.
-    if not participants or any(each.status != ParticipantStatus.DISCONNECTED for each in participants):
-        participants += await client.participants(room_sid, status=ParticipantStatus.DISCONNECTED).to_list()
-    return {each.sid: each.identity for each in participants if each.sid and each.identity}

@@ -7,8 +7,7 @@ from pathlib import Path
 import click
 import pytest
 
-from roomrec_async.cli.support.room_source import RoomSource, list_identities
-from roomrec_async.simulator import Simulator
+from roomrec_async.cli.support.room_source import RoomSource
 
 ROOM_SID = "RM" + "1f" * 16
 
@@ -39,15 +38,3 @@ def test_what_is_neither_is_refused(source: str, tmp_path: Path, monkeypatch: py
 def test_the_room_behind_a_source_is_a_room_sid(tmp_path: Path, room: str) -> None:
     with pytest.raises(click.BadParameter, match="32 hexadecimal digits"):
         RoomSource.parse(str(tmp_path), room)
-
-
-async def test_identities_are_those_of_all_participants() -> None:
-    async with Simulator(40, (2, 9), reads_per_second=None) as simulator, simulator.client() as client:
-        for status, requests in (("completed", 1), ("in-progress", 2)):
-            room = next(iter(await client.rooms(status=status).to_list()))
-            before = simulator.stats.requests
-            identities = await list_identities(client, str(room.sid))
-            assert simulator.stats.requests - before == requests
-            recorded = {each.participant_sid for each in await client.recordings(str(room.sid)).to_list()}
-            assert recorded <= identities.keys()
-            assert all(identities.values())
