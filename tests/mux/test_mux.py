@@ -6,12 +6,16 @@ import asyncio
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from roomrec_async import RecordingsClient
-from roomrec_async.integrations.ffmpeg import make_script
+from roomrec_async import InvalidArgumentError, RecordingsClient
+from roomrec_async._views.film import Film
+from roomrec_async._views.film_steps import Plan, Style
+from roomrec_async.integrations.ffmpeg import make_script, mux
 
 from ..cli.conftest import without_progress
 from ..conftest import ACCOUNT_SID, AUTH_TOKEN, ROOM_SID
@@ -80,3 +84,37 @@ class TestCommandLine:
         assert (code, out) == (2, "")
         assert message in err
         assert len(err.splitlines()) == 1
+
+
+async def test_a_film_is_planned_beside_the_event_loop(
+    room: Room, client: RecordingsClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room.add_audio(0, 1, who=1, beep=0.5)
+    threads: list[threading.Thread] = []
+    plan = Plan.of
+
+    def recorded(film: Film, style: Style) -> Plan:
+        threads.append(threading.current_thread())
+        return plan(film, style)
+
+    monkeypatch.setattr(Plan, "of", recorded)
+    await mux(client, ROOM_SID, tmp_path / "film.mkv", media=tmp_path / "media")
+    await make_script(client, ROOM_SID, tmp_path / "film.mkv", media=tmp_path / "media")
+    assert len(threads) == 2
+    assert threading.current_thread() not in threads
+
+
+@pytest.mark.parametrize(
+    ("output", "options", "message"),
+    [
+        ("missing/film.mkv", {}, "there is no directory .*missing for film.mkv: create it first"),
+        ("missing/people", {"per": "participant"}, "there is no directory .*missing for people: create it first"),
+        ("people", {"per": "participant"}, "people is a file: give a directory"),
+    ],
+)
+async def test_messages_say_what_to_do(
+    client: RecordingsClient, tmp_path: Path, output: str, options: dict[str, Any], message: str
+) -> None:
+    (tmp_path / "people").touch()
+    with pytest.raises(InvalidArgumentError, match=message):
+        await mux(client, ROOM_SID, tmp_path / output, **options)

@@ -263,7 +263,7 @@ async def make_script(
     found = await find_planned(recordings, directory)
     if not found.sources:
         raise MediaError(format_refusal(found, [left_out.reason for left_out in found.left_out]))
-    plan = Plan.of(Film.from_sources(found.sources, cut), style)
+    plan = await run_in_thread(lambda: Plan.of(Film.from_sources(found.sources, cut), style))
     return script(plan, make_workspace(target.path, directory).steps, target.path)
 
 

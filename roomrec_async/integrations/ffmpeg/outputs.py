@@ -11,7 +11,7 @@ import attrs
 
 from roomrec_async._destinations import local_path
 from roomrec_async._files import check_replaceable
-from roomrec_async._text import safe_repr
+from roomrec_async._text import safe_repr, safe_text
 from roomrec_async._validate import check_choice
 from roomrec_async._views.film import Container, Film, Format
 from roomrec_async._views.film_steps import Plan, Style
@@ -136,7 +136,9 @@ def check_output(output: str | os.PathLike[str], per: Per, file_format: Format |
     for container in _CONTAINERS:
         if path.suffix.lower() == f".{container}":
             if not path.parent.is_dir():
-                raise InvalidArgumentError(f"there is no directory {path.parent} for {path.name}")
+                raise InvalidArgumentError(
+                    f"there is no directory {safe_text(str(path.parent))} for {safe_text(path.name)}: create it first"
+                )
             check_replaceable(path)
             return Output(path, container, "room")
     raise InvalidArgumentError(f"a film's file must end in .mkv or .mp4, not {safe_repr(path.name)}")
@@ -150,7 +152,18 @@ def check_directory(path: Path, file_format: Format | None) -> Output:
     """
     checked = check_choice("format", file_format or _DEFAULT_FORMAT, _FORMATS)
     if path.exists() and not path.is_dir():
-        raise InvalidArgumentError(f"{path} is no directory: the files of participants need one")
+        raise InvalidArgumentError(f"{safe_text(str(path))} is a file: give a directory for the files of participants")
     if not path.absolute().parent.is_dir():
-        raise InvalidArgumentError(f"there is no directory {path.parent} for {path.name}")
+        raise InvalidArgumentError(
+            f"there is no directory {safe_text(str(path.parent))} for {safe_text(path.name)}: create it first"
+        )
     return Output(path, checked, "participant")
+
+
+def check_parent(path: Path) -> None:
+    """Raise InvalidArgumentError if the directory that a path is in is missing."""
+    parent = path.absolute().parent
+    if not parent.is_dir():
+        raise InvalidArgumentError(
+            f"there is no directory {safe_text(str(parent))} for {safe_text(path.name)}: create it first"
+        )

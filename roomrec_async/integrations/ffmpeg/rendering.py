@@ -220,8 +220,8 @@ class Renderer:
         usable = list(sources)
         left_out: list[LeftOut] = []
         while True:
-            film = Film.from_sources(usable, cut)
-            targets = make_targets(film)
+            # Seconds of work for a large room.
+            film, targets = await run_in_thread(partial(self._plan, tuple(usable), cut, make_targets))
             progress = Progress(film.length, self.on_progress, sum(target.work for target in targets))
             try:
                 # Tracks first: what cannot be decoded changes the scenes, and may change when the film begins.
@@ -234,6 +234,12 @@ class Renderer:
                 continue
             await self._finish(targets, progress)
             return film, left_out
+
+    def _plan(
+        self, sources: Sequence[Source], cut: Cut, make_targets: Callable[[Film], Sequence[Target]]
+    ) -> tuple[Film, Sequence[Target]]:
+        film = Film.from_sources(sources, cut)
+        return film, make_targets(film)
 
     async def _finish(self, targets: Sequence[Target], progress: Progress) -> None:
         """Compose the scenes, mix the audio, and join them."""
