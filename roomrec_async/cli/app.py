@@ -16,7 +16,7 @@ from roomrec_async._text import safe_text
 from roomrec_async._version import __version__
 from roomrec_async.errors import RoomRecError
 
-from .support.errors import CommandExit, ExitCode, exit_code_for, exit_code_for_os_error, format_error
+from .support.errors import CommandExit, ExitCode, exit_code_for, exit_code_for_os_error, format_error, format_os_error
 from .support.log import add_log_options, current_log, open_log
 from .support.options import check_on_cluster, dask_option, proxy_option
 from .support.signals import TerminatedError, raise_on_signals
@@ -82,7 +82,7 @@ class RoomrecGroup(click.Group):
         except RoomRecError as error:
             raise CommandExit(format_error(error), exit_code_for(error)) from None
         except OSError as error:
-            raise CommandExit(str(error), exit_code_for_os_error(error)) from None
+            raise CommandExit(format_os_error(error), exit_code_for_os_error(error)) from None
 
 
 @click.group(cls=RoomrecGroup, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})

@@ -84,7 +84,7 @@ class TestFailures:
         command = shlex.join([*ROOMREC, "list", "-"])
         result = subprocess.run(["sh", "-c", f"{command} <&-"], capture_output=True, text=True, check=False)
         assert (result.returncode, result.stdout) == (2, "")
-        assert result.stderr == "roomrec: [Errno 9] standard input is closed\n"
+        assert result.stderr == "roomrec: standard input is closed: give rooms as arguments, or --from-file FILE\n"
 
     @pytest.mark.parametrize("closing", [">&-", "2>&-"])
     def test_output_that_is_closed(self, simulator: Simulator, closing: str) -> None:

@@ -46,11 +46,11 @@ def test_limits_hold_for_a_command(simulator: Simulator, roomrec: Command) -> No
     [
         (["--max-concurrency", "0"], "--max-concurrency"),
         (["--max-concurrency", "many"], "--max-concurrency"),
-        (["--reads-per-second", "-1"], "reads_per_second must be positive"),
+        (["--reads-per-second", "-1"], "--reads-per-second must be positive"),
         (["--timeout", "0"], "must be a positive number of seconds"),
         (["--timeout", "soon"], "--timeout"),
-        (["--redis", "http://host"], "url must be a Redis URL"),
-        (["--redis", "redis://:canary@ry@host"], "url must be a Redis URL"),
+        (["--redis", "http://host"], "--redis must be a Redis URL"),
+        (["--redis", "redis://:canary@ry@host"], "--redis must be a Redis URL"),
     ],
 )
 def test_mistakes_are_refused(simulator: Simulator, roomrec: Command, options: list[str], message: str) -> None:
@@ -65,7 +65,7 @@ def test_the_url_of_redis_comes_from_the_environment(
     simulator: Simulator, roomrec: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ROOMREC_REDIS_URL", "redis://:canary@ry@host")
-    assert "url must be a Redis URL" in roomrec.fails("list", *simulator.room_sids, code=2)
+    assert "$ROOMREC_REDIS_URL must be a Redis URL" in roomrec.fails("list", *simulator.room_sids, code=2)
 
 
 @pytest.mark.parametrize("command", SENDING)

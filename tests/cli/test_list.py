@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import errno
 import io
 import json
 import os
@@ -193,9 +192,9 @@ class TestList:
             (["-", "--page-size", "1001"], "'--page-size': 1001 is not in the range"),
             (["-", "--limit", "-1"], "'--limit': -1 is not in the range"),
             (["-", "--status", "done"], "'done' is not one of"),
-            (["-", "--source-sid", "x"], "source_sid must be"),
+            (["-", "--source-sid", "x"], "--source-sid must be"),
             (["-", "--timeout", "0"], "must be a positive number of seconds"),
-            (["-", "--base-url", "http://["], "base_url must be 'https://host'"),
+            (["-", "--base-url", "http://["], "--base-url must be 'https://host'"),
             (
                 ["-", "--base-url", "http://example.com"],
                 "credentials go unencrypted only to a loopback address",
@@ -399,7 +398,8 @@ def assert_disk_full(path: Path, size: int, room_sids: Sequence[str]) -> None:
         env=environ,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)),
     )
-    message = f"roomrec: [Errno {errno.EFBIG}] {os.strerror(errno.EFBIG)}: '{path}'\n"
+    reason = "the file is larger than the system allows: write to another file system, or raise 'ulimit -f'"
+    message = f"roomrec: '{path}': {reason}\n"
     assert (result.returncode, result.stdout, without_progress(result.stderr)) == (1, "", message)
     assert names_in(path.parent) == []
 
@@ -586,9 +586,9 @@ class TestMistakesWithFiles:
             (["-o", "out.csv", "--failed-rooms", "out.csv"], "--failed-rooms and --output name the same file"),
             (["-o", "out.csv", "--failed-rooms", "./out.csv"], "--failed-rooms and --output name the same file"),
             (["-o", "out.csv", "--failed-rooms", "link/out.csv"], "--failed-rooms and --output name the same file"),
-            (["-o", "out.csv", "--failed-rooms", "no/failed.txt"], "No such file or directory: 'no/failed.txt'"),
-            (["-o", "file/out.csv"], "Not a directory: 'file/out.csv'"),
-            (["-o", "no/such/folder/out.csv"], "No such file or directory: 'no/such/folder/out.csv'"),
+            (["-o", "out.csv", "--failed-rooms", "no/failed.txt"], "'no/failed.txt': there is no directory 'no'"),
+            (["-o", "file/out.csv"], "'file/out.csv': 'file' is a file, not a directory"),
+            (["-o", "no/such/folder/out.csv"], "'no/such/folder/out.csv': there is no directory 'no'"),
             (["-o", "/proc/out.csv"], "'/proc/out.csv'"),
         ],
     )

@@ -365,7 +365,7 @@ class TestMistakes:
             (["-o", "out.html"], "give --after TIME for the whole account, or --manifest FILE"),
             ([*QUARTER, "-o", "out.html", "--json"], "-o cannot be used with --json"),
             ([*QUARTER, "-o", "out.pdf"], "a report's file must end in .html or .json, not 'out.pdf'"),
-            ([*QUARTER, "-o", "no/such/folder/out.html"], "No such file or directory"),
+            ([*QUARTER, "-o", "no/such/folder/out.html"], "there is no directory 'no'"),
             (["--after", "2026-02-10 09:30", "--json"], "has no time zone"),
             (["--after", QUARTER[3], "--before", QUARTER[1], "--json"], "ends before that"),
             (["--manifest", "manifest.csv", "--json"], "a manifest's file must end in .jsonl or .parquet"),

@@ -90,10 +90,6 @@ class TestSimulate:
         assert (process.returncode, out) == (130, "")
         assert err.splitlines()[-1] == "roomrec: interrupted"
 
-    def test_a_port_that_is_taken(self, simulator: Simulator, roomrec: Command) -> None:
-        port = simulator.base_url.rpartition(":")[2]
-        assert "address already in use" in roomrec.fails("simulate", "--port", port, "true")
-
     def test_a_file_of_rooms_that_cannot_be_written(self, roomrec: Command) -> None:
         line = roomrec.fails("simulate", "--write-rooms", "/no/such/folder/x", "true")
         assert "/no/such/folder/x" in line

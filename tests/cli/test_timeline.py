@@ -190,7 +190,7 @@ class TestFailures:
             (("-o", "room"), "must end in .html or .svg"),
             ((), "Missing option"),
             (("-o", "."), "is a directory"),
-            (("-o", "nowhere/room.html"), "No such file or directory"),
+            (("-o", "nowhere/room.html"), "there is no directory 'nowhere'"),
             (("-o", "room.html", "--film", "none.mp4"), "there is no film none.mp4: make it with 'roomrec mux'"),
             (("-o", "room.html", "--film", "."), "is a directory"),
             (("-o", "room.html", "--film", "s3://bucket/room.mp4"), "s3://"),

@@ -24,6 +24,7 @@ from roomrec_async._tables import TableFormat
 from roomrec_async._text import safe_text
 from roomrec_async.cli.support.cluster import cluster_address, connect_cluster
 from roomrec_async.cli.support.columns import format_json
+from roomrec_async.cli.support.command import RoomrecCommand
 from roomrec_async.cli.support.errors import ExitCode
 from roomrec_async.cli.support.failures import Failures
 from roomrec_async.cli.support.input import RoomSources
@@ -61,7 +62,7 @@ Examples:
 """
 
 
-@click.command("archive", epilog=_EXAMPLES)
+@click.command("archive", cls=RoomrecCommand, epilog=_EXAMPLES)
 @rooms_argument
 @files_option
 @allow_empty_option

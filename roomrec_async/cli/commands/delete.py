@@ -16,6 +16,7 @@ from roomrec_async._format import format_count, format_size
 from roomrec_async._media.delete import foreign_account
 from roomrec_async._text import safe_text
 from roomrec_async.cli.support.columns import format_json
+from roomrec_async.cli.support.command import RoomrecCommand
 from roomrec_async.cli.support.failures import Failures
 from roomrec_async.cli.support.input import RoomSources
 from roomrec_async.cli.support.options import (
@@ -49,7 +50,7 @@ Examples:
 """
 
 
-@click.command("delete", epilog=_EXAMPLES)
+@click.command("delete", cls=RoomrecCommand, epilog=_EXAMPLES)
 @rooms_argument
 @files_option
 @allow_empty_option

@@ -19,6 +19,7 @@ from rich.text import Text
 from roomrec_async._format import format_count, format_hours, format_number, format_pace, format_size
 from roomrec_async._text import safe_text
 from roomrec_async._views.totals import Overview, RoomTotals, Totals, add_up
+from roomrec_async.cli.support.command import RoomrecCommand
 from roomrec_async.cli.support.errors import ExitCode, format_error
 from roomrec_async.cli.support.progress import show_progress
 from roomrec_async.cli.support.signals import run_async
@@ -38,7 +39,7 @@ With an account of your own:
   roomrec list RM..."""
 
 
-@click.command()
+@click.command(cls=RoomrecCommand)
 @click.option("--rooms", type=int, default=200, show_default=True, metavar="N", help="Number of rooms to list.")
 @recordings_option
 @latency_option(120)

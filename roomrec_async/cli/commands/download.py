@@ -17,6 +17,7 @@ from roomrec_async._format import format_count, format_size
 from roomrec_async._media.download import Download
 from roomrec_async._media.record_file import write_record
 from roomrec_async._text import safe_text
+from roomrec_async.cli.support.command import RoomrecCommand
 from roomrec_async.cli.support.failures import Failures
 from roomrec_async.cli.support.input import RoomSources
 from roomrec_async.cli.support.options import (
@@ -54,7 +55,7 @@ Examples:
 """
 
 
-@click.command("download", epilog=_EXAMPLES)
+@click.command("download", cls=RoomrecCommand, epilog=_EXAMPLES)
 @rooms_argument
 @files_option
 @allow_empty_option

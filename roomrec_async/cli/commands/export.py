@@ -16,6 +16,7 @@ from roomrec_async._export.report import ExportProgress, ExportReport
 from roomrec_async._format import format_count, format_duration, format_size
 from roomrec_async._listing.scan import DateWindow
 from roomrec_async._text import safe_text
+from roomrec_async.cli.support.command import RoomrecCommand
 from roomrec_async.cli.support.errors import ExitCode
 from roomrec_async.cli.support.failures import Failures
 from roomrec_async.cli.support.input import RoomSources
@@ -43,7 +44,12 @@ Examples:
 """
 
 
-@click.command("export", epilog=_EXAMPLES, short_help="Write records as Parquet or JSON lines, night after night.")
+@click.command(
+    "export",
+    cls=RoomrecCommand,
+    epilog=_EXAMPLES,
+    short_help="Write records as Parquet or JSON lines, night after night.",
+)
 @rooms_argument
 @files_option
 @allow_empty_option

@@ -33,6 +33,7 @@ from roomrec_async._tables import (
 from roomrec_async._text import safe_text
 from roomrec_async.cli.support.cluster import ClusterExport, cluster_address
 from roomrec_async.cli.support.columns import SortKey, check_wide, column_options, columns_of, format_json, make_row
+from roomrec_async.cli.support.command import RoomrecCommand
 from roomrec_async.cli.support.failures import Failures, write_failed_rooms
 from roomrec_async.cli.support.input import RoomSources
 from roomrec_async.cli.support.limits import given_timeout
@@ -70,7 +71,7 @@ Examples:
 """
 
 
-@click.command("list", epilog=_EXAMPLES)
+@click.command("list", cls=RoomrecCommand, epilog=_EXAMPLES)
 @rooms_argument
 @files_option
 @allow_empty_option

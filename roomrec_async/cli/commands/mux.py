@@ -17,6 +17,7 @@ from roomrec_async._format import format_count, format_duration
 from roomrec_async._listing.identities import list_identities
 from roomrec_async._text import safe_text
 from roomrec_async._views.film import CAMERA_OFF_AFTER, Format, Layout, Size
+from roomrec_async.cli.support.command import RoomrecCommand
 from roomrec_async.cli.support.errors import ExitCode
 from roomrec_async.cli.support.failures import Failures
 from roomrec_async.cli.support.log import current_log, log_progress
@@ -81,7 +82,7 @@ class ClockType(click.ParamType[float]):
         return int(hours) * 3_600 + int(minutes) * 60 + float(seconds)
 
 
-@click.command("mux", epilog=_EXAMPLES)
+@click.command("mux", cls=RoomrecCommand, epilog=_EXAMPLES)
 @room_source_arguments
 @click.option(
     "-o",

@@ -24,6 +24,7 @@ from roomrec_async._listing.records import merge_listings
 from roomrec_async._listing.scan import DateWindow, split_window
 from roomrec_async._text import safe_repr, safe_text
 from roomrec_async._views.totals import Overview, Totals, utc_day
+from roomrec_async.cli.support.command import RoomrecCommand
 from roomrec_async.cli.support.errors import ExitCode
 from roomrec_async.cli.support.failures import Failures
 from roomrec_async.cli.support.options import LocalPath, base_url_option, limit_options, window_options
@@ -62,7 +63,7 @@ Renderer: TypeAlias = Callable[[Overview], str]
 """Returns the text of a report."""
 
 
-@click.command("report", epilog=_EXAMPLES)
+@click.command("report", cls=RoomrecCommand, epilog=_EXAMPLES)
 @window_options("recordings of the whole account that started")
 @click.option(
     "--manifest",

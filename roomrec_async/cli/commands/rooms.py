@@ -18,6 +18,7 @@ from roomrec_async._format import format_count
 from roomrec_async._tables import open_table, table_format
 from roomrec_async._text import safe_text
 from roomrec_async.cli.support.columns import SortKey, check_wide, column_options, columns_of, format_json, make_row
+from roomrec_async.cli.support.command import RoomrecCommand
 from roomrec_async.cli.support.errors import ExitCode
 from roomrec_async.cli.support.failures import Failures
 from roomrec_async.cli.support.names import ANY_STATUS, join_lists
@@ -40,7 +41,7 @@ Examples:
 """
 
 
-@click.command("rooms", epilog=_EXAMPLES)
+@click.command("rooms", cls=RoomrecCommand, epilog=_EXAMPLES)
 @click.option(
     "--status",
     type=click.Choice([status.value for status in RoomStatus], case_sensitive=False),

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AsyncExitStack, contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -16,6 +17,7 @@ import click
 
 from roomrec_async._files import atomic_write
 from roomrec_async._format import format_count
+from roomrec_async.cli.support.command import RoomrecCommand
 from roomrec_async.cli.support.errors import CommandExit, ExitCode
 from roomrec_async.cli.support.options import LocalPath
 from roomrec_async.cli.support.signals import available_signals, run_async
@@ -30,6 +32,11 @@ _NOT_FOUND: Final = 127
 # Plus the number of the signal that ended the command.
 _SIGNAL_BASE: Final = 128
 
+_PORT_ERRORS: Final = {
+    errno.EADDRINUSE: "another program does: choose another port, or leave --port out for a free one",
+    errno.EACCES: "this needs privileges: choose one from 1024 on, or leave --port out for a free one",
+}
+
 _EXAMPLES: Final = """\b
 Examples:
   roomrec simulate --port 8080
@@ -38,7 +45,7 @@ Examples:
 """
 
 
-@click.command(epilog=_EXAMPLES, context_settings={"allow_interspersed_args": False})
+@click.command(cls=RoomrecCommand, epilog=_EXAMPLES, context_settings={"allow_interspersed_args": False})
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=0, metavar="N", help="Port to listen on. By default a free one."
 )
@@ -103,13 +110,27 @@ def simulate(
 
 async def serve(simulator: Simulator, command: tuple[str, ...]) -> int:
     """Run the service until the command ends or, without one, until Ctrl-C. Return the exit code."""
-    async with simulator:
+    async with AsyncExitStack() as stack:
+        await start(simulator, stack)
         if command:
             return await run_command(command, os.environ | simulator.environment())
         print_instructions(simulator)
         # Nothing sets it: Ctrl-C cancels the task.
         await asyncio.Event().wait()
     return ExitCode.SUCCESS
+
+
+async def start(simulator: Simulator, stack: AsyncExitStack) -> None:
+    """Start the service, until the stack is closed.
+
+    Raises:
+        CommandExit: it cannot listen on its port.
+    """
+    try:
+        await stack.enter_async_context(simulator)
+    except OSError as error:
+        reason = _PORT_ERRORS.get(error.errno or 0, str(error.strerror))
+        raise CommandExit(f"--port: cannot listen on it, because {reason}", ExitCode.USAGE) from None
 
 
 def print_instructions(simulator: Simulator) -> None:

@@ -21,6 +21,7 @@ from roomrec_async._listing.records import merge_listings
 from roomrec_async._media.locate import media_name
 from roomrec_async._text import safe_repr, safe_text
 from roomrec_async._views.timeline import TrackFile
+from roomrec_async.cli.support.command import RoomrecCommand
 from roomrec_async.cli.support.failures import Failures
 from roomrec_async.cli.support.names import RoomNames
 from roomrec_async.cli.support.options import LocalPath, base_url_option, identities_option, limit_options
@@ -56,7 +57,7 @@ class Renderer(Protocol):
         """Draw recordings."""
 
 
-@click.command("timeline", epilog=_EXAMPLES)
+@click.command("timeline", cls=RoomrecCommand, epilog=_EXAMPLES)
 @room_source_arguments
 @click.option(
     "-o",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import os
 from enum import IntEnum
+from pathlib import Path
 from typing import Final
 
 import click
@@ -19,8 +21,40 @@ from roomrec_async.errors import (
     TransportError,
 )
 
-# No space, a quota that is used up, a file of the largest size allowed, and a device in error.
-_DISK_ERRORS: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+# Errors that come of a wrong path. All others, such as a full disk or a connection that breaks, are no mistake of the
+# person who typed it.
+_PATH_ERRORS: Final = frozenset(
+    {
+        errno.ENOENT,
+        errno.EACCES,
+        errno.EPERM,
+        errno.EROFS,
+        errno.EISDIR,
+        errno.ENOTDIR,
+        errno.EEXIST,
+        errno.ENOTEMPTY,
+        errno.ENAMETOOLONG,
+        errno.ELOOP,
+        errno.EINVAL,
+        errno.ENXIO,
+        errno.EXDEV,
+    }
+)
+
+_WHAT_IS_WRONG: Final = {
+    errno.EACCES: "permission denied: name another place, or change who may use it",
+    errno.EPERM: "permission denied: name another place, or change who may use it",
+    errno.EROFS: "it is on a read-only file system: name another place",
+    errno.EISDIR: "it is a directory: name a file",
+    errno.EEXIST: "it exists, and is not a directory: name another place",
+    errno.ENAMETOOLONG: "the name is too long",
+    errno.ELOOP: "it is a symbolic link that leads to itself",
+    errno.ENOSPC: "no space left on the disk: free some, and run the same command again",
+    errno.EDQUOT: "the disk quota is used up: free some space, and run the same command again",
+    errno.EFBIG: "the file is larger than the system allows: write to another file system, or raise 'ulimit -f'",
+    errno.EIO: "the disk reports an error: check it, or name another one",
+    errno.EMFILE: "too many open files: raise the limit with 'ulimit -n'",
+}
 
 
 class ExitCode(IntEnum):
@@ -52,8 +86,32 @@ def exit_code_for(error: RoomRecError) -> ExitCode:
 
 
 def exit_code_for_os_error(error: OSError) -> ExitCode:
-    """Return the exit code for an error of the system: most are paths that are wrong, and a full disk is not."""
-    return ExitCode.FAILURE if error.errno in _DISK_ERRORS else ExitCode.USAGE
+    """Return the exit code for an error of the system: USAGE for a path that is wrong."""
+    return ExitCode.USAGE if error.errno in _PATH_ERRORS else ExitCode.FAILURE
+
+
+def format_os_error(error: OSError) -> str:
+    """Return an error of the system as a sentence: the file, what is wrong with it, and what to do."""
+    if error.errno is None:
+        return safe_text(str(error))
+    name = os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes)) else None
+    message = _WHAT_IS_WRONG.get(error.errno)
+    if message is None and name is not None and error.errno in {errno.ENOENT, errno.ENOTDIR}:
+        message = format_missing(Path(name))
+    if message is None:
+        # For example "Connection refused".
+        message = (error.strerror or str(error)).lower()
+    return message if name is None else f"'{safe_text(name)}': {message}"
+
+
+def format_missing(path: Path) -> str:
+    """Return what is missing where a path leads."""
+    for directory in reversed(path.parents):
+        if not directory.exists():
+            return f"there is no directory '{safe_text(str(directory))}': create it, or name another place"
+        if not directory.is_dir():
+            return f"'{safe_text(str(directory))}' is a file, not a directory: name another place"
+    return "there is no such file"
 
 
 def format_error(error: RoomRecError) -> str:

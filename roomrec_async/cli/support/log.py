@@ -20,6 +20,7 @@ import click
 from roomrec_async._format import format_duration
 from roomrec_async._text import safe_text
 
+from .errors import format_os_error
 from .options import LocalPath
 
 if TYPE_CHECKING:
@@ -216,7 +217,7 @@ def open_file(path: Path) -> TextIO:
     try:
         return path.open("a", encoding="utf-8")
     except OSError as error:
-        raise click.UsageError(f"--log-file {safe_text(str(path))} cannot be written: {error.strerror}") from None
+        raise click.UsageError(f"--log-file cannot be written: {format_os_error(error)}") from None
 
 
 def keep(context: click.Context, parameter: click.Parameter, value: object) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import codecs
-import errno
 import sys
 from collections.abc import Callable
 from concurrent.futures import Future
 from io import BufferedReader, TextIOWrapper
 from threading import Thread
 from typing import Final, TextIO, TypeVar
+
+from roomrec_async.errors import InvalidArgumentError
 
 _Result = TypeVar("_Result")
 
@@ -44,10 +45,10 @@ def open_stdin() -> TextIO:
     blocks holds one of them.
 
     Raises:
-        OSError: standard input is closed.
+        InvalidArgumentError: standard input is closed.
     """
     if sys.stdin is None:
-        raise OSError(errno.EBADF, "standard input is closed")
+        raise InvalidArgumentError("standard input is closed: give rooms as arguments, or --from-file FILE")
     # Closing the file must not close the descriptor, which belongs to the process.
     return decode_text(open(sys.stdin.fileno(), "rb", closefd=False))
 

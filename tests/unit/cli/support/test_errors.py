@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from pathlib import Path
 
 import pytest
 
@@ -15,7 +16,14 @@ from roomrec_async import (
     NotFoundError,
     RoomRecError,
 )
-from roomrec_async.cli.support.errors import CommandExit, ExitCode, exit_code_for, exit_code_for_os_error, format_error
+from roomrec_async.cli.support.errors import (
+    CommandExit,
+    ExitCode,
+    exit_code_for,
+    exit_code_for_os_error,
+    format_error,
+    format_os_error,
+)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +69,39 @@ def test_a_command_ends_with_the_code_that_it_was_given() -> None:
 
 @pytest.mark.parametrize(
     ("number", "code"),
-    [(errno.ENOSPC, 1), (errno.EDQUOT, 1), (errno.EFBIG, 1), (errno.EIO, 1), (errno.ENOENT, 2), (errno.EACCES, 2)],
+    [
+        (errno.ENOSPC, 1),
+        (errno.EDQUOT, 1),
+        (errno.EFBIG, 1),
+        (errno.EIO, 1),
+        (errno.ENOENT, 2),
+        (errno.EACCES, 2),
+        (errno.ECONNREFUSED, 1),
+        (errno.EMFILE, 1),
+    ],
 )
 def test_a_full_disk_is_no_mistake_in_the_input(number: int, code: int) -> None:
     assert exit_code_for_os_error(OSError(number, "text")) == code
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (OSError(errno.EACCES, "x", "a"), "'a': permission denied: name another place, or change who may use it"),
+        (OSError(errno.EISDIR, "x", b"a"), "'a': it is a directory: name a file"),
+        (OSError(errno.ENOENT, "x", "missing"), "'missing': there is no such file"),
+        (OSError(errno.ECONNREFUSED, "Connection refused"), "connection refused"),
+        (OSError(errno.EMFILE, "x"), "too many open files: raise the limit with 'ulimit -n'"),
+        (OSError("no scheduler\x1b"), "no scheduler\N{REPLACEMENT CHARACTER}"),
+    ],
+)
+def test_an_error_of_the_system_is_a_sentence(error: OSError, line: str) -> None:
+    assert format_os_error(error) == line
+
+
+def test_the_first_directory_that_is_missing_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "one" / "two" / "x.csv"
+    error = FileNotFoundError(errno.ENOENT, "x", str(path))
+    assert format_os_error(error) == (
+        f"'{path}': there is no directory '{tmp_path / 'one'}': create it, or name another place"
+    )

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import sys
 import threading
 
 import pytest
 
 from roomrec_async.cli.support.stdio import open_stdin, run_in_daemon_thread
+from roomrec_async.errors import InvalidArgumentError
 
 
 async def test_the_result_comes_from_a_daemon_thread() -> None:
@@ -45,6 +45,5 @@ async def test_a_caller_that_is_cancelled_does_not_wait_for_the_function() -> No
 
 def test_standard_input_that_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", None)
-    with pytest.raises(OSError, match="standard input is closed") as raised:
+    with pytest.raises(InvalidArgumentError, match="standard input is closed: give rooms as arguments"):
         open_stdin()
-    assert raised.value.errno == errno.EBADF

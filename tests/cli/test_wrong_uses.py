@@ -1,0 +1,252 @@
+"""Wrong uses of all commands: each ends with one message and the right exit code, before anything is sent."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from roomrec_async.simulator import Simulator
+
+from .conftest import CREDENTIALS, UNKNOWN_ROOM, UNLIMITED, Command, run_process
+
+ROOM = UNKNOWN_ROOM
+SINCE = ("--after", "2026-01-01T00:00:00Z")
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Simulator]:
+    with Simulator(rooms=1, **UNLIMITED) as simulator:
+        yield simulator
+
+
+@pytest.fixture(autouse=True)
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the command run in a directory with a file, a directory, a list of rooms, and a key that is none."""
+    monkeypatch.chdir(tmp_path)
+    Path("file").write_text("not a recording")
+    Path("directory").mkdir()
+    Path("rooms.txt").write_text(f"{ROOM}\n")
+    Path("key.pem").write_text("-----BEGIN NOTHING-----")
+
+
+class Wrong(NamedTuple):
+    """A command line, and what its message must say: what is wrong, and where or what to do."""
+
+    arguments: tuple[str, ...]
+    says: tuple[str, ...]
+
+    @property
+    def id(self) -> str:
+        """Name of the test."""
+        return " ".join(self.arguments)[:70]
+
+
+def wrong(line: str, *says: str) -> Wrong:
+    return Wrong(tuple(line.replace("ROOM", ROOM).replace("SINCE", " ".join(SINCE)).split()), says)
+
+
+NO_DIRECTORY = ("there is no directory 'no'", "create it, or name another place")
+A_FILE = ("'file' is a file, not a directory", "name another place")
+
+WRONG_USES = (
+    # The command itself.
+    wrong("lsit ROOM", "lsit", "list"),
+    wrong("--nonsense", "--nonsense", "roomrec --help"),
+    wrong("--dask local rooms", "--dask works with list and archive only"),
+    wrong("--dask local --proxy http://x list ROOM", "--proxy does not work with --dask"),
+    wrong("--proxy socks5://x rooms", "proxy must be the URL of an HTTP proxy"),
+    wrong("--proxy", "--proxy", "requires an argument"),
+    # Rooms.
+    wrong("list", "no rooms: give"),
+    wrong("download -o x", "no rooms: give"),
+    wrong("delete", "no rooms: give"),
+    wrong("archive -o x", "nothing to archive", "--after TIME"),
+    wrong("report -o x.html", "nothing to sum up", "--after TIME"),
+    wrong("timeline -o x.html", "Missing argument", "ROOM|SOURCE"),
+    wrong("mux -o x.mkv", "Missing argument", "ROOM|SOURCE"),
+    wrong("list --from-file missing.txt", "missing.txt", "does not exist"),
+    wrong("list --from-file directory", "directory", "is a directory"),
+    wrong("archive ROOM SINCE -o x", "either rooms, or --after and --before"),
+    wrong("timeline ROOM ROOM -o x.html", "give one room"),
+    wrong("mux ROOM ROOM -o x.mkv", "give one room"),
+    # Values.
+    wrong("list ROOM --status done", "--status", "done", "processing"),
+    wrong("list ROOM --limit many", "--limit", "many"),
+    wrong("list ROOM --limit -1", "--limit", "-1"),
+    wrong("list ROOM --page-size 1001", "--page-size", "1001"),
+    wrong("list ROOM --page-size 0", "--page-size", "0"),
+    wrong("list ROOM --after someday", "--after", "someday"),
+    wrong("list ROOM --after 2026-02-30T00:00:00Z", "--after", "2026-02-30"),
+    wrong("list ROOM --max-concurrency 0", "--max-concurrency", "0"),
+    wrong("list ROOM --max-concurrency few", "--max-concurrency", "few"),
+    wrong("list ROOM --reads-per-second 0", "--reads-per-second must be", "not 0.0"),
+    wrong("list ROOM --reads-per-second fast", "--reads-per-second", "fast"),
+    wrong("list ROOM --timeout -1", "--timeout: total must be", "not -1.0"),
+    wrong("list ROOM --timeout soon", "--timeout", "soon"),
+    wrong("list ROOM --source-sid XX1", "--source-sid", "XX1"),
+    wrong("list ROOM --redis http://x", "--redis must be a Redis URL", "redis://"),
+    wrong("list ROOM --base-url ftp://x", "--base-url must be 'https://host'"),
+    wrong("list ROOM --base-url video.twilio.com", "--base-url must be 'https://host'"),
+    wrong("list ROOM SINCE --before 2025-01-01T00:00:00Z", "2025-01-01"),
+    wrong("rooms --status done", "--status", "done", "completed"),
+    wrong("rooms --sids --json", "--sids cannot be used with --json"),
+    wrong("rooms --limit -1", "--limit", "-1"),
+    wrong("download ROOM -o x --type sound", "--type", "sound", "audio"),
+    wrong("download ROOM -o x --at-once 0", "--at-once", "0"),
+    wrong("download ROOM -o x --wait -1", "--wait", "-1"),
+    wrong("download ROOM -o ftp://host/x", "ftp", "give a directory, or an object store"),
+    wrong("archive ROOM -o x --yes", "--yes is for --delete"),
+    wrong("archive ROOM -o x --account-sid AC1 --delete", "--account-sid", "AC1"),
+    wrong("archive ROOM -o x --manifest csv", "--manifest", "csv", "jsonl"),
+    wrong("archive ROOM -o s3://bucket/x", "ledger"),
+    wrong("archive ROOM -o x --ledger directory", "--ledger", "directory", "it must be a file"),
+    wrong("delete ROOM --status deleted", "--status", "deleted"),
+    wrong("delete ROOM --account-sid 1", "--account-sid"),
+    wrong("report SINCE -o x.pdf", "x.pdf", ".html or .json"),
+    wrong("report --manifest rooms.txt SINCE --json", "--manifest cannot be used with --after"),
+    wrong("report --manifest missing.jsonl --json", "missing.jsonl", "does not exist"),
+    wrong("report --manifest file --json", "file", ".jsonl"),
+    wrong("timeline ROOM -o x.png", "x.png", ".html"),
+    wrong("timeline ROOM -o x.html --media missing", "missing"),
+    wrong("timeline ROOM -o x.html --media file", "--media", "file"),
+    wrong("timeline ROOM -o x.html --film missing.mp4", "missing.mp4"),
+    wrong("timeline directory -o x.html", "directory"),
+    wrong("mux ROOM -o x.avi", "x.avi", ".mkv"),
+    wrong("mux ROOM -o x.mkv --size large", "--size", "WIDTHxHEIGHT"),
+    wrong("mux ROOM -o x.mkv --size 641x480", "641", "even"),
+    wrong("mux ROOM -o x.mkv --from noon", "--from", "noon", "1:30"),
+    wrong("mux ROOM -o x.mkv --from 10 --to 5", "the end of a film must be after its start"),
+    wrong("mux ROOM -o x.mkv --format wav", "--format is for --per participant"),
+    wrong("mux ROOM -o x.mkv --camera-off-after -1", "--camera-off-after", "-1"),
+    wrong("mux directory -o x.mkv --print", "--print is for a room of the account"),
+    wrong("demo --rooms -1", "--rooms must lie between"),
+    wrong("demo --latency slow", "--latency", "slow"),
+    wrong("simulate --port 65536 -- true", "--port", "65536"),
+    wrong("simulate --rooms -1 -- true", "--rooms must lie between"),
+    wrong("simulate --media-size big -- true", "--media-size", "big"),
+    # Options that contradict each other.
+    wrong("list ROOM --allow-partial", "--allow-partial needs --output FILE"),
+    wrong("list ROOM --json -o x.csv", "--output cannot be used with --json"),
+    wrong("list ROOM -o x.csv --failed-rooms x.csv", "name the same file"),
+    wrong("list ROOM -q -v", "--verbose, --quiet and --log-level"),
+    # Places.
+    wrong("list ROOM -o no/x.csv", "'no/x.csv'", *NO_DIRECTORY),
+    wrong("list ROOM -o file/x.csv", "'file/x.csv'", *A_FILE),
+    wrong("list ROOM -o directory", "'directory' is a directory"),
+    wrong("list ROOM -o x.xlsx", "x.xlsx", ".csv"),
+    wrong("list ROOM --failed-rooms no/x", "'no/x'", *NO_DIRECTORY),
+    wrong("list ROOM --failed-rooms directory", "directory"),
+    wrong("list ROOM --log-file no/x", "--log-file cannot be written", *NO_DIRECTORY),
+    wrong("list ROOM --log-file directory", "--log-file", "directory"),
+    wrong("report SINCE -o no/x.html", *NO_DIRECTORY),
+    wrong("report SINCE -o file/x.html", *A_FILE),
+    wrong("report SINCE -o directory", "directory"),
+    wrong("timeline ROOM -o no/x.html", *NO_DIRECTORY),
+    wrong("timeline ROOM -o file/x.svg", *A_FILE),
+    wrong("timeline ROOM -o directory", "directory"),
+    wrong("mux ROOM -o no/x.mkv", "there is no directory no for x.mkv"),
+    wrong("mux ROOM -o file/x.mkv", "there is no directory file for x.mkv"),
+    wrong("mux ROOM -o directory", "directory"),
+    wrong("mux ROOM -o x.mkv --media file", "--media", "file"),
+    wrong("download ROOM -o file", "'file'", "it exists, and is not a directory"),
+    wrong("download ROOM -o file/x", "'file/x'", *A_FILE),
+    wrong("archive ROOM -o file", "'file'", "not a directory"),
+    wrong("archive ROOM -o file/x", *A_FILE),
+    wrong("simulate --write-rooms no/x -- true", *NO_DIRECTORY),
+    wrong("simulate --write-rooms directory -- true", "directory"),
+    # Keys.
+    wrong("download ROOM -o x --private-key missing.pem", "missing.pem", "does not exist"),
+    wrong("download ROOM -o x --private-key directory", "directory", "is a directory"),
+    wrong("download ROOM -o x --private-key key.pem", "key.pem", "not a private key in PEM format"),
+    wrong("archive ROOM -o x --private-key key.pem", "key.pem", "not a private key in PEM format"),
+    wrong("mux ROOM -o x.mkv --private-key key.pem", "key.pem", "not a private key in PEM format"),
+)
+
+
+@pytest.mark.parametrize("use", WRONG_USES, ids=lambda use: use.id)
+def test_a_wrong_use_ends_with_one_message_before_anything_is_sent(
+    simulator: Simulator, roomrec: Command, use: Wrong
+) -> None:
+    sent = simulator.stats.requests
+    before = everything_here()
+    line = roomrec.fails(*use.arguments)
+    assert [text for text in use.says if text not in line] == []
+    assert "Errno" not in line
+    assert simulator.stats.requests == sent
+    assert everything_here() == before
+
+
+def everything_here() -> dict[str, bytes]:
+    return {str(path): path.read_bytes() if path.is_file() else b"" for path in Path().rglob("*")}
+
+
+@pytest.mark.parametrize(
+    ("variables", "arguments", "code", "says"),
+    [
+        ({"ROOMREC_BASE_URL": "ftp://x"}, ("list", ROOM), 2, "$ROOMREC_BASE_URL must be 'https://host'"),
+        ({"ROOMREC_REDIS_URL": "http://x"}, ("rooms",), 2, "$ROOMREC_REDIS_URL must be a Redis URL"),
+        ({"TWILIO_ACCOUNT_SID": "AC1"}, ("list", ROOM), 2, "the account SID must be 'AC' and 32 hexadecimal digits"),
+        ({"TWILIO_ACCOUNT_SID": ""}, ("rooms",), 2, "set TWILIO_ACCOUNT_SID"),
+        ({"TWILIO_AUTH_TOKEN": ""}, ("delete", ROOM), 2, "TWILIO_AUTH_TOKEN"),
+        ({"TWILIO_API_KEY": "SK" + "0" * 32}, ("rooms",), 2, "TWILIO_API_SECRET"),
+        ({"HTTP_PROXY": "socks5://x"}, ("rooms",), 2, "proxy"),
+    ],
+)
+def test_a_mistake_in_the_environment(
+    simulator: Simulator,
+    roomrec: Command,
+    monkeypatch: pytest.MonkeyPatch,
+    variables: dict[str, str],
+    arguments: tuple[str, ...],
+    code: int,
+    says: str,
+) -> None:
+    sent = simulator.stats.requests
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert says in roomrec.fails(*arguments, code=code)
+    assert simulator.stats.requests == sent
+
+
+@pytest.mark.parametrize(
+    "command", [("list", "-"), ("download", "-", "-o", "x"), ("archive", "-", "-o", "x"), ("delete", "-")]
+)
+def test_standard_input_with_nothing_in_it(simulator: Simulator, command: tuple[str, ...]) -> None:
+    sent = simulator.stats.requests
+    outcome = run_process(*command)
+    assert (outcome.code, outcome.out) == (2, "")
+    (line,) = outcome.errors
+    assert line.startswith("roomrec: there is nothing on standard input")
+    assert simulator.stats.requests == sent
+
+
+def test_no_credentials_at_all(simulator: Simulator, roomrec: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in CREDENTIALS:
+        monkeypatch.delenv(name, raising=False)
+    for command in (("list", ROOM), ("rooms",), ("download", ROOM, "-o", "x"), ("timeline", ROOM, "-o", "x.html")):
+        assert "set TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN" in roomrec.fails(*command)
+
+
+def test_a_port_of_another_program(roomrec: Command) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        line = roomrec.fails("simulate", "--port", other.getsockname()[1], "--", "true")
+    assert line == (
+        "roomrec: --port: cannot listen on it, because another program does: choose another port, or leave --port out "
+        "for a free one"
+    )
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/sys is Linux's")
+@pytest.mark.parametrize("command", [("list", ROOM, "-o"), ("report", *SINCE, "-o"), ("timeline", ROOM, "-o")])
+def test_a_place_where_nobody_may_write(simulator: Simulator, roomrec: Command, command: tuple[str, ...]) -> None:
+    sent = simulator.stats.requests
+    extension = ".csv" if command[0] == "list" else ".html"
+    line = roomrec.fails(*command, f"/sys/x{extension}")
+    assert line.startswith(f"roomrec: '/sys/x{extension}': ")
+    assert "name another place" in line
+    assert simulator.stats.requests == sent
