@@ -101,6 +101,7 @@ def roomrec(ctx: click.Context, dask: str | None, proxy: str | None) -> None:
 
 for _command in (
     LazyCommand("archive", "archive", "Copy recordings, verify the copies, and delete the originals."),
+    LazyCommand("completion", "completion", "Print the script that completes commands in a shell."),
     LazyCommand("delete", "delete", "Delete the recordings of rooms, for good."),
     LazyCommand("demo", "demo", "Show what this does, on a simulated account."),
     LazyCommand("download", "download", "Download the media of rooms."),

@@ -61,6 +61,11 @@ WRONG_USES = (
     wrong("--dask local --proxy http://x list ROOM", "--proxy does not work with --dask"),
     wrong("--proxy socks5://x rooms", "proxy must be the URL of an HTTP proxy"),
     wrong("--proxy", "--proxy", "requires an argument"),
+    wrong("list ROOM --since 2026-01-01T00:00:00Z", "Did you mean '--after'?"),
+    wrong("list ROOM --until 2026-01-01T00:00:00Z", "Did you mean '--before'?"),
+    wrong("list ROOM --outptu x.csv", "Did you mean '--output'?"),
+    wrong("list ROOM --proxy http://x", "it goes before the command, as in 'roomrec --proxy ... list'"),
+    wrong("list ROOM -o", "requires an argument", "see 'roomrec list --help'"),
     # Rooms.
     wrong("list", "no rooms: give"),
     wrong("download -o x", "no rooms: give"),
@@ -250,3 +255,7 @@ def test_a_place_where_nobody_may_write(simulator: Simulator, roomrec: Command, 
     assert line.startswith(f"roomrec: '/sys/x{extension}': ")
     assert "name another place" in line
     assert simulator.stats.requests == sent
+
+
+def test_nothing_is_suggested_that_is_not_meant(roomrec: Command) -> None:
+    assert "Did you mean" not in roomrec.fails("list", ROOM, "--sonic")

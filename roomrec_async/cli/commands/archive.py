@@ -56,9 +56,13 @@ _MAX_FAILURES_SHOWN: Final = 20
 
 _EXAMPLES: Final = """\b
 Examples:
-  roomrec archive --after 2026-03-01T00:00:00Z --before 2026-04-01T00:00:00Z -o archive/
-  roomrec archive --from-file rooms.txt -o s3://bucket/rooms --ledger rooms.sqlite3 --delete --yes
-  roomrec --dask tls://scheduler:8786 archive --from-file rooms.txt -o /shared/archive
+  roomrec archive --from-file rooms.txt -o archive/
+  roomrec archive --after 2026-03-01T00:00:00Z \\
+      --before 2026-04-01T00:00:00Z -o archive/
+  roomrec archive --from-file rooms.txt -o s3://bucket/rooms \\
+      --ledger rooms.sqlite3 --delete --yes
+  roomrec --dask tls://scheduler:8786 archive --from-file rooms.txt \\
+      -o /shared/archive
 """
 
 

@@ -45,7 +45,7 @@ _STATUSES: Final = [status.value for status in RecordingStatus if status is not 
 
 _EXAMPLES: Final = """\b
 Examples:
-  roomrec delete RM0123456789abcdef0123456789abcdef
+  roomrec delete RM2cfaa189a9cc4a80b935caff592db30c
   roomrec delete --from-file rooms.txt --before 2026-01-01T00:00:00Z --yes
 """
 

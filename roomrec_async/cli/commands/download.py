@@ -50,8 +50,9 @@ from roomrec_async.protocols import Decryption, Destination
 
 _EXAMPLES: Final = """\b
 Examples:
-  roomrec download RM0123456789abcdef0123456789abcdef -o media/
-  set -o pipefail; roomrec rooms --sids --after 2026-03-01T00:00:00Z | roomrec download - -o s3://bucket/rooms
+  roomrec download RM2cfaa189a9cc4a80b935caff592db30c -o media/
+  roomrec download --from-file rooms.txt --type audio -o media/
+  roomrec download --from-file rooms.txt -o s3://bucket/rooms
 """
 
 

@@ -38,9 +38,9 @@ _MAX_FAILURES_SHOWN: Final = 20
 
 _EXAMPLES: Final = """\b
 Examples:
-  roomrec export --after 2026-03-01T00:00:00Z -o recordings/
-  roomrec export --after 2026-03-01T00:00:00Z --since-last -o s3://bucket/r
-  roomrec export --from-file rooms.txt --shard 3/40 -o s3://bucket/rooms
+  roomrec export --after 2026-03-01 -o recordings/
+  roomrec export --after 2026-03-01 --since-last -o s3://bucket/recordings
+  roomrec export --from-file rooms.txt --shard 3/40 -o rooms/
 """
 
 

@@ -62,12 +62,13 @@ _BATCH_SIZE: Final = 1_000
 
 _EXAMPLES: Final = """\b
 Examples:
-  roomrec list RM0123456789abcdef0123456789abcdef
+  roomrec list RM2cfaa189a9cc4a80b935caff592db30c
   roomrec list --from-file rooms.txt --status completed --after 7d
   roomrec list --after yesterday --before today
-  roomrec list - < rooms.txt | jq -r .sid
+  roomrec list - < rooms.txt > recordings.jsonl
   roomrec list --from-file rooms.txt -o recordings.parquet
-  roomrec --dask tls://scheduler:8786 list --from-file rooms.txt -o /shared/recordings
+  roomrec --dask tls://scheduler:8786 list --from-file rooms.txt \\
+      -o /shared/recordings
 """
 
 

@@ -41,11 +41,14 @@ if TYPE_CHECKING:
 
 _EXAMPLES: Final = """\b
 Examples:
-  roomrec mux RM0123456789abcdef0123456789abcdef -o room.mkv
-  roomrec mux RM0123456789abcdef0123456789abcdef -o room.mp4 --media media/ --size 1920x1080
-  roomrec mux RM0123456789abcdef0123456789abcdef -o talk.mp4 --layout screen --from 5:00 --to 1:05:00
-  roomrec mux archive/RM0123456789abcdef0123456789abcdef -o room.mp4
-  roomrec mux RM0123456789abcdef0123456789abcdef --per participant --format wav -o voices/
+  roomrec mux RM2cfaa189a9cc4a80b935caff592db30c -o room.mkv
+  roomrec mux RM2cfaa189a9cc4a80b935caff592db30c -o room.mp4 \\
+      --media media/ --size 1920x1080
+  roomrec mux RM2cfaa189a9cc4a80b935caff592db30c -o talk.mp4 \\
+      --layout screen --from 0:05 --to 0:15
+  roomrec mux archive/RM2cfaa189a9cc4a80b935caff592db30c -o room.mp4
+  roomrec mux RM2cfaa189a9cc4a80b935caff592db30c \\
+      --per participant --format wav -o voices/
 """
 
 _SIZE: Final = re.compile(r"(\d{2,4})x(\d{2,4})")

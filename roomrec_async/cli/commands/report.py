@@ -40,7 +40,7 @@ Examples:
   roomrec report --after 7d
   roomrec report --after 2026-03-01 --before 2026-04-01 -o march.html
   roomrec report --manifest archive/manifest.jsonl -o archive.html
-  roomrec report --after 2026-03-01T00:00:00Z --json | jq .by_day
+  roomrec report --after 2026-03-01T00:00:00Z --json > report.json
   roomrec report --after 2026-03-01T00:00:00Z --identities -o people.html
 """
 

@@ -36,8 +36,9 @@ _BATCH_SIZE: Final = 1_000
 _EXAMPLES: Final = """\b
 Examples:
   roomrec rooms --after 7d
-  roomrec rooms --after 2026-01-01 -o rooms.csv --columns sid,unique_name,duration
-  set -o pipefail; roomrec rooms --sids | roomrec list -
+  roomrec rooms --sids > rooms.txt
+  roomrec rooms --after 2026-01-01 -o rooms.csv \\
+      --columns sid,unique_name,duration
 """
 
 

@@ -39,9 +39,11 @@ _PORT_ERRORS: Final = {
 
 _EXAMPLES: Final = """\b
 Examples:
-  roomrec simulate --port 8080
-  roomrec simulate --media-size 500000 --write-rooms rooms.txt -- roomrec download --from-file rooms.txt -o media/
-  roomrec simulate --rooms 500 --write-rooms rooms.txt -- roomrec list --from-file rooms.txt
+  roomrec simulate --rooms 500
+  roomrec simulate --media-size 500000 --rooms 3 --write-rooms rooms.txt -- \\
+      roomrec download --from-file rooms.txt -o media/
+  roomrec simulate --write-rooms rooms.txt -- \\
+      roomrec list --from-file rooms.txt
 """
 
 

@@ -37,10 +37,12 @@ if TYPE_CHECKING:
 
 _EXAMPLES: Final = """\b
 Examples:
-  roomrec timeline RM0123456789abcdef0123456789abcdef -o room.html
-  roomrec timeline RM0123456789abcdef0123456789abcdef -o room.html --film room.mp4
-  roomrec timeline RM0123456789abcdef0123456789abcdef -o room.svg --media media/
-  roomrec timeline archive/RM0123456789abcdef0123456789abcdef -o room.html
+  roomrec timeline RM2cfaa189a9cc4a80b935caff592db30c -o room.html
+  roomrec timeline RM2cfaa189a9cc4a80b935caff592db30c -o room.html \\
+      --film room.mp4
+  roomrec timeline RM2cfaa189a9cc4a80b935caff592db30c -o room.svg \\
+      --media media/
+  roomrec timeline archive/RM2cfaa189a9cc4a80b935caff592db30c -o room.html
 """
 
 _FILE_EXTENSIONS: Final = (".html", ".svg")

@@ -1,8 +1,9 @@
-"""The class of all commands: its errors name options as they are typed."""
+"""The class of all commands: options in groups, and errors that name them as they are typed."""
 
 from __future__ import annotations
 
 import re
+from difflib import get_close_matches
 from typing import Final
 
 import click
@@ -16,6 +17,50 @@ _OPTIONS: Final = {"--url": "--redis"}
 # An argument of the library: at the start of a message, or with its value, as in "for per='participant'".
 _ARGUMENT: Final = re.compile(r"^(?P<name>[a-z_]+)(?=:| must | is for )|\b(?P<other>[a-z_]+)='(?P<value>\w+)'")
 
+# Names that other programs have for our options.
+_SYNONYMS: Final = {
+    "--since": "--after",
+    "--start": "--after",
+    "--max-age": "--after",
+    "--until": "--before",
+    "--end": "--before",
+    "--min-age": "--before",
+    "--out": "--output",
+    "--dest": "--output",
+    "--directory": "--output",
+    "--file": "--from-file",
+    "--input": "--from-file",
+    "--concurrency": "--max-concurrency",
+    "--jobs": "--max-concurrency",
+    "--workers": "--max-concurrency",
+    "--transfers": "--at-once",
+    "--count": "--limit",
+    "--max-items": "--limit",
+    "--confirm": "--yes",
+    "--force": "--yes",
+    "--key": "--private-key",
+    "--url": "--base-url",
+    "--endpoint": "--base-url",
+    "--endpoint-url": "--base-url",
+    "--debug": "--verbose",
+    "--silent": "--quiet",
+    "--names": "--identities",
+}
+# Ratio of what two names have in common, from which one is taken for a misspelling of the other.
+_MISSPELLED: Final = 0.8
+
+# Headings of the help after "Options", and the options below them.
+_HEADINGS: Final = {
+    "Output": (
+        *("--output", "--json", "--table", "--sids", "--columns", "--wide", "--sort", "--format", "--print"),
+        *("--allow-partial", "--failed-rooms", "--progress", "--write-rooms"),
+    ),
+    "Connection": (
+        *("--base-url", "--redis", "--reads-per-second", "--max-concurrency", "--timeout", "--at-once", "--page-size"),
+    ),
+    "Messages": ("--verbose", "--quiet", "--log-level", "--log-format", "--log-file", "--help"),
+}
+
 
 class RoomrecCommand(click.Command):
     """A command of ``roomrec``."""
@@ -24,9 +69,25 @@ class RoomrecCommand(click.Command):
         """Parse the arguments; errors say which command's help to read."""
         try:
             return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            raise click.UsageError(
+                f"No such option '{error.option_name}'{suggest(error.option_name, ctx)}", ctx
+            ) from None
         except click.UsageError as error:
             error.ctx = error.ctx or ctx
             raise
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options in groups: what the command works on, what it writes, and how it connects."""
+        groups: dict[str, list[tuple[str, str]]] = {"Options": [], **{heading: [] for heading in _HEADINGS}}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None and isinstance(parameter, click.Option):
+                groups[heading_of(parameter)].append(record)
+        for heading, records in groups.items():
+            if records:
+                with formatter.section(heading):
+                    formatter.write_dl(records)
 
     def invoke(self, ctx: click.Context) -> object:
         """Run the command. Where the library refuses an argument, the message names the option that set it."""
@@ -35,6 +96,30 @@ class RoomrecCommand(click.Command):
         except (InvalidArgumentError, ConfigurationError) as error:
             error.args = (name_options(str(error), ctx), *error.args[1:])
             raise
+
+
+def heading_of(parameter: click.Parameter) -> str:
+    """Return the heading of the help that an option stands below."""
+    for heading, names in _HEADINGS.items():
+        if set(names) & set(parameter.opts):
+            return heading
+    return "Options"
+
+
+def suggest(name: str, context: click.Context) -> str:
+    """Return the end of a message about an option that does not exist: the one that was meant, if that is clear."""
+    if name in option_names(context.find_root().command):
+        return f": it goes before the command, as in 'roomrec {name} ... {context.info_name}'"
+    known = option_names(context.command)
+    synonym = _SYNONYMS.get(name)
+    meant = [synonym] if synonym in known else get_close_matches(name, known, 1, _MISSPELLED)
+    return f". Did you mean '{meant[0]}'?" if meant else ""
+
+
+def option_names(command: click.Command) -> list[str]:
+    """Return the names of a command's options."""
+    options = (parameter for parameter in command.params if isinstance(parameter, click.Option))
+    return [name for option in options for name in (*option.opts, *option.secondary_opts)]
 
 
 def name_options(message: str, context: click.Context) -> str:
