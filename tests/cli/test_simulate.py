@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import signal
 import sys
@@ -89,6 +90,24 @@ class TestSimulate:
         out, err = process.communicate(timeout=40)
         assert (process.returncode, out) == (130, "")
         assert err.splitlines()[-1] == "roomrec: interrupted"
+
+    @pytest.mark.parametrize(
+        ("shell", "variable", "empty", "comment"),
+        [
+            ("sh", r"export TWILIO_ACCOUNT_SID=(AC\w{32})", "export TWILIO_API_KEY=", "# 2 rooms"),
+            ("powershell", r"\$env:TWILIO_ACCOUNT_SID = '(AC\w{32})'", "$env:TWILIO_API_KEY = ''", "# 2 rooms"),
+            ("cmd", r'set "TWILIO_ACCOUNT_SID=(AC\w{32})"', 'set "TWILIO_API_KEY="', "rem 2 rooms"),
+        ],
+    )
+    def test_variables_for_each_shell(self, shell: str, variable: str, empty: str, comment: str) -> None:
+        process = start_process("simulate", "--rooms", "2", "--shell", shell)
+        assert process.stdout
+        lines = [process.stdout.readline().rstrip("\n") for _ in range(12)]
+        process.send_signal(signal.SIGINT)
+        process.communicate()
+        assert re.fullmatch(variable, lines[0])
+        assert empty in lines
+        assert [line for line in lines if line.startswith(comment)] != []
 
     def test_a_file_of_rooms_that_cannot_be_written(self, roomrec: Command) -> None:
         line = roomrec.fails("simulate", "--write-rooms", "/no/such/folder/x", "true")

@@ -32,6 +32,13 @@ _NOT_FOUND: Final = 127
 # Plus the number of the signal that ended the command.
 _SIGNAL_BASE: Final = 128
 
+# How shells set a variable, and begin a comment. An empty value unsets it, in cmd and PowerShell.
+_SHELLS: Final = {
+    "sh": ("export {name}={value}", "#"),
+    "powershell": ("$env:{name} = '{value}'", "#"),
+    "cmd": ('set "{name}={value}"', "rem"),
+}
+
 _PORT_ERRORS: Final = {
     errno.EADDRINUSE: "another program does: choose another port, or leave --port out for a free one",
     errno.EACCES: "this needs privileges: choose one from 1024 on, or leave --port out for a free one",
@@ -74,6 +81,13 @@ Examples:
     metavar="FILE",
     help="First write the SIDs of the rooms to a file, one per line.",
 )
+@click.option(
+    "--shell",
+    type=click.Choice(tuple(_SHELLS)),
+    default="powershell" if sys.platform == "win32" else "sh",
+    show_default=True,
+    help="Shell to print the variables for: sh is for bash, zsh and fish, too.",
+)
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[-- COMMAND...]")
 def simulate(
     port: int,
@@ -85,6 +99,7 @@ def simulate(
     media_size: int | None,
     unlimited: bool,
     write_rooms: Path | None,
+    shell: str,
     command: tuple[str, ...],
 ) -> int:
     """Run a simulated service, with an account of made-up rooms, until Ctrl-C.
@@ -107,16 +122,16 @@ def simulate(
     if write_rooms:
         with atomic_write(write_rooms) as file:
             file.writelines(f"{room_sid}\n".encode() for room_sid in simulator.room_sids)
-    return run_async(serve(simulator, command))
+    return run_async(serve(simulator, command, shell))
 
 
-async def serve(simulator: Simulator, command: tuple[str, ...]) -> int:
+async def serve(simulator: Simulator, command: tuple[str, ...], shell: str) -> int:
     """Run the service until the command ends or, without one, until Ctrl-C. Return the exit code."""
     async with AsyncExitStack() as stack:
         await start(simulator, stack)
         if command:
             return await run_command(command, os.environ | simulator.environment())
-        print_instructions(simulator)
+        print_instructions(simulator, shell)
         # Nothing sets it: Ctrl-C cancels the task.
         await asyncio.Event().wait()
     return ExitCode.SUCCESS
@@ -135,15 +150,16 @@ async def start(simulator: Simulator, stack: AsyncExitStack) -> None:
         raise CommandExit(f"--port: cannot listen on it, because {reason}", ExitCode.USAGE) from None
 
 
-def print_instructions(simulator: Simulator) -> None:
+def print_instructions(simulator: Simulator, shell: str) -> None:
     """Print the variables and some commands to try, in a form to paste into a shell."""
+    assignment, comment = _SHELLS[shell]
     for name, value in simulator.environment().items():
-        click.echo(f"export {name}={value}")
+        click.echo(assignment.format(name=name, value=value))
 
     rooms = simulator.room_sids
-    click.echo(f"# {format_count(len(rooms), 'room')}" + (", the first of them:" if rooms else ""))
+    click.echo(f"{comment} {format_count(len(rooms), 'room')}" + (", the first of them:" if rooms else ""))
     for room_sid in islice(rooms, _MAX_ROOMS_SHOWN):
-        click.echo(f"#   roomrec list {room_sid}")
+        click.echo(f"{comment}   roomrec list {room_sid}")
     click.echo("Paste these lines into another terminal. Ctrl-C stops the service.", err=True)
 
 
