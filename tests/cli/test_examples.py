@@ -20,9 +20,9 @@ COMMANDS = sorted(roomrec_group.commands)
 
 # Parts of examples that run elsewhere, and why.
 ELSEWHERE = {
-    " mux ": "needs ffmpeg, and takes minutes",
-    "--film room.mp4": "needs a film",
-    "timeline RM2cfaa189a9cc4a80b935caff592db30c -o room.svg": "needs ffprobe",
+    " mux ": "needs ffmpeg: in tests/mux",
+    "--film room.mp4": "needs a film: in tests/mux",
+    "timeline RM2cfaa189a9cc4a80b935caff592db30c -o room.svg": "needs ffprobe: in tests/mux",
     "s3://": "needs a bucket",
     "--dask ": "needs a cluster",
     "simulate --rooms 500": "serves until Ctrl-C; see below",
