@@ -164,7 +164,20 @@ WRONG_USES = (
     wrong("archive ROOM -o file/x", *A_FILE),
     wrong("simulate --write-rooms no/x -- true", *NO_DIRECTORY),
     wrong("simulate --write-rooms directory -- true", "directory"),
+    wrong("export ROOM -o file", "'file'", "it exists, and is not a directory"),
+    wrong("export ROOM -o file/x", "'file/x'", *A_FILE),
+    wrong("export ROOM -o x --shard 5/4", "--shard must be an integer from 1 to 4, not 5"),
+    wrong("export ROOM -o x --shard half", "shard", "half"),
+    wrong("export ROOM -o x --format xml", "--format", "xml", "parquet"),
+    wrong("export ROOM SINCE -o x", "give either rooms, or --after"),
+    wrong("export -o x", "nothing to export", "--after TIME"),
+    wrong("export --before 2026-01-01 -o x", "nothing to export", "--after TIME"),
+    wrong("export ROOM -o x --since-last", "give either rooms"),
+    wrong("rooms -o no/x.csv", *NO_DIRECTORY),
+    wrong("rooms -o x.txt", "x.txt", ".csv"),
     # Keys.
+    wrong("archive ROOM -o x --delete --private-key key.pem", "key.pem", "not a private key in PEM format"),
+    wrong("archive ROOM -o x --private-key missing.pem", "missing.pem", "does not exist"),
     wrong("download ROOM -o x --private-key missing.pem", "missing.pem", "does not exist"),
     wrong("download ROOM -o x --private-key directory", "directory", "is a directory"),
     wrong("download ROOM -o x --private-key key.pem", "key.pem", "not a private key in PEM format"),
@@ -184,6 +197,16 @@ def test_a_wrong_use_ends_with_one_message_before_anything_is_sent(
     assert "Errno" not in line
     assert simulator.stats.requests == sent
     assert everything_here() == before
+
+
+@pytest.mark.parametrize("use", [use for use in WRONG_USES if ROOM in use.arguments], ids=lambda use: use.id)
+def test_nothing_is_sent_to_look_up_a_name_either(simulator: Simulator, roomrec: Command, use: Wrong) -> None:
+    sent = simulator.stats.requests
+    first = use.arguments.index(ROOM)
+    outcome = roomrec(*use.arguments[:first], "daily-standup", *use.arguments[first + 1 :])
+    assert (outcome.code, outcome.out) == (2, "")
+    assert [text for text in use.says if text not in outcome.err] == []
+    assert simulator.stats.requests == sent
 
 
 def everything_here() -> dict[str, bytes]:

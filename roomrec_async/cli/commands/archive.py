@@ -20,7 +20,7 @@ from roomrec_async._dates import format_iso8601
 from roomrec_async._format import format_count, format_size
 from roomrec_async._listing.scan import DateWindow
 from roomrec_async._media.delete import refusal
-from roomrec_async._tables import TableFormat
+from roomrec_async._tables import TableFormat, check_formats
 from roomrec_async._text import safe_text
 from roomrec_async.cli.support.cluster import cluster_address, connect_cluster
 from roomrec_async.cli.support.columns import format_json
@@ -43,6 +43,7 @@ from roomrec_async.cli.support.options import (
     window_options,
 )
 from roomrec_async.cli.support.output import LineWriter
+from roomrec_async.cli.support.places import check_directory_place
 from roomrec_async.cli.support.progress import show_transfers
 from roomrec_async.cli.support.resources import make_client, make_decryption, open_rooms, parse_destination
 from roomrec_async.cli.support.signals import run_async
@@ -50,7 +51,7 @@ from roomrec_async.cli.support.tables import Table
 from roomrec_async.client import RecordingsClient
 from roomrec_async.credentials import Credentials
 from roomrec_async.models import Recording, RecordingStatus
-from roomrec_async.protocols import Destination
+from roomrec_async.protocols import Decryption, Destination
 
 _MAX_FAILURES_SHOWN: Final = 20
 
@@ -160,6 +161,7 @@ def archive(
         delete=delete,
         account_sid=account_sid,
         private_key=private_key,
+        decryption=make_decryption(private_key),
         ledger=ledger,
         manifest=manifest,
         downloads=downloads,
@@ -169,6 +171,7 @@ def archive(
     )
     if delete and not yes:
         return run_async(job.preview())
+    job.check(on_cluster=address is not None)
     return run_async(job.run(address))
 
 
@@ -191,6 +194,7 @@ class ArchiveRun:
     """One run of the command. The other fields are the values of the options.
 
     Attributes:
+        decryption: decrypts with the private key, or None.
         progress: counts what is done so far.
         failures: the rooms and recordings that failed.
     """
@@ -200,6 +204,7 @@ class ArchiveRun:
     delete: bool
     account_sid: str | None
     private_key: Path | None
+    decryption: Decryption | None
     ledger: Path | None
     manifest: tuple[TableFormat, ...]
     downloads: int
@@ -208,6 +213,22 @@ class ArchiveRun:
     base_url: str
     progress: ArchiveProgress = attrs.field(factory=ArchiveProgress)
     failures: Failures = attrs.field(factory=Failures)
+
+    def check(self, *, on_cluster: bool) -> None:
+        """Check what the library would refuse, too, but only once the names of rooms are looked up.
+
+        Raises:
+            UsageError: a store has no ledger.
+            ConfigurationError: a format of the manifest needs an extra that is not installed.
+            OSError: nothing can be written to the directory.
+        """
+        check_formats(self.manifest)
+        # On a cluster, each worker has a ledger, and the directory is the workers'.
+        if on_cluster:
+            return
+        if self.ledger is None and not isinstance(self.destination, Path):
+            raise click.UsageError("an archive in a store needs a ledger: name a file for it with --ledger FILE")
+        check_directory_place(self.destination)
 
     async def run(self, cluster: str | None) -> int:
         """Archive all recordings and return the exit code.
@@ -233,7 +254,7 @@ class ArchiveRun:
             self.destination,
             delete=self.delete,
             account_sid=self.account_sid,
-            decryption=make_decryption(self.private_key),
+            decryption=self.decryption,
             ledger=self.ledger,
             manifest=self.manifest,
             downloads=self.downloads,
@@ -249,9 +270,8 @@ class ArchiveRun:
         if self.private_key is not None:
             from roomrec_async.integrations.decryption import PrivateKey  # noqa: PLC0415  an extra of its own
 
-            # Keys are not sent to the workers, which read the file themselves. Reading it here reports a bad key first.
+            # Keys are not sent to the workers, which read the file themselves.
             decryption = partial(PrivateKey.from_file, self.private_key.absolute())
-            decryption()
 
         async with connect_cluster(address) as cluster:
             return await archive_on(

@@ -32,6 +32,7 @@ from roomrec_async.cli.support.options import (
     window_options,
 )
 from roomrec_async.cli.support.output import LineWriter
+from roomrec_async.cli.support.places import check_directory_place
 from roomrec_async.cli.support.progress import show_transfers
 from roomrec_async.cli.support.resources import (
     check_options,
@@ -112,6 +113,7 @@ def download(
         wait=wait,
         as_json=as_json,
     )
+    check_directory_place(job.destination)
     options = RoomOptions(status=RecordingStatus.COMPLETED, date_created_after=after, date_created_before=before)
     return run_async(job.run(make_client(base_url), options))
 

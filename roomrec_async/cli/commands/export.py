@@ -13,8 +13,10 @@ import click
 
 from roomrec_async._dates import format_iso8601
 from roomrec_async._export.report import ExportProgress, ExportReport
+from roomrec_async._export.shard import Shard
 from roomrec_async._format import format_count, format_duration, format_size
 from roomrec_async._listing.scan import DateWindow
+from roomrec_async._tables import check_formats
 from roomrec_async._text import safe_text
 from roomrec_async.cli.support.command import RoomrecCommand
 from roomrec_async.cli.support.errors import ExitCode
@@ -29,6 +31,7 @@ from roomrec_async.cli.support.options import (
     rooms_argument,
     window_options,
 )
+from roomrec_async.cli.support.places import check_directory_place
 from roomrec_async.cli.support.progress import show_progress
 from roomrec_async.cli.support.resources import make_client, open_rooms, parse_destination
 from roomrec_async.cli.support.signals import run_async
@@ -126,6 +129,9 @@ def export(
         as_json=as_json,
         output=output,
     )
+    Shard.parse(shard)
+    check_formats([file_format])
+    check_directory_place(job.destination)
     return run_async(job.run(base_url))
 
 

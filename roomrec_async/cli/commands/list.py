@@ -48,6 +48,7 @@ from roomrec_async.cli.support.options import (
     window_options,
 )
 from roomrec_async.cli.support.output import StdoutWriter
+from roomrec_async.cli.support.places import check_file_place
 from roomrec_async.cli.support.progress import show_progress
 from roomrec_async.cli.support.resources import check_options, make_client, make_sources
 from roomrec_async.cli.support.signals import run_async
@@ -234,6 +235,7 @@ def check_incomplete(output: Path | None, allow_partial: bool, failed_rooms: Pat
 
     Raises:
         UsageError: they cannot be used with the others.
+        OSError: the file for failed rooms cannot be written.
     """
     if on_cluster and (allow_partial or failed_rooms is not None):
         raise click.UsageError("--allow-partial and --failed-rooms cannot be used with --dask")
@@ -241,6 +243,8 @@ def check_incomplete(output: Path | None, allow_partial: bool, failed_rooms: Pat
         raise click.UsageError("--allow-partial needs --output FILE")
     if failed_rooms is not None and output is not None and is_same_place(failed_rooms, output):
         raise click.UsageError("--failed-rooms and --output name the same file")
+    if failed_rooms is not None:
+        check_file_place(failed_rooms)
 
 
 def check_columns_on_cluster(columns: tuple[str, ...] | None, sort: SortKey | None) -> None:
@@ -271,10 +275,12 @@ def check_file(output: Path) -> None:
         UsageError: it is a directory.
         InvalidArgumentError: there is no such format.
         ConfigurationError: the format needs an extra that is not installed.
+        OSError: nothing can be written there.
     """
     if output.is_dir():
         raise click.UsageError(f"--output must be a file, and {str(output)!r} is a directory")
     table_format(output)
+    check_file_place(output)
 
 
 def stdout_is_pipe() -> bool:

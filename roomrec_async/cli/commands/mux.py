@@ -255,10 +255,12 @@ class MuxRun:
 
     async def run(self, client: RecordingsClient, room: str, options: FilmOptions) -> int:
         """Combine the recordings of a room, and return the exit code."""
+        from roomrec_async.integrations.ffmpeg import check_film  # noqa: PLC0415  for this command only
         from roomrec_async.integrations.ffmpeg import mux as make_film  # noqa: PLC0415  for this command only
 
         async def make(on_progress: OnProgress) -> Muxed:
             async with client:
+                await check_film(self.output, options)
                 room_sid = await RoomNames(client).find(room)
                 await self._add_names(client, room_sid, options)
                 return await make_film(

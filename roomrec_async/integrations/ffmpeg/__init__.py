@@ -227,6 +227,16 @@ async def mux_kept(
         return await job.run(await find(await fetch_kept(room, workspace.media)), workspace)
 
 
+async def check_film(output: str | os.PathLike[str], options: FilmOptions) -> None:
+    """Check the output and the options of :func:`mux`, which does so, too, but only once the room is known.
+
+    Raises:
+        InvalidArgumentError: as for :func:`mux`.
+        ConfigurationError: as for :func:`mux`.
+    """
+    await _make_job(output, options, strict=False, on_progress=None)
+
+
 async def make_script(
     client: RecordingsClient,
     room_sid: str | Room,
