@@ -59,6 +59,10 @@ class Column:
     untrusted: bool = False
 
 
+PARTICIPANT_COLUMN: Final = Column("participant_sid", "text")
+"""The SID of a recording's participant, which is not a field of its own."""
+
+
 def recording_columns() -> list[Column]:
     """Return the columns for recordings: one per field of the model, in the same order."""
     return record_columns(Recording)

@@ -12,7 +12,16 @@ from typing import BinaryIO, Final, cast
 import attrs
 
 from roomrec_async._asyncio import run_in_thread
-from roomrec_async._tables import Column, Row, TableFormat, TableWriter, recording_columns, recording_row, write_table
+from roomrec_async._tables import (
+    PARTICIPANT_COLUMN,
+    Column,
+    Row,
+    TableFormat,
+    TableWriter,
+    recording_columns,
+    recording_row,
+    write_table,
+)
 from roomrec_async._validate import canonical_sid
 from roomrec_async.models import Recording, RecordingStatus
 
@@ -31,7 +40,7 @@ def export_columns(*, identities: bool) -> list[Column]:
     Args:
         identities: True for another column, with the identity of the participant.
     """
-    columns = [*recording_columns(), Column("participant_sid", "text"), Column("room_name", "text", untrusted=True)]
+    columns = [*recording_columns(), PARTICIPANT_COLUMN, Column("room_name", "text", untrusted=True)]
     if identities:
         columns.append(Column("participant_identity", "text", untrusted=True))
     return columns

@@ -269,7 +269,7 @@ class TestArchive:
         ("arguments", "message"),
         [
             ([], "nothing to archive: give rooms, or --after TIME for the whole account"),
-            (["--before", "2026-03-01T00Z"], "nothing to archive"),
+            (["--before", "2026-03-01T00Z"], "--before needs --after TIME"),
             ([UNKNOWN_ROOM, "--after", "2026-03-01T00Z"], "give either rooms, or --after and --before"),
             (["--after", "2026-03-02T00Z", "--before", "2026-03-01T00Z"], "2026-03-0"),
             (["--after", "2026-03-01T09:30"], "has no time zone"),

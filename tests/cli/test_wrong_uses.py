@@ -171,7 +171,7 @@ WRONG_USES = (
     wrong("export ROOM -o x --format xml", "--format", "xml", "parquet"),
     wrong("export ROOM SINCE -o x", "give either rooms, or --after"),
     wrong("export -o x", "nothing to export", "--after TIME"),
-    wrong("export --before 2026-01-01 -o x", "nothing to export", "--after TIME"),
+    wrong("export --before 2026-01-01 -o x", "--before needs --after TIME"),
     wrong("export ROOM -o x --since-last", "give either rooms"),
     wrong("rooms -o no/x.csv", *NO_DIRECTORY),
     wrong("rooms -o x.txt", "x.txt", ".csv"),

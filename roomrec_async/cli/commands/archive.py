@@ -32,20 +32,22 @@ from roomrec_async.cli.support.limits import given_timeout, make_cluster_setting
 from roomrec_async.cli.support.options import (
     LocalPath,
     account_sid_option,
-    allow_empty_option,
     base_url_option,
-    destination_option,
     downloads_option,
-    files_option,
     limit_options,
     private_key_option,
-    rooms_argument,
-    window_options,
+    source_options,
 )
 from roomrec_async.cli.support.output import LineWriter
 from roomrec_async.cli.support.places import check_directory_place
 from roomrec_async.cli.support.progress import show_transfers
-from roomrec_async.cli.support.resources import make_client, make_decryption, open_rooms, parse_destination
+from roomrec_async.cli.support.resources import (
+    make_client,
+    make_decryption,
+    open_rooms,
+    parse_destination,
+    parse_source,
+)
 from roomrec_async.cli.support.signals import run_async
 from roomrec_async.cli.support.tables import Table
 from roomrec_async.client import RecordingsClient
@@ -68,11 +70,7 @@ Examples:
 
 
 @click.command("archive", cls=RoomrecCommand, epilog=_EXAMPLES)
-@rooms_argument
-@files_option
-@allow_empty_option
-@window_options("recordings of the whole account that started")
-@destination_option
+@source_options
 @click.option(
     "--delete",
     is_flag=True,
@@ -140,10 +138,8 @@ def archive(
     ROOM is a room SID or a unique name; - reads rooms from standard input, as from a file. The credentials come from
     the environment, as for 'roomrec list'.
     """
-    by_room = bool(rooms or files)
-    if by_room and (after or before):
-        raise click.UsageError("give either rooms, or --after and --before for the whole account")
-    if not by_room and after is None:
+    source = parse_source(rooms, files, after, before, allow_empty=allow_empty)
+    if source is None:
         raise click.UsageError("nothing to archive: give rooms, or --after TIME for the whole account")
     address = cluster_address()
     if address is not None and after is not None:
@@ -156,7 +152,7 @@ def archive(
         raise click.UsageError(f"{option} is for --delete: without that, nothing is deleted")
 
     job = ArchiveRun(
-        source=RoomSources(rooms, files, allow_empty) if after is None else DateWindow(after, before),
+        source=source,
         destination=parse_destination(output),
         delete=delete,
         account_sid=account_sid,

@@ -23,17 +23,13 @@ from roomrec_async.cli.support.errors import ExitCode
 from roomrec_async.cli.support.failures import Failures
 from roomrec_async.cli.support.input import RoomSources
 from roomrec_async.cli.support.options import (
-    allow_empty_option,
     base_url_option,
-    destination_option,
-    files_option,
     limit_options,
-    rooms_argument,
-    window_options,
+    source_options,
 )
 from roomrec_async.cli.support.places import check_directory_place
 from roomrec_async.cli.support.progress import show_progress
-from roomrec_async.cli.support.resources import make_client, open_rooms, parse_destination
+from roomrec_async.cli.support.resources import make_client, open_rooms, parse_destination, parse_source
 from roomrec_async.cli.support.signals import run_async
 from roomrec_async.protocols import Destination
 
@@ -53,11 +49,7 @@ Examples:
     epilog=_EXAMPLES,
     short_help="Write records as Parquet or JSON lines, night after night.",
 )
-@rooms_argument
-@files_option
-@allow_empty_option
-@window_options("recordings of the whole account that started")
-@destination_option
+@source_options
 @click.option(
     "--format",
     "file_format",
@@ -111,16 +103,13 @@ def export(
     ROOM is a room SID or a unique name; - reads rooms from standard input, as from a file. The credentials come from
     the environment, as for 'roomrec list'.
     """
-    by_room = bool(rooms or files)
-    if by_room and (after or before or since_last):
-        raise click.UsageError("give either rooms, or --after, --before and --since-last for the whole account")
-    if not by_room and after is None and not since_last:
+    source = parse_source(rooms, files, after, before, allow_empty=allow_empty)
+    if source is None and not since_last:
         raise click.UsageError("nothing to export: give rooms, or --after TIME for the whole account")
-    if before is not None and after is None:
-        raise click.UsageError("--before needs --after")
-    window = None if after is None else DateWindow(after, before)
+    if isinstance(source, RoomSources) and since_last:
+        raise click.UsageError("give either rooms, or --since-last for the whole account")
     job = ExportRun(
-        source=RoomSources(rooms, files, allow_empty) if by_room else window,
+        source=source,
         destination=parse_destination(output),
         file_format=file_format,
         since_last=since_last,

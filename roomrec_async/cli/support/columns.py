@@ -11,14 +11,13 @@ import attrs
 import click
 
 from roomrec_async._api.codec import encode_lines
-from roomrec_async._tables import Column, Row, record_columns, record_row
+from roomrec_async._tables import PARTICIPANT_COLUMN, Column, Row, record_columns, record_row
 from roomrec_async._text import safe_repr
 from roomrec_async.models import Recording, Room
 
 _Command = TypeVar("_Command", bound=Callable[..., object])
 _Model = TypeVar("_Model", Recording, Room)
 
-_PARTICIPANT: Final = Column("participant_sid", "text")
 # The titles of tables, for the fields that have other names.
 _ALIASES: Final = {
     "recording": "sid",
@@ -36,7 +35,7 @@ def columns_of(model: type[Recording | Room]) -> dict[str, Column]:
     """Return all columns that can be shown of a model, by name."""
     columns = record_columns(model)
     if model is Recording:
-        columns.append(_PARTICIPANT)
+        columns.append(PARTICIPANT_COLUMN)
     return {column.name: column for column in columns}
 
 
@@ -139,7 +138,7 @@ def make_row(record: Recording | Room) -> Row:
     """Return a record as a row with the columns of :func:`columns_of`."""
     row = record_row(record)
     if isinstance(record, Recording):
-        return {**row, _PARTICIPANT.name: record.participant_sid}
+        return {**row, PARTICIPANT_COLUMN.name: record.participant_sid}
     return row
 
 

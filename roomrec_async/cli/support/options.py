@@ -253,3 +253,9 @@ def window_options(what: str) -> Callable[[_Command], _Command]:
         return after(before(command))
 
     return add
+
+
+def source_options(command: _Command) -> _Command:
+    """Add the options for rooms or a window of the whole account, and for where their recordings are written."""
+    window = window_options("recordings of the whole account that started")
+    return rooms_argument(files_option(allow_empty_option(window(destination_option(command)))))

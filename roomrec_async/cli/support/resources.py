@@ -6,12 +6,14 @@ import asyncio
 import os
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from roomrec_async._destinations import resolve_destination
+from roomrec_async._listing.scan import DateWindow
 from roomrec_async.client import RecordingsClient, RoomOptions
 from roomrec_async.credentials import Credentials
 from roomrec_async.errors import ConfigurationError
@@ -34,6 +36,31 @@ def make_sources(rooms: tuple[str, ...], files: tuple[str, ...], *, allow_empty:
     if not rooms and not files:
         raise click.UsageError("no rooms: give room SIDs or names, --from-file FILE, or - for standard input")
     return RoomSources(rooms, files, allow_empty)
+
+
+def parse_source(
+    rooms: tuple[str, ...],
+    files: tuple[str, ...],
+    after: datetime | None,
+    before: datetime | None,
+    *,
+    allow_empty: bool,
+) -> RoomSources | DateWindow | None:
+    """Return the rooms, or the window of the whole account, that the options of a command name; None for neither.
+
+    Raises:
+        UsageError: they name both, or only the end of a window.
+        InvalidArgumentError: the window is empty.
+    """
+    if rooms or files:
+        if after or before:
+            raise click.UsageError("give either rooms, or --after and --before for the whole account")
+        return RoomSources(rooms, files, allow_empty)
+    if after is not None:
+        return DateWindow(after, before)
+    if before is not None:
+        raise click.UsageError("--before needs --after TIME: give the time from which on, too")
+    return None
 
 
 def open_rooms(
