@@ -175,6 +175,25 @@ WRONG_USES = (
     wrong("export ROOM -o x --since-last", "give either rooms"),
     wrong("rooms -o no/x.csv", *NO_DIRECTORY),
     wrong("rooms -o x.txt", "x.txt", ".csv"),
+    wrong("download ROOM -o s3://", "names no bucket", "s3://bucket"),
+    wrong("archive ROOM -o gs://", "names no bucket", "gs://bucket"),
+    wrong("export ROOM -o s3://", "names no bucket"),
+    # Numbers and names of options.
+    wrong("list ROOM --limit x", "--limit", "'x' is not a whole number"),
+    wrong("list ROOM --limit -7", "--limit", "it must be 0 or more, not -7"),
+    wrong("list ROOM --page-size 1001", "--page-size", "it must be from 1 to 1000, not 1001"),
+    wrong("download ROOM -o x --wait soon", "--wait", "'soon' is not a number"),
+    wrong("download ROOM -o x --at-once many", "--at-once", "'many' is not a whole number"),
+    wrong("simulate --port http -- true", "--port", "'http' is not a whole number"),
+    wrong("demo --seed x", "--seed", "'x' is not a whole number"),
+    wrong("list ROOM --base-url http://example.com", "--base-url http://example.com is not https"),
+    wrong(
+        "list ROOM --after 2026-03-02T00:00:00Z --before 2026-03-01T00:00:00Z",
+        *("--after (2026-03-02T00:00:00+00:00) is later than --before", "2026-03-01"),
+    ),
+    wrong(
+        "archive ROOM -o x --delete --account-sid ROOM", "--account-sid", "it must be 'AC' and 32 hexadecimal digits"
+    ),
     # Keys.
     wrong("archive ROOM -o x --delete --private-key key.pem", "key.pem", "not a private key in PEM format"),
     wrong("archive ROOM -o x --private-key missing.pem", "missing.pem", "does not exist"),
@@ -197,6 +216,38 @@ def test_a_wrong_use_ends_with_one_message_before_anything_is_sent(
     assert "Errno" not in line
     assert simulator.stats.requests == sent
     assert everything_here() == before
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("list", ROOM, "-o", ""),
+        ("list", ROOM, "--failed-rooms", ""),
+        ("list", ROOM, "--log-file", ""),
+        ("rooms", "-o", ""),
+        ("download", ROOM, "-o", ""),
+        ("archive", ROOM, "-o", ""),
+        ("archive", ROOM, "-o", "x", "--ledger", ""),
+        ("export", ROOM, "-o", " "),
+        ("report", *SINCE, "-o", ""),
+        ("timeline", ROOM, "-o", ""),
+        ("mux", ROOM, "-o", ""),
+        ("mux", ROOM, "-o", "x.mkv", "--media", ""),
+        ("simulate", "--write-rooms", "", "--", "true"),
+    ],
+)
+def test_an_empty_path_is_not_the_present_directory(
+    simulator: Simulator, roomrec: Command, command: tuple[str, ...]
+) -> None:
+    sent = simulator.stats.requests
+    before = everything_here()
+    assert "must not be empty" in roomrec.fails(*command)
+    assert simulator.stats.requests == sent
+    assert everything_here() == before
+
+
+def test_the_name_of_a_room_is_not_empty(roomrec: Command) -> None:
+    assert roomrec.fails("rooms", "--name", "").startswith("roomrec: --name must be")
 
 
 @pytest.mark.parametrize("use", [use for use in WRONG_USES if ROOM in use.arguments], ids=lambda use: use.id)

@@ -12,10 +12,26 @@ from click.core import ParameterSource
 from roomrec_async.errors import ConfigurationError, InvalidArgumentError
 
 # Arguments of the library whose options have other names.
-_OPTIONS: Final = {"--url": "--redis"}
+_OPTIONS: Final = {
+    "--url": "--redis",
+    "--unique-name": "--name",
+    "--date-created-after": "--after",
+    "--date-created-before": "--before",
+}
 
 # An argument of the library: at the start of a message, or with its value, as in "for per='participant'".
-_ARGUMENT: Final = re.compile(r"^(?P<name>[a-z_]+)(?=:| must | is for )|\b(?P<other>[a-z_]+)='(?P<value>\w+)'")
+_ARGUMENT: Final = re.compile(
+    r"^(?P<name>[a-z_]+)(?=:| must | is for | http)|\b(?P<date>date_created_(?:after|before))\b"
+    r"|\b(?P<other>[a-z_]+)='(?P<value>\w+)'"
+)
+
+# Numbers in words: click has "'x' is not a valid integer range" and "-1 is not in the range x>=0".
+_NUMBER: Final = (
+    (re.compile(r"is not a valid integer(?: range)?"), "is not a whole number"),
+    (re.compile(r"is not a valid float(?: range)?"), "is not a number"),
+    (re.compile(r"(\S+) is not in the range x>=(\S+?)\.?$"), r"it must be \2 or more, not \1"),
+    (re.compile(r"(\S+) is not in the range (\S+)<=x<=(\S+?)\.?$"), r"it must be from \2 to \3, not \1"),
+)
 
 # Names that other programs have for our options.
 _SYNONYMS: Final = {
@@ -75,6 +91,10 @@ class RoomrecCommand(click.Command):
             ) from None
         except click.UsageError as error:
             error.ctx = error.ctx or ctx
+            if type(error) is click.BadParameter:
+                raise click.BadParameter(
+                    reword_numbers(error.message), error.ctx, error.param, error.param_hint
+                ) from None
             raise
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -122,11 +142,18 @@ def option_names(command: click.Command) -> list[str]:
     return [name for option in options for name in (*option.opts, *option.secondary_opts)]
 
 
+def reword_numbers(message: str) -> str:
+    """Return a message of click about a number in plain words."""
+    for pattern, words in _NUMBER:
+        message = pattern.sub(words, message)
+    return message
+
+
 def name_options(message: str, context: click.Context) -> str:
     """Return a message of the library with options, or the variables that set them, in place of its arguments."""
 
     def replace(match: re.Match[str]) -> str:
-        name = option_name(match["name"] or match["other"], context)
+        name = option_name(match["name"] or match["date"] or match["other"], context)
         if name is None:
             return match[0]
         return name if match["value"] is None else f"{name} {match['value']}"

@@ -48,6 +48,8 @@ class LocalPath(click.Path):
 
     def convert(self, value: str | os.PathLike[str], param: click.Parameter | None, ctx: click.Context | None) -> Path:
         """Return the path that a text stands for."""
+        if value == "":
+            self.fail("it must not be empty, as a variable that is not set", param, ctx)
         try:
             path = local_path("it", value)
         except InvalidArgumentError as error:
@@ -97,7 +99,7 @@ def parse_account_sid(account_sid: str) -> str:
     try:
         return check_account_sid(account_sid)
     except InvalidArgumentError as error:
-        raise click.BadParameter(str(error)) from None
+        raise click.BadParameter(str(error).replace("account_sid", "it", 1)) from None
 
 
 def check_on_cluster(command: str | None, address: str | None, proxy: str | None) -> None:

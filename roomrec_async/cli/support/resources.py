@@ -14,6 +14,7 @@ import click
 
 from roomrec_async._destinations import resolve_destination
 from roomrec_async._listing.scan import DateWindow
+from roomrec_async._text import safe_repr, safe_text
 from roomrec_async.client import RecordingsClient, RoomOptions
 from roomrec_async.credentials import Credentials
 from roomrec_async.errors import ConfigurationError
@@ -122,9 +123,14 @@ def parse_destination(text: str) -> Path | Destination:
     """Return a directory, or the object store that a URL such as ``s3://bucket/prefix`` names.
 
     Raises:
+        UsageError: the text is empty, or the URL names no bucket.
         InvalidArgumentError: the text has another scheme.
         ConfigurationError: the store cannot be used, or needs an extra that is not installed.
     """
+    if not text.strip():
+        raise click.UsageError("--output must not be empty: name a directory, or an object store such as s3://bucket")
+    if text.endswith("://"):
+        raise click.UsageError(f"--output {safe_repr(text)} names no bucket: give one, such as {safe_text(text)}bucket")
     destination = resolve_destination(text)
     if isinstance(destination, (str, os.PathLike)):
         return Path(destination)
