@@ -135,10 +135,7 @@ def check_output(output: str | os.PathLike[str], per: Per, file_format: Format |
         raise ConfigurationError("format is for per='participant': the extension of a film's file says its format")
     for container in _CONTAINERS:
         if path.suffix.lower() == f".{container}":
-            if not path.parent.is_dir():
-                raise InvalidArgumentError(
-                    f"there is no directory {safe_text(str(path.parent))} for {safe_text(path.name)}: create it first"
-                )
+            check_parent(path)
             check_replaceable(path)
             return Output(path, container, "room")
     raise InvalidArgumentError(f"a film's file must end in .mkv or .mp4, not {safe_repr(path.name)}")
@@ -153,10 +150,7 @@ def check_directory(path: Path, file_format: Format | None) -> Output:
     checked = check_choice("format", file_format or _DEFAULT_FORMAT, _FORMATS)
     if path.exists() and not path.is_dir():
         raise InvalidArgumentError(f"{safe_text(str(path))} is a file: give a directory for the files of participants")
-    if not path.absolute().parent.is_dir():
-        raise InvalidArgumentError(
-            f"there is no directory {safe_text(str(path.parent))} for {safe_text(path.name)}: create it first"
-        )
+    check_parent(path)
     return Output(path, checked, "participant")
 
 
