@@ -275,7 +275,7 @@ class TestArchive:
             (["--after", "2026-03-01T09:30"], "has no time zone"),
             ([UNKNOWN_ROOM, "--yes"], "--yes is for --delete"),
             ([UNKNOWN_ROOM, "--manifest", "xlsx"], "'xlsx' is not one of"),
-            ([UNKNOWN_ROOM, "--at-once", "0"], "'--at-once': 0 is not in the range"),
+            ([UNKNOWN_ROOM, "--at-once", "0"], "'--at-once': it must be 1 or more, not 0"),
             ([UNKNOWN_ROOM, "--ledger", "."], "is a directory"),
             ([UNKNOWN_ROOM, "-o", __file__], __file__),
             ([UNKNOWN_ROOM, "-o", f"{__file__}/archive"], __file__),

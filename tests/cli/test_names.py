@@ -173,7 +173,7 @@ class TestList:
         ("arguments", "message"),
         [
             (["--failed-rooms", "failed.txt"], "--failed-rooms needs rooms"),
-            (["--page-size", "101"], "page_size must be an integer from 1 to 100"),
+            (["--page-size", "101"], "--page-size must be an integer from 1 to 100, not 101"),
         ],
     )
     def test_mistakes_with_the_whole_account(self, arguments: list[str], message: str, roomrec: Command) -> None:

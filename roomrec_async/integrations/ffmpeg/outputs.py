@@ -156,8 +156,7 @@ def check_directory(path: Path, file_format: Format | None) -> Output:
 
 def check_parent(path: Path) -> None:
     """Raise InvalidArgumentError if the directory that a path is in is missing."""
-    parent = path.absolute().parent
-    if not parent.is_dir():
+    if not path.parent.is_dir():
         raise InvalidArgumentError(
-            f"there is no directory {safe_text(str(parent))} for {safe_text(path.name)}: create it first"
+            f"there is no directory {safe_text(str(path.parent))} for {safe_text(path.name)}: create it first"
         )
