@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import os
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, closing, suppress
 from functools import partial
 from pathlib import Path
@@ -307,6 +308,8 @@ class Digest:
 class _Pipeline:
     """Decrypts bytes if they are encrypted, and keeps a digest of them. Runs in threads, one call at a time.
 
+    Only the steps of :meth:`process` may be taken apart, to write the bytes while they are hashed.
+
     Attributes:
         digest: the digest of the bytes that have come out so far, after those that it was given.
     """
@@ -327,21 +330,30 @@ class _Pipeline:
             return None
         return self._decryptor.size
 
-    def process(self, chunks: Iterable[bytes]) -> list[bytes]:
-        """Return the next chunks, decrypted."""
-        if self._decryptor is not None:
-            chunks = map(self._decryptor.update, chunks)
-        return [self._count(chunk) for chunk in chunks]
+    def process(self, chunks: list[bytes]) -> list[bytes]:
+        """Return the next chunks, decrypted, after adding them to the digest."""
+        chunks = self.decrypt(chunks)
+        self.hash(chunks)
+        return chunks
+
+    def decrypt(self, chunks: list[bytes]) -> list[bytes]:
+        """Return the next chunks, decrypted. They have to be hashed before the next ones."""
+        if self._decryptor is None:
+            return chunks
+        return [self._decryptor.update(chunk) for chunk in chunks]
+
+    def hash(self, chunks: Iterable[bytes]) -> None:
+        """Add decrypted chunks to the digest."""
+        for chunk in chunks:
+            self.digest.update(chunk)
 
     def finish(self) -> bytes:
-        """Return the last bytes, which the decryption held back."""
+        """Return the last bytes, which the decryption held back, after adding them to the digest."""
         if self._decryptor is None:
             return b""
-        return self._count(self._decryptor.finalize())
-
-    def _count(self, chunk: bytes) -> bytes:
-        self.digest.update(chunk)
-        return chunk
+        last = self._decryptor.finalize()
+        self.digest.update(last)
+        return last
 
 
 async def start_again(stream: MediaStream, attempt: Callable[[], Awaitable[_Result]]) -> _Result:
@@ -369,10 +381,20 @@ def digest_of_part(part: PartFile) -> Digest:
 
 
 async def write_part(part: PartFile, batches: AsyncGenerator[list[bytes], None], pipeline: _Pipeline) -> None:
-    """Write batches to a part as they arrive, each while the next one is read, and sync it now and then."""
+    """Write batches to a part as they arrive, each while the next one is read, and sync it now and then.
+
+    A batch is written and hashed at the same time, and one is done before the next begins: whenever nothing runs, the
+    digest is that of the bytes in the part, unless a write failed.
+    """
+    hasher = ThreadPoolExecutor(1, thread_name_prefix="roomrec-hash")
 
     def write(batch: list[bytes]) -> None:
-        part.write(pipeline.process(batch))
+        chunks = pipeline.decrypt(batch)
+        hashing = hasher.submit(pipeline.hash, chunks)
+        try:
+            part.write(chunks)
+        finally:
+            hashing.result()
         if part.unsaved >= _CHECKPOINT_DISTANCE:
             part.save_checkpoint(pipeline.digest.sha256)
 
@@ -383,11 +405,13 @@ async def write_part(part: PartFile, batches: AsyncGenerator[list[bytes], None],
                 part.save_checkpoint(pipeline.digest.sha256)
 
     try:
-        async with _SerialExecutor() as writer, _SerialExecutor() as syncer, aclosing(batches):
-            async for batch in batches:
-                await writer.submit(partial(write, batch))
-                if part.unsynced >= _SYNC_THRESHOLD and syncer.is_idle:
-                    await syncer.submit(part.sync)
+        # The hasher's thread ends last. It is idle by then, so that this waits for nothing.
+        with hasher:
+            async with _SerialExecutor() as writer, _SerialExecutor() as syncer, aclosing(batches):
+                async for batch in batches:
+                    await writer.submit(partial(write, batch))
+                    if part.unsynced >= _SYNC_THRESHOLD and syncer.is_idle:
+                        await syncer.submit(part.sync)
     except BaseException:
         await run_in_thread(save_rest)
         raise

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import gc
 import hashlib
+import os
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -526,6 +527,55 @@ async def test_a_large_part_is_synced_while_it_arrives(
     assert all(200_000 <= unsynced <= len(CONTENT) for unsynced in synced)
 
 
+async def test_bytes_are_hashed_while_they_are_written(
+    client: RecordingsClient, recording: Recording, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Each waits for the other: one after the other, neither would ever go on.
+    both = threading.Barrier(2, timeout=60)
+    write, hash_chunks = PartFile.write, _Pipeline.hash
+
+    def write_beside(part: PartFile, chunks: list[bytes]) -> None:
+        # The last call is that with the bytes that a decryption held back.
+        if chunks != [b""]:
+            both.wait()
+        write(part, chunks)
+
+    def hash_beside(pipeline: _Pipeline, chunks: list[bytes]) -> None:
+        both.wait()
+        hash_chunks(pipeline, chunks)
+
+    monkeypatch.setattr(PartFile, "write", write_beside)
+    monkeypatch.setattr(_Pipeline, "hash", hash_beside)
+    assert (await client.download(recording, tmp_path)).sha256 == DIGEST
+    assert hashing_threads() == []
+
+
+async def test_a_failed_write_waits_for_the_hash_and_saves_no_checkpoint(
+    client: RecordingsClient, recording: Recording, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed = threading.Event()
+    hash_chunks = _Pipeline.hash
+
+    def fail(_: PartFile, chunks: list[bytes]) -> None:
+        failed.set()
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def hash_after_the_failure(pipeline: _Pipeline, chunks: list[bytes]) -> None:
+        failed.wait()
+        hash_chunks(pipeline, chunks)
+
+    monkeypatch.setattr(PartFile, "write", fail)
+    monkeypatch.setattr(_Pipeline, "hash", hash_after_the_failure)
+    with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
+        await client.download(recording, tmp_path)
+    assert hashing_threads() == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def hashing_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name.startswith("roomrec-hash")]
+
+
 class TestPipeline:
     def test_hashes_and_counts_what_comes_out(self) -> None:
         pipeline = _Pipeline(None, Digest())
@@ -623,6 +673,7 @@ class TestCancellation:
                 task.cancel()
             await asyncio.wait([task])
             assert not writing.is_set()
+            assert hashing_threads() == []
         monkeypatch.undo()
         assert (await client.download(recording, tmp_path)).sha256 == DIGEST
         gc.collect()
