@@ -209,7 +209,7 @@ class _CsvWriter:
         self._writer.writerows(map(self._values, rows))
 
     def _values(self, row: Row) -> list[object]:
-        values = [row.get(name) for name in self._names]
+        values: list[object] = list(map(row.get, self._names))
         for position, convert in self._converted:
             if values[position] is not None:
                 values[position] = convert(values[position])
@@ -312,20 +312,20 @@ def parquet_array(column: Column, values: Sequence[object], arrow_type: pa.DataT
     """Return the values of a column as Arrow has them."""
     import pyarrow as pa  # noqa: PLC0415  an extra
 
-    if column.kind != "json":
-        # Most values need no conversion, which would take longer than everything else.
-        with suppress(UnicodeEncodeError, OverflowError, pa.ArrowException):
-            return pa.array(values, arrow_type)
+    if column.kind == "json":
+        return pa.array([None if value is None else encode_ascii(value) for value in values], arrow_type)
+
+    # Most values need no conversion, which would take longer than everything else.
+    with suppress(UnicodeEncodeError, OverflowError, pa.ArrowException):
+        return pa.array(values, arrow_type)
     return pa.array([parquet_value(column, value) for value in values], arrow_type)
 
 
 def parquet_value(column: Column, value: object) -> object:
-    """Return a value as it is passed to Arrow."""
+    """Return a value of a column, unless it is one of JSON values, as it is passed to Arrow."""
     match column.kind, value:
         case _, None:
             return None
-        case "json", _:
-            return encode_ascii(value)
         case "text", _:
             return str(value).encode(errors="backslashreplace")
         case "integer", int():

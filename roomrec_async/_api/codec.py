@@ -338,11 +338,15 @@ def encode_line(value: Recording | Room | Participant | Mapping[str, object]) ->
 
 def encode_ascii(value: object) -> str:
     """Return a JSON value as JSON in ASCII. Numbers that JSON does not have, such as NaN, become null."""
-    with suppress(UnicodeEncodeError):
+    try:
         encoded = _json_encoder.encode(value)
-        if encoded.isascii():
-            return encoded.decode()
+    except UnicodeEncodeError:
+        return dump_ascii(value)
+    return encoded.decode() if encoded.isascii() else dump_ascii(value)
 
+
+def dump_ascii(value: object) -> str:
+    """Return any JSON value as JSON in ASCII, half a surrogate pair included, as :func:`encode_ascii` does."""
     # json.dumps() writes them as names, which json.loads() can replace.
     text = json.dumps(value, separators=(",", ":"))
     if "NaN" not in text and "Infinity" not in text:
