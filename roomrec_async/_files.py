@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from io import BufferedWriter
 from pathlib import Path
-from secrets import token_hex
 from threading import Lock
 from typing import IO, BinaryIO, Final, Literal
 
@@ -132,7 +131,7 @@ def open_temporary(path: Path) -> BufferedWriter:
     """
     check_replaceable(path)
     # Names have at most 255 bytes, and a character has at most 4.
-    temporary_path = path.with_name(f".{path.name[:50]}.{token_hex(8)}.part")
+    temporary_path = path.with_name(f".{path.name[:50]}.{os.urandom(8).hex()}.part")
     try:
         # Exclusively: a link of this name is an error, too, and is not followed.
         return temporary_path.open("xb")

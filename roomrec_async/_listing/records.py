@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
-from html import escape
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
@@ -52,6 +51,9 @@ class Records(list[Model]):
 
     def _repr_html_(self) -> str:
         """Return the table as HTML; Jupyter calls this."""
+        # Imported late: its tables take time to load, and only notebooks need them.
+        from html import escape  # noqa: PLC0415
+
         table = ""
         if self:
             titles = "".join(f"<th>{escape(column.title)}</th>" for column in self._columns)

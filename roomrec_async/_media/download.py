@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import os
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent import futures
 from contextlib import aclosing, closing, suppress
 from functools import partial
 from pathlib import Path
@@ -386,7 +386,7 @@ async def write_part(part: PartFile, batches: AsyncGenerator[list[bytes], None],
     A batch is written and hashed at the same time, and one is done before the next begins: whenever nothing runs, the
     digest is that of the bytes in the part, unless a write failed.
     """
-    hasher = ThreadPoolExecutor(1, thread_name_prefix="roomrec-hash")
+    hasher = futures.ThreadPoolExecutor(1, thread_name_prefix="roomrec-hash")
 
     def write(batch: list[bytes]) -> None:
         chunks = pipeline.decrypt(batch)

@@ -325,8 +325,8 @@ class TestAtomicWrite:
         assert (tmp_path / "name.part").is_symlink()
 
         # Even if somebody had guessed the name.
-        monkeypatch.setattr(_files, "token_hex", lambda _: "0")
-        (tmp_path / ".name.0.part").symlink_to(other)
+        monkeypatch.setattr(os, "urandom", bytes)
+        (tmp_path / f".name.{16 * '0'}.part").symlink_to(other)
         with pytest.raises(FileExistsError), atomic_write(tmp_path / "name") as file:
             file.write(b"newer")
         assert other.read_bytes() == b"of somebody else"
