@@ -32,6 +32,7 @@ import attrs
 
 from ._dates import parse_date
 from ._text import safe_repr
+from ._validate import refusal
 from .errors import DecodeError, InvalidArgumentError, SignatureError
 from .models import Codec, ContainerFormat, MediaType, OpenEnum, Recording, RecordingStatus, RoomStatus, RoomType
 
@@ -269,7 +270,7 @@ def receive(url: str, body: bytes, headers: Mapping[str, str], auth_token: str |
     Raises:
         SignatureError: the request was not signed by the service, or was altered. Answer 403.
         DecodeError: the signature is right, but the request is no event, or a field cannot be read.
-        InvalidArgumentError: there is no auth token.
+        InvalidArgumentError: there is no auth token, or an argument is of another kind.
     """
     validate(url, body, headers, auth_token)
     return parse(body, url)
@@ -284,11 +285,10 @@ def validate(url: str, body: bytes, headers: Mapping[str, str], auth_token: str 
 
     Raises:
         SignatureError: the signature is missing or wrong, or does not cover the body; or the URL is malformed.
-        InvalidArgumentError: there is no auth token.
+        InvalidArgumentError: there is no auth token, or an argument is of another kind.
     """
-    tokens = [auth_token] if isinstance(auth_token, str) else list(auth_token)
-    if not tokens or not all(tokens):
-        raise InvalidArgumentError("auth_token must be the account's auth token, not empty")
+    _check_kinds(url, body, headers)
+    tokens = _check_tokens(auth_token)
     if len(body) > _MAX_BODY_SIZE:
         raise SignatureError(f"the body has more than {_MAX_BODY_SIZE:,} bytes, which no callback has")
     lowercase_headers = {name.lower(): value for name, value in headers.items()}
@@ -335,6 +335,38 @@ def parse(body: bytes, url: str = "") -> Event:
     }
     # Each reader returns the type of its field.
     return event_class(status_callback_event=event_type(name), raw=raw, **values)  # type: ignore[arg-type]
+
+
+def _check_kinds(url: object, body: object, headers: object) -> None:
+    """Check the arguments that a web framework gives in several forms.
+
+    Raises:
+        InvalidArgumentError: one of them is of another kind.
+    """
+    if not isinstance(url, str):
+        raise InvalidArgumentError(f"{refusal('url', 'text', url)}: for the URL of a request, str(request.url)")
+    if not isinstance(body, bytes):
+        expected = "the bytes of the body, unchanged, as 'await request.body()' returns them"
+        # The body itself may hold names of people: its type says enough.
+        raise InvalidArgumentError(f"body must be {expected}, not {type(body).__name__}")
+    # Not every framework's headers are a Mapping, but all have items().
+    if isinstance(headers, type) or not hasattr(headers, "items"):
+        raise InvalidArgumentError(
+            f"headers must be all headers of the request, as a mapping, not {type(headers).__name__}"
+        )
+
+
+def _check_tokens(auth_token: object) -> list[str]:
+    """Return the auth tokens as a list.
+
+    Raises:
+        InvalidArgumentError: there is none, or one is empty or no text. The message does not show it.
+    """
+    tokens = list(auth_token) if isinstance(auth_token, Sequence) and not isinstance(auth_token, str) else [auth_token]
+    texts = [token for token in tokens if isinstance(token, str) and token]
+    if not texts or len(texts) < len(tokens):
+        raise InvalidArgumentError("auth_token must be the account's auth token, or a list of them, and not empty")
+    return texts
 
 
 def _check_url(url: str) -> None:

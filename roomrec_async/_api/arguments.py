@@ -121,6 +121,8 @@ def _sid_hint(sid: object, pattern: re.Pattern[str]) -> str:
         return ""
     if pattern.fullmatch(sid.strip()):
         return "there is white space around it, which .strip() removes"
+    if pattern.fullmatch(sid[:2].upper() + sid[2:]):
+        return f"its first two letters are capitals: {sid[:2].upper()}"
     if ANY_SID.fullmatch(sid) and sid[:2].upper() in _KINDS:
         return f"that is the SID of {_KINDS[sid[:2].upper()]}"
     return ""

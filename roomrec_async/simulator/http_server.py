@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import attrs
 from aiohttp import web
 
+from roomrec_async._validate import check_integer, refusal
 from roomrec_async.errors import InvalidArgumentError
 
 from .faults import Fault
@@ -108,10 +109,13 @@ class HttpServer(SocketServer):
             path_contains: only requests with this text in their path or query.
 
         Raises:
-            InvalidArgumentError: ``times`` is not positive.
+            InvalidArgumentError: ``times`` is not a positive integer, or ``fault`` is no fault.
         """
-        if times is not None and times < 1:
-            raise InvalidArgumentError(f"times must be at least 1, or None, not {times}")
+        if times is not None:
+            check_integer("times", times, minimum=1, alternative="or None")
+        if isinstance(fault, type) or not hasattr(fault, "handle"):
+            example = f"faults.Respond({fault})" if isinstance(fault, int) else "faults.Respond(503)"
+            raise InvalidArgumentError(f"{refusal('fault', 'a fault', fault)}: for instance {example}")
         self._injected_faults.append(_InjectedFault(fault, times, path_contains))
 
     def clear_faults(self) -> None:

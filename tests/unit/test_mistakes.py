@@ -11,6 +11,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from yarl import URL
 
 from roomrec_async import (
     Bounds,
@@ -26,7 +27,9 @@ from roomrec_async import (
     Room,
     RoomResult,
     Timeout,
+    webhooks,
 )
+from roomrec_async.simulator import Simulator, faults
 
 from ..conftest import ACCOUNT_SID, AUTH_TOKEN, ROOM_SID
 
@@ -165,6 +168,7 @@ ROOMS = [
     (f"{ROOM_SID}\n", r"room_sid must be .*: there is white space around it"),
     (SID, "room_sid must be .*: that is the SID of a recording"),
     (OTHER_ACCOUNT, "room_sid must be .*: that is the SID of an account"),
+    (ROOM_SID.lower(), "room_sid must be .*: its first two letters are capitals: RM"),
     ("weekly-call", r"room_sid must be .*: client.rooms\(unique_name=...\) finds a room by its name"),
     ({"sid": ROOM_SID}, r"room_sid must be .*: give its 'sid', or make a Room of it with from_dict\(Room, ...\)"),
     (ROOM_SID.encode(), "room_sid must be .*: decode the bytes to text"),
@@ -422,6 +426,51 @@ async def test_a_stream_can_be_closed_and_stepped_through_like_the_generator_tha
 async def test_a_client_that_is_used_as_something_else(client: RecordingsClient) -> None:
     await check_use(enter_plainly, client, "use 'async with' with a RecordingsClient, not 'with'")
     await check_use(wait_for, client, "there is nothing to await in making a client: async with RecordingsClient")
+
+
+# Callbacks and the simulator
+
+CALLBACKS: list[tuple[dict[str, Any], str]] = [
+    (
+        {"url": URL("https://app.example/")},
+        r"url must be text, not URL\(.*: for the URL of a request, str\(request.url",
+    ),
+    ({"url": None}, "url must be text, not None"),
+    ({"body": "RoomSid=canary"}, r"body must be the bytes of the body, unchanged, as 'await request.body\(\)' .* str$"),
+    ({"body": {"RoomSid": "canary"}}, "body must be the bytes of the body, .*, not dict$"),
+    ({"body": None}, "body must be the bytes of the body, .*, not NoneType$"),
+    ({"headers": "canary"}, "headers must be all headers of the request, as a mapping, not str$"),
+    ({"headers": None}, "headers must be all headers of the request, as a mapping, not NoneType$"),
+    ({"headers": dict}, "headers must be all headers of the request"),
+    ({"auth_token": None}, "auth_token must be the account's auth token, or a list of them, and not empty"),
+    ({"auth_token": ""}, "auth_token must be the account's auth token"),
+    ({"auth_token": []}, "auth_token must be the account's auth token"),
+    ({"auth_token": ["canary", None]}, "auth_token must be the account's auth token"),
+    ({"auth_token": b"canary"}, "auth_token must be the account's auth token"),
+    ({"auth_token": Credentials(ACCOUNT_SID, "canary")}, "auth_token must be the account's auth token"),
+]
+FAULTS: list[tuple[dict[str, Any], str]] = [
+    ({"fault": 503}, r"fault must be a fault, not 503: for instance faults.Respond\(503\)"),
+    ({"fault": "reset"}, "fault must be a fault, not 'reset': for instance faults.Respond"),
+    ({"fault": faults.Reset}, "fault must be a fault, not <class"),
+    ({"fault": None}, "fault must be a fault, not None"),
+    ({"fault": faults.Reset(), "times": "2"}, "times must be an integer from 1, or None, not '2'"),
+    ({"fault": faults.Reset(), "times": 0}, "times must be an integer from 1, or None, not 0"),
+]
+
+
+@pytest.mark.parametrize(("changed", "sentence"), CALLBACKS, ids=lambda value: str(value)[:40])
+def test_a_callback_of_another_kind_is_refused_and_not_shown(changed: dict[str, Any], sentence: str) -> None:
+    arguments = {"url": "https://app.example/", "body": b"", "headers": {}, "auth_token": AUTH_TOKEN}
+    with pytest.raises(InvalidArgumentError, match=f"^{sentence}") as refused:
+        webhooks.receive(**(arguments | changed))
+    assert "canary" not in str(refused.value)
+
+
+@pytest.mark.parametrize(("arguments", "sentence"), FAULTS, ids=lambda value: str(value)[:40])
+def test_what_is_no_fault_is_refused(arguments: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=f"^{sentence}"):
+        Simulator().inject(**arguments)
 
 
 # Where it runs
