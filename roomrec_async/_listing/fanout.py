@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Collection, Iterable
 from contextlib import AbstractContextManager, aclosing
+from datetime import date
 from typing import TypeAlias, cast
 
 from roomrec_async._api.arguments import named_room_sid, room_sid_of
@@ -46,7 +47,11 @@ def check_room_sids(room_sids: RoomSids) -> RoomSids:
             f"{refusal('room_sids', expected, room_sids)}: put one room into a list, or use client.recordings()"
         )
     if not isinstance(room_sids, (Iterable, AsyncIterable)):
-        hint = ": call it, and give what it returns" if callable(room_sids) else ""
+        hint = ""
+        if callable(room_sids):
+            hint = ": call it, and give what it returns"
+        elif isinstance(room_sids, date):
+            hint = ": a window of time is a DateWindow, for client.archive(), client.export() and client.scan()"
         raise InvalidArgumentError(f"{refusal('room_sids', 'an iterable of rooms or room SIDs', room_sids)}{hint}")
     return room_sids
 

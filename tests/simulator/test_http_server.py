@@ -39,5 +39,5 @@ async def test_several_faults_happen_one_after_another(sim, http):
 
 @pytest.mark.parametrize("times", [0, -1])
 async def test_a_fault_cannot_be_injected_less_than_once(sim, times):
-    with pytest.raises(InvalidArgumentError, match="^times must be an integer from 1, or None"):
+    with pytest.raises(InvalidArgumentError, match=r"^times must be an integer from 1, or None"):
         sim.inject(faults.Reset(), times=times)

@@ -35,6 +35,7 @@ from ..conftest import ACCOUNT_SID, AUTH_TOKEN, ROOM_SID
 
 OTHER_ACCOUNT = "AC" + "9" * 32
 SID = "RT" + "1" * 32
+JANUARY = datetime(2026, 1, 1, tzinfo=UTC)
 RECORDING = Recording(sid=SID, room_sid=ROOM_SID)
 ROOM = Room(sid=ROOM_SID)
 Use = Callable[[RecordingsClient], Any]
@@ -286,6 +287,28 @@ ARGUMENTS: list[tuple[Use, str]] = [
     (lambda client: client.account_recordings(grouping_sids=ROOM_SID), "grouping_sids must be a list of SIDs, not"),
     (lambda client: client.scan("2026-01-31"), "window must be a DateWindow, such as DateWindow"),
     (lambda client: client.archive([ROOM], "a", delete="no"), "delete must be True or False, not 'no'"),
+    (
+        lambda client: client.archive(JANUARY, "a"),
+        "room_sids must be .*: a window of time is a DateWindow, for client.a",
+    ),
+    (
+        lambda client: client.export(JANUARY, "a"),
+        "room_sids must be .*: a window of time is a DateWindow, for client.a",
+    ),
+    (lambda client: client.gather(JANUARY.date()), "room_sids must be .*: a window of time is a DateWindow"),
+    (lambda client: client.export("out/", JANUARY), "room_sids must be .*, not 'out/'"),
+    (lambda client: client.export([ROOM], "a", shard="third"), "shard must be '3/40' or .3, 40. for the third of 40"),
+    (lambda client: client.export([ROOM], "a", shard=3), "shard must be '3/40' or .3, 40. for the third of 40, not 3"),
+    (lambda client: client.export([ROOM], "a", format="csv"), "format must be 'parquet' or 'jsonl', not 'csv'"),
+    (lambda client: client.export([ROOM], None), "destination must be a path, the URL of a store, or a Dest"),
+    (lambda client: client.export([ROOM], "ftp://x/y"), "destination cannot be ftp://: give a directory, or an"),
+    (lambda client: client.wait_for_recordings([ROOM]), "room_sid must be .*: many rooms are for client.gather"),
+    (lambda client: client.wait_for_recordings(ROOM, timeout="600"), "timeout must be a positive number of seconds"),
+    (lambda client: client.participants(ROOM, status="gone"), "status must be one of connected, disconnected, rec"),
+    (lambda client: client.rooms(status="ended"), "status must be one of in-progress, completed, failed, not 'ended'"),
+    (lambda client: client.recordings(ROOM, status=["completed"]), "status must be one of .*, not .'completed'.$"),
+    (lambda client: client.account_recordings(media_type="mp3"), "media_type must be one of audio, video, data"),
+    (lambda client: client.scan((JANUARY, JANUARY)), "window must be a DateWindow, such as DateWindow"),
     (lambda client: client.archive(ROOM_SID, "a"), "room_sids must be .*: put one room into a list"),
     (lambda client: client.recordings(ROOM, timeout="5"), "timeout must be a number of seconds or a Timeout"),
 ]
