@@ -115,6 +115,18 @@ def test_mistakes(simulator: Simulator, rooms: Path, tmp_path: Path) -> None:
     code, _, messages = run_roomrec("--dask", "no://address", "list", "--from-file", rooms, "-o", tmp_path / "new")
     assert (code, len(messages)) == (2, 1)
     assert "--dask must be an address such as tls://host:8786, or 'local': unknown address scheme 'no'" in messages[0]
+    encrypted = ("--dask", "tls://127.0.0.1:1", "list", "--from-file", rooms, "-o", tmp_path / "new")
+    code, _, messages = run_roomrec(*encrypted)
+    assert (code, len(messages)) == (2, 1)
+    assert "tls://127.0.0.1:1 needs Dask's certificates: set distributed.comm.tls.ca-file" in messages[0]
+    code, _, messages = run_roomrec("--slots", "2", "list", "--from-file", rooms)
+    assert (code, messages[-1]) == (
+        2,
+        "roomrec: --slots is for a cluster: give --dask ADDRESS, too (see 'roomrec --help')",
+    )
+    code, _, messages = run_roomrec("--dask", "local", "--slots", "21", "list", "--from-file", rooms, "-o", "new")
+    assert (code, len(messages)) == (2, 1)
+    assert "slots must be at most 20" in messages[0]
     assert simulator.stats.requests == 0
 
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import dask.config
 import pytest
-from distributed import Client, LocalCluster
+from distributed import Client
 
 from roomrec_async import ConfigurationError, NotFoundError, RecordingsClient
-from roomrec_async.integrations.dask import archive_on, as_completed_on, local_cluster
+from roomrec_async.integrations.dask import archive_on, as_completed_on, jobs, local_cluster
 from roomrec_async.integrations.dask.jobs import Job
 from roomrec_async.integrations.dask.shards import Shard
 from roomrec_async.simulator import Simulator
@@ -45,10 +45,10 @@ async def test_jobs_of_an_account_must_agree_on_the_slots(cluster: Client) -> No
         assert simulator.stats.requests == requests
 
 
-async def test_by_default_there_is_a_slot_for_each_thread(cluster: Client) -> None:
+async def test_by_default_there_are_four_slots_however_many_workers_there_are(cluster: Client) -> None:
     async with Simulator(3, 1, 102) as simulator:
         await collect(as_completed_on(cluster, simulator.room_sids, settings=settings(simulator, slots=None)))
-        with pytest.raises(ConfigurationError, match="expected: 2"):
+        with pytest.raises(ConfigurationError, match="expected: 4"):
             await collect(as_completed_on(cluster, simulator.room_sids, settings=settings(simulator, slots=1)))
 
 
@@ -74,16 +74,6 @@ async def test_no_secret_is_shown_anywhere(cluster: Client, tmp_path: Path) -> N
     for text in (logged, repr(options), str(options), repr(results), *seen):
         assert secret not in text
         assert header not in text
-
-
-async def test_a_cluster_without_workers_needs_the_number_of_slots() -> None:
-    async with (
-        Simulator(1, 1) as simulator,
-        LocalCluster(n_workers=0, host="127.0.0.1", dashboard_address="127.0.0.1:0", asynchronous=True) as empty,
-        Client(empty, asynchronous=True) as client,
-    ):
-        with pytest.raises(ConfigurationError, match="no workers yet"):
-            await collect(as_completed_on(client, simulator.room_sids, settings=settings(simulator, slots=None)))
 
 
 @pytest.mark.parametrize(
@@ -142,3 +132,15 @@ async def test_any_other_error_of_a_task_is_retried_twice(cluster: Client, tmp_p
         results = [result async for result in job.run(simulator.room_sids, fail)]
     assert results == [(Shard(0, tuple(simulator.room_sids)), "done")]
     assert calls.read_text() == "called\n" * 3
+
+
+async def test_a_worker_of_another_version_that_joins_later_is_named(
+    cluster: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # For the workers, the caller is the one with another version.
+    monkeypatch.setattr(jobs, "__version__", "9.9")
+    async with Simulator(1, 1) as simulator:
+        message = r"the worker tcp://.* has roomrec-async \d.*, and the caller has roomrec-async 9\.9: install"
+        with pytest.raises(ConfigurationError, match=message):
+            await collect(as_completed_on(cluster, simulator.room_sids, settings=settings(simulator)))
+        assert simulator.stats.requests == 0

@@ -57,3 +57,10 @@ def test_all_slots_together_stay_within_the_concurrency_limit(slots: int, each: 
 
 def test_each_slot_is_unlimited_where_the_account_is() -> None:
     assert ClusterSettings(credentials=CREDENTIALS, max_concurrency=None).client(4).limiter.max_concurrency is None
+
+
+@pytest.mark.parametrize(
+    ("options", "slots"), [({}, 4), ({"slots": 7}, 7), ({"max_concurrency": 3}, 3), ({"reads_per_second": 2.9}, 2)]
+)
+def test_the_number_of_slots_does_not_depend_on_the_workers(options: dict[str, Any], slots: int) -> None:
+    assert ClusterSettings(credentials=CREDENTIALS, **options).slot_count == slots

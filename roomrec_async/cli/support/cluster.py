@@ -14,7 +14,7 @@ import click
 from roomrec_async._format import format_count, format_duration, format_pace, format_size
 from roomrec_async._text import safe_text
 from roomrec_async.client import RoomOptions
-from roomrec_async.errors import InvalidArgumentError
+from roomrec_async.errors import ConfigurationError, InvalidArgumentError
 
 from .failures import Failures
 from .input import RoomSources
@@ -44,7 +44,8 @@ async def connect_cluster(address: str) -> AsyncGenerator[Client, None]:
 
     Raises:
         InvalidArgumentError: the address is malformed.
-        OSError: there is no scheduler at the address.
+        ConfigurationError: the address is one of TLS, and Dask's configuration has no certificates for it.
+        OSError: there is no scheduler at the address, or a certificate cannot be read.
     """
     from roomrec_async.integrations.dask import local_cluster  # noqa: PLC0415  an extra of its own
 
@@ -60,8 +61,28 @@ async def connect_cluster(address: str) -> AsyncGenerator[Client, None]:
         get_address_host(address)
     except ValueError as error:
         raise InvalidArgumentError(f"--dask must be an address such as tls://host:8786, or 'local': {error}") from None
+    check_security(address)
     async with Client(address, asynchronous=True) as client:
         yield client
+
+
+def check_security(address: str) -> None:
+    """Check that Dask's own configuration has what an encrypted address needs.
+
+    Raises:
+        ConfigurationError: it has not.
+        OSError: a certificate cannot be read.
+    """
+    from distributed import Security  # noqa: PLC0415  an extra of its own
+
+    if not address.startswith(("tls://", "wss://")):
+        return
+    # Dask takes the settings of its configuration where none are given.
+    if Security().get_connection_args("client").get("ssl_context") is None:
+        raise ConfigurationError(
+            f"{address} needs Dask's certificates: set distributed.comm.tls.ca-file, .client.cert and .client.key in "
+            "Dask's configuration, or DASK_DISTRIBUTED__COMM__TLS__CA_FILE and so on in the environment"
+        )
 
 
 @attrs.frozen(kw_only=True)

@@ -89,5 +89,6 @@ def make_cluster_settings(base_url: str) -> ClusterSettings:
     from roomrec_async.integrations.dask import ClusterSettings  # noqa: PLC0415  an extra of its own
 
     url, limits = given_limits()
+    slots: int | None = click.get_current_context().find_root().params["slots"]
     print_dates()
-    return ClusterSettings(credentials=Credentials.from_env(), base_url=base_url, redis=url, **limits)
+    return ClusterSettings(credentials=Credentials.from_env(), base_url=base_url, slots=slots, redis=url, **limits)

@@ -102,13 +102,15 @@ def parse_account_sid(account_sid: str) -> str:
         raise click.BadParameter(str(error).replace("account_sid", "it", 1)) from None
 
 
-def check_on_cluster(command: str | None, address: str | None, proxy: str | None) -> None:
-    """Raise for a command that cannot run on a cluster as it was asked for, if a cluster was asked for.
+def check_on_cluster(command: str | None, address: str | None, slots: int | None, proxy: str | None) -> None:
+    """Raise for a command that cannot run on a cluster as it was asked for, and for slots without a cluster.
 
     Raises:
         UsageError: it cannot.
     """
     if address is None:
+        if slots is not None:
+            raise click.UsageError("--slots is for a cluster: give --dask ADDRESS, too")
         return
     if command is not None and command not in _ON_CLUSTER:
         raise click.UsageError(f"--dask works with {' and '.join(_ON_CLUSTER)} only, not with {command}")
@@ -185,6 +187,13 @@ dask_option: Final = click.option(
     metavar="ADDRESS",
     help="Run 'list' with -o DIRECTORY, or 'archive', on the Dask cluster at this address, such as tls://host:8786; "
     "'local' starts one on this machine.",
+)
+slots_option: Final = click.option(
+    "--slots",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Shards that run on the cluster at once, each with an equal part of the limits, however many workers there "
+    "are. All jobs of an account on one cluster need the same number. By default 4.",
 )
 proxy_option: Final = click.option(
     "--proxy",

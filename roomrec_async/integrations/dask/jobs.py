@@ -14,6 +14,7 @@ from distributed.client import FutureCancelledError
 
 from roomrec_async._asyncio import is_cancelling, map_concurrently
 from roomrec_async._listing.fanout import RoomSids
+from roomrec_async._version import __version__
 from roomrec_async.client import RoomOptions
 from roomrec_async.errors import ConfigurationError, RoomRecError
 
@@ -54,7 +55,7 @@ class Job:
         """Yield each shard with its result, as shards finish, or with an error if its workers kept dying.
 
         Raises:
-            ConfigurationError: the cluster has no workers, other versions, or another number of slots.
+            ConfigurationError: the cluster has other versions, or another number of slots.
             RoomRecError: the function raised it, or the cluster dropped a shard.
             OSError: the function raised it.
         """
@@ -74,7 +75,7 @@ class Job:
 
     async def _slot_pool(self) -> SlotPool:
         """Return the slots of the account, and register their semaphore with the scheduler."""
-        slots = self._settings.slots or await self._default_slots()
+        slots = self._settings.slot_count
         pool = SlotPool(self._settings, slots, dask.config.get(LEASE_TIMEOUT))
         semaphore = Semaphore(slots, pool.semaphore_name, self._cluster.scheduler, self._cluster.loop)
         try:
@@ -88,18 +89,11 @@ class Job:
             stop_refreshing(semaphore)
         return pool
 
-    async def _default_slots(self) -> int:
-        """Return one slot for each thread of the cluster, but no more than the quota can be divided into."""
-        threads = sum(cast("dict[str, int]", await self._cluster.nthreads()).values())
-        if not threads:
-            raise ConfigurationError("the cluster has no workers yet: wait for them, or give the number of slots")
-        return min(threads, self._settings.max_slots)
-
     async def _process(self, shard: Shard, pool: SlotPool, function: ShardFunction[Result]) -> Result | RoomRecError:
         """Return the result of a shard, or the error of its rooms. What ends the whole job is raised."""
         key = f"{self._prefix}-{shard.index:06d}"
         future = self._cluster.submit(
-            _run_shard, pool, function, shard, key, key=key, pure=False, retries=_TASK_RETRIES
+            _run_shard, pool, function, shard, key, __version__, key=key, pure=False, retries=_TASK_RETRIES
         )
         try:
             result = await future
@@ -133,13 +127,19 @@ class Job:
 
 
 async def _run_shard(
-    pool: SlotPool, function: ShardFunction[Result], shard: Shard, key: str
+    pool: SlotPool, function: ShardFunction[Result], shard: Shard, key: str, version: str
 ) -> Result | RoomRecError | OSError:
     """Run the function on a worker; this is the task.
 
     Errors are returned, not raised: Dask would retry the task, and the client has done that already.
     """
     worker = get_worker()
+    # It may have joined when the job ran already.
+    if version != __version__:
+        return ConfigurationError(
+            f"the worker {worker.address} has {_PACKAGE} {__version__}, and the caller has {_PACKAGE} {version}: "
+            "install the same version everywhere"
+        )
     stopper = await Stopper.of_worker(worker)
     with stopper.cancel_on_release(worker, key):
         try:

@@ -38,7 +38,7 @@ def as_completed_on(
 
     Raises:
         InvalidArgumentError: an argument is out of bounds.
-        ConfigurationError: the cluster cannot be used: it has no workers, other versions, or another number of slots.
+        ConfigurationError: the cluster cannot be used: it has other versions, or another number of slots.
         RoomRecError: the cluster dropped a shard.
     """
     check_rooms(settings, room_sids, options)

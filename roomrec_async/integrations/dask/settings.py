@@ -19,6 +19,8 @@ from roomrec_async.protocols import Limiter, Observer
 
 # More than any cluster has threads.
 _MAX_SLOTS: Final = 100_000
+# Fixed, because workers come and go. Each slot has enough of the published quotas: 20 reads and 5 writes per second.
+_DEFAULT_SLOTS: Final = 4
 
 
 @attrs.frozen(kw_only=True)
@@ -29,9 +31,9 @@ class ClusterSettings:
         credentials: the caller's credentials.
         base_url: another endpoint, such as a gateway, as the workers reach it.
         rooms_per_shard: number of rooms of a task.
-        slots: number of slots that the quota is divided into, which is how many shards run at once. All jobs of an
-            account on one cluster must use the same number. By default one for each thread that the cluster has when
-            the first job starts, as far as the quota can be divided.
+        slots: number of slots that the quota is divided into, which is how many shards run at once, however many
+            workers there are: they may join and leave while a job runs. All jobs of an account on one cluster must use
+            the same number. By default 4, or fewer if the quota cannot be divided by 4.
         reads_per_second: the account's quota; 80 is the published one.
         writes_per_second: the account's quota for deletions; 20 is the published one.
         max_concurrency: maximum number of requests in flight of all shards together, or None for no limit; with
@@ -69,6 +71,11 @@ class ClusterSettings:
             )
         # It opens nothing: clients and limiters connect at their first use.
         self.client(1)
+
+    @property
+    def slot_count(self) -> int:
+        """The number of slots that were asked for, or the default."""
+        return self.slots or min(_DEFAULT_SLOTS, self.max_slots)
 
     @property
     def max_slots(self) -> int:
