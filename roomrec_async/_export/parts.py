@@ -123,6 +123,7 @@ async def write_part(
         UnfinishedError: some rooms could not be listed, or their participants.
     """
     columns = export_columns(identities=identities is not None)
+    replace_part = await store.prepare_part(name)
     # Nameless: a process that is killed leaves nothing behind.
     with tempfile.TemporaryFile() as temporary:
         # It has another type on Windows.
@@ -133,7 +134,7 @@ async def write_part(
         if count or await store.exists(name):
             await run_in_thread(file.flush)
             size, digest = await run_in_thread(partial(file_digest, file))
-            await store.replace(name, file)
+            await replace_part(file)
             selection.outcome.parts.append(Part(name, count, size, digest))
     return selection.outcome
 

@@ -153,12 +153,13 @@ class ExportOperation:
         """Write what is not yet written.
 
         Raises:
-            ConfigurationError: the destination holds an export with other settings.
+            ConfigurationError: the destination holds an export with other settings, or another process writes the same
+                shard.
             AuthenticationError: the credentials were refused.
             RoomRecError: a window could not be listed. What was written before that stays.
             OSError: the disk is full, or cannot be written.
         """
-        with open_store(self.destination, self.shard.name()) as store:
+        async with open_store(self.destination, self.shard.name()) as store:
             state = State(store)
             operation = self
             if self.source is None:
@@ -361,7 +362,8 @@ class _Run:
         if outcome is None:
             outcome = await self._write_part(unit)
             if outcome is not None:
-                await self._state.replace(name, outcome)
+                # If two processes took each other for dead, the first of them to say so.
+                outcome = await self._state.create(name, outcome)
         yield outcome
 
     async def _write_part(self, unit: Unit) -> Outcome | None:

@@ -6,11 +6,11 @@ import asyncio
 import hashlib
 import os
 import shutil
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import IO, Final, Protocol, TypeGuard
+from typing import IO, Final, Protocol, TypeAlias, TypeGuard
 
 import attrs
 
@@ -28,11 +28,19 @@ from roomrec_async._files import (
 from roomrec_async.errors import ConfigurationError, MediaError
 from roomrec_async.protocols import Destination, ReadableDestination
 
+from .lease import Lease, ObjectVersion, VersionedDestination, hold
+
 STATE_FOLDER: Final = "_roomrec"
 """Folder of the state. Arrow, Spark and DuckDB pass over names with a leading underscore."""
 
 # Bytes read at once.
 _READ_SIZE: Final = 2**20
+# Bytes of the largest part that is sent in one request, which alone can name the version that it replaces.
+_MAX_EXCHANGED: Final = 5 * 2**20
+
+
+ReplacePart: TypeAlias = Callable[[IO[bytes]], Awaitable[None]]
+"""Writes a part with the content of a file."""
 
 
 class ExportDestination(ReadableDestination, Protocol):
@@ -40,6 +48,10 @@ class ExportDestination(ReadableDestination, Protocol):
 
     async def create(self, name: str, data: bytes) -> bool:
         """Store an object and return True; return False, and change nothing, if there is one of this name."""
+
+
+class LeasedDestination(ExportDestination, VersionedDestination, Protocol):
+    """A destination that can also replace an object only if it has a known version."""
 
 
 class ExportStore(Protocol):
@@ -60,10 +72,23 @@ class ExportStore(Protocol):
     async def replace(self, name: str, file: IO[bytes]) -> None:
         """Write an object with the content of a file; an existing one is replaced."""
 
+    async def prepare_part(self, name: str) -> ReplacePart:
+        """Return the function that writes a part with the content of a file; called before its records are listed.
 
-@contextmanager
-def open_store(destination: str | os.PathLike[str] | Destination, shard: str) -> Iterator[ExportStore]:
-    """Open the store of a destination, for one shard. In a directory, no other process may write the same shard.
+        The function writes nothing, and raises ConfigurationError, once another process has taken over the shard.
+
+        Raises:
+            ConfigurationError: another process has taken over the shard.
+        """
+
+
+@asynccontextmanager
+async def open_store(
+    destination: str | os.PathLike[str] | Destination, shard: str
+) -> AsyncGenerator[ExportStore, None]:
+    """Open the store of a destination, for one shard, which no other process may write meanwhile.
+
+    Destinations that cannot replace an object of a known version have no such protection.
 
     Raises:
         ConfigurationError: another process writes the shard; or the destination cannot be read, or cannot create an
@@ -79,7 +104,12 @@ def open_store(destination: str | os.PathLike[str] | Destination, shard: str) ->
             f"{type(destination).__name__} cannot hold an export: it needs the methods read and create, as "
             "roomrec_async.integrations.stores.ObjectStore has them"
         )
-    yield ObjectsStore(destination)
+    if not is_leased_destination(destination):
+        yield ObjectsStore(destination)
+        return
+    lease = Lease(destination, f"{STATE_FOLDER}/{shard}.lease")
+    async with hold(lease):
+        yield LeasedStore(destination, lease)
 
 
 @contextmanager
@@ -102,6 +132,11 @@ def lock_shard(directory: Path, shard: str) -> Iterator[None]:
 def is_export_destination(destination: Destination) -> TypeGuard[ExportDestination]:
     """Return True if a destination has the methods that an export needs."""
     return all(callable(getattr(destination, name, None)) for name in ("read", "create"))
+
+
+def is_leased_destination(destination: ExportDestination) -> TypeGuard[LeasedDestination]:
+    """Return True if a destination replaces objects only if they have a known version."""
+    return bool(getattr(destination, "is_versioned", False))
 
 
 @attrs.frozen
@@ -133,6 +168,10 @@ class DirectoryStore:
     async def replace(self, name: str, file: IO[bytes]) -> None:
         """Write a file; an existing one is replaced."""
         await run_in_thread(partial(self._replace, name, file))
+
+    async def prepare_part(self, name: str) -> ReplacePart:
+        """Return the function that writes a part: the shard is locked until this process ends."""
+        return partial(self.replace, name)
 
     def _create(self, name: str, data: bytes) -> bool:
         path = self.directory / name
@@ -207,6 +246,42 @@ class ObjectsStore:
         """Write an object; an existing one is replaced."""
         file.seek(0)
         await call_destination(self.destination.write(name, read_chunks(file)))
+
+    async def prepare_part(self, name: str) -> ReplacePart:
+        """Return the function that writes a part: the destination has no versions to compare."""
+        return partial(self.replace, name)
+
+
+@attrs.frozen
+class LeasedStore(ObjectsStore):
+    """The objects in a store where this process has the lease of the shard."""
+
+    destination: LeasedDestination
+    lease: Lease
+
+    async def prepare_part(self, name: str) -> ReplacePart:
+        """Return the function that writes a part over the version that there is now.
+
+        The lease is confirmed after that version was read: once another process has taken it over and written the part,
+        there is another version.
+        """
+        return partial(self._replace_part, name, await self._replaceable_version(name))
+
+    async def _replaceable_version(self, name: str) -> ObjectVersion | None:
+        found = await call_destination(self.destination.read_version(name))
+        await self.lease.confirm()
+        return None if found is None else found[1]
+
+    async def _replace_part(self, name: str, version: ObjectVersion | None, file: IO[bytes]) -> None:
+        if file.seek(0, os.SEEK_END) > _MAX_EXCHANGED:
+            await self.lease.confirm()
+            await self.replace(name, file)
+            return
+        file.seek(0)
+        data = await run_in_thread(file.read)
+        while await call_destination(self.destination.exchange(name, data, version)) is None:
+            # Either the lease is lost, or a request arrived late that the holder before this one sent in its time.
+            version = await self._replaceable_version(name)
 
 
 async def read_chunks(file: IO[bytes]) -> AsyncGenerator[bytes, None]:

@@ -13,22 +13,24 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final, Self, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, Self, TypeAlias
 
 from yarl import URL
 
 from roomrec_async._asyncio import wait_finished
+from roomrec_async._export.lease import ObjectVersion
 from roomrec_async._text import safe_repr
 from roomrec_async.errors import ConfigurationError, InvalidArgumentError, MediaError
 
 try:
     import obstore
-    from obstore.exceptions import AlreadyExistsError, BaseError
+    from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
     from obstore.store import AzureStore, GCSStore, HTTPStore, LocalStore, MemoryStore, S3Store, from_url
 except ModuleNotFoundError as _error:
     raise ConfigurationError("object stores need obstore: pip install 'roomrec-async[stores]'") from _error
 
 if TYPE_CHECKING:
+    from obstore import UpdateVersion
     from obstore.store import RetryConfig
 
 AnyStore: TypeAlias = S3Store | GCSStore | AzureStore | LocalStore | MemoryStore
@@ -185,6 +187,49 @@ class ObjectStore:
             return True
         raise MediaError(f"{self.location(name)}: {reason}")
 
+    @property
+    def is_versioned(self) -> bool:
+        """True if :meth:`exchange` can replace objects: a directory, as obstore's ``LocalStore``, cannot."""
+        return not isinstance(self._store, LocalStore)
+
+    async def read_version(self, name: str) -> tuple[bytes, ObjectVersion] | None:
+        """Return the content of a small object and its version, or None if there is none of this name.
+
+        Raises:
+            MediaError: the store did not answer, or refused the request.
+        """
+        try:
+            result = await obstore.get_async(self._store, self._prefix + name)
+            content = bytes(await result.bytes_async())
+        except FileNotFoundError:
+            return None
+        except (BaseError, OSError) as error:
+            reason = _format_reason(error)
+        else:
+            return content, (result.meta["e_tag"], result.meta["version"])
+        raise MediaError(f"{self.location(name)}: {reason}")
+
+    async def exchange(self, name: str, data: bytes, version: ObjectVersion | None) -> ObjectVersion | None:
+        """Replace a small object if it has a version, and return its new one; return None if it has another.
+
+        Args:
+            name: the name of the object.
+            data: its new content.
+            version: the version to replace, of :meth:`read_version` or of this method; None if there must be none.
+
+        Raises:
+            MediaError: the store did not accept the object.
+        """
+        try:
+            result = await obstore.put_async(self._store, self._prefix + name, data, mode=_put_mode(version))
+        except (AlreadyExistsError, PreconditionError, FileNotFoundError):
+            return None
+        except (BaseError, OSError) as error:
+            reason = _format_reason(error)
+        else:
+            return result["e_tag"], result["version"]
+        raise MediaError(f"{self.location(name)}: {reason}")
+
     async def read(self, name: str) -> AsyncGenerator[bytes, None]:
         """Yield the bytes of the object of this name, as the store has them.
 
@@ -324,6 +369,18 @@ async def _buffer_parts(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, N
             buffer.clear()
     if buffer:
         yield bytes(buffer)
+
+
+def _put_mode(version: ObjectVersion | None) -> Literal["create"] | UpdateVersion:
+    if version is None:
+        return "create"
+    mode: UpdateVersion = {}
+    e_tag, generation = version
+    if e_tag is not None:
+        mode["e_tag"] = e_tag
+    if generation is not None:
+        mode["version"] = generation
+    return mode
 
 
 def _base_url(store: AnyStore) -> str:

@@ -30,6 +30,9 @@ from roomrec_async import (
     RecordingsClient,
     RetryPolicy,
 )
+from roomrec_async._destinations import resolve_destination
+from roomrec_async._export import lease
+from roomrec_async._export.store import open_store
 from roomrec_async.simulator import Simulator, faults
 
 from .conftest import S3Server
@@ -51,6 +54,10 @@ _EXPORT = """
 import asyncio, sys
 from datetime import datetime
 from roomrec_async import Credentials, DateWindow, RateLimiter, RecordingsClient
+from roomrec_async._export import lease
+
+# The tests need not wait long to see that a process is dead.
+lease.BEAT = 0.1
 
 async def main(base_url, account_sid, token, destination, source):
     limiter = RateLimiter(reads_per_second=None)
@@ -333,3 +340,106 @@ async def test_killed_at_any_instant(files: Files, source: str, kills: int, tmp_
         assert sum(sent) <= least + kills * 2 * unit
         with_files = [name for name in files.names() if name.startswith("_roomrec/tmp/")]
         assert with_files == []
+
+
+_SIGNALLED = """
+import os, obstore
+
+def signalled(function):
+    async def call(*args, **options):
+        global left
+        left -= 1
+        is_chosen = left == 0
+        if is_chosen and when == "before":
+            os.kill(os.getpid(), number)
+        try:
+            return await function(*args, **options)
+        finally:
+            if is_chosen and when == "after":
+                os.kill(os.getpid(), number)
+    return call
+
+number, left, when = int(os.environ["SIGNAL"]), int(os.environ["OPERATION"]), os.environ["WHEN"]
+for name in ("put_async", "get_async", "head_async"):
+    setattr(obstore, name, signalled(getattr(obstore, name)))
+"""
+
+
+@attrs.frozen
+class Exports:
+    """Processes that export the rooms of a file, and send themselves a signal at an operation of the store."""
+
+    simulator: Simulator
+    destination: str
+    rooms: Path
+
+    def start(self, number: int = 0, operation: int = 0, when: str = "") -> subprocess.Popen[bytes]:
+        account = self.simulator.credentials
+        arguments = [self.simulator.base_url, account.account_sid, account.password, self.destination, str(self.rooms)]
+        environ = {"SIGNAL": str(number), "OPERATION": str(operation), "WHEN": when}
+        return subprocess.Popen(
+            [sys.executable, "-c", _SIGNALLED + _EXPORT, *arguments],
+            env={**os.environ, **environ, "PYTHONWARNINGS": "error"},
+            stderr=subprocess.PIPE,
+        )
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("files", ["s3"], indirect=True)
+async def test_killed_at_operations_of_the_store(files: Files, tmp_path: Path) -> None:
+    choices = random.Random(7)
+    with Simulator(1500, 3, **UNLIMITED) as simulator:
+        exports = Exports(simulator, files.destination, tmp_path / "rooms.txt")
+        exports.rooms.write_text("\n".join(simulator.room_sids))
+        statuses = []
+        for _ in range(20):
+            process = exports.start(signal.SIGKILL, choices.randrange(1, 25), choices.choice(["before", "after"]))
+            _, errors = await asyncio.to_thread(process.communicate)
+            assert process.returncode in (0, -signal.SIGKILL), errors.decode()
+            statuses.append(process.returncode)
+        assert statuses[0] == -signal.SIGKILL
+        process = exports.start()
+        _, errors = await asyncio.to_thread(process.communicate)
+        assert process.returncode == 0, errors.decode()
+        assert sorted(exported(files)) == truth(simulator)
+        check_manifest(files)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not stop processes")
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("files", ["s3"], indirect=True)
+@pytest.mark.parametrize("when", ["before", "after"])
+# From the lease to the parts; a whole export has more operations than that.
+@pytest.mark.parametrize("operation", [3, 9, 14, 17, 25])
+async def test_a_process_that_is_stopped_until_another_is_done_writes_no_more(
+    files: Files, operation: int, when: str, tmp_path: Path
+) -> None:
+    with Simulator(1500, 3, **UNLIMITED) as simulator:
+        exports = Exports(simulator, files.destination, tmp_path / "rooms.txt")
+        exports.rooms.write_text("\n".join(simulator.room_sids))
+        stopped = exports.start(signal.SIGSTOP, operation, when)
+        try:
+            await asyncio.to_thread(os.waitid, os.P_PID, stopped.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+            assert stopped.poll() is None
+            heir = exports.start()
+            _, errors = await asyncio.to_thread(heir.communicate)
+            assert heir.returncode == 0, errors.decode()
+        finally:
+            stopped.send_signal(signal.SIGCONT)
+            _, errors = await asyncio.to_thread(stopped.communicate)
+        # It finds out, or that there is nothing left to do.
+        assert stopped.returncode == 0 or b"another process has taken over" in errors, errors.decode()
+        assert sorted(exported(files)) == truth(simulator)
+        check_manifest(files)
+
+
+@pytest.mark.parametrize("files", ["s3"], indirect=True)
+async def test_a_shard_in_a_store_is_written_by_one_process(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease, "BEAT", 0.05)
+    monkeypatch.setattr(lease, "BEATS_MISSED", 200)
+    with Simulator(4, 2, **UNLIMITED) as simulator:
+        async with unpaced(simulator) as client, open_store(resolve_destination(files.destination), "shard-00001"):
+            with pytest.raises(ConfigurationError, match=r"another process is exporting to s3://.*: wait for its end"):
+                await client.export(simulator.room_sids, files.destination)
+        async with unpaced(simulator) as client:
+            assert (await client.export(simulator.room_sids, files.destination)).complete

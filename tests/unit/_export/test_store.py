@@ -39,17 +39,16 @@ async def test_a_missing_file(tmp_path: Path) -> None:
     assert not await store.exists("missing")
 
 
-def test_a_shard_is_written_by_one_process(tmp_path: Path) -> None:
-    with open_store(tmp_path, "shard-00001"), open_store(tmp_path, "shard-00002"):
-        with (
-            pytest.raises(ConfigurationError, match="another process is exporting"),
-            open_store(tmp_path, "shard-00001"),
-        ):
+async def test_a_shard_is_written_by_one_process(tmp_path: Path) -> None:
+    async with open_store(tmp_path, "shard-00001"), open_store(tmp_path, "shard-00002"):
+        with pytest.raises(ConfigurationError, match="another process is exporting"):
+            async with open_store(tmp_path, "shard-00001"):
+                pass
+    async with open_store(tmp_path, "shard-00001"):
+        pass
+
+
+async def test_a_destination_that_cannot_hold_an_export() -> None:
+    with pytest.raises(ConfigurationError, match="read and create"):
+        async with open_store(object(), "shard"):  # type: ignore[arg-type]
             pass
-    with open_store(tmp_path, "shard-00001"):
-        pass
-
-
-def test_a_destination_that_cannot_hold_an_export() -> None:
-    with pytest.raises(ConfigurationError, match="read and create"), open_store(object(), "shard"):  # type: ignore[arg-type]
-        pass

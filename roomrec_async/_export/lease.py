@@ -1,0 +1,178 @@
+"""A lease of a shard in an object store: an object that its holder replaces again and again while it lives.
+
+Nobody's clock is compared with another's. Who finds a lease watches it: if it changes, its holder lives; if it stays as
+it is for several beats, its holder is dead, and the lease is taken over. Each replacement names the version that it
+replaces, so that of two who take over one does, and a holder who was only stopped finds that the lease is another's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
+from secrets import token_hex
+from typing import Final, Protocol, TypeAlias
+
+import attrs
+
+from roomrec_async._asyncio import call_destination, cancel_and_wait
+from roomrec_async._observe import LOGGER
+from roomrec_async.errors import ConfigurationError, MediaError
+
+ObjectVersion: TypeAlias = tuple[str | None, str | None]
+"""What tells a version of an object from all others: its ETag, and its generation in stores that have one."""
+
+BEAT: Final = 5.0
+"""Seconds from one replacement of a lease to the next."""
+
+BEATS_MISSED: Final = 6
+"""Beats without a change after which the holder counts as dead."""
+
+
+class VersionedDestination(Protocol):
+    """A destination that replaces an object only if it has a known version."""
+
+    def location(self, name: str) -> str:
+        """Return the URL of an object."""
+
+    async def read_version(self, name: str) -> tuple[bytes, ObjectVersion] | None:
+        """Return the content of an object and its version, or None if there is none."""
+
+    async def exchange(self, name: str, data: bytes, version: ObjectVersion | None) -> ObjectVersion | None:
+        """Store an object if it has this version, or with None if there is none, and return its new version.
+
+        Otherwise return None, and change nothing.
+        """
+
+
+@attrs.define
+class Lease:
+    """The lease of one shard, and who has it.
+
+    Attributes:
+        destination: has the object.
+        name: the name of the object.
+        holder: random text that tells this process from others.
+    """
+
+    destination: VersionedDestination
+    name: str
+    holder: str = attrs.field(factory=lambda: token_hex(8))
+    _beats: int = 0
+    _version: ObjectVersion | None = None
+    _is_lost: bool = False
+    _lock: asyncio.Lock = attrs.field(factory=asyncio.Lock)
+
+    async def acquire(self) -> None:
+        """Take the lease, if nobody has it or its holder is dead.
+
+        Raises:
+            ConfigurationError: a living process has it.
+            MediaError: the store did not answer, or refused a request.
+        """
+        found = await self._read()
+        if found is not None and read_holder(found[0]):
+            found = await self._watch(found)
+        self._version = await self._exchange(self.holder, None if found is None else found[1])
+        # The answer to a request that was obeyed may have been lost.
+        if self._version is None and not await self._is_held():
+            raise self._busy()
+
+    async def confirm(self) -> None:
+        """Replace the lease, which shows others that its holder lives, and the holder that it still has it.
+
+        Raises:
+            ConfigurationError: another process has taken it over.
+            MediaError: the store did not answer, or refused the request.
+        """
+        async with self._lock:
+            if not self._is_lost:
+                version = await self._exchange(self.holder, self._version)
+                if version is not None:
+                    self._version = version
+                    return
+                self._is_lost = not await self._is_held()
+        if self._is_lost:
+            raise ConfigurationError(
+                f"another process has taken over the export to {self._where()}, since this one did not answer for "
+                f"{BEAT * BEATS_MISSED:.0f} seconds: wait for its end"
+            )
+
+    async def keep(self) -> None:
+        """Replace the lease until it is lost."""
+        with suppress(ConfigurationError):
+            while True:
+                await asyncio.sleep(BEAT)
+                # It need not be lost, and who writes next is told.
+                with suppress(MediaError):
+                    await self.confirm()
+
+    async def release(self) -> None:
+        """Let others have the lease at once."""
+        with suppress(MediaError):
+            await self._exchange("", self._version)
+
+    async def _watch(self, found: tuple[bytes, ObjectVersion]) -> tuple[bytes, ObjectVersion] | None:
+        """Return the lease once it is free, or unchanged for so long that its holder is dead."""
+        LOGGER.warning(
+            "a process that exports to %s has not said that it ended: waiting up to %.0f seconds to see if it lives",
+            self._where(),
+            BEAT * BEATS_MISSED,
+        )
+        for _ in range(BEATS_MISSED):
+            await asyncio.sleep(BEAT)
+            now = await self._read()
+            if now is None or not read_holder(now[0]):
+                return now
+            if now != found:
+                raise self._busy()
+        return found
+
+    async def _is_held(self) -> bool:
+        """Return True if this process is the holder, and keep the version."""
+        found = await self._read()
+        if found is None or read_holder(found[0]) != self.holder:
+            return False
+        self._version = found[1]
+        return True
+
+    async def _read(self) -> tuple[bytes, ObjectVersion] | None:
+        return await call_destination(self.destination.read_version(self.name))
+
+    async def _exchange(self, holder: str, version: ObjectVersion | None) -> ObjectVersion | None:
+        # In many stores the ETag is a digest of the content: each beat has to be another.
+        self._beats += 1
+        data = json.dumps({"holder": holder, "by": self.holder, "beat": self._beats}).encode()
+        return await call_destination(self.destination.exchange(self.name, data, version))
+
+    def _where(self) -> str:
+        return self.destination.location("")
+
+    def _busy(self) -> ConfigurationError:
+        return ConfigurationError(f"another process is exporting to {self._where()}: wait for its end")
+
+
+def read_holder(content: bytes) -> str:
+    """Return who holds a lease, or an empty text if nobody does. Who wrote a damaged one may be alive."""
+    try:
+        return str(json.loads(content)["holder"])
+    except (ValueError, TypeError, KeyError):
+        return "unknown"
+
+
+@asynccontextmanager
+async def hold(lease: Lease) -> AsyncGenerator[None, None]:
+    """Hold a lease.
+
+    Raises:
+        ConfigurationError: a living process has it.
+        MediaError: the store did not answer, or refused a request.
+    """
+    await lease.acquire()
+    keeper = asyncio.create_task(lease.keep())
+    try:
+        yield
+    finally:
+        await cancel_and_wait(keeper)
+        await lease.release()

@@ -1,0 +1,144 @@
+"""The lease of a shard in a store."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from pathlib import Path
+
+import pytest
+from obstore.store import LocalStore, MemoryStore
+
+from roomrec_async import ConfigurationError, MediaError
+from roomrec_async._export import lease as leases
+from roomrec_async._export.lease import Lease, ObjectVersion, hold
+from roomrec_async._export.store import LeasedStore, open_store
+from roomrec_async.integrations.stores import ObjectStore
+
+NAME = "_roomrec/shard-00001.lease"
+
+
+@pytest.fixture
+def store() -> ObjectStore:
+    return ObjectStore(MemoryStore())
+
+
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let those who watch a lease wait for an instant only."""
+    monkeypatch.setattr(leases, "BEAT", 0.001)
+
+
+@pytest.mark.usefixtures("short")
+async def test_a_lease_that_does_not_change_is_taken_over_and_its_holder_told(store: ObjectStore) -> None:
+    dead, living = Lease(store, NAME), Lease(store, NAME)
+    await dead.acquire()
+    await living.acquire()
+    await living.confirm()
+    for _ in range(2):
+        with pytest.raises(ConfigurationError, match="another process has taken over"):
+            await dead.confirm()
+    # Nor does it let go what is another's.
+    await dead.release()
+    await living.confirm()
+
+
+async def test_a_lease_that_changes_is_left_alone(store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    holder = Lease(store, NAME)
+    await holder.acquire()
+
+    async def sleep(_: float) -> None:
+        await holder.confirm()
+
+    monkeypatch.setattr(leases.asyncio, "sleep", sleep)
+    with pytest.raises(ConfigurationError, match=r"another process is exporting to memory:///: wait"):
+        await Lease(store, NAME).acquire()
+    await holder.confirm()
+
+
+async def test_a_lease_that_is_let_go_is_free_at_once(store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leases, "BEAT", 1e6)
+    async with hold(Lease(store, NAME)):
+        pass
+    async with hold(Lease(store, NAME)):
+        pass
+
+
+@pytest.mark.usefixtures("short")
+async def test_of_many_who_take_over_one_does(store: ObjectStore) -> None:
+    await Lease(store, NAME).acquire()
+    heirs = [Lease(store, NAME) for _ in range(8)]
+    results = await asyncio.gather(*(heir.acquire() for heir in heirs), return_exceptions=True)
+    assert results.count(None) == 1
+    assert sum(isinstance(result, ConfigurationError) for result in results) == 7
+    await heirs[results.index(None)].confirm()
+
+
+@pytest.mark.usefixtures("short")
+async def test_a_damaged_lease_is_watched_as_one_that_is_held(store: ObjectStore) -> None:
+    await store.create(NAME, b"{")
+    await Lease(store, NAME).acquire()
+
+
+class Unsure(ObjectStore):
+    """Obeys, and its answer is lost: the request that is sent again finds another version."""
+
+    async def exchange(self, name: str, data: bytes, version: ObjectVersion | None) -> ObjectVersion | None:
+        await super().exchange(name, data, version)
+        return await super().exchange(name, data, version)
+
+
+async def test_an_answer_that_was_lost_is_no_loss() -> None:
+    lease = Lease(Unsure(MemoryStore()), NAME)
+    await lease.acquire()
+    for _ in range(3):
+        await lease.confirm()
+
+
+async def test_a_store_that_fails_is_no_loss(store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    lease = Lease(store, NAME)
+    await lease.acquire()
+
+    async def fail(*_: object) -> None:
+        raise MediaError("down")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ObjectStore, "exchange", fail)
+        with pytest.raises(MediaError, match="down"):
+            await lease.confirm()
+    await lease.confirm()
+
+
+@pytest.mark.usefixtures("short")
+async def test_who_lost_the_lease_writes_no_part(store: ObjectStore) -> None:
+    stopped = LeasedStore(store, Lease(store, NAME))
+    await stopped.lease.acquire()
+    replace_late = await stopped.prepare_part("part-1")
+    heir = LeasedStore(store, Lease(store, NAME))
+    await heir.lease.acquire()
+    replace = await heir.prepare_part("part-1")
+    await replace(io.BytesIO(b"of the heir"))
+    for content in (b"of the dead", bytes(6 * 2**20)):
+        with pytest.raises(ConfigurationError, match="taken over"):
+            await replace_late(io.BytesIO(content))
+    assert await heir.read("part-1") == b"of the heir"
+
+
+@pytest.mark.usefixtures("short")
+async def test_what_arrived_late_is_replaced_by_the_heir(store: ObjectStore) -> None:
+    stopped = LeasedStore(store, Lease(store, NAME))
+    await stopped.lease.acquire()
+    replace_late = await stopped.prepare_part("part-1")
+    heir = LeasedStore(store, Lease(store, NAME))
+    await heir.lease.acquire()
+    replace = await heir.prepare_part("part-1")
+    await replace_late(io.BytesIO(b"late"))
+    await replace(io.BytesIO(b"of the heir"))
+    assert await heir.read("part-1") == b"of the heir"
+
+
+async def test_a_directory_of_obstore_has_no_lease(tmp_path: Path) -> None:
+    destination = ObjectStore(LocalStore(tmp_path))
+    async with open_store(destination, "shard-00001"), open_store(destination, "shard-00001"):
+        pass
+    assert [*tmp_path.rglob("*.lease")] == []
