@@ -199,7 +199,8 @@ async def test_a_bot(readme: dict[str, Any], account: Simulator) -> None:
     async with account.client() as client:
         reply = await readme["answer"](client, f" {account.room_sids[0]}\n")
         assert reply == f"{len(durations)} recordings, {sum(durations) // 60} minutes"
-        assert (await readme["answer"](client, "hello")).startswith("No answer: room_sid must be")
+        assert (await readme["answer"](client, "hello")).startswith("Which room?")
+        assert await readme["answer"](client, "RM" + "0" * 32) == "No answer: There is no such room"
 
 
 async def test_a_timeline(readme: dict[str, Any], account: Simulator, tmp_path: Path) -> None:
