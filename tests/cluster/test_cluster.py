@@ -27,7 +27,7 @@ ROOMREC = (sys.executable, "-W", "error", "-m", "roomrec_async.cli")
 def simulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulator]:
     for name in ("TWILIO_API_KEY", "TWILIO_API_SECRET", "PYTHONWARNINGS", "FORCE_COLOR"):
         monkeypatch.delenv(name, raising=False)
-    with Simulator(10, (0, 5), 14, media_size=(0, 20_000)) as simulator:
+    with Simulator(10, (0, 5), 114, media_size=(0, 20_000)) as simulator:
         monkeypatch.setenv("TWILIO_ACCOUNT_SID", simulator.credentials.account_sid)
         monkeypatch.setenv("TWILIO_AUTH_TOKEN", simulator.credentials.password)
         monkeypatch.setenv("ROOMREC_BASE_URL", simulator.base_url)
