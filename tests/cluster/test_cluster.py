@@ -27,7 +27,7 @@ ROOMREC = (sys.executable, "-W", "error", "-m", "roomrec_async.cli")
 def simulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulator]:
     for name in ("TWILIO_API_KEY", "TWILIO_API_SECRET", "PYTHONWARNINGS", "FORCE_COLOR"):
         monkeypatch.delenv(name, raising=False)
-    with Simulator(10, (0, 5), 114, media_size=(0, 20_000)) as simulator:
+    with Simulator(10, (0, 5), 14, media_size=(0, 20_000)) as simulator:
         monkeypatch.setenv("TWILIO_ACCOUNT_SID", simulator.credentials.account_sid)
         monkeypatch.setenv("TWILIO_AUTH_TOKEN", simulator.credentials.password)
         monkeypatch.setenv("ROOMREC_BASE_URL", simulator.base_url)
@@ -71,7 +71,9 @@ async def test_archive_on_a_cluster_that_is_there(
     key = tmp_path / "key.pem"
     key.write_bytes(simulator.private_key_pem)
     arguments = ("archive", "--from-file", rooms, "-o", tmp_path / "media", "--private-key", key)
-    code, out, messages = await asyncio.to_thread(run_roomrec, "--dask", cluster.scheduler.address, *arguments)
+    # As the other jobs of this account on this cluster.
+    on_cluster = ("--dask", cluster.scheduler.address, "--slots", "2")
+    code, out, messages = await asyncio.to_thread(run_roomrec, *on_cluster, *arguments)
     manifest = [json.loads(line) for line in (tmp_path / "media" / "manifest.jsonl").read_text().splitlines()]
     assert (code, out) == (0, "")
     assert sorted(row["sid"] for row in manifest) == expected(simulator, status="completed")
