@@ -62,6 +62,9 @@ class Column:
 PARTICIPANT_COLUMN: Final = Column("participant_sid", "text")
 """The SID of a recording's participant, which is not a field of its own."""
 
+ROOM_NAME_COLUMN: Final = Column("room_name", "text", untrusted=True)
+"""The unique name of a recording's room, which its record does not have."""
+
 
 def recording_columns() -> list[Column]:
     """Return the columns for recordings: one per field of the model, in the same order."""

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from ssl import SSLContext
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, NoReturn, Self, TypeAlias, Unpack, cast, overload
+from typing import TYPE_CHECKING, Literal, NoReturn, Self, TypeAlias, TypeVar, Unpack, cast, overload
 
 import aiohttp
 import attrs
 
 from ._api.arguments import check_recording, recording_sids, split_download_arguments
 from ._api.codec import (
+    RawBody,
     decode_account_recordings,
     decode_participants,
     decode_recording,
     decode_recordings,
+    decode_room,
     decode_rooms,
     with_room_sid,
 )
@@ -36,6 +38,7 @@ from ._api.params import (
     participants_path,
     recordings_parameters,
     recordings_path,
+    room_path,
     rooms_parameters,
 )
 from ._api.urls import DEFAULT_BASE_URL
@@ -77,6 +80,8 @@ if TYPE_CHECKING:
     from ._archive.report import ArchiveProgress, ArchiveReport
     from ._export.report import ExportProgress, ExportReport
     from ._tables import TableFormat
+
+_Resource = TypeVar("_Resource", Recording, Room)
 
 Via: TypeAlias = Literal["rooms", "account"]
 """The lists that the recordings of many rooms come from; see :meth:`RecordingsClient.gather`."""
@@ -456,6 +461,21 @@ class RecordingsClient:
             timeout=timeout,
         )
 
+    async def room(self, room_sid: str | Room, *, timeout: Timeout | float | None = None) -> Room:
+        """Fetch one room: ``GET /v1/Rooms/{Sid}``.
+
+        Args:
+            room_sid: its SID, ``RM`` and 32 hexadecimal digits; or a room, to fetch it as it is now.
+            timeout: a number of seconds for the whole operation, or a :class:`Timeout`; by default the client's.
+
+        Raises:
+            InvalidArgumentError: the SID is malformed.
+            NotFoundError: there is no such room.
+            DecodeError: the response is not what the reference describes.
+        """
+        sid = self._lists.room_sid(room_sid)
+        return await self._fetch("room", room_path(sid), lambda body: decode_room(body, sid), timeout)
+
     @overload
     async def recording(self, recording: Recording, /, *, timeout: Timeout | float | None = None) -> Recording: ...
 
@@ -479,18 +499,12 @@ class RecordingsClient:
             NotFoundError: there is no such recording.
             DecodeError: the response is not what the reference describes.
         """
-        room, sid = self._lists.recording_sids(room_sid, sid)
-        path = any_recording_path(room, sid)
-        operation = Operation("recording", path)
-        with self._transport.notifier.notify(operation):
-            response = await self._transport.get(path, "", self._deadline(timeout), operation)
-            try:
-                recording = with_room_sid(decode_recording(response.body, sid))
-            except DecodeError as error:
-                error.url = str(response.url)
-                raise
-            operation.records = 1
-        return recording
+        room, known_sid = self._lists.recording_sids(room_sid, sid)
+
+        def decode(body: RawBody) -> Recording:
+            return with_room_sid(decode_recording(body, known_sid))
+
+        return await self._fetch("recording", any_recording_path(room, known_sid), decode, timeout)
 
     async def wait_for_recordings(self, room_sid: str | Room, *, timeout: float | None = 600.0) -> Records[Recording]:
         """Return all recordings of a room once none of them is being processed, such as after its event ``room-ended``.
@@ -865,6 +879,25 @@ class RecordingsClient:
             return recording
         _, own = self._lists.recording_sids(recording, sid)
         return await self.recording(recording, own)
+
+    async def _fetch(
+        self,
+        name: OperationName,
+        path: str,
+        decode: Callable[[RawBody], _Resource],
+        timeout: Timeout | float | None,
+    ) -> _Resource:
+        """Return one resource."""
+        operation = Operation(name, path)
+        with self._transport.notifier.notify(operation):
+            response = await self._transport.get(path, "", self._deadline(timeout), operation)
+            try:
+                resource = decode(response.body)
+            except DecodeError as error:
+                error.url = str(response.url)
+                raise
+            operation.records = 1
+        return resource
 
     def _deadline(self, timeout: Timeout | float | None) -> Deadline:
         return Deadline.start(Timeout._resolve(timeout, self._timeout))

@@ -10,7 +10,15 @@ from yarl import URL
 from ._validate import RECORDING_SID, ROOM_SID
 
 OperationName: TypeAlias = Literal[
-    "recordings", "account_recordings", "rooms", "participants", "recording", "delete", "signed_media_url", "download"
+    "recordings",
+    "account_recordings",
+    "rooms",
+    "participants",
+    "room",
+    "recording",
+    "delete",
+    "signed_media_url",
+    "download",
 ]
 """The method of :class:`~roomrec_async.RecordingsClient` behind an operation; a fan-out is many ``recordings``."""
 

@@ -102,6 +102,7 @@ class _MediaBody(msgspec.Struct):
 
 
 _strict_recording: Final = msgspec.json.Decoder(Recording)
+_strict_room: Final = msgspec.json.Decoder(Room)
 _strict_media: Final = msgspec.json.Decoder(_MediaBody)
 _strict_recordings: Final = msgspec.json.Decoder(_RecordingsBody)
 _strict_rooms: Final = msgspec.json.Decoder(_RoomsBody)
@@ -155,6 +156,23 @@ def decode_recording(body: RawBody, sid: str) -> Recording:
     if recording.sid is None or recording.sid.lower() != sid.lower():
         raise DecodeError(f"the body is not the recording that was requested; it begins with {excerpt(body)}")
     return recording
+
+
+def decode_room(body: RawBody, sid: str) -> Room:
+    """Decode one room: ``GET /v1/Rooms/{Sid}``.
+
+    Raises:
+        DecodeError: the body is not a room, or not the one with this SID.
+    """
+    try:
+        room = _strict_room.decode(body)
+    except _STRICT_ERRORS:
+        room = from_dict(Room, decode_raw(body))
+
+    # As for a recording.
+    if room.sid is None or room.sid.lower() != sid.lower():
+        raise DecodeError(f"the body is not the room that was requested; it begins with {excerpt(body)}")
+    return room
 
 
 def decode_media_location(body: RawBody) -> str | None:

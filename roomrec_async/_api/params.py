@@ -74,6 +74,15 @@ ROOMS_PATH: Final = "/v1/Rooms"
 ACCOUNT_RECORDINGS_PATH: Final = "/v1/Recordings"
 
 
+def room_path(room_sid: str) -> str:
+    """Return the path of a room, below the base URL.
+
+    Raises:
+        InvalidArgumentError: the SID is malformed.
+    """
+    return f"{ROOMS_PATH}/{check_room_sid(room_sid)}"
+
+
 def recordings_path(room_sid: str) -> str:
     """Return the path of a room's recordings, below the base URL.
 

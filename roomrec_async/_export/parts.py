@@ -14,6 +14,7 @@ import attrs
 from roomrec_async._asyncio import run_in_thread
 from roomrec_async._tables import (
     PARTICIPANT_COLUMN,
+    ROOM_NAME_COLUMN,
     Column,
     Row,
     TableFormat,
@@ -40,7 +41,7 @@ def export_columns(*, identities: bool) -> list[Column]:
     Args:
         identities: True for another column, with the identity of the participant.
     """
-    columns = [*recording_columns(), PARTICIPANT_COLUMN, Column("room_name", "text", untrusted=True)]
+    columns = [*recording_columns(), PARTICIPANT_COLUMN, ROOM_NAME_COLUMN]
     if identities:
         columns.append(Column("participant_identity", "text", untrusted=True))
     return columns

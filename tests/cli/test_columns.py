@@ -9,11 +9,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import attrs
+import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
+from aiohttp import web
 
 from roomrec_async import Room, from_dict, to_dict
 from roomrec_async.simulator import Simulator, faults
+from roomrec_async.simulator.http_exchange import Exchange
 
 from .conftest import (
     Command,
@@ -28,9 +32,27 @@ from .conftest import (
 )
 
 
-def completed_rooms(simulator: Simulator) -> list[Record]:
+def all_rooms(simulator: Simulator) -> list[Record]:
     served = [simulator.account.room(index).to_dict(simulator.base_url) for index in range(len(simulator.room_sids))]
-    return [to_dict(from_dict(Room, room)) for room in served if room["status"] == "completed"]
+    return [to_dict(from_dict(Room, room)) for room in served]
+
+
+def completed_rooms(simulator: Simulator) -> list[Record]:
+    return [room for room in all_rooms(simulator) if room["status"] == "completed"]
+
+
+@attrs.frozen
+class RoomRefused:
+    """Answers the request for one room, and not that for its recordings."""
+
+    room_sid: str
+    status: int
+    body: bytes
+
+    async def handle(self, exchange: Exchange) -> web.StreamResponse:
+        if exchange.request.path.endswith(self.room_sid):
+            return web.Response(status=self.status, body=self.body, content_type="application/json")
+        return await exchange.get_response()
 
 
 def recordings(simulator: Simulator) -> list[Record]:
@@ -120,6 +142,63 @@ class TestColumns:
         before = simulator.stats.requests
         assert message in roomrec.fails(*arguments)
         assert (names_in(tmp_path), simulator.stats.requests) == ([], before)
+
+
+class TestRoomName:
+    """The column that is in no record: each room is asked once for its name."""
+
+    def names(self, simulator: Simulator) -> dict[str, Any]:
+        return {room["sid"]: room["unique_name"] for room in all_rooms(simulator)}
+
+    def expected(self, simulator: Simulator) -> list[Record]:
+        names = self.names(simulator)
+        return [{"sid": each["sid"], "room_name": names[each["room_sid"]]} for each in recordings(simulator)]
+
+    def test_of_rooms(self, simulator: Simulator, roomrec: Command) -> None:
+        before = simulator.stats.requests
+        outcome = roomrec("list", *simulator.room_sids, "--columns", "sid,room_name")
+        assert (outcome.code, outcome.err) == (0, "")
+        assert in_any_order([json.loads(line) for line in outcome.lines]) == in_any_order(self.expected(simulator))
+        named = {each["room_sid"] for each in recordings(simulator)}
+        assert simulator.stats.requests - before == len(simulator.room_sids) + len(named)
+
+    @pytest.mark.parametrize("extension", ["csv", "jsonl", "parquet"])
+    def test_in_a_file(self, extension: str, simulator: Simulator, roomrec: Command, tmp_path: Path) -> None:
+        path = tmp_path / f"out.{extension}"
+        assert roomrec("list", *simulator.room_sids, "--columns", "room_name,sid", "-o", path).code == 0
+        table = ds.dataset(path, format="json" if extension == "jsonl" else extension).to_table()
+        assert table.column_names == ["room_name", "sid"]
+        assert in_any_order(table.select(["sid", "room_name"]).to_pylist()) == in_any_order(self.expected(simulator))
+
+    def test_in_a_table_of_the_account(self, simulator: Simulator, roomrec: Command) -> None:
+        outcome = roomrec("list", "--after", "2020-01-01", "--table", "--columns", "sid,room_name")
+        header, *rows = (line.split(maxsplit=1) for line in outcome.lines)
+        assert header == ["recording", "room_name"]
+        known = {each["sid"]: each["room_name"] for each in self.expected(simulator)}
+        assert rows
+        assert all(known[sid].startswith(name.strip()) for sid, name in rows)
+
+    def test_with_a_room_that_does_not_answer(self, simulator: Simulator, roomrec: Command, tmp_path: Path) -> None:
+        broken = recordings(simulator)[0]["room_sid"]
+        simulator.inject(RoomRefused(broken, 400, b"{}"), times=None)
+        outcome = roomrec("list", *simulator.room_sids, "--columns", "sid,room_name", "-o", tmp_path / "out.csv")
+        assert outcome.code == 1
+        assert f"{broken}: " in outcome.err
+        assert names_in(tmp_path) == []
+
+    def test_with_a_room_that_the_service_does_not_know_any_more(self, simulator: Simulator, roomrec: Command) -> None:
+        gone = recordings(simulator)[0]["room_sid"]
+        body = b'{"code": 20404, "message": "The requested resource was not found", "status": 404}'
+        simulator.inject(RoomRefused(gone, 404, body), times=None)
+        outcome = roomrec("list", *simulator.room_sids, "--columns", "room_sid,room_name")
+        assert (outcome.code, outcome.err) == (0, "")
+        names = {line["room_sid"]: line["room_name"] for line in map(json.loads, outcome.lines)}
+        assert [sid for sid, name in names.items() if name is None] == [gone]
+
+    def test_is_not_sorted_by(self, simulator: Simulator, roomrec: Command) -> None:
+        before = simulator.stats.requests
+        assert "sort by room_sid" in roomrec.fails("list", simulator.room_sids[0], "--sort", "-room_name")
+        assert simulator.stats.requests == before
 
 
 class TestSort:

@@ -155,6 +155,31 @@ class TestParticipants:
             await client.participants(f"RM{'0' * 32}").to_list()
 
 
+class TestRoom:
+    async def test_it_is_what_the_list_says(self, sim: Simulator, client: RecordingsClient) -> None:
+        listed = await client.rooms(status="completed").first()
+        assert listed is not None
+        before = sim.stats.requests
+        assert await client.room(str(listed.sid)) == await client.room(listed) == listed
+        assert sim.stats.requests - before == 2
+
+    async def test_what_is_not_there(self, client: RecordingsClient) -> None:
+        with pytest.raises(NotFoundError, match=UNKNOWN_ROOM):
+            await client.room(UNKNOWN_ROOM)
+
+    @pytest.mark.parametrize("sid", ["RM1", "daily-standup", "", UNKNOWN])
+    async def test_malformed_sids(self, sim: Simulator, client: RecordingsClient, sid: str) -> None:
+        with pytest.raises(InvalidArgumentError):
+            await client.room(sid)
+        assert sim.stats.requests == 0
+
+    @pytest.mark.parametrize("body", [b"[]", b"null", b'{"duration": {}}', b'{"sid": "RM0"}'])
+    async def test_a_response_that_is_none(self, sim: Simulator, client: RecordingsClient, body: bytes) -> None:
+        sim.inject(faults.Replace(lambda _: body))
+        with pytest.raises(DecodeError, match=sim.room_sids[3]):
+            await client.room(sim.room_sids[3])
+
+
 class TestRecording:
     async def test_it_is_what_the_list_says(self, sim: Simulator, client: RecordingsClient) -> None:
         listed = await client.recordings(sim.room_sids[3]).first()

@@ -6,7 +6,7 @@ import os
 import stat
 import sys
 from collections import Counter
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractContextManager, aclosing, asynccontextmanager, nullcontext, suppress
 from datetime import datetime
 from functools import partial
@@ -23,6 +23,7 @@ from roomrec_async._files import is_same_place
 from roomrec_async._format import format_count, format_duration, format_pace
 from roomrec_async._listing.scan import DateWindow
 from roomrec_async._tables import (
+    ROOM_NAME_COLUMN,
     Row,
     TableFormat,
     TableWriter,
@@ -37,7 +38,7 @@ from roomrec_async.cli.support.command import RoomrecCommand
 from roomrec_async.cli.support.failures import Failures, write_failed_rooms
 from roomrec_async.cli.support.input import RoomSources
 from roomrec_async.cli.support.limits import given_timeout
-from roomrec_async.cli.support.names import RoomNames
+from roomrec_async.cli.support.names import RoomNames, RoomNaming
 from roomrec_async.cli.support.options import (
     LocalPath,
     allow_empty_option,
@@ -57,6 +58,8 @@ from roomrec_async.client import RecordingsClient, RoomOptions
 from roomrec_async.models import Recording, RecordingStatus, RoomResult
 
 Recordings: TypeAlias = AsyncGenerator[Recording, None]
+NameOf: TypeAlias = Callable[[Recording], str | None]
+"""Returns the name of a recording's room, if it is shown and known."""
 
 # Rows that are written to a file at once, in a thread.
 _BATCH_SIZE: Final = 1_000
@@ -147,6 +150,8 @@ def list_recordings(
     ROOM is a room SID, RM and 32 hexadecimal digits, or a unique name; - reads rooms from standard input, as from a
     file. A name must be that of one room only. Rooms are read as needed and recordings are printed as they arrive: of a
     million rooms, only the SIDs are kept in memory. A room that is given twice is listed once.
+
+    The column room_name is there only if --columns names it: it takes one more request for each room.
 
     Without rooms, --after or --before lists the recordings of the whole account.
 
@@ -302,6 +307,7 @@ class ListRun:
         columns: names of the only columns to show, or None.
         is_wide: True to show all columns of a table.
         sort: what to sort by, or None for the order in which recordings come.
+        naming: looks up the names of rooms where they are a column, or None.
         rooms: number of rooms so far, malformed lines of the input included.
         recordings: number of recordings so far.
     """
@@ -315,6 +321,7 @@ class ListRun:
     columns: tuple[str, ...] | None
     is_wide: bool
     sort: SortKey | None
+    naming: RoomNaming | None = None
     failures: Failures = attrs.field(factory=Failures)
     rooms: int = 0
     recordings: int = 0
@@ -326,13 +333,16 @@ class ListRun:
         if self.sort is not None:
             # The largest are not among the first that come.
             options = RoomOptions(**{**options, "limit": None})
+        if self.columns is not None and ROOM_NAME_COLUMN.name in self.columns:
+            self.naming = RoomNaming(client, self.failures.add_room)
         async with (
             client,
             self._open_recordings(client, options) as recordings,
             aclosing(self._count(recordings)) as counted,
             aclosing(counted if self.sort is None else self._sort(counted, self.sort, limit)) as ordered,
+            aclosing(ordered if self.naming is None else self.naming.pass_on(ordered)) as named,
         ):
-            await self._write(ordered)
+            await self._write(named)
 
         self._print_summary()
         return self.failures.exit_code
@@ -395,7 +405,7 @@ class ListRun:
             by_name = columns_of(Recording)
             columns = [by_name[name] for name in self.columns]
         with suppress(IncompleteError), open_table(self.output, columns, file_format) as table:
-            await write_rows(table, recordings)
+            await write_rows(table, recordings, self._name_of)
             if self._is_incomplete:
                 raise IncompleteError
 
@@ -407,7 +417,7 @@ class ListRun:
         console = Console(highlight=False)
         table = self._make_table(console)
         if not self.as_table:
-            lines = json_lines(recordings, self.columns)
+            lines = json_lines(recordings, self.columns, self._name_of)
         elif self._has_headings:
             lines = grouped_lines(recordings, table, console)
         else:
@@ -425,8 +435,11 @@ class ListRun:
 
     def _make_table(self, console: Console) -> Table[Recording]:
         if self.columns is not None:
-            return Table.for_fields(Recording, self.columns)
+            return Table.for_fields(Recording, self.columns, {ROOM_NAME_COLUMN.name: self._name_of})
         return Table.for_recordings(None if self.is_wide else console.width, with_room=not self._has_headings)
+
+    def _name_of(self, recording: Recording) -> str | None:
+        return None if self.naming is None else self.naming.name_of(recording)
 
     def _show_progress(self, client: RecordingsClient) -> AbstractContextManager[object]:
         if not self.with_progress:
@@ -491,10 +504,12 @@ async def flatten(lists: AsyncGenerator[list[Recording], None]) -> Recordings:
                 yield recording
 
 
-async def json_lines(recordings: Recordings, columns: Sequence[str] | None) -> AsyncGenerator[str, None]:
+async def json_lines(
+    recordings: Recordings, columns: Sequence[str] | None, name_of: NameOf
+) -> AsyncGenerator[str, None]:
     """Yield each recording, or these columns of it, as a line of JSON."""
     async for recording in recordings:
-        yield f"{format_json(recording, columns)}\n"
+        yield f"{format_json(recording, columns, name_of(recording))}\n"
 
 
 async def table_lines(recordings: Recordings, table: Table[Recording], console: Console) -> AsyncGenerator[str, None]:
@@ -521,11 +536,11 @@ class IncompleteError(Exception):
     """Ends the writing of a file that would lack the recordings of some rooms."""
 
 
-async def write_rows(table: TableWriter, recordings: Recordings) -> None:
+async def write_rows(table: TableWriter, recordings: Recordings, name_of: NameOf) -> None:
     """Write recordings to a table, in batches: disks are slow, and the event loop must not wait for them."""
     batch: list[Row] = []
     async for recording in recordings:
-        batch.append(make_row(recording))
+        batch.append(make_row(recording, name_of(recording)))
         if len(batch) >= _BATCH_SIZE:
             await run_in_thread(partial(table.write, batch))
             batch = []

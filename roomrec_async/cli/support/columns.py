@@ -11,7 +11,7 @@ import attrs
 import click
 
 from roomrec_async._api.codec import encode_lines
-from roomrec_async._tables import PARTICIPANT_COLUMN, Column, Row, record_columns, record_row
+from roomrec_async._tables import PARTICIPANT_COLUMN, ROOM_NAME_COLUMN, Column, Row, record_columns, record_row
 from roomrec_async._text import safe_repr
 from roomrec_async.models import Recording, Room
 
@@ -35,7 +35,7 @@ def columns_of(model: type[Recording | Room]) -> dict[str, Column]:
     """Return all columns that can be shown of a model, by name."""
     columns = record_columns(model)
     if model is Recording:
-        columns.append(PARTICIPANT_COLUMN)
+        columns += [PARTICIPANT_COLUMN, ROOM_NAME_COLUMN]
     return {column.name: column for column in columns}
 
 
@@ -69,7 +69,10 @@ def column_options(model: type[Recording | Room]) -> Callable[[_Command], _Comma
         if text is None:
             return None
         name = text.removeprefix("-")
-        return SortKey(find_column(model, name), descending=name != text)
+        field = find_column(model, name)
+        if field == ROOM_NAME_COLUMN.name:
+            raise click.BadParameter(f"{field} is looked up once the order is known: sort by room_sid")
+        return SortKey(field, descending=name != text)
 
     def add(command: _Command) -> _Command:
         columns = click.option(
@@ -134,17 +137,22 @@ def check_wide(wide: bool, columns: Sequence[str] | None, *, as_table: bool) -> 
         raise click.UsageError("--wide is for a table: add --table")
 
 
-def make_row(record: Recording | Room) -> Row:
-    """Return a record as a row with the columns of :func:`columns_of`."""
+def make_row(record: Recording | Room, room_name: str | None = None) -> Row:
+    """Return a record as a row with the columns of :func:`columns_of`.
+
+    Args:
+        record: the record.
+        room_name: the name of a recording's room, if it is known.
+    """
     row = record_row(record)
     if isinstance(record, Recording):
-        return {**row, PARTICIPANT_COLUMN.name: record.participant_sid}
+        return {**row, PARTICIPANT_COLUMN.name: record.participant_sid, ROOM_NAME_COLUMN.name: room_name}
     return row
 
 
-def format_json(record: Recording | Room, columns: Sequence[str] | None = None) -> str:
+def format_json(record: Recording | Room, columns: Sequence[str] | None = None, room_name: str | None = None) -> str:
     """Return a record, or these columns of it, as JSON in one line, without its end."""
     if columns is None:
         return encode_lines([record]).decode().rstrip("\n")
-    row = make_row(record)
+    row = make_row(record, room_name)
     return encode_lines([{name: row[name] for name in columns}]).decode().rstrip("\n")

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from typing import Final
 
+import attrs
+
+from roomrec_async._asyncio import map_concurrently
 from roomrec_async._format import format_count, format_date
 from roomrec_async._listing.pager import Pager
+from roomrec_async._media.delete import is_unknown
 from roomrec_async._text import safe_repr, safe_text
 from roomrec_async._validate import ROOM_SID, check_room_sid
 from roomrec_async.client import RecordingsClient
-from roomrec_async.errors import InvalidArgumentError
-from roomrec_async.models import Room, RoomStatus
+from roomrec_async.errors import InvalidArgumentError, RoomRecError
+from roomrec_async.models import Recording, Room, RoomResult, RoomStatus
 
 ANY_STATUS: Final = (RoomStatus.IN_PROGRESS, RoomStatus.COMPLETED, RoomStatus.FAILED)
 """Statuses in the order in which to list rooms: one that ends meanwhile is then in two lists, and not in none."""
@@ -24,6 +28,9 @@ _INTENDED_SID: Final = re.compile(r"RM[0-9a-fA-F]*|[a-zA-Z]{2}[0-9a-fA-F]{20,}|(
 # Longer than any name that the service gives: a line of something that is no list of rooms.
 _MAX_NAME_LENGTH: Final = 256
 _MAX_CANDIDATES: Final = 5
+
+# Recordings whose rooms' names are looked up at once; the limits may allow fewer requests.
+_NAMED_AT_ONCE: Final = 100
 
 
 def check_room(room: str) -> str:
@@ -82,6 +89,60 @@ class RoomNames:
                 )
             case _:
                 return InvalidArgumentError(format_candidates(name, found))
+
+
+@attrs.frozen
+class RoomNaming:
+    """Looks up the unique names of recordings' rooms: one request for each room.
+
+    Attributes:
+        client: fetches the rooms.
+        on_error: called with each room that could not be fetched.
+    """
+
+    client: RecordingsClient
+    on_error: Callable[[RoomResult], object]
+    _names: dict[str | None, str | None] = attrs.field(factory=dict)
+
+    def name_of(self, recording: Recording) -> str | None:
+        """Return the name of a recording's room, once its recordings have come out of :meth:`pass_on`."""
+        return self._names.get(recording.room_sid)
+
+    async def pass_on(self, recordings: AsyncGenerator[Recording, None]) -> AsyncGenerator[Recording, None]:
+        """Yield recordings in their order, some later than they came: the names of their rooms are looked up first."""
+        batch: list[Recording] = []
+        async with aclosing(recordings):
+            async for recording in recordings:
+                batch.append(recording)
+                if len(batch) >= _NAMED_AT_ONCE:
+                    await self._look_up(batch)
+                    for named in batch:
+                        yield named
+                    batch = []
+        await self._look_up(batch)
+        for named in batch:
+            yield named
+
+    async def _look_up(self, recordings: list[Recording]) -> None:
+        rooms = {each.room_sid: None for each in recordings if each.room_sid and each.room_sid not in self._names}
+
+        async def source() -> AsyncGenerator[str, None]:
+            for room_sid in rooms:
+                yield room_sid
+
+        async with aclosing(map_concurrently(source(), self._fetch, lambda: _NAMED_AT_ONCE)) as found:
+            async for room_sid, name in found:
+                self._names[room_sid] = name
+
+    async def _fetch(self, room_sid: str) -> AsyncGenerator[tuple[str, str | None], None]:
+        name = None
+        try:
+            name = (await self.client.room(room_sid)).unique_name
+        except RoomRecError as error:
+            # Nobody knows the name of a room that the service does not know any more.
+            if not is_unknown(error):
+                self.on_error(RoomResult(room_sid, [], error))
+        yield room_sid, name
 
 
 async def join_lists(lists: Sequence[Pager[Room]], limit: int | None = None) -> AsyncGenerator[Room, None]:

@@ -44,6 +44,7 @@ class Column:
         align_right: True for numbers.
         importance: 1 for the column that is shown first, where not all fit.
         is_flexible: True if the column is widened to what is left of the line.
+        read: returns the value of a record that is not in an attribute of it.
     """
 
     title: str
@@ -53,6 +54,7 @@ class Column:
     align_right: bool = False
     importance: int = 1
     is_flexible: bool = False
+    read: Callable[[Any], object] | None = None
 
     def heading(self) -> str:
         """Return the title in the width of the column."""
@@ -60,7 +62,7 @@ class Column:
 
     def cell(self, record: Recording | Room) -> str:
         """Return a record's value in the width of the column."""
-        value = getattr(record, self.field)
+        value = getattr(record, self.field) if self.read is None else self.read(record)
         text = "" if value is None else self.format_value(value)
         return self._fit(text or _EMPTY_CELL)
 
@@ -125,10 +127,19 @@ class Table(Generic[_Model]):
         return Table(_ROOM_COLUMNS, width)
 
     @classmethod
-    def for_fields(cls, model: type[_Model], names: Sequence[str]) -> Table[_Model]:
-        """Return a table of these fields, whatever they take."""
+    def for_fields(
+        cls, model: type[_Model], names: Sequence[str], readers: Mapping[str, Callable[[_Model], object]] | None = None
+    ) -> Table[_Model]:
+        """Return a table of these fields, whatever they take.
+
+        Args:
+            model: what the records are.
+            names: the names of the fields.
+            readers: by name, what returns the values of fields that are no attributes.
+        """
         usual = {column.field: column for column in _COLUMNS[model]}
-        return Table([usual.get(name) or generic_column(name) for name in names], None)
+        columns = [usual.get(name) or generic_column(name) for name in names]
+        return Table([attrs.evolve(column, read=(readers or {}).get(column.field)) for column in columns], None)
 
     def header(self) -> Text:
         """Return the line above the rows."""
