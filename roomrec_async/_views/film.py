@@ -215,7 +215,9 @@ class Cut:
         check_integer("start", self.start, minimum=0)
         check_integer("camera_off_after", self.off_after, minimum=0)
         if self.end is not None and self.end <= self.start:
-            raise InvalidArgumentError("the end of a film must be after its start")
+            raise InvalidArgumentError(
+                f"the end of a film ({self.end / 1000:g} s) must be after its start ({self.start / 1000:g} s)"
+            )
 
     def is_screen(self, source: Source) -> bool:
         """Return True if a source is a shared screen."""

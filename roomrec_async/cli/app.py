@@ -16,6 +16,7 @@ from roomrec_async._text import safe_text
 from roomrec_async._version import __version__
 from roomrec_async.errors import RoomRecError
 
+from .support.command import option_names
 from .support.errors import CommandExit, ExitCode, exit_code_for, exit_code_for_os_error, format_error, format_os_error
 from .support.log import add_log_options, current_log, open_log
 from .support.options import check_on_cluster, dask_option, proxy_option, slots_option
@@ -55,6 +56,20 @@ class LazyCommand(click.Command):
 
 class RoomrecGroup(click.Group):
     """The group of all commands. It turns their errors into messages and exit codes."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the options before the command. An option of the command is told from one that does not exist."""
+        given = tuple(args)
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            # Without a command, "list" stands for all of them.
+            _, command, _ = self.resolve_command(ctx, [name for name in given if name in self.commands] or ["list"])
+            option = error.option_name
+            if command is None or option not in option_names(command):
+                raise
+            place = f"it goes after the command, as in 'roomrec {command.name} {option} ...'"
+            raise click.UsageError(f"No such option '{option}': {place}", ctx) from None
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import socket
+import sqlite3
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,6 +32,8 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("file").write_text("not a recording")
     Path("directory").mkdir()
+    with closing(sqlite3.connect("rooms.sqlite3")) as database:
+        database.execute("CREATE TABLE rooms (sid TEXT)")
     Path("rooms.txt").write_text(f"{ROOM}\n")
     Path("key.pem").write_text("-----BEGIN NOTHING-----")
 
@@ -65,6 +69,9 @@ WRONG_USES = (
     wrong("list ROOM --until 2026-01-01T00:00:00Z", "Did you mean '--before'?"),
     wrong("list ROOM --outptu x.csv", "Did you mean '--output'?"),
     wrong("list ROOM --proxy http://x", "it goes before the command, as in 'roomrec --proxy ... list'"),
+    wrong("-q list ROOM", "it goes after the command, as in 'roomrec list -q ...'"),
+    wrong("--after 7d export -o x", "it goes after the command, as in 'roomrec export --after ...'"),
+    wrong("--proxy http://x --sonic list ROOM", "No such option '--sonic'", "see 'roomrec --help'"),
     wrong("list ROOM -o", "requires an argument", "see 'roomrec list --help'"),
     # Rooms.
     wrong("list", "no rooms: give"),
@@ -76,6 +83,8 @@ WRONG_USES = (
     wrong("mux -o x.mkv", "Missing argument", "ROOM|SOURCE"),
     wrong("list --from-file missing.txt", "missing.txt", "does not exist"),
     wrong("list --from-file directory", "directory", "is a directory"),
+    wrong("list --from-file rooms.sqlite3", "rooms.sqlite3 is not text", "a room on each line"),
+    wrong("download --from-file rooms.sqlite3 -o x", "rooms.sqlite3 is not text"),
     wrong("archive ROOM SINCE -o x", "either rooms, or --after and --before"),
     wrong("timeline ROOM ROOM -o x.html", "give one room"),
     wrong("mux ROOM ROOM -o x.mkv", "give one room"),
@@ -120,12 +129,13 @@ WRONG_USES = (
     wrong("timeline ROOM -o x.html --media missing", "missing"),
     wrong("timeline ROOM -o x.html --media file", "--media", "file"),
     wrong("timeline ROOM -o x.html --film missing.mp4", "missing.mp4"),
+    wrong("timeline ROOM -o x.html --film file", "--film", "'file'", ".mp4", "roomrec mux"),
     wrong("timeline directory -o x.html", "directory"),
     wrong("mux ROOM -o x.avi", "x.avi", ".mkv"),
     wrong("mux ROOM -o x.mkv --size large", "--size", "WIDTHxHEIGHT"),
     wrong("mux ROOM -o x.mkv --size 641x480", "641", "even"),
     wrong("mux ROOM -o x.mkv --from noon", "--from", "noon", "1:30"),
-    wrong("mux ROOM -o x.mkv --from 10 --to 5", "the end of a film must be after its start"),
+    wrong("mux ROOM -o x.mkv --from 10 --to 5", "the end of a film (5 s) must be after its start (10 s)"),
     wrong("mux ROOM -o x.mkv --format wav", "--format is for --per participant"),
     wrong("mux ROOM -o x.mkv --camera-off-after -1", "--camera-off-after", "-1"),
     wrong("mux directory -o x.mkv --print", "--print is for a room of the account"),
@@ -162,12 +172,14 @@ WRONG_USES = (
     wrong("download ROOM -o file/x", "'file/x'", *A_FILE),
     wrong("archive ROOM -o file", "'file'", "not a directory"),
     wrong("archive ROOM -o file/x", *A_FILE),
+    wrong("archive ROOM -o file --delete", "'file'", "not a directory"),
+    wrong("archive ROOM -o s3://bucket/x --delete", "ledger"),
     wrong("simulate --write-rooms no/x -- true", *NO_DIRECTORY),
     wrong("simulate --write-rooms directory -- true", "directory"),
     wrong("export ROOM -o file", "'file'", "it exists, and is not a directory"),
     wrong("export ROOM -o file/x", "'file/x'", *A_FILE),
     wrong("export ROOM -o x --shard 5/4", "--shard must be an integer from 1 to 4, not 5"),
-    wrong("export ROOM -o x --shard half", "shard", "half"),
+    wrong("export ROOM -o x --shard half", "--shard must be such as '3/40' for the third of 40, not 'half'"),
     wrong("export ROOM -o x --format xml", "--format", "xml", "parquet"),
     wrong("export ROOM SINCE -o x", "give either rooms, or --after"),
     wrong("export -o x", "nothing to export", "--after TIME"),

@@ -165,9 +165,9 @@ def archive(
         as_json=as_json,
         base_url=base_url,
     )
+    job.check(on_cluster=address is not None)
     if delete and not yes:
         return run_async(job.preview())
-    job.check(on_cluster=address is not None)
     return run_async(job.run(address))
 
 

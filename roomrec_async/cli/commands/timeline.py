@@ -46,6 +46,8 @@ Examples:
 """
 
 _FILE_EXTENSIONS: Final = (".html", ".svg")
+# Files that a browser plays.
+_FILM_EXTENSIONS: Final = (".mp4", ".mkv", ".webm")
 # ffprobe reads whole files, and waits for the disk most of the time.
 _MAX_PROBES: Final = 4
 
@@ -129,16 +131,31 @@ def renderer_for(output: Path, film: Path | None) -> Renderer:
         raise InvalidArgumentError(
             f"a timeline's file must end in {' or '.join(_FILE_EXTENSIONS)}, not {safe_repr(output.name)}"
         )
-    if film is not None and extension != ".html":
-        raise InvalidArgumentError(f"--film needs a page: {safe_repr(output.name)} must end in .html")
-    if film is not None and not film.is_file():
-        raise InvalidArgumentError(f"there is no film {safe_text(str(film))}: make it with 'roomrec mux'")
+    if film is not None:
+        check_film(film, output)
 
     from roomrec_async.integrations.html import timeline_html, timeline_svg  # noqa: PLC0415  an extra of its own
 
     if extension == ".svg":
         return timeline_svg
     return partial(timeline_html, film=film, directory=output.parent)
+
+
+def check_film(film: Path, page: Path) -> None:
+    """Check that a page can play a film.
+
+    Raises:
+        InvalidArgumentError: it cannot, or there is no film.
+    """
+    if page.suffix.lower() != ".html":
+        raise InvalidArgumentError(f"--film needs a page: {safe_repr(page.name)} must end in .html")
+    if film.suffix.lower() not in _FILM_EXTENSIONS:
+        raise InvalidArgumentError(
+            f"--film must be a file that ends in {', '.join(_FILM_EXTENSIONS)}, not {safe_repr(film.name)}: "
+            "make one with 'roomrec mux'"
+        )
+    if not film.is_file():
+        raise InvalidArgumentError(f"there is no film {safe_text(str(film))}: make it with 'roomrec mux'")
 
 
 def check_media_directory(media: Path | None) -> Path | None:

@@ -133,14 +133,19 @@ async def read_sids(
     parser = LineParser()
     number = 0
     is_empty = True
+    has_rooms = False
     async with aclosing(read_lines(name)) as lines:
         async for line in lines:
             number += 1
             is_empty = is_empty and not line.strip()
+            # Text has no zero bytes. One among rooms is a damaged line, which costs no other room.
+            if "\0" in line and not has_rooms:
+                raise InvalidArgumentError(f"{safe_text(source)} is not text: give a room on each line, or CSV")
             try:
                 room = parser.parse(line)
                 if room is not None:
                     yield await find_room(room)
+                    has_rooms = True
             except InvalidArgumentError as error:
                 on_invalid_line(f"{source}:{number}", format_sid_error(error))
 
