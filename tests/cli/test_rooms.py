@@ -113,7 +113,7 @@ class TestRooms:
 
     def test_a_terminal_gets_a_table(self, simulator: Simulator) -> None:
         title, *rows, left_out = screen(run_on_terminal("rooms"))
-        assert left_out == "not shown for lack of width: length, type (--wide shows all)"
+        assert left_out == "not shown for lack of width: status, length, type (--wide shows all)"
         assert title.split()[0] == "room"
         assert sorted(row.split()[0] for row in rows) == sorted(
             room["sid"] for room in rooms_of(simulator, "completed")

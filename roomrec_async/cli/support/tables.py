@@ -28,6 +28,8 @@ _MIN_FLEXIBLE_WIDTH: Final = 9
 _MAX_FLEXIBLE_WIDTH: Final = 40
 _SID_WIDTH: Final = 34
 _GENERIC_WIDTH: Final = 20
+# Most names of rooms, so that one can be copied from the table.
+_NAME_WIDTH: Final = 26
 
 _format_minute: Final = partial(format_date, timespec="minutes")
 
@@ -39,11 +41,12 @@ class Column:
     Attributes:
         title: heading.
         field: name of the record's attribute.
-        width: width in terminal cells; wide characters take two of them.
+        width: width in terminal cells; wide characters take two of them. A flexible column has more of what is left
+            of the line, and less where it is the last one that fits.
         format_value: makes text of a value that is not None.
         align_right: True for numbers.
         importance: 1 for the column that is shown first, where not all fit.
-        is_flexible: True if the column is widened to what is left of the line.
+        is_flexible: True if the column's width depends on the line's.
         read: returns the value of a record that is not in an attribute of it.
     """
 
@@ -87,11 +90,11 @@ _RECORDING_COLUMNS: Final = (
 _ROOM_COLUMN: Final = Column("room", "room_sid", 34, importance=8)
 _ROOM_COLUMNS: Final = (
     Column("room", "sid", 34, importance=1),
-    Column("status", "status", 11, importance=3),
-    Column("created (UTC)", "date_created", 16, _format_minute, importance=4),
+    Column("status", "status", 11, importance=4),
+    Column("created (UTC)", "date_created", 16, _format_minute, importance=3),
     Column("length", "duration", 7, format_duration, align_right=True, importance=5),
     Column("type", "type", 12, importance=6),
-    Column("name", "unique_name", 13, importance=2, is_flexible=True),
+    Column("name", "unique_name", _NAME_WIDTH, importance=2, is_flexible=True),
 )
 
 _COLUMNS: Final[Mapping[type, Sequence[Column]]] = {
@@ -162,15 +165,18 @@ def fit_columns(columns: Sequence[Column], width: int | None) -> list[Column]:
         return [attrs.evolve(column, width=_MAX_FLEXIBLE_WIDTH) if column.is_flexible else column for column in columns]
 
     left = width + len(_GAP)
-    fitting: list[Column] = []
+    widths: dict[str, int] = {}
     for column in sorted(columns, key=lambda column: column.importance):
-        if column.width + len(_GAP) <= left:
-            fitting.append(column)
-            left -= column.width + len(_GAP)
+        needed = column.width
+        if column.is_flexible:
+            needed = max(_MIN_FLEXIBLE_WIDTH, min(column.width, left - len(_GAP)))
+        if needed + len(_GAP) <= left:
+            widths[column.field] = needed
+            left -= needed + len(_GAP)
+    fitting = [attrs.evolve(column, width=widths[column.field]) for column in columns if column.field in widths]
     return [
         attrs.evolve(column, width=min(column.width + left, _MAX_FLEXIBLE_WIDTH)) if column.is_flexible else column
-        for column in columns
-        if column in fitting
+        for column in fitting
     ]
 
 

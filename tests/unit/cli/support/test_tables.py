@@ -138,6 +138,14 @@ def test_rooms_have_columns_of_their_own() -> None:
     assert table.row(room).plain.split() == f"{ROOM_SID} completed 2026-03-01 00:00 0:00:59 group stand-up".split()
 
 
+@pytest.mark.parametrize("width", [60, 80, 100, 160])
+def test_the_name_of_a_room_can_be_copied(width: int) -> None:
+    room = Room(sid=ROOM_SID, status="completed", unique_name="customer-call-2026-03")
+    row = Table.for_rooms(width).row(room).plain
+    assert "customer-call-2026-03" in row
+    assert cell_len(row) <= width
+
+
 def test_lines_are_rendered_whole_however_narrow_the_console() -> None:
     console = Console(file=io.StringIO(), width=10)
     assert render_lines(console, Text("a" * 30), Text("b")) == "a" * 30 + "\nb\n"
