@@ -14,6 +14,7 @@ import pytest
 
 from roomrec_async.cli.app import roomrec as roomrec_group
 
+from ..integration.conftest import serving
 from .conftest import ROOMREC
 
 COMMANDS = sorted(roomrec_group.commands)
@@ -23,7 +24,7 @@ ELSEWHERE = {
     " mux ": "needs ffmpeg: in tests/mux",
     "--film room.mp4": "needs a film: in tests/mux",
     "timeline RM2cfaa189a9cc4a80b935caff592db30c -o room.svg": "needs ffprobe: in tests/mux",
-    "s3://": "needs a bucket",
+    "s3://": "needs a bucket; see below",
     "--dask ": "needs a cluster",
     "simulate --rooms 500": "serves until Ctrl-C; see below",
 }
@@ -82,12 +83,32 @@ def test_all_commands_are_in_a_group() -> None:
 
 @pytest.mark.parametrize(("commands", "files"), GROUPS, ids=lambda each: each[-1])
 def test_every_example_runs_under_simulate(commands: tuple[str, ...], files: tuple[str, ...]) -> None:
-    lines = [each for name in commands for each in examples(name) if runs_here(each)]
+    run_simulated([each for name in commands for each in examples(name) if runs_here(each)])
+    assert [name for name in files if not Path(name).exists()] == []
+
+
+def test_examples_with_a_bucket_run_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    # From the end, so that the archive, which deletes, comes last.
+    lines = [each for name in reversed(COMMANDS) for each in examples(name) if "s3://" in each]
+    with serving() as (s3, _):
+        s3.send("PUT", "/bucket")
+        monkeypatch.setenv("AWS_ENDPOINT_URL", s3.endpoint)
+        monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            monkeypatch.setenv(name, "testing")
+        run_simulated(["roomrec rooms --sids > rooms.txt", *lines])
+        stored = s3.objects("bucket")
+    assert {name.split("/")[0] for name in stored} == {"recordings", "rooms"}
+    assert [name for name in stored if name.endswith(".mka")] != []
+    assert [name for name in stored if "/part-" in name] != []
+
+
+def run_simulated(lines: list[str]) -> None:
+    """Run lines of shell under one simulated service; none may fail."""
     script = "\n".join(["set -euo pipefail", *lines])
     command = ("simulate", "--rooms", "3", "--media-size", "20000", "--unlimited", "--", "bash", "-c", script)
     result = subprocess.run([*ROOMREC, *command], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
-    assert [name for name in files if not Path(name).exists()] == []
 
 
 @pytest.mark.parametrize("example", [each for each in examples("simulate") if runs_here(each)])
