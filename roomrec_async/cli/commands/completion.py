@@ -27,9 +27,13 @@ _VARIABLE: Final = "_ROOMREC_COMPLETE"
 def completion(context: click.Context, shell: str) -> int:
     """Print the script that lets a shell complete commands and options with the Tab key.
 
-    Write it to where the shell finds it: for bash, ~/.local/share/bash-completion/completions/roomrec; for zsh, a
-    file _roomrec in a directory of $fpath; for fish, ~/.config/fish/completions/roomrec.fish. Or load it in this
-    shell alone: eval "$(roomrec completion bash)".
+    Write it to where the shell finds it, or load it in one shell alone, as in the first example.
+
+    bash: ~/.local/share/bash-completion/completions/roomrec
+
+    zsh: a file _roomrec in a directory of $fpath
+
+    fish: ~/.config/fish/completions/roomrec.fish
     """
     generator = get_completion_class(shell)
     if generator is None:
