@@ -58,7 +58,7 @@ class RoomrecGroup(click.Group):
     """The group of all commands. It turns their errors into messages and exit codes."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse the options before the command. An option of the command is told from one that does not exist."""
+        """Parse the options before the command; the message about one of the command itself says where it belongs."""
         given = tuple(args)
         try:
             return super().parse_args(ctx, args)
