@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import sqlite3
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
@@ -138,6 +139,9 @@ WRONG_USES = (
     wrong("mux ROOM -o x.mkv --from 10 --to 5", "the end of a film (5 s) must be after its start (10 s)"),
     wrong("mux ROOM -o x.mkv --format wav", "--format is for --per participant"),
     wrong("mux ROOM -o x.mkv --camera-off-after -1", "--camera-off-after", "-1"),
+    wrong("mux ROOM -o directory --print --per participant", "a script makes one film"),
+    wrong("mux ROOM -o x.avi --print", "x.avi", ".mkv"),
+    wrong("mux ROOM -o x.mkv --print --from 10 --to 5", "the end of a film (5 s) must be after its start (10 s)"),
     wrong("mux directory -o x.mkv --print", "--print is for a room of the account"),
     wrong("demo --rooms -1", "--rooms must lie between"),
     wrong("demo --latency slow", "--latency", "slow"),
@@ -314,6 +318,43 @@ def test_standard_input_with_nothing_in_it(simulator: Simulator, command: tuple[
     (line,) = outcome.errors
     assert line.startswith("roomrec: there is nothing on standard input")
     assert simulator.stats.requests == sent
+
+
+@pytest.mark.parametrize(
+    ("module", "line", "extra"),
+    [
+        ("pyarrow", "list daily-standup -o x.parquet", "parquet"),
+        ("pyarrow", "rooms -o x.parquet", "parquet"),
+        ("pyarrow", "export daily-standup -o x", "parquet"),
+        ("pyarrow", "archive daily-standup -o x --manifest parquet", "parquet"),
+        ("pyarrow", "archive daily-standup -o x --manifest parquet --delete", "parquet"),
+        ("obstore", "download daily-standup -o s3://bucket/x", "stores"),
+        ("obstore", "archive daily-standup -o s3://bucket/x --ledger l.sqlite3", "stores"),
+        ("obstore", "export daily-standup -o s3://bucket/x --format jsonl", "stores"),
+        ("cryptography", "download daily-standup -o x --private-key key.pem", "crypto"),
+        ("cryptography", "archive daily-standup -o x --private-key key.pem", "crypto"),
+        ("cryptography", "mux daily-standup -o x.mkv --private-key key.pem", "crypto"),
+        ("jinja2", "timeline daily-standup -o x.html", "html"),
+        ("jinja2", "report SINCE -o x.html", "html"),
+        ("redis", "list daily-standup --redis redis://127.0.0.1:1", "redis"),
+        ("distributed", "--dask local list daily-standup -o x", "dask"),
+        ("distributed", "--dask local archive daily-standup -o x", "dask"),
+    ],
+)
+def test_an_extra_that_is_missing_is_named_before_anything_is_sent(
+    simulator: Simulator, module: str, line: str, extra: str
+) -> None:
+    sent = simulator.stats.requests
+    before = everything_here()
+    program = f"import sys; sys.modules[{module!r}] = None; from roomrec_async.cli import main; main()"
+    arguments = line.replace("SINCE", " ".join(SINCE)).split()
+    result = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout) == (2, "")
+    last = result.stderr.splitlines()[-1]
+    assert last.startswith("roomrec: ")
+    assert f"pip install 'roomrec-async[{extra}]'" in last
+    assert simulator.stats.requests == sent
+    assert everything_here() == before
 
 
 def test_no_credentials_at_all(simulator: Simulator, roomrec: Command, monkeypatch: pytest.MonkeyPatch) -> None:

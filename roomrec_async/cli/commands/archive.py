@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, aclosing
 from datetime import datetime
 from functools import partial
+from importlib import import_module
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -215,12 +216,13 @@ class ArchiveRun:
 
         Raises:
             UsageError: a store has no ledger.
-            ConfigurationError: a format of the manifest needs an extra that is not installed.
+            ConfigurationError: a format of the manifest, or a cluster, needs an extra that is not installed.
             OSError: nothing can be written to the directory.
         """
         check_formats(self.manifest)
         # On a cluster, each worker has a ledger, and the directory is the workers'.
         if on_cluster:
+            import_module("roomrec_async.integrations.dask")
             return
         if self.ledger is None and not isinstance(self.destination, Path):
             raise click.UsageError("an archive in a store needs a ledger: name a file for it with --ledger FILE")

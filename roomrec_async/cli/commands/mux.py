@@ -244,9 +244,10 @@ class MuxRun:
 
     async def print_script(self, client: RecordingsClient, room: str, options: FilmOptions) -> int:
         """Print the script for a room, and return the exit code."""
-        from roomrec_async.integrations.ffmpeg import make_script  # noqa: PLC0415  for this command only
+        from roomrec_async.integrations.ffmpeg import check_script, make_script  # noqa: PLC0415  for this command only
 
         async with client:
+            check_script(self.output, options)
             room_sid = await RoomNames(client).find(room)
             await self._add_names(client, room_sid, options)
             script = await make_script(client, room_sid, self.output, media=self.media or Path(), **options)

@@ -263,11 +263,7 @@ async def make_script(
         MediaError: there is nothing to combine.
         RoomRecError: the recordings could not be listed.
     """
-    if options.get("per") == "participant":
-        raise ConfigurationError("a script makes one film, and not a file for each participant")
-    target = make_output(output, options)
-    style = make_style(target, options)
-    cut = make_cut(options)
+    target, style, cut = check_script(output, options)
     directory = local_path("media", media)
     recordings = await list_room(client, room_sid, 0)
     found = await find_planned(recordings, directory)
@@ -275,6 +271,19 @@ async def make_script(
         raise MediaError(format_refusal(found, [left_out.reason for left_out in found.left_out]))
     plan = await run_in_thread(lambda: Plan.of(Film.from_sources(found.sources, cut), style))
     return script(plan, make_workspace(target.path, directory).steps, target.path)
+
+
+def check_script(output: str | os.PathLike[str], options: FilmOptions) -> tuple[Output, Style, Cut]:
+    """Return what the options of :func:`make_script` stand for, checked before anything is sent.
+
+    Raises:
+        InvalidArgumentError: as for :func:`mux`.
+        ConfigurationError: a file for each participant is asked for.
+    """
+    if options.get("per") == "participant":
+        raise ConfigurationError("a script makes one film, and not a file for each participant")
+    target = make_output(output, options)
+    return target, make_style(target, options), make_cut(options)
 
 
 def make_output(output: str | os.PathLike[str], options: FilmOptions) -> Output:
