@@ -234,9 +234,10 @@ def check_settings(location: str, existing: Settings, given: Settings) -> None:
         was = getattr(existing, field.name)
         now = getattr(given, field.name)
         if was != now:
+            instead = "since_last (--since-last), or another destination" if field.name == "after" else ""
             raise ConfigurationError(
                 f"{location} holds an export with {_NAMES[field.name]} {show(was)}, and not {show(now)}: "
-                "give the same, or another destination"
+                f"give the same, {instead or 'or another destination'}"
             )
 
 

@@ -4,13 +4,42 @@ from __future__ import annotations
 
 import json
 import signal
+from collections.abc import Callable
+from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
+from typing import TypeAlias
 
 import pyarrow.dataset as ds
+import pytest
 
+from roomrec_async.cli.support import dates
 from roomrec_async.simulator import Simulator, faults
 
 from .conftest import Command, start_process, wait_until
+
+NextSecond: TypeAlias = Callable[..., None]
+
+
+@pytest.fixture
+def next_second(monkeypatch: pytest.MonkeyPatch) -> NextSecond:
+    """Move the present of the command line by some seconds."""
+
+    class Clock(datetime):
+        ahead = timedelta()
+
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]  # its own class is not needed
+            return datetime.now(tz) + cls.ahead
+
+    def move(seconds: int = 1) -> None:
+        Clock.ahead += timedelta(seconds=seconds)
+
+    monkeypatch.setattr(dates, "datetime", Clock)
+    return move
+
+
+def plan_of(directory: Path) -> dict[str, str]:
+    return json.loads((directory / "_roomrec/run-00001/plan.json").read_text())
 
 
 def exported(directory: Path) -> list[str]:
@@ -48,6 +77,38 @@ def test_the_account_since_the_last_run(roomrec: Command, tmp_path: Path) -> Non
         assert "0 recordings in 0 files" in roomrec("export", *later, "--since-last", "-o", tmp_path).err
     earlier = ("export", "--after", "2019-01-01T00:00:00Z", "--since-last", "-o", tmp_path)
     assert "a window from 2020-01-01" in roomrec.fails(*earlier)
+
+
+def test_a_time_ago_is_that_of_the_run_which_is_resumed(
+    roomrec: Command, tmp_path: Path, next_second: NextSecond
+) -> None:
+    command = ("export", "--after", "4000d", "--before", "now", "-o", tmp_path)
+    first = roomrec(*command, "--shard", "2/2")
+    assert first.errors[-1].endswith("not complete: run what is missing again")
+    next_second()
+    for other in ("4001d", "2015-01-01T00:00:00Z"):
+        refused = roomrec("export", "--after", other, *command[3:], "--shard", "1/2")
+        assert (refused.code, "a window from" in refused.errors[-1]) == (2, True)
+    second = roomrec(*command, "--shard", "1/2")
+    assert (second.code, f"{tmp_path}: run 1: " in second.err) == (0, True)
+    assert f"window began at {plan_of(tmp_path)['after'].replace('+00:00', 'Z')}" in second.err
+    # A complete run is another matter: a job that names the last week wants the last week.
+    next_second()
+    refused = roomrec(*command, "--shard", "1/2")
+    assert (refused.code, "give the same, since_last (--since-last)" in refused.errors[-1]) == (2, True)
+    again = roomrec(*command, "--since-last", "--shard", "1/2")
+    assert (again.code, f"{tmp_path}: run 2: 0 recordings" in again.err) == (0, True)
+
+
+def test_shards_of_a_window_that_begins_some_time_ago_begin_at_once(
+    roomrec: Command, tmp_path: Path, next_second: NextSecond
+) -> None:
+    command = ("export", "--after", "4000d", "--since-last", "-o", tmp_path)
+    # The one that comes second may have been started first.
+    next_second(2)
+    assert roomrec(*command, "--shard", "2/2").code == 0
+    next_second(-1)
+    assert f"{tmp_path}: run 1: " in roomrec(*command, "--shard", "1/2").err
 
 
 def test_identities(simulator: Simulator, roomrec: Command, tmp_path: Path) -> None:

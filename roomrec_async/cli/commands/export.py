@@ -14,11 +14,13 @@ import click
 from roomrec_async._dates import format_iso8601
 from roomrec_async._export.report import ExportProgress, ExportReport
 from roomrec_async._export.shard import Shard
+from roomrec_async._export.words import window_of_words
 from roomrec_async._format import format_count, format_duration, format_size
 from roomrec_async._listing.scan import DateWindow
 from roomrec_async._tables import check_formats
 from roomrec_async._text import safe_text
 from roomrec_async.cli.support.command import RoomrecCommand
+from roomrec_async.cli.support.dates import words_of_window
 from roomrec_async.cli.support.errors import ExitCode
 from roomrec_async.cli.support.failures import Failures
 from roomrec_async.cli.support.input import RoomSources
@@ -154,7 +156,7 @@ class ExportRun:
                 open_rooms(sources, client, self.failures) as room_sids,
             ):
                 report = await client.export(
-                    room_sids if isinstance(self.source, RoomSources) else self.source,
+                    room_sids if isinstance(self.source, RoomSources) else await self._window(),
                     self.destination,
                     format=self.file_format,
                     since_last=self.since_last,
@@ -165,6 +167,19 @@ class ExportRun:
 
         self._print_summary(report)
         return ExitCode.FAILURE if report.failed else self.failures.exit_code
+
+    async def _window(self) -> DateWindow | None:
+        """Return the window; if it is in words, the one that they stood for when the run to resume began."""
+        if not isinstance(self.source, DateWindow):
+            return None
+        words = words_of_window(self.source.after, self.source.before)
+        if words is None:
+            return self.source
+        window = await window_of_words(self.destination, self.source, words)
+        if window != self.source:
+            began = format_iso8601(window.after)
+            self.failures.print(f"{safe_text(self.output)}: resuming a run whose window began at {began}")
+        return window
 
     def _format_progress(self, elapsed: float) -> str:
         progress = self.progress

@@ -14,6 +14,8 @@ from roomrec_async._text import safe_repr, safe_text
 # Where the context of a command keeps what its dates were taken for, and the present.
 _NOTES_KEY: Final = "roomrec.dates"
 _NOW_KEY: Final = "roomrec.now"
+# Where it keeps the words of dates that depend on the present, by option.
+_WORDS_KEY: Final = "roomrec.words"
 
 # Not "m": some take it for minutes and some for months, and a deletion may depend on it.
 _UNITS: Final = {
@@ -66,6 +68,8 @@ class DateTimeType(click.ParamType[datetime]):
         if instant is None:
             self.fail(f"{safe_repr(value)} is not {_FORMS}", param, ctx)
         note(value, instant, param, ctx)
+        if ctx is not None and param is not None:
+            ctx.meta.setdefault(_WORDS_KEY, {})[param.opts[0]] = value.strip().lower()
         return instant
 
 
@@ -129,6 +133,15 @@ def note(value: str, instant: datetime, param: click.Parameter | None, ctx: clic
         ctx.meta.setdefault(_NOTES_KEY, []).append(
             f"{param.opts[0]} {safe_text(value)}: {format_iso8601(instant)} (UTC)"
         )
+
+
+def words_of_window(after: datetime, before: datetime | None) -> list[str] | None:
+    """Return ``--after`` and ``--before`` in words, as they were given; None if they do not depend on the present."""
+    words: dict[str, str] = click.get_current_context().meta.get(_WORDS_KEY, {})
+    if not words:
+        return None
+    written = {"--after": format_iso8601(after), "--before": format_iso8601(before) if before else ""}
+    return list((written | words).values())
 
 
 def print_dates() -> None:
