@@ -22,7 +22,7 @@ class WordedWindow:
     """The window of a run, and the words that it was given in.
 
     Attributes:
-        words: where it begins and ends, as the first attempt or shard was told.
+        words: where it begins and ends, as the first attempt or shard was given it.
         after: its beginning.
         before: its end, or None for the present of the run.
     """
