@@ -12,7 +12,7 @@ import attrs
 
 from roomrec_async._api.codec import from_dict
 from roomrec_async._tables import check_formats, recording_columns
-from roomrec_async._text import safe_repr
+from roomrec_async._text import safe_repr, safe_text
 from roomrec_async.errors import DecodeError, InvalidArgumentError, RoomRecError
 from roomrec_async.models import Recording
 
@@ -54,9 +54,12 @@ def check_extension(path: Path) -> None:
     if extension == ".parquet":
         check_formats(["parquet"])
     elif extension != ".jsonl":
+        within = [path / name for name in ("manifest.jsonl", "manifest.parquet") if (path / name).exists()]
+        instead = "'roomrec archive' and 'roomrec list -o' write such files"
+        if within:
+            instead = f"give {safe_text(str(within[0]))}"
         raise InvalidArgumentError(
-            f"a manifest's file must end in .jsonl or .parquet, not {safe_repr(path.name)}: "
-            "'roomrec archive' and 'roomrec list -o' write such files"
+            f"a manifest's file must end in .jsonl or .parquet, not {safe_repr(path.name)}: {instead}"
         )
 
 

@@ -345,6 +345,12 @@ class TestManifests:
         assert str(file) in line
         assert [path.name for path in tmp_path.iterdir()] == [file.name]
 
+    def test_in_an_archive_that_was_named_instead(self, roomrec: Command, tmp_path: Path, format_: str) -> None:
+        manifest = tmp_path / f"manifest.{format_}"
+        manifest.touch()
+        line = roomrec.fails("report", "--manifest", tmp_path, "--json")
+        assert line.endswith(f": give {manifest}")
+
 
 GOOD = {"sid": "RT1", "room_sid": "RM1", "type": "audio", "status": "completed", "date_created": None,
         "duration": 1, "size": 1, "track_name": None}  # fmt: skip
