@@ -80,6 +80,8 @@ _MAX_WINDOWS: Final = 10_000
 _WINDOWS_PER_SHARD: Final = 4
 _ROOMS_PER_UNIT: Final = 200
 _PENDING_PER_UNIT: Final = 200
+# Fewer are asked for one by one: a list may have many others between them.
+_LEAST_PENDING_LISTED: Final = 10
 # Units under way at once. Each of them lists as much at once as the limiter allows; the next one begins while the last
 # lists of one come. With more, a process that is killed would lose more.
 _UNITS_AT_ONCE: Final = 2
@@ -238,14 +240,17 @@ class ExportOperation:
 
     async def _count_windows(self, window: DateWindow) -> int:
         """Return into how many windows to divide one, from its first page."""
-        async with aclosing(self.lists.window_opener()(window).pages()) as pages:
-            page = await anext(pages)
         least = 1
         if self.shard.count > 1:
             least = min(_MAX_WINDOWS, self.shard.count * _WINDOWS_PER_SHARD)
-        if not page.meta.next_page_url:
-            return least
-        return max(least, min(_MAX_WINDOWS, ceil(estimate_pages(window, page.items) / _PAGES_PER_WINDOW)))
+        pages = await self.count_pages(window)
+        return max(least, min(_MAX_WINDOWS, ceil(pages / _PAGES_PER_WINDOW)))
+
+    async def count_pages(self, window: DateWindow) -> float:
+        """Return about how many pages the lists of a window have, from the first of them."""
+        async with aclosing(self.lists.window_opener()(window).pages()) as pages:
+            page = await anext(pages)
+        return estimate_pages(window, page.items) if page.meta.next_page_url else 1.0
 
 
 class _Run:
@@ -434,6 +439,26 @@ class _Run:
             raise UnfinishedError
 
     async def _list_pending(self, pending: list[Seen], outcome: Outcome) -> AsyncGenerator[list[Recording], None]:
+        """Yield recordings that were processing: from lists where that takes fewer requests, the others one by one."""
+        missing = {seen.sid: seen for seen in pending}
+        window = await self._window_of(pending)
+        if window is not None:
+            async with aclosing(self._list_window(window)) as batches:
+                async for recordings in batches:
+                    yield [each for each in recordings if each.sid and missing.pop(each.sid, None)]
+        async with aclosing(self._fetch_pending(list(missing.values()), outcome)) as batches:
+            async for recordings in batches:
+                yield recordings
+
+    async def _window_of(self, pending: list[Seen]) -> DateWindow | None:
+        """Return the window that recordings began in; None if its lists have more pages than there are recordings."""
+        created = [seen.created for seen in pending if seen.created is not None]
+        if len(created) < max(len(pending), _LEAST_PENDING_LISTED):
+            return None
+        window = DateWindow(min(created), max(created) + timedelta(seconds=1))
+        return window if await self._operation.count_pages(window) < len(pending) else None
+
+    async def _fetch_pending(self, pending: list[Seen], outcome: Outcome) -> AsyncGenerator[list[Recording], None]:
         async def source() -> AsyncGenerator[Seen, None]:
             for seen in pending:
                 yield seen
@@ -502,7 +527,9 @@ class _Run:
             seen for seen in (await self._carried()).recent if seen.created is None or seen.created >= recent_after
         ]
         recent = sorted({*earlier, *total.recent}, key=lambda seen: seen.sid)
+        # By date: those of a unit are near each other in the lists.
         pending = sorted({*total.pending}, key=lambda seen: seen.sid)
+        pending.sort(key=lambda seen: seen.created.timestamp() if seen.created else 0.0)
         await self._state.create(self._name("carry"), Outcome(pending=pending, recent=recent))
 
     def _name(self, name: str) -> str:

@@ -11,6 +11,7 @@ from unittest.mock import patch
 
 import attrs
 import pyarrow.dataset as ds
+import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from hypothesis import given, settings
@@ -50,6 +51,8 @@ class Track:
 class Account:
     tracks: list[Track]
     now: int = 0
+    lists: int = 0
+    fetches: int = 0
 
     def record(self, index: int) -> dict[str, object]:
         track = self.tracks[index]
@@ -62,6 +65,7 @@ class Account:
         }
 
     async def list(self, request: web.Request) -> web.Response:
+        self.lists += 1
         after = datetime.fromisoformat(request.query["DateCreatedAfter"])
         before = datetime.fromisoformat(request.query["DateCreatedBefore"])
         found = [
@@ -74,6 +78,7 @@ class Account:
         return web.json_response({"recordings": found, "meta": {"key": "recordings", "next_page_url": None}})
 
     async def fetch(self, request: web.Request) -> web.Response:
+        self.fetches += 1
         return web.json_response(self.record(int(request.match_info["sid"][2:], 16)))
 
     def time(self) -> datetime:
@@ -126,3 +131,43 @@ def test_nothing_twice_and_nothing_missed(month: tuple[list[Track], list[int]], 
         found = asyncio.run(export_nightly(account, runs, shards, Path(directory)))
     expected = [f"RT{index:032x}" for index, track in enumerate(tracks) if any(map(track.is_done, runs))]
     assert Counter(found) == Counter(expected)
+
+
+@pytest.mark.parametrize(
+    ("spread", "shards", "lists", "fetches"),
+    [
+        # Those of a busy minute: a list of that minute has them all.
+        (1, 1, 15, 0),
+        (1, 3, 30, 0),
+        # One in a day or so: a list of the months between has many others, and costs as much.
+        (MONTH, 1, 5, 5),
+    ],
+)
+async def test_recordings_that_were_processing_are_listed_where_that_takes_fewer_requests(
+    tmp_path: Path, spread: int, shards: int, lists: int, fetches: int
+) -> None:
+    count = 1000 if fetches == 0 else fetches
+    first, second = 2 * MONTH, 2 * MONTH + 24 * 60
+    began = [first - 90 - index * spread // count for index in range(count)]
+    tracks = [Track(created=each, late=0, processing=first + 10 - each, deleted_after=None) for each in began]
+    account = Account(tracks)
+    with patch("roomrec_async._export.run.current_time", account.time):
+        assert await export_nightly(account, [first], shards, tmp_path) == []
+        account.lists = 0
+        found = await export_nightly(account, [second], shards, tmp_path)
+    assert sorted(found) == [f"RT{index:032x}" for index in range(count)]
+    assert account.lists <= lists
+    assert account.fetches == fetches
+
+
+async def test_one_that_is_not_in_the_list_is_asked_for(tmp_path: Path) -> None:
+    first = 2 * MONTH
+    tracks = [Track(created=first - 90, late=0, processing=200, deleted_after=None) for _ in range(50)]
+    account = Account(tracks)
+    with patch("roomrec_async._export.run.current_time", account.time):
+        await export_nightly(account, [first], 1, tmp_path)
+        # A page that is a little behind.
+        account.tracks[7] = attrs.evolve(tracks[7], late=10 * MONTH)
+        found = await export_nightly(account, [first + 24 * 60], 1, tmp_path)
+    assert len(found) == 50
+    assert account.fetches == 1
