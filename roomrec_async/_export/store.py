@@ -25,10 +25,9 @@ from roomrec_async._files import (
     replace_file,
     sync_directory,
 )
+from roomrec_async._lease import Lease, ObjectVersion, VersionedDestination, hold
 from roomrec_async.errors import ConfigurationError, MediaError
 from roomrec_async.protocols import Destination, ReadableDestination
-
-from .lease import Lease, ObjectVersion, VersionedDestination, hold
 
 STATE_FOLDER: Final = "_roomrec"
 """Folder of the state. Arrow, Spark and DuckDB pass over names with a leading underscore."""

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final, Literal, Self, TypeAlias
 from yarl import URL
 
 from roomrec_async._asyncio import wait_finished
-from roomrec_async._export.lease import ObjectVersion
+from roomrec_async._lease import ObjectVersion
 from roomrec_async._text import safe_repr
 from roomrec_async.errors import ConfigurationError, InvalidArgumentError, MediaError
 

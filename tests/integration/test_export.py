@@ -30,8 +30,8 @@ from roomrec_async import (
     RecordingsClient,
     RetryPolicy,
 )
+from roomrec_async import _lease as lease
 from roomrec_async._destinations import resolve_destination
-from roomrec_async._export import lease
 from roomrec_async._export.store import open_store
 from roomrec_async.simulator import Simulator, faults
 
@@ -54,7 +54,7 @@ _EXPORT = """
 import asyncio, sys
 from datetime import datetime
 from roomrec_async import Credentials, DateWindow, RateLimiter, RecordingsClient
-from roomrec_async._export import lease
+from roomrec_async import _lease as lease
 
 # The tests need not wait long to see that a process is dead.
 lease.BEAT = 0.1

@@ -1,4 +1,4 @@
-"""A lease of a shard in an object store: an object that its holder replaces again and again while it lives.
+"""A lease in an object store: an object that its holder replaces again and again while it lives.
 
 Nobody's clock is compared with another's. Who finds a lease watches it: if it changes, its holder lives; if it stays as
 it is for several beats, its holder is dead, and the lease is taken over. Each replacement names the version that it
@@ -48,7 +48,7 @@ class VersionedDestination(Protocol):
 
 @attrs.define
 class Lease:
-    """The lease of one shard, and who has it.
+    """A lease, and who has it.
 
     Attributes:
         destination: has the object.

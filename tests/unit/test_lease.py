@@ -1,4 +1,4 @@
-"""The lease of a shard in a store."""
+"""A lease in a store."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import pytest
 from obstore.store import LocalStore, MemoryStore
 
 from roomrec_async import ConfigurationError, MediaError
-from roomrec_async._export import lease as leases
-from roomrec_async._export.lease import Lease, ObjectVersion, hold
+from roomrec_async import _lease as leases
 from roomrec_async._export.store import LeasedStore, open_store
+from roomrec_async._lease import Lease, ObjectVersion, hold
 from roomrec_async.integrations.stores import ObjectStore
 
 NAME = "_roomrec/shard-00001.lease"
