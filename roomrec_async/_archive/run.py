@@ -188,6 +188,8 @@ class _Run:
         self._changed = asyncio.Event()
         # Not that of the progress, which belongs to the caller, and may have been used before.
         self._is_listing = True
+        # True while a resumed run goes through rooms that it need not list again, to what is new behind them.
+        self._is_skipping = False
         self._progress.listing = True
 
     async def archive(self) -> None:
@@ -232,6 +234,7 @@ class _Run:
             else:
                 await self._list_rooms(source)
         finally:
+            self._is_skipping = False
             self._is_listing = False
             self._progress.listing = False
             self._changed.set()
@@ -272,9 +275,12 @@ class _Run:
         async for room_sid in iter_room_sids(room_sids):
             # A malformed SID fails as its room; the ledger may not even be able to store it.
             is_stored = not self._operation.delete and ROOM_SID.fullmatch(room_sid) is not None
-            if is_stored and await self._ledger.is_room_listed(room_sid):
+            self._is_skipping = is_stored and await self._ledger.is_room_listed(room_sid)
+            if self._is_skipping:
                 self._count_found(await self._ledger.queue_room(room_sid))
             else:
+                # Earlier copies may be looked at while this room is listed.
+                self._changed.set()
                 yield room_sid
 
     async def _add(self, recordings: list[Recording]) -> None:
@@ -330,7 +336,7 @@ class _Run:
             may_grow = self._is_listing
             self._changed.clear()
             entries, position = await self._ledger.next_queued(position, KEPT_AFTER)
-            if not entries:
+            if not entries and not self._is_skipping:
                 # Few at once: what is found meanwhile does not wait for long.
                 entries, kept_position = await self._ledger.next_queued(kept_position, limit=_KEPT_BATCH_SIZE)
                 for entry in await self._lacking(entries):

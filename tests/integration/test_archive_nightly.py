@@ -276,6 +276,45 @@ async def test_what_is_new_is_copied_before_earlier_copies_are_looked_at(
     assert len(set(are_new)) == 2
 
 
+async def test_a_resumed_run_goes_to_what_is_new_before_earlier_copies_are_looked_at(
+    sim: Simulator, client: RecordingsClient, key: PrivateKey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = sim.room_sids[:8]
+    await client.archive(known, tmp_path, decryption=key, **SINGLE)
+    async with Ledger(tmp_path / "ledger.sqlite3", ".") as ledger:
+        for room_sid in known:
+            await ledger.mark_room_listed(room_sid)
+    asked: list[str] = []
+    asked_before_look: list[int] = []
+    is_room_listed, file_size = Ledger.is_room_listed, run_module.file_size
+
+    async def note_room(self: Ledger, room_sid: str) -> bool:
+        asked.append(room_sid)
+        return await is_room_listed(self, room_sid)
+
+    def note_look(path: Path) -> int | None:
+        asked_before_look.append(len(asked))
+        return file_size(path)
+
+    monkeypatch.setattr(Ledger, "is_room_listed", note_room)
+    monkeypatch.setattr(run_module, "file_size", note_look)
+    report = await client.archive(sim.room_sids, tmp_path, decryption=key, **SINGLE)
+    assert report.archived == len(completed(sim)) - len(muted(sim))
+    assert min(asked_before_look) > len(known)
+    # A source that ends with rooms that are known ends, too.
+    async with Ledger(tmp_path / "ledger.sqlite3", ".") as ledger:
+        for room_sid in known:
+            await ledger.mark_room_listed(room_sid)
+    asked_before_look.clear()
+    again = await client.archive(known, tmp_path, decryption=key, **SINGLE)
+    assert (again.archived, again.failed) == (report.archived, len(muted(sim) & sids_of(sim, known)))
+    assert len(asked_before_look) > 0
+
+
+def sids_of(sim: Simulator, room_sids: list[str]) -> set[str]:
+    return {record["sid"] for room_sid in room_sids for record in sim.recordings(room_sid)}
+
+
 async def refuse(store: ObjectStore, name: str) -> None:
     raise MediaError(f"{store.location(name)}: 403 Forbidden")
 
