@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from distributed import Client, Scheduler
 
 from roomrec_async import InvalidArgumentError
-from roomrec_async.integrations.dask import local_cluster
+from roomrec_async.integrations.dask import as_completed_on, local_cluster
+from roomrec_async.simulator import Simulator
 
+from .conftest import assert_each_once, collect, settings
 from .processes import is_gone, start, wait_until
 
 _TWO_CLUSTERS = """
@@ -65,3 +69,31 @@ async def test_a_local_cluster_needs_a_process() -> None:
     with pytest.raises(InvalidArgumentError, match="workers must be an integer from 1, not 0"):
         async with local_cluster(0):
             pass
+
+
+async def slots_of(cluster: Client, account_sid: str) -> int:
+    """Return into how many slots the quota of an account is divided."""
+
+    def sizes(dask_scheduler: Scheduler) -> Mapping[str, int]:
+        return dict(dask_scheduler.extensions["semaphores"].max_leases)
+
+    return (await cluster.run_on_scheduler(sizes))[f"roomrec-{account_sid}"]
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+async def test_each_worker_of_a_local_cluster_has_a_slot_and_no_slot_is_without_one(workers: int) -> None:
+    async with Simulator(2, 1) as simulator, local_cluster(workers) as cluster:
+        options = settings(simulator, slots=None, max_concurrency=None)
+        assert_each_once(await collect(as_completed_on(cluster, simulator.room_sids, settings=options)), simulator)
+        assert await slots_of(cluster, simulator.credentials.account_sid) == workers
+
+
+async def test_by_an_address_the_number_of_workers_does_not_matter() -> None:
+    async with (
+        Simulator(2, 1) as simulator,
+        local_cluster(1) as local,
+        Client(local.scheduler.address, asynchronous=True) as cluster,
+    ):
+        options = settings(simulator, slots=None, max_concurrency=None)
+        assert_each_once(await collect(as_completed_on(cluster, simulator.room_sids, settings=options)), simulator)
+        assert await slots_of(cluster, simulator.credentials.account_sid) == 4

@@ -63,4 +63,12 @@ def test_each_slot_is_unlimited_where_the_account_is() -> None:
     ("options", "slots"), [({}, 4), ({"slots": 7}, 7), ({"max_concurrency": 3}, 3), ({"reads_per_second": 2.9}, 2)]
 )
 def test_the_number_of_slots_does_not_depend_on_the_workers(options: dict[str, Any], slots: int) -> None:
-    assert ClusterSettings(credentials=CREDENTIALS, **options).slot_count == slots
+    assert ClusterSettings(credentials=CREDENTIALS, **options).slot_count() == slots
+
+
+@pytest.mark.parametrize(
+    ("options", "workers", "slots"),
+    [({}, 2, 2), ({}, 6, 6), ({"slots": 3}, 2, 3), ({"max_concurrency": 3}, 8, 3), ({}, 64, 20)],
+)
+def test_a_fixed_number_of_workers_is_that_of_the_slots(options: dict[str, Any], workers: int, slots: int) -> None:
+    assert ClusterSettings(credentials=CREDENTIALS, **options).slot_count(workers) == slots

@@ -193,7 +193,7 @@ slots_option: Final = click.option(
     type=click.IntRange(min=1),
     metavar="N",
     help="Shards that run on the cluster at once, each with an equal part of the limits, however many workers there "
-    "are. All jobs of an account on one cluster need the same number. By default 4.",
+    "are. All jobs of an account on one cluster need the same number. By default 4; with 'local' one for each CPU.",
 )
 proxy_option: Final = click.option(
     "--proxy",

@@ -18,6 +18,7 @@ from roomrec_async._version import __version__
 from roomrec_async.client import RoomOptions
 from roomrec_async.errors import ConfigurationError, RoomRecError
 
+from .local import fixed_workers
 from .settings import ClusterSettings
 from .shards import Result, Shard, ShardFunction, split_into_shards
 from .slots import LEASE_TIMEOUT, SlotPool, stop_refreshing
@@ -75,7 +76,7 @@ class Job:
 
     async def _slot_pool(self) -> SlotPool:
         """Return the slots of the account, and register their semaphore with the scheduler."""
-        slots = self._settings.slot_count
+        slots = self._settings.slot_count(fixed_workers(self._cluster))
         pool = SlotPool(self._settings, slots, dask.config.get(LEASE_TIMEOUT))
         semaphore = Semaphore(slots, pool.semaphore_name, self._cluster.scheduler, self._cluster.loop)
         try:
@@ -83,7 +84,7 @@ class Job:
         except ValueError as error:
             raise ConfigurationError(
                 f"all jobs of one account must use the same number of slots, here {slots}; an earlier job on this "
-                f"cluster has used another: {error}"
+                f"cluster has used another, which stays until the scheduler is started anew: {error}"
             ) from None
         finally:
             stop_refreshing(semaphore)

@@ -38,7 +38,7 @@ async def local_cluster(workers: int | None = None) -> AsyncGenerator[Client, No
         workers = os.cpu_count() or 1
     check_integer("workers", workers, minimum=1)
     async with (
-        LocalCluster(
+        _FixedCluster(
             n_workers=workers,
             threads_per_worker=1,
             processes=True,
@@ -50,6 +50,17 @@ async def local_cluster(workers: int | None = None) -> AsyncGenerator[Client, No
     ):
         await client.register_plugin(_LocalWorkerPlugin())
         yield client
+
+
+class _FixedCluster(LocalCluster):
+    """A cluster whose number of workers does not change: it is nobody else's."""
+
+
+def fixed_workers(cluster: Client) -> int | None:
+    """Return the number of workers of a cluster that :func:`local_cluster` started; None of any other cluster."""
+    if isinstance(cluster.cluster, _FixedCluster):
+        return len(cluster.cluster.worker_spec)
+    return None
 
 
 class _LocalWorkerPlugin(WorkerPlugin):

@@ -33,7 +33,9 @@ class ClusterSettings:
         rooms_per_shard: number of rooms of a task.
         slots: number of slots that the quota is divided into, which is how many shards run at once, however many
             workers there are: they may join and leave while a job runs. All jobs of an account on one cluster must use
-            the same number. By default 4, or fewer if the quota cannot be divided by 4.
+            the same number, for as long as its scheduler lives. By default 4, or on a cluster of
+            :func:`~roomrec_async.integrations.dask.local_cluster` one for each of its workers; or fewer, if the quota
+            cannot be divided by so many.
         reads_per_second: the account's quota; 80 is the published one.
         writes_per_second: the account's quota for deletions; 20 is the published one.
         max_concurrency: maximum number of requests in flight of all shards together, or None for no limit; with
@@ -72,10 +74,13 @@ class ClusterSettings:
         # It opens nothing: clients and limiters connect at their first use.
         self.client(1)
 
-    @property
-    def slot_count(self) -> int:
-        """The number of slots that were asked for, or the default."""
-        return self.slots or min(_DEFAULT_SLOTS, self.max_slots)
+    def slot_count(self, workers: int | None = None) -> int:
+        """Return the number of slots that were asked for, or the default.
+
+        Args:
+            workers: the number of the cluster's workers, if it is fixed; None where they join and leave.
+        """
+        return self.slots or min(workers or _DEFAULT_SLOTS, self.max_slots)
 
     @property
     def max_slots(self) -> int:
