@@ -27,9 +27,8 @@ def room_sid_of(room: object) -> str:
     Raises:
         InvalidArgumentError: it is neither, or the SID is missing or malformed.
     """
-    sid = named_room_sid(room)
-    hint = _sid_hint(sid, ROOM_SID) or "client.rooms(unique_name=...) finds a room by its name"
-    return _with_hint(check_room_sid, sid, hint)
+    hint = "client.rooms(unique_name=...) finds a room by its name"
+    return _check_with_hint(check_room_sid, named_room_sid(room), ROOM_SID, hint)
 
 
 def named_room_sid(room: object) -> str:
@@ -67,7 +66,7 @@ def recording_sids(recording: object, sid: object) -> tuple[str | None, str]:
     if sid is None:
         expected = "a Recording, or a room followed by the recording's sid"
         raise InvalidArgumentError(f"{refusal('recording', expected, recording)}{_recording_hint(recording)}")
-    return room_sid_of(recording), _with_hint(check_recording_sid, sid, _sid_hint(sid, RECORDING_SID))
+    return room_sid_of(recording), _check_with_hint(check_recording_sid, sid, RECORDING_SID)
 
 
 def split_download_arguments(recording: object, where: Sequence[object], destination: object) -> tuple[object, object]:
@@ -105,11 +104,12 @@ def _sids_of(recording: Recording, sid: object) -> tuple[str | None, str]:
     return None if recording.room_sid is None else check_room_sid(recording.room_sid), own
 
 
-def _with_hint(check: Callable[[object], str], sid: object, hint: str) -> str:
-    """Return what a check returns; where it refuses the SID, add the hint to its message."""
+def _check_with_hint(check: Callable[[object], str], sid: object, pattern: re.Pattern[str], otherwise: str = "") -> str:
+    """Return what a check returns; where it refuses the SID, add to its message what is wrong, or ``otherwise``."""
     try:
         return check(sid)
     except InvalidArgumentError as error:
+        hint = _sid_hint(sid, pattern) or otherwise
         raise InvalidArgumentError(f"{error}: {hint}" if hint else str(error)) from None
 
 

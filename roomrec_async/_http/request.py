@@ -135,7 +135,7 @@ class PendingRequest(msgspec.Struct):
         if status not in self.accepted:
             return self.api_error(status, headers, body)
         # What is accepted has a body only with this status.
-        if status == HTTPStatus.OK and is_cut_off(body):
+        if is_cut_off(body) and status == HTTPStatus.OK:
             return self.connection_failed("the body is empty, or was cut off")
         return Response(self.url, status, body, headers)
 
