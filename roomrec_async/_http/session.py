@@ -89,7 +89,7 @@ class Sessions:
     """The sessions of one client: for the API the user's or an owned one, and one for media.
 
     Attributes:
-        headers: headers to add to each request of the API.
+        headers: headers to add to each request of the API; None where the session has them all.
         sees_connections: True if the session for the API tells where its connections come from, and when it has
             connected. A user's session does not, nor does an aiohttp that has changed.
         closed: True once the client is closed.
@@ -105,6 +105,7 @@ class Sessions:
         timer: SharedTimer,
         *,
         has_proxy: bool,
+        uses_proxy: bool,
         user_agent: str | None,
     ) -> None:
         self._ssl = ssl
@@ -115,12 +116,17 @@ class Sessions:
         # A session of the user's has a name of its own, by which the user's program is known.
         names = [self._user_agent] if user_session is None else [*_user_agents(user_session), self._user_agent]
         self._session_headers = {"User-Agent": " ".join(names), "Accept": "application/json"}
-        # Not in a session's headers: aiohttp sends those to a proxy, too, this one as Proxy-Authorization.
-        self.headers: CIMultiDict[str] = CIMultiDict({"Authorization": credentials.authorization})
+        self.headers: CIMultiDict[str] | None = None
+        if user_session is None and not uses_proxy:
+            # aiohttp merges a request's headers with its session's, one by one: here it has nothing to merge.
+            self._session_headers["Authorization"] = credentials.authorization
+        else:
+            # Not in a session's headers: aiohttp sends those to a proxy, too, this one as Proxy-Authorization.
+            self.headers = CIMultiDict({"Authorization": credentials.authorization})
         self.sees_connections = user_session is None and _has_hooks()
         self._user_session = user_session
         self._uses_user_session = user_session is not None and not self._has_authentication(user_session)
-        if self._uses_user_session:
+        if self.headers is not None and self._uses_user_session:
             self.headers.update(self._session_headers)
         self._owned_session: aiohttp.ClientSession | None = None
         self._media_session: aiohttp.ClientSession | None = None

@@ -88,7 +88,14 @@ class Transport:
         self._warned_of_account = False
         self.foreign_account_sid: str | None = None
         self._sessions = Sessions(
-            credentials, session, trace_configs, ssl, self._timer, has_proxy=proxy is not None, user_agent=user_agent
+            credentials,
+            session,
+            trace_configs,
+            ssl,
+            self._timer,
+            has_proxy=proxy is not None,
+            uses_proxy=self._proxy is not None,
+            user_agent=user_agent,
         )
 
     def get(self, path: str, query: str, deadline: Deadline, operation: Operation) -> Awaitable[Response]:

@@ -143,11 +143,13 @@ async def test_the_proxy_of_a_lent_session_comes_before_that_of_the_environment(
 
 @pytest.mark.filterwarnings("ignore:BasicAuth is deprecated:DeprecationWarning")
 @pytest.mark.filterwarnings("ignore:The 'auth' parameter is deprecated:DeprecationWarning")
-@pytest.mark.parametrize("session", ["own", "lent", "lent, with a proxy", "lent, with authentication"])
+@pytest.mark.parametrize(
+    "session", ["own", "own, of the environment", "lent", "lent, with a proxy", "lent, with authentication"]
+)
 @pytest.mark.parametrize("password", [None, "of:proxy"])
 @pytest.mark.parametrize("base_url", ["https://video.example", None])
 async def test_a_proxy_gets_no_credentials_but_its_own(
-    origin: RawServer, session: str, password: str | None, base_url: str | None
+    origin: RawServer, session: str, password: str | None, base_url: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The headers of CONNECT are for the proxy alone; those of a forwarded request are the service's but for one."""
     at_proxy: list[dict[str, str]] = []
@@ -160,12 +162,17 @@ async def test_a_proxy_gets_no_credentials_but_its_own(
         url = URL(proxy.url) if password is None else URL(proxy.url).with_user("of").with_password("proxy")
         authentication = aiohttp.BasicAuth("somebody", "else") if session.endswith("authentication") else None
         default_proxy = url if session.endswith("proxy") else None
+        of_environment = session.endswith("environment")
+        if of_environment:
+            monkeypatch.setenv("HTTP_PROXY", str(url))
+            monkeypatch.setenv("HTTPS_PROXY", str(url))
         async with aiohttp.ClientSession(auth=authentication, proxy=default_proxy) as lent:
             async with RecordingsClient(
                 CREDENTIALS,
                 base_url=base_url or origin.url,
-                session=None if session == "own" else lent,
-                proxy=None if default_proxy else str(url),
+                session=None if session.startswith("own") else lent,
+                proxy=None if default_proxy or of_environment else str(url),
+                trust_env=of_environment,
                 retry=RetryPolicy(max_attempts=1),
             ) as client:
                 with nullcontext() if base_url is None else pytest.raises(ConnectionFailedError):
@@ -174,6 +181,25 @@ async def test_a_proxy_gets_no_credentials_but_its_own(
     expected = None if password is None else aiohttp.encode_basic_auth("of", "proxy")
     assert headers.get("proxy-authorization") == expected
     assert headers.get("authorization") == (CREDENTIALS.authorization if base_url is None else None)
+
+
+async def test_a_proxy_for_media_alone_gets_no_credentials(
+    proxy: RawServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def serve_api(request: Request) -> bytes:
+        if request.target.endswith("/Media"):
+            location = "http://store.example/store?signature"
+            return response(json.dumps({"redirect_to": location}).encode(), "302 Found")
+        return response(page())
+
+    monkeypatch.setenv("HTTP_PROXY", proxy.url)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    async with raw_server(serve_api) as api:
+        await list_and_download(api, tmp_path, trust_env=True)
+    assert (paths(api), paths(proxy)) == (EVERYTHING[:2], EVERYTHING[2:])
+    assert {request.headers["authorization"] for request in api.requests} == {CREDENTIALS.authorization}
+    (store,) = proxy.requests
+    assert not {"authorization", "proxy-authorization"} & store.headers.keys()
 
 
 async def test_a_netrc_file_changes_nothing(origin: RawServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
