@@ -4,6 +4,7 @@
 # ///
 """The project's checks. ``nox -l`` lists them; ``nox`` runs the ones that every change must pass."""
 
+import json
 import os
 import re
 import shutil
@@ -329,9 +330,12 @@ def bench(session: nox.Session) -> None:
     """Measure against the official client and hand-written loops; ``-- --quick`` only shows that it runs.
 
     ``-- --instructions`` counts with valgrind (Debian: valgrind), and fails where ours have grown against the baseline;
-    ``-- --instructions --renew`` makes a new baseline.
+    ``-- --instructions --renew`` writes the baseline for this Python, with the latest libraries.
     """
     session.install(".[all]", *_group("bench"))
+    if "--instructions" in session.posargs and "--renew" not in session.posargs:
+        libraries = json.loads(Path("tests/benchmarks/instructions.json").read_text("utf-8"))["libraries"]
+        session.install(*(f"{name}=={version}" for name, version in libraries.items()))
     session.run("python", "-m", "tests.benchmarks", "bench", *session.posargs)
 
 

@@ -2,8 +2,8 @@
 
 ``python -m tests.benchmarks DIRECTORY [--quick]``
 
-With ``--instructions`` only a table of instruction counts is printed, and a regression is a failure; ``--renew`` makes
-its baseline anew.
+With ``--instructions``, instructions are counted instead, and a regression is a failure; ``--renew`` writes the
+baseline for this version of Python. ``--quick --instructions`` does both.
 """
 
 from __future__ import annotations
@@ -53,32 +53,37 @@ def main(directory: Path, *, quick: bool) -> None:
 
 
 def count_instructions(*, renew: bool) -> int:
-    """Print the table of instruction counts; return 1 if one has grown, compared with the baseline."""
-    console = Console(width=110)
-    if not instructions.is_possible():
-        console.print("valgrind is not installed: no instructions are counted, and nothing is compared")
-        return 0
-    counted = instructions.measure()
-    console.print(_counted(counted))
+    """Print the table of instruction counts; return 1 if one has grown, or if they cannot be compared."""
+    console = Console(width=110, highlight=False)
+    baseline = instructions.Baseline.read()
+    obstacles = [] if renew else baseline.obstacles()
+    for obstacle in obstacles:
+        console.print(f"instructions cannot be compared: {obstacle}")
+    if obstacles:
+        return 1
+
+    rows = instructions.measure()
+    console.print(_counted(rows, baseline))
     if renew:
-        instructions.renew(counted)
+        baseline.renew(rows)
         console.print(f"written: {instructions.BASELINE}")
         return 0
-    if differences := instructions.differences():
-        console.print(f"not compared with the baseline: {'; '.join(differences)}", highlight=False)
-    regressions = [row for row in counted if row.is_regression]
+    regressions = [row for row in rows if baseline.is_regression(row)]
     for row in regressions:
-        console.print(f"a page of {row.page_size}: {row.ratio:.3f} of by hand, and {row.before:.3f} before")
+        console.print(
+            f"regression: {row.page_size} recordings, {row.ratio:.3f} of by hand, {baseline.ratio(row):.3f} before"
+        )
     return 1 if regressions else 0
 
 
-def _counted(counted: list[instructions.Counted]) -> Table:
+def _counted(rows: list[instructions.Counted], baseline: instructions.Baseline) -> Table:
     table = Table(title="thousand instructions per list of one page", title_justify="left")
     for heading in ("recordings", "roomrec_async", "by hand", "ours over by hand", "baseline"):
         table.add_column(heading, justify="right")
-    for row in counted:
-        before = "-" if row.before is None else f"{row.before:.3f}"
-        table.add_row(f"{row.page_size}", f"{row.ours:,.0f}", f"{row.by_hand:,.0f}", f"{row.ratio:.3f}", before)
+    for row in rows:
+        before = baseline.ratio(row)
+        shown = "-" if before is None else f"{before:.3f}"
+        table.add_row(f"{row.page_size}", f"{row.ours:,.0f}", f"{row.by_hand:,.0f}", f"{row.ratio:.3f}", shown)
     return table
 
 
@@ -109,6 +114,7 @@ def _figures(figures: list[Figure]) -> Table:
 
 
 if __name__ == "__main__":
+    if "--quick" in sys.argv or "--instructions" not in sys.argv:
+        main(Path(sys.argv[1]), quick="--quick" in sys.argv)
     if "--instructions" in sys.argv:
         sys.exit(count_instructions(renew="--renew" in sys.argv))
-    main(Path(sys.argv[1]), quick="--quick" in sys.argv)

@@ -26,9 +26,9 @@ from rich.table import Table
 
 from roomrec_async import Credentials
 from roomrec_async.integrations.dask import ClusterSettings, as_completed_on, export_on, local_cluster
-from tests.benchmarks.contenders import ACCOUNT_SID, AUTH_TOKEN
+from tests.benchmarks.contenders import AUTH_TOKEN
 from tests.benchmarks.processes import Server
-from tests.benchmarks.server import room_sid
+from tests.benchmarks.rooms import ACCOUNT_SID, room_sid
 
 ROUNDS: Final = 3
 SHARDS: Final = 4

@@ -1,13 +1,15 @@
 """The clients that are compared by listing a room, each in a process of its own.
 
-``python -m tests.benchmarks.contenders NAME BASE_URL`` reads commands from standard input, one per line, and prints a
-line of JSON for each. A command has the number of pages, the recordings per page, 1 for the contender's default page
-size or else 0, and how many times to list the room: ``PAGES SIZE DEFAULTS LISTS``.
+``python -m tests.benchmarks.contenders NAME BASE_URL [--freeze]`` reads commands from standard input, one per line, and
+prints a line of JSON for each. A command has the number of pages, the recordings per page, 1 for the contender's
+default page size or else 0, and how many times to list the room: ``PAGES SIZE DEFAULTS LISTS``. With ``--freeze``, the
+garbage collector leaves alone what was there before a command, so that a count does not depend on when it last ran.
 """
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import sys
@@ -18,7 +20,7 @@ from typing import Final
 
 import aiohttp
 
-from tests.benchmarks.server import ACCOUNT_SID, room_sid
+from tests.benchmarks.rooms import ACCOUNT_SID, room_sid
 
 AUTH_TOKEN: Final = "benchmark-token"
 
@@ -115,11 +117,14 @@ CONTENDERS: Final = {
 }
 
 
-async def main(name: str, base_url: str) -> None:
+async def main(name: str, base_url: str, *, freeze: bool) -> None:
     async with AsyncExitStack() as stack:
         list_room = await CONTENDERS[name](base_url, stack)
         while line := await asyncio.to_thread(sys.stdin.readline):
             pages, size, defaults, lists = (int(word) for word in line.split())
+            if freeze:
+                gc.collect()
+                gc.freeze()
             measured = await _measure(list_room, room_sid(pages, size), None if defaults else size, lists)
             assert measured["recordings"] == pages * size * lists
             print(json.dumps(measured), flush=True)
@@ -141,4 +146,4 @@ def mark() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], sys.argv[2]))
+    asyncio.run(main(sys.argv[1], sys.argv[2], freeze="--freeze" in sys.argv))

@@ -10,10 +10,10 @@ from contextlib import AsyncExitStack
 from typing import Final
 
 from roomrec_async import Credentials, RateLimiter, RecordingsClient
-from tests.benchmarks.contenders import ACCOUNT_SID, AUTH_TOKEN, CONTENDERS
+from tests.benchmarks.contenders import AUTH_TOKEN, CONTENDERS
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.processes import Server
-from tests.benchmarks.server import room_sid
+from tests.benchmarks.rooms import ACCOUNT_SID, room_sid
 
 _MAX_IN_FLIGHT: Final = 100
 _LATENCY: Final = 0.1

@@ -17,9 +17,10 @@ from pathlib import Path
 
 from roomrec_async import Credentials, Recording, RecordingsClient
 from roomrec_async.simulator import Simulator, faults
-from tests.benchmarks.contenders import ACCOUNT_SID, AUTH_TOKEN
+from tests.benchmarks.contenders import AUTH_TOKEN
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.processes import Worker
+from tests.benchmarks.rooms import ACCOUNT_SID
 
 _ROOM_SID = "RM" + "1" * 32
 _SID = "RT" + "1" * 32

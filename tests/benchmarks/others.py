@@ -21,10 +21,10 @@ from isal import isal_zlib
 from roomrec_async import Credentials, RateLimiter, RecordingsClient
 from roomrec_async.simulator import Simulator
 from tests.benchmarks import latency
-from tests.benchmarks.contenders import ACCOUNT_SID, AUTH_TOKEN
+from tests.benchmarks.contenders import AUTH_TOKEN
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.processes import Server
-from tests.benchmarks.server import room_sid
+from tests.benchmarks.rooms import ACCOUNT_SID, room_sid
 
 # Seconds between two samples of the number of requests in flight.
 _SAMPLE_INTERVAL: Final = 0.02

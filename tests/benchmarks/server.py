@@ -1,8 +1,8 @@
 """A server of pre-rendered pages, as fast as asyncio can be: a process of its own, never the bottleneck.
 
 ``python -m tests.benchmarks.server LATENCY`` prints its port, and runs until its standard input ends. A room's SID
-contains the number of its pages and of recordings per page (:func:`room_sid`), so that there is any number of rooms.
-The pages are those of the simulator. ``GET /requests`` returns the number of requests since it was last called;
+contains the number of its pages and of recordings per page (:func:`.rooms.room_sid`), so that there is any number of
+rooms. The pages are those of the simulator. ``GET /requests`` returns the number of requests since it was last called;
 a request with the header ``X-Compressed`` gets a response with gzip.
 """
 
@@ -18,23 +18,16 @@ from typing import Final
 import aiohttp
 
 from roomrec_async.simulator import Simulator
+from tests.benchmarks.rooms import ACCOUNT_SID, room_sid
 
 SHAPES: Final = [(4, 50), (1, 1000), (1, 200), (1, 50), (1, 12), (1, 5), (2, 20), (1, 20)]
 """Numbers of pages, and of recordings per page."""
-
-ACCOUNT_SID: Final = "AC" + "0" * 32
-"""The account that all recordings belong to."""
 
 _ROOM: Final = re.compile(rb"RM([0-9a-f]{8})([0-9a-f]{8})[0-9a-f]{16}")
 _HEADERS: Final = (
     "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTwilio-Request-Id: RQ00000000000000000000000000000000\r\n"
     "Twilio-Request-Duration: 0.010\r\nTwilio-Concurrent-Requests: 1\r\n"
 )
-
-
-def room_sid(pages: int, size: int, number: int = 0) -> str:
-    """Return the SID of a room with this number of pages, and of recordings per page."""
-    return f"RM{pages:08x}{size:08x}{number:016x}"
 
 
 class Responses:
