@@ -369,14 +369,14 @@ def video_step(track: Track, shown: Sequence[tuple[Scene, Cell]]) -> Step:
     start = (track.source.container_start - track.start) / 1_000 + first / FRAMES_PER_SECOND
     box = box_of(cell for _, cell in shown)
     initial = shown[0][1]
+    width, height = fitted_sides(initial)
     commands = "".join(resize_commands(shown, first))
 
     files: dict[str, str] = {}
     resize = f"sendcmd=f={add_file('cells', commands, files)}," if commands else ""
     filters = (
         f"[0:v:0]fps={FRAMES_PER_SECOND}:start_time={start:.6f},settb=1/{FRAMES_PER_SECOND},setpts=N,{resize}"
-        f"scale@fit={initial.width}:{initial.height}:force_original_aspect_ratio=decrease:force_divisible_by=2:"
-        "eval=frame,setsar=1[picture];"
+        f"scale@fit=w={width}:h={height}:eval=frame,setsar=1[picture];"
         f"color=c=black:s={box.width}x{box.height}:r={FRAMES_PER_SECOND},setsar=1[box];"
         f"[box][picture]overlay@cell=x=({initial.width}-w)/2:y=({initial.height}-h)/2:eof_action=repeat[out]"
     )
@@ -397,6 +397,16 @@ def box_of(cells: Iterable[Cell]) -> Cell:
     return Cell(0, 0, max(cell.width for cell in every), max(cell.height for cell in every))
 
 
+def fitted_sides(cell: Cell) -> tuple[str, str]:
+    """Return the width and the height that a picture of any shape has in a cell, as expressions for ffmpeg.
+
+    Both are even and at least 2: ffmpeg's own ``force_original_aspect_ratio`` fails where a strip would be lower.
+    """
+    width = f"min({cell.width},{cell.height}*iw/ih)"
+    height = f"min({cell.height},{cell.width}*ih/iw)"
+    return f"'max(2,2*trunc(round({width})/2))'", f"'max(2,2*trunc(round({height})/2))'"
+
+
 def resize_commands(shown: Sequence[tuple[Scene, Cell]], first: int) -> Iterator[str]:
     """Yield the lines of a file that tells ffmpeg's filters when the size of a track's cell changes."""
     for (_, before), (scene, cell) in pairwise(shown):
@@ -404,8 +414,9 @@ def resize_commands(shown: Sequence[tuple[Scene, Cell]], first: int) -> Iterator
             continue
         # Half a frame early, so that the rounding of times does not matter.
         time = (scene.first - first - 0.5) / FRAMES_PER_SECOND
+        width, height = fitted_sides(cell)
         yield (
-            f"{time:.6f} scale@fit w {cell.width}, scale@fit h {cell.height}, "
+            f"{time:.6f} scale@fit w {width}, scale@fit h {height}, "
             f"overlay@cell x ({cell.width}-w)/2, overlay@cell y ({cell.height}-h)/2;\n"
         )
 

@@ -53,6 +53,35 @@ async def test_a_phone_that_is_turned_is_centered(room: Room, client: Recordings
     assert_in_time(film, LEFT, 4, 6, starts=0)
 
 
+@pytest.mark.parametrize(("size", "middle"), [("1000x2", "wide"), ("2x1000", "high"), ("2000x3", "wide")])
+async def test_a_picture_of_any_shape_has_two_pixels_at_least(
+    room: Room, client: RecordingsClient, tmp_path: Path, size: str, middle: str
+) -> None:
+    strip = room.add_video(0, 3, who=1, color="white", size=size)
+    room.add_file(who=2, make=lambda path: make_numbered(path, ("320x180", 1.0), start=1.0), type="video")
+    made = await mux(client, ROOM_SID, tmp_path / "film.mkv", size=SIZE)
+    assert not made.left_out, strip
+    ends = [(20, 180), (620, 180)] if middle == "wide" else [(320, 20), (320, 340)]
+    # Alone, beside the other, and alone again: only a line of the cell is lit, from one end of it to the other.
+    for at in (0.5, 2.5):
+        assert lit(made.path, at, *ends) == [True, True]
+        assert lit(made.path, at, (100, 100), (500, 300)) == [False, False]
+    ends = [(20, 180), (300, 180)] if middle == "wide" else [(160, 20), (160, 340)]
+    assert lit(made.path, 1.5, *ends) == [True, True]
+    assert lit(made.path, 1.5, (50, 100), (250, 300)) == [False, False]
+    assert_in_time(made.path, RIGHT, 1, 2, starts=1)
+
+
+def lit(film: Path, at: float, *points: tuple[int, int]) -> list[bool]:
+    """Return whether it is bright within two pixels of points."""
+    found: list[bool] = []
+    for x, y in points:
+        crop = f"crop=4:4:{x - 2}:{y - 2},format=gray"
+        picture = ffmpeg("-ss", at, "-i", film, "-frames:v", 1, "-vf", crop, "-f", "rawvideo", "-")
+        found.append(max(picture) > 100)
+    return found
+
+
 async def test_cells_change_their_size_while_tracks_change_theirs(
     room: Room, client: RecordingsClient, tmp_path: Path
 ) -> None:
