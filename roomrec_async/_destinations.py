@@ -33,6 +33,8 @@ def resolve_destination(destination: str | os.PathLike[str] | Destination) -> st
     """
     if not isinstance(destination, (str, os.PathLike)):
         return _check_store(destination)
+    if not os.fspath(destination):
+        raise InvalidArgumentError("destination is empty: a variable that holds it is; '.' is the current directory")
     scheme = url_scheme("destination", destination)
     if scheme is None:
         return destination

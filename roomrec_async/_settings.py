@@ -6,18 +6,16 @@ import asyncio
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from ssl import SSLContext
-from typing import Final, TypeVar
+from typing import Final
 
 import aiohttp
 
 from ._observe import LOGGER
-from ._validate import check_match, is_number, refusal
+from ._validate import check_instance, check_match, has_methods, is_number, refusal
 from .credentials import Credentials
 from .errors import ConfigurationError, InvalidArgumentError
 from .limits import RateLimiter
-from .protocols import Observer
-
-_Setting = TypeVar("_Setting")
+from .protocols import Decryption, Observer
 
 # Printable ASCII, as product names and comments in a header are.
 _USER_AGENT: Final = re.compile(r"[!-~]+( [!-~]+)*")
@@ -62,7 +60,7 @@ def check_limiter(limiter: object) -> None:
     Raises:
         InvalidArgumentError: it is not one, but a number, for instance.
     """
-    if limiter is None or _has_methods(limiter, _LIMITER_METHODS):
+    if limiter is None or has_methods(limiter, _LIMITER_METHODS):
         return
     hint = "see roomrec_async.protocols.Limiter"
     if is_number(limiter):
@@ -80,33 +78,31 @@ def check_observers(observers: Iterable[Observer]) -> tuple[Observer, ...]:
     Raises:
         InvalidArgumentError: one of them does not have the methods of an observer, or they are not in a list.
     """
-    if _has_methods(observers, _OBSERVER_METHODS):
+    if has_methods(observers, _OBSERVER_METHODS):
         raise InvalidArgumentError("observers must be a list: put the observer into one, as in observers=[observer]")
     if isinstance(observers, (str, bytes)) or not isinstance(observers, Iterable):
         raise InvalidArgumentError(refusal("observers", "a list of objects with started() and ended()", observers))
     checked = tuple(observers)
     for observer in checked:
-        if not _has_methods(observer, _OBSERVER_METHODS):
+        if not has_methods(observer, _OBSERVER_METHODS):
             hint = ": give an object of the class" if isinstance(observer, type) else ": see roomrec_async.Observer"
             expected = "objects with the methods started(activity) and ended(activity)"
             raise InvalidArgumentError(f"{refusal('observers', expected, observer)}{hint}")
     return checked
 
 
-def check_instance(name: str, value: _Setting | None, kind: type[_Setting], example: str) -> None:
-    """Check a setting that is of one class, or None.
-
-    Args:
-        name: the name of the argument, for the message.
-        value: the argument.
-        kind: the class.
-        example: how one is made.
+def check_decryption(decryption: Decryption | None) -> Decryption | None:
+    """Return what decrypts media, or None.
 
     Raises:
-        InvalidArgumentError: it is something else.
+        InvalidArgumentError: it is something else, which is not shown: it may be a private key.
     """
-    if value is not None and not isinstance(value, kind):
-        raise InvalidArgumentError(f"{refusal(name, f'a {kind.__name__}', value)}: for instance {example}")
+    if decryption is None or has_methods(decryption, ("decryptor",)):
+        return decryption
+    raise InvalidArgumentError(
+        f"decryption must be a Decryption, not {_kind(decryption)}: for instance "
+        "roomrec_async.integrations.decryption.PrivateKey(...) of a key in PEM"
+    )
 
 
 def check_session_settings(
@@ -156,10 +152,6 @@ def warn_of_region(environ: Mapping[str, str]) -> None:
         "set ROOMREC_BASE_URL",
         f"{' and '.join(found)} {'is' if len(found) == 1 else 'are'}",
     )
-
-
-def _has_methods(value: object, names: Iterable[str]) -> bool:
-    return not isinstance(value, type) and all(callable(getattr(value, name, None)) for name in names)
 
 
 def _kind(value: object) -> str:

@@ -18,6 +18,7 @@ from ._api.codec import encode_ascii, encode_lines
 from ._dates import format_iso8601
 from ._files import atomic_write
 from ._text import safe_repr
+from ._validate import refusal
 from .errors import ConfigurationError, InvalidArgumentError
 from .models import Recording, Room
 
@@ -114,6 +115,9 @@ def check_formats(formats: Collection[TableFormat]) -> None:
         InvalidArgumentError: a format does not exist.
         ConfigurationError: a format needs an extra that is not installed.
     """
+    if isinstance(formats, str) or not isinstance(formats, Collection):
+        hint = ": put one format into a list" if isinstance(formats, str) else ""
+        raise InvalidArgumentError(f"{refusal('the manifest', 'a list of formats', formats)}{hint}")
     for name in formats:
         if name not in _FORMATS:
             raise InvalidArgumentError(f"a table's format must be one of {', '.join(_FORMATS)}, not {safe_repr(name)}")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Final, TypeGuard, TypeVar
 
@@ -16,6 +16,7 @@ from .errors import InvalidArgumentError
 
 _Text = TypeVar("_Text", bound=str)
 _Function = TypeVar("_Function")
+_Instance = TypeVar("_Instance")
 
 # The API's integers have 64 bits.
 INT64_MAX: Final = 2**63 - 1
@@ -65,7 +66,7 @@ def check_integer(
         expected += f" to {maximum}"
     if alternative is not None:
         expected += f", {alternative}"
-    raise InvalidArgumentError(refusal(name, expected, value))
+    raise InvalidArgumentError(f"{refusal(name, expected, value)}{_number_hint(value, int)}")
 
 
 def check_seconds(name: str, value: object, *, minimum: float = 0, positive: bool = False) -> float:
@@ -77,7 +78,7 @@ def check_seconds(name: str, value: object, *, minimum: float = 0, positive: boo
     # The comparisons also refuse infinity, NaN, and integers that no float can hold.
     if not is_number(value) or not minimum <= value <= sys.float_info.max or (positive and value == 0):
         expected = "a positive number of seconds" if positive else f"a number of seconds from {minimum:g}"
-        raise InvalidArgumentError(refusal(name, expected, value))
+        raise InvalidArgumentError(f"{refusal(name, expected, value)}{_number_hint(value, float)}")
     return value
 
 
@@ -88,8 +89,22 @@ def check_rate(name: str, value: object, *, maximum: int) -> float:
         InvalidArgumentError: the value is not a number, not positive, or above the maximum.
     """
     if not is_number(value) or not 0 < value <= maximum:
-        raise InvalidArgumentError(refusal(name, f"positive and at most {maximum:,}, or None", value))
+        expected = f"positive and at most {maximum:,}, or None"
+        raise InvalidArgumentError(f"{refusal(name, expected, value)}{_number_hint(value, float)}")
     return value
+
+
+def _number_hint(value: object, kind: type[int | float]) -> str:
+    """Return how a number is made of another value, after a colon; empty where that is not clear."""
+    if isinstance(value, timedelta):
+        return ": give its .total_seconds()"
+    if isinstance(value, (str, bytes)):
+        try:
+            kind(value)
+        except ValueError:
+            return ""
+        return f": a text, such as an environment variable, becomes a number with {kind.__name__}(...)"
+    return ""
 
 
 def check_choice(name: str, value: _Text, choices: Collection[str]) -> _Text:
@@ -209,6 +224,63 @@ def check_callable(name: str, value: _Function) -> _Function:
     if value is not None and not callable(value):
         raise InvalidArgumentError(refusal(name, "a function, or None", value))
     return value
+
+
+def check_instance(name: str, value: _Instance | None, kind: type[_Instance], example: str) -> _Instance | None:
+    """Return a value that is of one class, or None.
+
+    Args:
+        name: the name of the argument, for the message.
+        value: the argument.
+        kind: the class.
+        example: how one is made.
+
+    Raises:
+        InvalidArgumentError: it is something else.
+    """
+    if value is not None and not isinstance(value, kind):
+        article = "an" if kind.__name__[0] in "AEIOU" else "a"
+        raise InvalidArgumentError(f"{refusal(name, f'{article} {kind.__name__}', value)}: for instance {example}")
+    return value
+
+
+def check_bytes(name: str, value: object) -> bytes:
+    """Return bytes.
+
+    Raises:
+        InvalidArgumentError: it is something else.
+    """
+    if not isinstance(value, bytes):
+        hint = ": encode the text, as text.encode() does" if isinstance(value, str) else ""
+        raise InvalidArgumentError(f"{refusal(name, 'bytes', value)}{hint}")
+    return value
+
+
+def check_text(name: str, value: object) -> str:
+    """Return a text.
+
+    Raises:
+        InvalidArgumentError: it is something else.
+    """
+    if not isinstance(value, str):
+        raise InvalidArgumentError(refusal(name, "a text", value))
+    return value
+
+
+def check_text_map(name: str, value: object) -> Mapping[str, str]:
+    """Return a mapping of texts to texts, such as headers.
+
+    Raises:
+        InvalidArgumentError: it is something else.
+    """
+    if not isinstance(value, Mapping) or not all(isinstance(text, str) for pair in value.items() for text in pair):
+        raise InvalidArgumentError(refusal(name, "a mapping of texts to texts", value))
+    return value
+
+
+def has_methods(value: object, names: Iterable[str]) -> bool:
+    """Return True for an object with these methods; a class has none to call yet."""
+    return not isinstance(value, type) and all(callable(getattr(value, name, None)) for name in names)
 
 
 def is_before(one: datetime, other: datetime) -> bool:

@@ -48,7 +48,7 @@ from ._http.timers import Deadline
 from ._http.transport import Transport
 from ._listing import fanout, scan
 from ._listing.async_only import only_async
-from ._listing.fanout import OnError, RoomSids, SidOf, check_room_sids
+from ._listing.fanout import OnError, RoomSids, SidOf, check_options, check_room_sids
 from ._listing.lists import Lists
 from ._listing.pager import Pager
 from ._listing.records import Records
@@ -60,14 +60,14 @@ from ._media.locate import Media
 from ._observe import Notifier
 from ._settings import (
     check_credentials,
-    check_instance,
+    check_decryption,
     check_limiter,
     check_observers,
     check_session_settings,
     check_user_agent,
     warn_of_region,
 )
-from ._validate import check_account_sid, check_bool, check_callable, check_choice, check_seconds, refusal
+from ._validate import check_account_sid, check_bool, check_callable, check_choice, check_instance, check_seconds
 from .config import Bounds, RetryPolicy, Timeout
 from .credentials import Credentials
 from .errors import DecodeError, InvalidArgumentError, RoomRecError
@@ -713,6 +713,7 @@ class RecordingsClient:
         """
         download_timeout = Timeout._resolve(timeout, attrs.evolve(self._timeout, total=None))
         check_callable("on_bytes", on_bytes)
+        check_decryption(decryption)
         sid, place = split_download_arguments(recording, where, destination)
         target = resolve_destination(cast("str | os.PathLike[str] | Destination", place))
         recording = await self._fetched(recording, sid)
@@ -782,16 +783,16 @@ class RecordingsClient:
             transport=self._transport,
             lists=self._lists,
             timeout=self._timeout,
-            source=source if isinstance(source, DateWindow) else check_room_sids(source),
+            source=_check_source(source),
             destination=resolve_destination(destination),
             delete=check_bool("delete", delete),
             account_sid=account_sid,
-            decryption=decryption,
+            decryption=check_decryption(decryption),
             ledger=None if ledger is None else local_path("ledger", ledger),
             manifest=manifest,
             downloads=downloads,
-            retry_failed=retry_failed,
-            progress=progress or ArchiveProgress(),
+            retry_failed=check_bool("retry_failed", retry_failed),
+            progress=check_instance("progress", progress, ArchiveProgress, "ArchiveProgress()") or ArchiveProgress(),
         )
         return await operation.run()
 
@@ -852,13 +853,13 @@ class RecordingsClient:
             transport=self._transport,
             lists=self._lists,
             timeout=self._timeout,
-            source=source if source is None or isinstance(source, DateWindow) else check_room_sids(source),
+            source=None if source is None else _check_source(source),
             destination=resolve_destination(destination),
             format=format,
-            since_last=since_last,
+            since_last=check_bool("since_last", since_last),
             shard=Shard.parse(shard),
-            list_participants=self.participants if identities else None,
-            progress=progress or ExportProgress(),
+            list_participants=self.participants if check_bool("identities", identities) else None,
+            progress=check_instance("progress", progress, ExportProgress, "ExportProgress()") or ExportProgress(),
         )
         return await operation.run()
 
@@ -955,6 +956,7 @@ class RecordingsClient:
         Raises:
             InvalidArgumentError: an argument is out of its bounds, or ``via="account"`` has no beginning.
         """
+        check_options("gather", options, RoomOptions.__optional_keys__)
         if _is_via_account(via):
             return await scan.gather(*self._account_scan(room_sids, **options))
         check_bool("return_exceptions", return_exceptions)
@@ -981,6 +983,7 @@ class RecordingsClient:
             via: as for :meth:`gather`; with ``account``, all rooms finish together, each of them once.
             options: as for :meth:`recordings`; ``limit`` and ``timeout`` are each room's.
         """
+        check_options("as_completed", options, RoomOptions.__optional_keys__)
         if _is_via_account(via):
             return only_async(scan.as_completed(*self._account_scan(room_sids, **options)))
         results = fanout.as_completed(
@@ -1014,6 +1017,7 @@ class RecordingsClient:
         Raises:
             RoomsFailedError: after everything else was delivered, if rooms failed and there is no ``on_error``.
         """
+        check_options("stream", options, RoomOptions.__optional_keys__)
         check_callable("on_error", on_error)
         if _is_via_account(via):
             return only_async(scan.stream(*self._account_scan(room_sids, **options)))
@@ -1069,9 +1073,7 @@ class RecordingsClient:
         Raises:
             InvalidArgumentError: an argument is out of its bounds.
         """
-        if not isinstance(window, DateWindow):
-            expected = "a DateWindow, such as DateWindow(datetime(2026, 1, 31, tzinfo=UTC))"
-            raise InvalidArgumentError(refusal("window", expected, window))
+        scan.check_window(window)
         open_window = self._lists.window_opener(
             status=status, source_sid=source_sid, page_size=page_size, timeout=timeout
         )
@@ -1109,6 +1111,15 @@ class RecordingsClient:
 
     def __repr__(self) -> str:
         return f"<RecordingsClient of {self._transport.base_url}>"
+
+
+def _check_source(source: RoomSids | DateWindow) -> RoomSids | DateWindow:
+    """Return rooms, or a window of time.
+
+    Raises:
+        InvalidArgumentError: it is neither, or nothing can be in the window.
+    """
+    return scan.check_window(source) if isinstance(source, DateWindow) else check_room_sids(source)
 
 
 def _is_via_account(via: Via) -> bool:

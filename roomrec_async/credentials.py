@@ -19,6 +19,9 @@ _PRINTABLE = re.compile(r"[!-~]+")
 _KEY_SID_NAMES = ("TWILIO_API_KEY", "TWILIO_API_KEY_SID")
 _KEY_SECRET_NAMES = ("TWILIO_API_SECRET", "TWILIO_API_KEY_SECRET")
 
+_KEY_CALL = "Credentials.api_key(account_sid, key_sid, key_secret)"
+_KEY_ORDER = f"the order is {_KEY_CALL}"
+
 
 @attrs.frozen(repr=False)
 class Credentials:
@@ -45,17 +48,29 @@ class Credentials:
     def __attrs_post_init__(self) -> None:
         if self.account_sid is None or self._auth_token is None:
             raise ConfigurationError("no credentials: an account SID and a secret are needed, and one of them is None")
+        # Values are not repeated: people who confuse the arguments pass a secret as a SID.
         if not _matches(ACCOUNT_SID, self.account_sid):
-            # The value is not repeated: people who confuse the two arguments pass the token here.
-            message = "the account SID must be 'AC' and 32 hexadecimal digits"
-            if _matches(API_KEY_SID, self.account_sid):
-                message += ": that is the SID of an API key, for Credentials.api_key(account_sid, key_sid, key_secret)"
-            raise InvalidArgumentError(message)
+            raise InvalidArgumentError(f"the account SID must be 'AC' and 32 hexadecimal digits{self._account_hint()}")
         if self._key_sid is not None and not _matches(API_KEY_SID, self._key_sid):
-            raise InvalidArgumentError("the API key SID must be 'SK' and 32 hexadecimal digits")
+            hint = f": {_KEY_ORDER}" if _matches(API_KEY_SID, self._auth_token) else _space_hint(self._key_sid)
+            raise InvalidArgumentError(f"the API key SID must be 'SK' and 32 hexadecimal digits{hint}")
         if not _matches(_PRINTABLE, self._auth_token):
             secret = "auth token" if self._key_sid is None else "API key secret"
             raise InvalidArgumentError(f"the {secret} is empty, or holds white space or characters beyond ASCII")
+
+        for pattern, owner in ((ACCOUNT_SID, "an account"), (API_KEY_SID, "an API key")):
+            if _matches(pattern, self._auth_token):
+                raise InvalidArgumentError(f"the secret is the SID of {owner}: the SID comes before its secret")
+
+    def _account_hint(self) -> str:
+        """Return what was meant by a malformed account SID, after a colon; empty where that is not clear."""
+        if self._key_sid is not None:
+            return f": {_KEY_ORDER}" if _matches(API_KEY_SID, self.account_sid) else _space_hint(self.account_sid)
+        if _matches(API_KEY_SID, self.account_sid):
+            return f": that is the SID of an API key, for {_KEY_CALL}"
+        if _matches(ACCOUNT_SID, self._auth_token):
+            return ": it comes first, then the auth token"
+        return _space_hint(self.account_sid)
 
     @classmethod
     def api_key(cls, account_sid: str, key_sid: str, key_secret: str) -> Credentials:
@@ -138,6 +153,12 @@ def _read(environ: Mapping[str, str], *names: str) -> str | None:
     if len(found) > 1:
         raise ConfigurationError(f"{' and '.join(values)} are set to different values: unset one of them")
     return next(iter(found), None)
+
+
+def _space_hint(sid: object) -> str:
+    """Return that there is white space around a SID, after a colon; empty if there is none."""
+    is_padded = isinstance(sid, str) and sid != sid.strip()
+    return ": there is white space around it, which .strip() removes" if is_padded else ""
 
 
 def _missing_variables(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import cache
@@ -21,7 +21,8 @@ import msgspec
 
 from roomrec_async._dates import format_iso8601, parse_date
 from roomrec_async._text import safe_repr
-from roomrec_async.errors import BoundsExceededError, DecodeError
+from roomrec_async._validate import refusal
+from roomrec_async.errors import BoundsExceededError, DecodeError, InvalidArgumentError
 from roomrec_async.models import Codec, Model, OpenEnum, PageMeta, Participant, Recording, Room
 
 if TYPE_CHECKING:
@@ -32,6 +33,9 @@ _Attrs = TypeVar("_Attrs", Recording, Room, Participant, PageMeta)
 RawBody: TypeAlias = bytes | bytearray
 """Body of a response: a buffer that grew while it was read, or any bytes."""
 
+_RECORDS: Final = (Recording, Room, Participant)
+_MODELS: Final = (*_RECORDS, PageMeta)
+_RECORDS_EXPECTED: Final = "an iterable of recordings, rooms or participants"
 # Records of a page that needs repair: a few times the largest page.
 _MAX_REPAIRED_RECORDS: Final = 4_000
 # Characters of an error's message; also the longest link that is shown.
@@ -315,7 +319,13 @@ def to_dict(model: Recording | Room | Participant | PageMeta) -> dict[str, objec
     """Return a model as JSON-ready values: dates in ISO 8601 with their offset, enums as strings, every field present.
 
     ``from_dict(type(model), to_dict(model)) == model``.
+
+    Raises:
+        InvalidArgumentError: it is not a model, but a list of them, for instance.
     """
+    if not isinstance(model, _MODELS):
+        hint = ": one at a time, in a loop" if isinstance(model, (Iterable, AsyncIterable)) else ""
+        raise InvalidArgumentError(f"{refusal('model', 'a Recording, Room, Participant or PageMeta', model)}{hint}")
     return cast("dict[str, object]", lenient_converter().unstructure(model))
 
 
@@ -328,11 +338,28 @@ def to_json_lines(records: Iterable[Recording | Room | Participant]) -> bytes:
     Args:
         records: recordings, rooms or participants, such as a page's ``items``.
 
+    Raises:
+        InvalidArgumentError: they are one record, or something else.
+
     Example:
         >>> async for page in client.recordings("RM...").pages():
         ...     file.write(to_json_lines(page.items))
     """
-    return encode_lines(list(records))
+    if not isinstance(records, Iterable) or isinstance(records, AsyncIterable):
+        hint = ""
+        if isinstance(records, _RECORDS):
+            hint = ": put one record into a list"
+        elif isinstance(records, AsyncIterable):
+            hint = ": await the list first"
+        raise InvalidArgumentError(f"{refusal('records', _RECORDS_EXPECTED, records)}{hint}")
+    values = list(records)
+    # By their classes, of which there are few: to check each record would take longer.
+    for kind in {type(value) for value in values}:
+        if not issubclass(kind, _RECORDS):
+            raise InvalidArgumentError(
+                f"records must be {_RECORDS_EXPECTED}, and one of them is of type {kind.__name__}"
+            )
+    return encode_lines(values)
 
 
 def encode_lines(values: Sequence[Recording | Room | Participant | Mapping[str, object]]) -> bytes:
@@ -377,7 +404,13 @@ def from_dict(cls: type[_Attrs], data: Mapping[str, object]) -> _Attrs:
 
     Raises:
         DecodeError: a field cannot be read; the error names it.
+        InvalidArgumentError: the class is not a model's, or the data are a model already.
     """
+    if not isinstance(cls, type) or not issubclass(cls, _MODELS):
+        hint = ": the class comes first, then the values" if isinstance(cls, Mapping) else ""
+        raise InvalidArgumentError(f"{refusal('cls', 'the class of a model, such as Recording', cls)}{hint}")
+    if isinstance(data, _MODELS):
+        raise InvalidArgumentError(f"data must be a mapping of JSON values, not a {type(data).__name__}: it is a model")
     if not isinstance(data, Mapping):
         raise DecodeError(f"{json_type_name(data)} where an object should be")
     try:

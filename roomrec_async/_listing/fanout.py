@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Collection, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Collection, Iterable, Mapping
 from contextlib import AbstractContextManager, aclosing
 from datetime import date
+from difflib import get_close_matches
 from typing import TypeAlias, cast
 
 from roomrec_async._api.arguments import named_room_sid, room_sid_of
@@ -35,6 +36,32 @@ Scope: TypeAlias = AbstractContextManager[object]
 """A block that ends when the client is closed."""
 
 
+def check_options(method: str, options: Mapping[str, object], known: Collection[str]) -> None:
+    """Check the names of options, as Python does those of arguments.
+
+    Args:
+        method: the name of the method that they were given to.
+        options: the options.
+        known: the names of those that there are.
+
+    Raises:
+        TypeError: one of them does not exist; the message names the one that was meant.
+    """
+    names = sorted(known)
+    for name in options:
+        if name in names:
+            continue
+        message = f"{method}() got an unexpected keyword argument {name!r}"
+        similar = get_close_matches(name, names, n=1)
+        if similar:
+            message += f": did you mean {similar[0]!r}?"
+        elif "concurren" in name or "parallel" in name or "workers" in name:
+            message += ": the client's limiter bounds that, as RateLimiter(max_concurrency=...)"
+        else:
+            message += f": its options are {', '.join(names)}"
+        raise TypeError(message)
+
+
 def check_room_sids(room_sids: RoomSids) -> RoomSids:
     """Return the rooms.
 
@@ -46,8 +73,8 @@ def check_room_sids(room_sids: RoomSids) -> RoomSids:
         raise InvalidArgumentError(
             f"{refusal('room_sids', expected, room_sids)}: put one room into a list, or use client.recordings()"
         )
-    if not isinstance(room_sids, (Iterable, AsyncIterable)):
-        hint = ""
+    if isinstance(room_sids, Mapping) or not isinstance(room_sids, (Iterable, AsyncIterable)):
+        hint = ": give its keys as list(rooms), or its rooms.values()" if isinstance(room_sids, Mapping) else ""
         if callable(room_sids):
             hint = ": call it, and give what it returns"
         elif isinstance(room_sids, date):

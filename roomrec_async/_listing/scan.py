@@ -15,7 +15,7 @@ import attrs
 from roomrec_async._api.arguments import named_room_sid
 from roomrec_async._api.params import ACCOUNT_RECORDINGS_PATH
 from roomrec_async._asyncio import map_concurrently
-from roomrec_async._validate import canonical_sid, check_aware, check_room_sid, is_before
+from roomrec_async._validate import canonical_sid, check_aware, check_room_sid, is_before, refusal
 from roomrec_async.errors import InvalidArgumentError, PaginationError
 from roomrec_async.models import Recording, RoomResult
 
@@ -54,6 +54,23 @@ class DateWindow:
         check_aware("before", self.before)
         if is_before(self.before, self.after):
             raise InvalidArgumentError(f"the window begins at {self.after} and ends before that, at {self.before}")
+
+
+def check_window(window: object) -> DateWindow:
+    """Return a window in which recordings can have begun.
+
+    Raises:
+        InvalidArgumentError: it is not a window, or is empty.
+    """
+    if not isinstance(window, DateWindow):
+        expected = "a DateWindow, such as DateWindow(datetime(2026, 1, 31, tzinfo=UTC))"
+        raise InvalidArgumentError(refusal("window", expected, window))
+    if window.before is not None and not is_before(window.after, window.before):
+        raise InvalidArgumentError(
+            f"the window is empty: it begins and ends at {window.after}. Its end is the first instant that no longer "
+            "belongs to it: for a whole day, DateWindow(day, day + timedelta(days=1))"
+        )
+    return window
 
 
 OpenWindow: TypeAlias = Callable[[DateWindow], Pager[Recording]]

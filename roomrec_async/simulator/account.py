@@ -14,6 +14,7 @@ from typing import Final
 
 import attrs
 
+from roomrec_async._validate import INT64_MAX, check_integer, refusal
 from roomrec_async.credentials import Credentials
 from roomrec_async.errors import InvalidArgumentError
 
@@ -421,18 +422,11 @@ class Account:
         recordings_per_room: int | tuple[int, int] = (0, 120),
         media_size: int | tuple[int, int] | None = None,
     ) -> None:
-        self._min_recordings, self._max_recordings = _bounds(recordings_per_room)
-        if not 0 <= rooms <= _MAX_COUNT:
-            raise InvalidArgumentError(f"rooms must lie between 0 and 2**31, not {rooms}")
-        if not 0 <= self._min_recordings <= self._max_recordings <= _MAX_COUNT:
-            raise InvalidArgumentError(
-                f"recordings_per_room must lie between 0 and 2**31, or be two such bounds, not {recordings_per_room!r}"
-            )
-        if media_size is not None and not 0 <= _bounds(media_size)[0] <= _bounds(media_size)[1]:
-            raise InvalidArgumentError(f"media_size must be a number of bytes, or two such bounds, not {media_size!r}")
-
-        self.room_count = rooms
-        self.media_size: tuple[int, int] | None = None if media_size is None else _bounds(media_size)
+        self._min_recordings, self._max_recordings = _check_bounds("recordings_per_room", recordings_per_room)
+        self.room_count = check_integer("rooms", rooms, minimum=0, maximum=_MAX_COUNT)
+        self.media_size: tuple[int, int] | None = None
+        if media_size is not None:
+            self.media_size = _check_bounds("media_size", media_size, maximum=INT64_MAX)
         self.deletions: dict[int, int] = {}
         self.secret: bytes = blake2b(str(seed).encode(), digest_size=32, person=b"roomrec").digest()
         self.account_sid: str = f"AC{self._derive_hex('account')}"
@@ -556,5 +550,17 @@ def _track_count(total_count: int, *, has_pauses: bool) -> int:
     return max(total_count, 1)
 
 
-def _bounds(value: int | tuple[int, int]) -> tuple[int, int]:
-    return (value, value) if isinstance(value, int) else value
+def _check_bounds(name: str, value: int | tuple[int, int], maximum: int = _MAX_COUNT) -> tuple[int, int]:
+    """Return the smallest and the largest number: a number is both.
+
+    Raises:
+        InvalidArgumentError: it is something else, a number is out of bounds, or the larger one comes first.
+    """
+    if not isinstance(value, (tuple, list)):
+        number = check_integer(name, value, minimum=0, maximum=maximum, alternative="or two of them")
+        return number, number
+    for number in value:
+        check_integer(name, number, minimum=0, maximum=maximum)
+    if len(value) != 2 or value[0] > value[1]:  # noqa: PLR2004  the smallest and the largest
+        raise InvalidArgumentError(refusal(name, "a number, or the smallest and the largest", value))
+    return value[0], value[1]

@@ -9,15 +9,37 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import attrs
 from aiohttp import web
 
+from roomrec_async._validate import (
+    INT64_MAX,
+    check_bytes,
+    check_callable,
+    check_integer,
+    check_rate,
+    check_seconds,
+    check_text,
+    check_text_map,
+)
+
 from .http_exchange import Exchange, read_body
+
+_Value = TypeVar("_Value")
 
 # Seconds between two pieces of a body that is sent slowly.
 _DRIP_INTERVAL = 0.02
+
+
+def _checked(check: Callable[..., object], **bounds: int) -> Callable[[object, attrs.Attribute[_Value], _Value], None]:
+    """Return the validator of a field that calls a check of arguments."""
+
+    def validate(_: object, attribute: attrs.Attribute[_Value], value: _Value) -> None:
+        check(attribute.name, value, **bounds)
+
+    return validate
 
 
 class Fault(Protocol):
@@ -45,10 +67,10 @@ class Respond:
         content_type: the ``Content-Type``.
     """
 
-    status: int
-    body: bytes = b""
-    headers: Mapping[str, str] = attrs.field(factory=dict)
-    content_type: str = "text/html"
+    status: int = attrs.field(validator=_checked(check_integer, minimum=200, maximum=599))
+    body: bytes = attrs.field(default=b"", validator=_checked(check_bytes))
+    headers: Mapping[str, str] = attrs.field(factory=dict, validator=_checked(check_text_map))
+    content_type: str = attrs.field(default="text/html", validator=_checked(check_text))
 
     async def handle(self, _: Exchange, /) -> web.Response:
         """Return the given response."""
@@ -74,7 +96,7 @@ class ResetMidBody:
         after: number of bytes of the body that are sent first.
     """
 
-    after: int
+    after: int = attrs.field(validator=_checked(check_integer, minimum=0))
 
     async def handle(self, exchange: Exchange, /) -> web.StreamResponse:
         """Send a part of the body, then reset the connection."""
@@ -94,7 +116,7 @@ class Truncate:
         after: number of bytes of the body that are sent.
     """
 
-    after: int
+    after: int = attrs.field(validator=_checked(check_integer, minimum=0))
 
     async def handle(self, exchange: Exchange, /) -> web.StreamResponse:
         """Send a part of the body, then close the connection."""
@@ -112,7 +134,7 @@ class StallHeaders:
         seconds: the time.
     """
 
-    seconds: float
+    seconds: float = attrs.field(validator=_checked(check_seconds))
 
     async def handle(self, exchange: Exchange, /) -> web.Response:
         """Wait, then return the normal response."""
@@ -129,8 +151,8 @@ class StallBody:
         seconds: the time.
     """
 
-    after: int
-    seconds: float
+    after: int = attrs.field(validator=_checked(check_integer, minimum=0))
+    seconds: float = attrs.field(validator=_checked(check_seconds))
 
     async def handle(self, exchange: Exchange, /) -> web.StreamResponse:
         """Send a part of the body, wait, then send the rest."""
@@ -149,7 +171,7 @@ class SlowDrip:
         bytes_per_second: the speed.
     """
 
-    bytes_per_second: float
+    bytes_per_second: float = attrs.field(validator=_checked(check_rate, maximum=INT64_MAX))
 
     async def handle(self, exchange: Exchange, /) -> web.StreamResponse:
         """Send the body piece by piece."""
@@ -169,7 +191,7 @@ class Replace:
         function: takes the body of the API, and returns the body to send; both are uncompressed.
     """
 
-    function: Callable[[bytes], bytes]
+    function: Callable[[bytes], bytes] = attrs.field(validator=_checked(check_callable))
 
     async def handle(self, exchange: Exchange, /) -> web.Response:
         """Return the normal response with the changed body."""

@@ -8,11 +8,12 @@ import os
 import random
 from collections.abc import Iterator
 from http import HTTPStatus
-from typing import Final, Literal, TypeAlias, cast
+from typing import Final, Literal, TypeAlias, cast, get_args
 
 import aiohttp
 from aiohttp import web
 
+from roomrec_async._validate import MAX_RATE, check_choice, check_integer, check_rate, check_seconds, refusal
 from roomrec_async.client import RecordingsClient
 from roomrec_async.config import RetryPolicy, Timeout
 from roomrec_async.credentials import Credentials
@@ -98,6 +99,8 @@ class Simulator(HttpServer):
         second_delete: int = HTTPStatus.NOT_FOUND,
     ) -> None:
         super().__init__(host, port)
+        _check_quotas(reads_per_second, writes_per_second, concurrency_limit)
+        check_choice("media_response", media_response, get_args(MediaResponse))
         if second_delete not in (HTTPStatus.NOT_FOUND, HTTPStatus.NO_CONTENT):
             raise InvalidArgumentError(f"second_delete must be 404 or 204, not {second_delete}")
         self.account: Account = Account(seed, rooms, recordings_per_room, media_size)
@@ -105,7 +108,7 @@ class Simulator(HttpServer):
         self.reads_per_second = reads_per_second
         self.writes_per_second = writes_per_second
         self.concurrency_limit = concurrency_limit
-        self.latency = latency
+        self.latency = _check_latency(latency)
         self.retry_after = retry_after
         self.media_response: MediaResponse = media_response
         self.second_delete = second_delete
@@ -335,3 +338,27 @@ def _ok(body: bytes) -> web.Response:
 def _error_response(error: ServiceError) -> web.Response:
     headers = {**error.headers, "Content-Type": "application/json"}
     return web.Response(status=error.status, body=error.body, headers=headers)
+
+
+def _check_quotas(reads: float | None, writes: float | None, concurrency: int | None) -> None:
+    """Raise InvalidArgumentError if a quota is not a positive number or None."""
+    for name, rate in (("reads_per_second", reads), ("writes_per_second", writes)):
+        if rate is not None:
+            check_rate(name, rate, maximum=MAX_RATE)
+    if concurrency is not None:
+        check_integer("concurrency_limit", concurrency, minimum=1, alternative="or None")
+
+
+def _check_latency(latency: float | tuple[float, float]) -> float | tuple[float, float]:
+    """Return the seconds that requests take, or the shortest and the longest time.
+
+    Raises:
+        InvalidArgumentError: it is something else.
+    """
+    if not isinstance(latency, tuple):
+        return check_seconds("latency", latency)
+    for seconds in latency:
+        check_seconds("latency", seconds)
+    if len(latency) != 2:  # noqa: PLR2004  the shortest and the longest
+        raise InvalidArgumentError(refusal("latency", "a number of seconds, or two of them", latency))
+    return latency

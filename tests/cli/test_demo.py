@@ -53,7 +53,7 @@ class TestDemo:
         assert "0 rooms, 0 requests" in outcome.out
 
     def test_a_number_of_rooms_that_cannot_be(self, roomrec: Command) -> None:
-        assert "rooms must lie between" in roomrec.fails("demo", "--rooms", -1)
+        assert "rooms must be an integer from 0" in roomrec.fails("demo", "--rooms", -1)
 
     def test_a_terminal_sees_how_far_it_is(self) -> None:
         ours, theirs = pty.openpty()

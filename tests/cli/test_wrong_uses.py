@@ -143,10 +143,10 @@ WRONG_USES = (
     wrong("mux ROOM -o x.avi --print", "x.avi", ".mkv"),
     wrong("mux ROOM -o x.mkv --print --from 10 --to 5", "the end of a film (5 s) must be after its start (10 s)"),
     wrong("mux directory -o x.mkv --print", "--print is for a room of the account"),
-    wrong("demo --rooms -1", "--rooms must lie between"),
+    wrong("demo --rooms -1", "--rooms must be an integer from 0"),
     wrong("demo --latency slow", "--latency", "slow"),
     wrong("simulate --port 65536 -- true", "--port", "65536"),
-    wrong("simulate --rooms -1 -- true", "--rooms must lie between"),
+    wrong("simulate --rooms -1 -- true", "--rooms must be an integer from 0"),
     wrong("simulate --media-size big -- true", "--media-size", "big"),
     # Options that contradict each other.
     wrong("list ROOM --allow-partial", "--allow-partial needs --output FILE"),

@@ -26,13 +26,18 @@ from roomrec_async import (
     RetryPolicy,
     Room,
     RoomResult,
+    Size,
     Timeout,
+    from_dict,
+    to_dict,
+    to_json_lines,
     webhooks,
 )
 from roomrec_async.simulator import Simulator, faults
 
 from ..conftest import ACCOUNT_SID, AUTH_TOKEN, ROOM_SID
 
+KEY_SID = "SK" + "3" * 32
 OTHER_ACCOUNT = "AC" + "9" * 32
 SID = "RT" + "1" * 32
 JANUARY = datetime(2026, 1, 1, tzinfo=UTC)
@@ -309,8 +314,101 @@ ARGUMENTS: list[tuple[Use, str]] = [
     (lambda client: client.recordings(ROOM, status=["completed"]), "status must be one of .*, not .'completed'.$"),
     (lambda client: client.account_recordings(media_type="mp3"), "media_type must be one of audio, video, data"),
     (lambda client: client.scan((JANUARY, JANUARY)), "window must be a DateWindow, such as DateWindow"),
+    (lambda client: client.download(RECORDING, "a", decryption="key.pem"), r"decryption must be .*, not a str: .*Priv"),
+    (lambda client: client.download(RECORDING, ""), "destination is empty: a variable that holds it is"),
+    (lambda client: client.archive([ROOM], ""), "destination is empty"),
+    (lambda client: client.archive([ROOM], "a", decryption=b"canary"), "decryption must be a Decryption, not a bytes"),
+    (lambda client: client.archive([ROOM], "a", retry_failed=3), "retry_failed must be True or False, not 3"),
+    (lambda client: client.archive([ROOM], "a", manifest="csv"), "the manifest must be a list .*: put one format into"),
+    (lambda client: client.archive([ROOM], "a", manifest=None), "the manifest must be a list of formats, not None"),
+    (lambda client: client.archive([ROOM], "a", manifest=["xml"]), "a table's format must be one of jsonl, csv, par"),
+    (lambda client: client.archive([ROOM], "a", downloads="8"), r"downloads must be .*: a text, .* with int\(...\)"),
+    (lambda client: client.archive([ROOM], "a", progress=print), r"progress must be an ArchiveProgress, .*: for inst"),
+    (lambda client: client.archive({ROOM_SID: 1}, "a"), r"room_sids must be .*: give its keys as list\(rooms\), or"),
+    (lambda client: client.archive(DateWindow(JANUARY, JANUARY), "a"), "the window is empty: it begins and ends at"),
+    (lambda client: client.export(DateWindow(JANUARY, JANUARY), "a"), "the window is empty: it begins and ends at"),
+    (lambda client: client.scan(DateWindow(JANUARY, JANUARY)), r"the window is empty: .*for a whole day, DateWindow"),
+    (lambda client: client.export([ROOM], "a", since_last="yes"), "since_last must be True or False, not 'yes'"),
+    (lambda client: client.export([ROOM], "a", identities="yes"), "identities must be True or False, not 'yes'"),
+    (lambda client: client.export([ROOM], "a", progress=print), "progress must be an ExportProgress, not <built-in"),
+    (lambda client: client.gather({ROOM_SID: 1}), r"room_sids must be .*: give its keys as list\(rooms\), or its"),
+    (lambda client: client.stream({"weekly": ROOM}), "room_sids must be .*: give its keys"),
+    (
+        lambda client: client.wait_for_recordings(ROOM, timeout=timedelta(minutes=1)),
+        r"timeout must be .*: give its .total_seconds\(\)",
+    ),
     (lambda client: client.archive(ROOM_SID, "a"), "room_sids must be .*: put one room into a list"),
     (lambda client: client.recordings(ROOM, timeout="5"), "timeout must be a number of seconds or a Timeout"),
+]
+DATA = [
+    (lambda: to_json_lines(RECORDING), "records must be an iterable of recordings, .*: put one record into a list"),
+    (lambda: to_json_lines(None), "records must be an iterable of recordings, rooms or participants, not None"),
+    (lambda: to_json_lines([1]), "records must be an iterable of .*, and one of them is of type int"),
+    (lambda: to_json_lines([RECORDING, {"sid": SID}]), "records must be .*, and one of them is of type dict"),
+    (lambda: to_json_lines("x"), "records must be .*, and one of them is of type str"),
+    (lambda: to_dict([RECORDING]), "model must be a Recording, Room, Participant or PageMeta, not .*: one at a time"),
+    (lambda: to_dict({"sid": SID}), "model must be a Recording, Room, Participant or PageMeta, not {'sid'"),
+    (lambda: to_dict(None), "model must be a Recording, Room, Participant or PageMeta, not None"),
+    (lambda: to_dict(Recording), "model must be a Recording, .*, not <class"),
+    (lambda: from_dict({"sid": SID}, Recording), "cls must be the class of a model, .*: the class comes first"),
+    (lambda: from_dict("Recording", {}), "cls must be the class of a model, such as Recording, not 'Recording'"),
+    (lambda: from_dict(dict, {}), "cls must be the class of a model, such as Recording, not <class 'dict'>"),
+    (lambda: from_dict(Recording, RECORDING), "data must be a mapping of JSON values, not a Recording: it is a model"),
+    (lambda: RateLimiter("10"), r"max_concurrency must be .*not '10': a text, .*, becomes a number with int\(...\)"),
+    (lambda: RateLimiter(reads_per_second="80"), r"reads_per_second must be .*: a text, .* with float\(...\)"),
+    (lambda: RateLimiter(reads_per_second=timedelta(1)), r"reads_per_second must be .*: give its .total_seconds\(\)"),
+    (lambda: RetryPolicy(base_delay="0.5"), r"base_delay must be .*: a text, .* becomes a number with float\(...\)"),
+    (lambda: RetryPolicy(max_delay=timedelta(seconds=5)), r"max_delay must be .*: give its .total_seconds\(\)"),
+    (lambda: Timeout(read=timedelta(seconds=5)), r"timeout: read must be .*: give its .total_seconds\(\)"),
+    (lambda: Bounds(max_pages="many"), "max_pages must be an integer from 1, not 'many'$"),
+    (lambda: Size("640", 360), r"width must be an even number .*: a text, .* becomes a number with int\(...\)"),
+]
+CREDENTIALS = [
+    (lambda: Credentials(AUTH_TOKEN, ACCOUNT_SID), "the account SID must be .*: it comes first, then the auth token"),
+    (lambda: Credentials(ACCOUNT_SID, ACCOUNT_SID), "the secret is the SID of an account: the SID comes before"),
+    (lambda: Credentials(ACCOUNT_SID, KEY_SID), "the secret is the SID of an API key: the SID comes before its secret"),
+    (lambda: Credentials(f"{ACCOUNT_SID}\n", AUTH_TOKEN), "the account SID must be .*: there is white space around it"),
+    (lambda: Credentials.api_key(KEY_SID, ACCOUNT_SID, AUTH_TOKEN), r"the account SID must be .*: the order is Cred"),
+    (lambda: Credentials.api_key(ACCOUNT_SID, AUTH_TOKEN, KEY_SID), r"the API key SID must be .*: the order is Cred"),
+    (lambda: Credentials.api_key(ACCOUNT_SID, f" {KEY_SID}", AUTH_TOKEN), "the API key SID must be .*: there is white"),
+    (lambda: Credentials.api_key(ACCOUNT_SID, KEY_SID, KEY_SID), "the secret is the SID of an API key"),
+]
+OPTIONS = [
+    ({"concurrency": 5}, r": the client's limiter bounds that, as RateLimiter\(max_concurrency=...\)"),
+    ({"max_workers": "5"}, ": the client's limiter bounds that"),
+    ({"stauts": "completed"}, ": did you mean 'status'?"),
+    ({"date_created_since": JANUARY}, ": did you mean 'date_created_after'?"),
+    ({"page": 1}, ": did you mean 'page_size'?"),
+    ({"callback": print}, ": its options are date_created_after, date_created_before, limit, page_size, source_sid"),
+]
+SIMULATORS = [
+    ({"rooms": "3"}, r"rooms must be an integer from 0 to .*, not '3': a text, .* becomes a number with int\(...\)"),
+    ({"rooms": -1}, "rooms must be an integer from 0 to"),
+    ({"recordings_per_room": "2"}, "recordings_per_room must be an integer from 0 to .*, or two of them, not '2'"),
+    ({"recordings_per_room": (5, 1)}, "recordings_per_room must be a number, or the smallest and the largest"),
+    ({"recordings_per_room": (1, 2, 3)}, "recordings_per_room must be a number, or the smallest and the largest"),
+    ({"recordings_per_room": None}, "recordings_per_room must be an integer from 0"),
+    ({"media_size": "1MB"}, "media_size must be an integer from 0, or two of them, not '1MB'"),
+    ({"latency": "1"}, r"latency must be a number of seconds from 0, not '1': a text, .* with float\(...\)"),
+    ({"latency": timedelta(seconds=1)}, r"latency must be .*: give its .total_seconds\(\)"),
+    ({"latency": (1, 2, 3)}, "latency must be a number of seconds, or two of them"),
+    ({"reads_per_second": 0}, "reads_per_second must be positive"),
+    ({"concurrency_limit": "5"}, "concurrency_limit must be an integer from 1, or None, not '5'"),
+    ({"media_response": "redirect"}, "media_response must be 'json', 'location' or 'ok', not 'redirect'"),
+]
+MADE_FAULTS = [
+    (lambda: faults.Respond("503"), r"status must be an integer from 200 to 599, not '503': a text, .* with int"),
+    (lambda: faults.Respond(99), "status must be an integer from 200 to 599, not 99"),
+    (lambda: faults.Respond(503, "busy"), r"body must be bytes, not 'busy': encode the text"),
+    (lambda: faults.Respond(503, headers={"Retry-After": 5}), "headers must be a mapping of texts to texts"),
+    (lambda: faults.Respond(503, headers="Retry-After: 5"), "headers must be a mapping of texts to texts"),
+    (lambda: faults.Respond(503, content_type=None), "content_type must be a text, not None"),
+    (lambda: faults.StallHeaders("5"), "seconds must be a number of seconds from 0, not '5'"),
+    (lambda: faults.StallBody(10, None), "seconds must be a number of seconds from 0, not None"),
+    (lambda: faults.Truncate(-1), "after must be an integer from 0, not -1"),
+    (lambda: faults.ResetMidBody("half"), "after must be an integer from 0, not 'half'"),
+    (lambda: faults.SlowDrip(0), "bytes_per_second must be positive"),
+    (lambda: faults.Replace(b"{}"), "function must be a function"),
 ]
 DATES = [
     ("2026-01-31", r"must be a datetime, .*: parse it, with its zone, as datetime.fromisoformat\('2026-01-31T12:00"),
@@ -329,6 +427,39 @@ async def test_an_argument_of_the_wrong_kind_is_refused(client: RecordingsClient
     with pytest.raises(InvalidArgumentError, match=f"^{sentence}"):
         result = use(client)
         await result
+
+
+def by_sentence(value: object) -> str | None:
+    return value[:60] if isinstance(value, str) else None
+
+
+@pytest.mark.parametrize(("use", "sentence"), [*DATA, *MADE_FAULTS], ids=by_sentence)
+def test_what_cannot_be_made_of_these_arguments(use: Callable[[], object], sentence: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=f"^{sentence}"):
+        use()
+
+
+@pytest.mark.parametrize(("use", "sentence"), CREDENTIALS, ids=by_sentence)
+def test_credentials_in_the_wrong_order_are_refused_and_not_shown(use: Callable[[], object], sentence: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=f"^{sentence}") as refused:
+        use()
+    assert AUTH_TOKEN not in str(refused.value)
+
+
+@pytest.mark.parametrize(("options", "sentence"), SIMULATORS, ids=by_sentence)
+def test_a_simulator_that_cannot_be(options: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=f"^{sentence}"):
+        Simulator(**options)
+
+
+@pytest.mark.parametrize("name", ["gather", "as_completed", "stream"])
+@pytest.mark.parametrize(("options", "sentence"), OPTIONS, ids=by_sentence)
+async def test_an_option_of_many_rooms_that_does_not_exist(
+    client: RecordingsClient, name: str, options: dict[str, Any], sentence: str
+) -> None:
+    (wrong,) = options
+    with pytest.raises(TypeError, match=rf"^{name}\(\) got an unexpected keyword argument '{wrong}'{sentence}"):
+        await getattr(client, name)([ROOM], **options)
 
 
 @pytest.mark.parametrize("arguments", [(RECORDING,), (RECORDING, SID, "media/"), (ROOM, SID, "media/", "more")])
@@ -537,5 +668,5 @@ async def test_after_it_is_closed_a_client_says_so(client: RecordingsClient) -> 
 
 
 def test_no_sentence_ends_with_a_full_stop_or_has_a_line_break() -> None:
-    for _, sentence in [*SETTINGS, *ROOMS, *RECORDINGS, *MANY, *ARGUMENTS, *DATES, *PAGER_USES, *STREAM_USES]:
+    for _, sentence in [*SETTINGS, *ROOMS, *RECORDINGS, *MANY, *ARGUMENTS, *DATA, *DATES, *PAGER_USES, *STREAM_USES]:
         assert not re.search(r"[^.]\.$|\n", sentence)

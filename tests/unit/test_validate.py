@@ -85,9 +85,18 @@ def test_an_integer_out_of_bounds_is_refused_with_its_bounds(value: int, bounds:
     assert refusal(check_integer, "count", value, **bounds) == message
 
 
+TEXT_HINT = ": a text, such as an environment variable, becomes a number with int(...)"
+NUMBER_HINTS = {
+    "'1'": TEXT_HINT,
+    "b'1'": TEXT_HINT,
+    repr(timedelta(days=1)): ": give its .total_seconds()",
+}
+
+
 @pytest.mark.parametrize("value", [True, False, 1.0, "1", b"1", None, [1], Decimal(1), float("nan")], ids=repr)
 def test_what_is_not_an_integer_is_refused(value: object) -> None:
-    assert refusal(check_integer, "count", value, minimum=0) == f"count must be an integer from 0, not {value!r}"
+    message = f"count must be an integer from 0, not {value!r}"
+    assert refusal(check_integer, "count", value, minimum=0) == f"{message}{NUMBER_HINTS.get(repr(value), '')}"
 
 
 def test_the_largest_integer_is_that_of_64_bits() -> None:
@@ -127,7 +136,8 @@ def test_a_rate_is_positive_and_at_most_its_maximum(value: float) -> None:
 
 @pytest.mark.parametrize("value", [0, -1, 1_000_000.5, float("inf"), float("nan"), *NO_NUMBERS], ids=repr)
 def test_any_other_rate_is_refused(value: object) -> None:
-    message = f"rate must be positive and at most 1,000,000, or None, not {value!r}"
+    hint = NUMBER_HINTS.get(repr(value), "").replace("int(", "float(")
+    message = f"rate must be positive and at most 1,000,000, or None, not {value!r}{hint}"
     assert refusal(check_rate, "rate", value, maximum=1_000_000) == message
 
 

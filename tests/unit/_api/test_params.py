@@ -589,7 +589,8 @@ def test_a_list_without_filters_sends_none(parameters: Callable[..., object]) ->
 def test_each_list_refuses_in_the_same_words(parameters: Callable[..., object]) -> None:
     too_late = datetime.max.replace(tzinfo=timezone(timedelta(hours=-1)))
     assert refusal(parameters, page=-1) == "page must be an integer from 0, not -1"
-    assert refusal(parameters, page_size="5").endswith(", not '5'")
+    number = "a text, such as an environment variable, becomes a number with int(...)"
+    assert refusal(parameters, page_size="5").endswith(f", not '5': {number}")
     assert refusal(parameters, page_token="a b") == "page_token must be a token that the API provided, not 'a b'"
     assert refusal(parameters, date_created_after=1) == (
         "date_created_after must be a datetime, not 1: "
@@ -621,7 +622,7 @@ def test_media_can_be_asked_for_without_saying_how() -> None:
     assert media_parameters(ttl=None, content_disposition=None) == {}
 
 
-@pytest.mark.parametrize("ttl", [0, -1, 3601, True, 600.0, "600"], ids=repr)
+@pytest.mark.parametrize("ttl", [0, -1, 3601, True, 600.0, "ten"], ids=repr)
 def test_a_ttl_beyond_an_hour_or_below_a_second_is_refused(ttl: Any) -> None:
     message = refusal(media_parameters, ttl=ttl, content_disposition=None)
     assert message == f"ttl must be an integer from 1 to 3600, not {ttl!r}"
