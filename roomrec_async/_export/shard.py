@@ -51,7 +51,7 @@ class Shard:
             return cls.counted(int(match[1]), int(match[2]))
         if isinstance(shard, tuple) and len(shard) == len(("index", "count")):
             return cls.counted(*shard)
-        raise InvalidArgumentError(refusal("shard", "such as '3/40' for the third of 40", shard))
+        raise InvalidArgumentError(refusal("shard", "a part such as '3/40', the third of 40", shard))
 
     @classmethod
     def counted(cls, index: int, count: int) -> Self:

@@ -183,7 +183,7 @@ WRONG_USES = (
     wrong("export ROOM -o file", "'file'", "it exists, and is not a directory"),
     wrong("export ROOM -o file/x", "'file/x'", *A_FILE),
     wrong("export ROOM -o x --shard 5/4", "--shard must be an integer from 1 to 4, not 5"),
-    wrong("export ROOM -o x --shard half", "--shard must be such as '3/40' for the third of 40, not 'half'"),
+    wrong("export ROOM -o x --shard half", "--shard must be a part such as '3/40', the third of 40, not 'half'"),
     wrong("export ROOM -o x --format xml", "--format", "xml", "parquet"),
     wrong("export ROOM SINCE -o x", "give either rooms, or --after"),
     wrong("export -o x", "nothing to export", "--after TIME"),

@@ -552,7 +552,13 @@ class TestPermits:
             {"reads_per_second": float("inf")},
             "reads_per_second must be positive and at most 1,000,000, or None, not inf",
         ),
-        ({"reads_per_second": "80"}, "reads_per_second must be positive and at most 1,000,000, or None, not '80'"),
+        (
+            {"reads_per_second": "80"},
+            (
+                "reads_per_second must be positive and at most 1,000,000, or None, not '80': "
+                "a text, such as an environment variable, becomes a number with float(...)"
+            ),
+        ),
         ({"reads_per_second": True}, "reads_per_second must be positive and at most 1,000,000, or None, not True"),
         (
             {"reads_per_second": 10**5000},

@@ -302,8 +302,11 @@ ARGUMENTS: list[tuple[Use, str]] = [
     ),
     (lambda client: client.gather(JANUARY.date()), "room_sids must be .*: a window of time is a DateWindow"),
     (lambda client: client.export("out/", JANUARY), "room_sids must be .*, not 'out/'"),
-    (lambda client: client.export([ROOM], "a", shard="third"), "shard must be '3/40' or .3, 40. for the third of 40"),
-    (lambda client: client.export([ROOM], "a", shard=3), "shard must be '3/40' or .3, 40. for the third of 40, not 3"),
+    (
+        lambda client: client.export([ROOM], "a", shard="third"),
+        "shard must be .*, the third of 40, not 'third'",
+    ),
+    (lambda client: client.export([ROOM], "a", shard=3), "shard must be a part such as '3/40', the third of 40, not 3"),
     (lambda client: client.export([ROOM], "a", format="csv"), "format must be 'parquet' or 'jsonl', not 'csv'"),
     (lambda client: client.export([ROOM], None), "destination must be a path, the URL of a store, or a Dest"),
     (lambda client: client.export([ROOM], "ftp://x/y"), "destination cannot be ftp://: give a directory, or an"),
