@@ -25,7 +25,7 @@ ELSEWHERE = {
     "--film room.mp4": "needs a film: in tests/mux",
     "timeline RM2cfaa189a9cc4a80b935caff592db30c -o room.svg": "needs ffprobe: in tests/mux",
     "s3://": "needs a bucket; see below",
-    "--dask ": "needs a cluster",
+    "--dask ": "starts a cluster: in tests/cluster",
     "simulate --rooms 500": "serves until Ctrl-C; see below",
 }
 
@@ -35,8 +35,8 @@ def shared() -> None:
     """Serve nothing: the examples have a service of their own."""
 
 
-@pytest.fixture(autouse=True)
-def simulator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(name="simulator", autouse=True)
+def put_on_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Put ``roomrec`` on the path, and work in an empty directory."""
     program = tmp_path / "bin" / "roomrec"
     program.parent.mkdir()

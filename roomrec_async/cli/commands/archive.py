@@ -65,8 +65,7 @@ Examples:
       --before 2026-04-01T00:00:00Z -o archive/
   roomrec archive --from-file rooms.txt -o s3://bucket/rooms \\
       --ledger rooms.sqlite3 --delete --yes
-  roomrec --dask tls://scheduler:8786 archive --from-file rooms.txt \\
-      -o /shared/archive
+  roomrec --dask local archive --from-file rooms.txt -o archive/
 """
 
 

@@ -71,8 +71,7 @@ Examples:
   roomrec list --after yesterday --before today
   roomrec list - < rooms.txt > recordings.jsonl
   roomrec list --from-file rooms.txt -o recordings.parquet
-  roomrec --dask tls://scheduler:8786 list --from-file rooms.txt \\
-      -o /shared/recordings
+  roomrec --dask local list --from-file rooms.txt -o recordings/
 """
 
 
