@@ -186,17 +186,13 @@ def list_recordings(
         as_json = not sys.stdout.isatty()
     as_table = output is None and not as_json
     check_wide(wide, columns, as_table=as_table)
-    # On a terminal, progress would be drawn over a table, and over what the reader of a pipe prints.
-    on_terminal = sys.stderr.isatty()
-    if progress is None:
-        progress = output is not None or not on_terminal or not stdout_is_pipe()
     job = ListRun(
         sources,
         output=output,
         allow_partial=allow_partial,
         failed_rooms=failed_rooms,
         as_table=as_table,
-        with_progress=progress and not (as_table and on_terminal),
+        with_progress=shows_progress(progress, output, as_table=as_table),
         columns=columns,
         is_wide=wide,
         sort=sort,
@@ -285,6 +281,14 @@ def check_file(output: Path) -> None:
         raise click.UsageError(f"--output must be a file, and {str(output)!r} is a directory")
     table_format(output)
     check_file_place(output)
+
+
+def shows_progress(progress: bool | None, output: Path | None, *, as_table: bool) -> bool:
+    """Return True if progress is shown: on a terminal it would be drawn over a table, or over what a pager prints."""
+    on_terminal = sys.stderr.isatty()
+    if progress is None:
+        progress = output is not None or not on_terminal or not stdout_is_pipe()
+    return progress and not (as_table and on_terminal)
 
 
 def stdout_is_pipe() -> bool:
