@@ -15,6 +15,7 @@ import attrs
 from roomrec_async._api.arguments import named_room_sid
 from roomrec_async._api.params import ACCOUNT_RECORDINGS_PATH
 from roomrec_async._asyncio import map_concurrently
+from roomrec_async._dates import format_iso8601
 from roomrec_async._validate import canonical_sid, check_aware, check_room_sid, is_before, refusal
 from roomrec_async.errors import InvalidArgumentError, PaginationError
 from roomrec_async.models import Recording, RoomResult
@@ -67,8 +68,8 @@ def check_window(window: object) -> DateWindow:
         raise InvalidArgumentError(refusal("window", expected, window))
     if window.before is not None and not is_before(window.after, window.before):
         raise InvalidArgumentError(
-            f"the window is empty: it begins and ends at {window.after}. Its end is the first instant that no longer "
-            "belongs to it: for a whole day, DateWindow(day, day + timedelta(days=1))"
+            f"the window is empty: it begins and ends at {format_iso8601(window.after)}. Its end is the first instant "
+            "that no longer belongs to it: for a whole day, end it a day later"
         )
     return window
 

@@ -310,7 +310,9 @@ class TestTables:
         assert shown[1].split() == ["recording", "type", "started", "(UTC)", "size", "track"]
         assert all(len(line) <= 80 for line in shown)
         assert "not shown for lack of width: status, length, participant (--wide shows all)" in shown
-        assert "not shown for lack of width: status, length, type (--wide shows all)" in screen(run_on_terminal("rooms"))
+        assert "not shown for lack of width: status, length, type (--wide shows all)" in screen(
+            run_on_terminal("rooms")
+        )
 
     @pytest.mark.parametrize("command", [["list"], ["delete"]])
     def test_a_wide_one_leaves_nothing_out(

@@ -150,9 +150,9 @@ class TestNumbers:
     def test_need_no_end(self, simulator: Simulator, roomrec: Command) -> None:
         assert_sums_up(printed_numbers(roomrec, "--after", "2025-12-31T23:00:00-01:00"), truth(simulator))
 
-    @pytest.mark.parametrize("before", ["2026-02-10T12:30:00Z", "2026-02-10T12:30:01Z"])
-    def test_of_nothing(self, roomrec: Command, before: str) -> None:
-        assert_sums_up(printed_numbers(roomrec, "--after", "2026-02-10T12:30:00Z", "--before", before), [])
+    def test_of_nothing(self, roomrec: Command) -> None:
+        window = ("--after", "2026-02-10T12:30:00Z", "--before", "2026-02-10T12:30:01Z")
+        assert_sums_up(printed_numbers(roomrec, *window), [])
 
     def test_of_a_busy_day(self, monkeypatch: pytest.MonkeyPatch, roomrec: Command) -> None:
         # Windows with so many pages are split.

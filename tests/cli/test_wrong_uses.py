@@ -148,6 +148,10 @@ WRONG_USES = (
     wrong("simulate --port 65536 -- true", "--port", "65536"),
     wrong("simulate --rooms -1 -- true", "--rooms must be an integer from 0"),
     wrong("simulate --media-size big -- true", "--media-size", "big"),
+    wrong(
+        "report SINCE --before 2026-01-01T00:00:00Z --json",
+        *("the window is empty: it begins and ends at 2026-01-01T00:00:00Z", "for a whole day, end it a day later"),
+    ),
     # Options that contradict each other.
     wrong("list ROOM --allow-partial", "--allow-partial needs --output FILE"),
     wrong("list ROOM --json -o x.csv", "--output cannot be used with --json"),
