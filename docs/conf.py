@@ -15,6 +15,7 @@ exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = f"roomrec_async {version}"
 html_show_sourcelink = False
+html_show_copyright = False
 
 myst_heading_anchors = 3
 
