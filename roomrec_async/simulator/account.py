@@ -423,7 +423,7 @@ class Account:
         media_size: int | tuple[int, int] | None = None,
     ) -> None:
         self._min_recordings, self._max_recordings = _check_bounds("recordings_per_room", recordings_per_room)
-        self.room_count = check_integer("rooms", rooms, minimum=0, maximum=_MAX_COUNT)
+        self.room_count: int = check_integer("rooms", rooms, minimum=0, maximum=_MAX_COUNT)
         self.media_size: tuple[int, int] | None = None
         if media_size is not None:
             self.media_size = _check_bounds("media_size", media_size, maximum=INT64_MAX)

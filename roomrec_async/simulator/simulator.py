@@ -108,7 +108,7 @@ class Simulator(HttpServer):
         self.reads_per_second = reads_per_second
         self.writes_per_second = writes_per_second
         self.concurrency_limit = concurrency_limit
-        self.latency = _check_latency(latency)
+        self.latency: float | tuple[float, float] = _check_latency(latency)
         self.retry_after = retry_after
         self.media_response: MediaResponse = media_response
         self.second_delete = second_delete
