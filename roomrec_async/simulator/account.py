@@ -561,6 +561,7 @@ def _check_bounds(name: str, value: int | tuple[int, int], maximum: int = _MAX_C
         return number, number
     for number in value:
         check_integer(name, number, minimum=0, maximum=maximum)
-    if len(value) != 2 or value[0] > value[1]:  # noqa: PLR2004  the smallest and the largest
-        raise InvalidArgumentError(refusal(name, "a number, or the smallest and the largest", value))
-    return value[0], value[1]
+    match value:
+        case [smallest, largest] if smallest <= largest:
+            return smallest, largest
+    raise InvalidArgumentError(refusal(name, "a number, or the smallest and the largest", value))

@@ -359,6 +359,7 @@ def _check_latency(latency: float | tuple[float, float]) -> float | tuple[float,
         return check_seconds("latency", latency)
     for seconds in latency:
         check_seconds("latency", seconds)
-    if len(latency) != 2:  # noqa: PLR2004  the shortest and the longest
-        raise InvalidArgumentError(refusal("latency", "a number of seconds, or two of them", latency))
-    return latency
+    match latency:
+        case [shortest, longest]:
+            return shortest, longest
+    raise InvalidArgumentError(refusal("latency", "a number of seconds, or two of them", latency))
