@@ -19,7 +19,7 @@ from typing import Final, TypeAlias
 import attrs
 
 from roomrec_async._api.codec import decode_recording
-from roomrec_async._api.params import account_recording_path, check_window
+from roomrec_async._api.params import account_recording_path
 from roomrec_async._asyncio import map_concurrently, run_in_thread
 from roomrec_async._http.timers import Deadline
 from roomrec_async._http.transport import Transport
@@ -141,11 +141,9 @@ class ExportOperation:
     def __attrs_post_init__(self) -> None:
         check_choice("format", self.format, EXPORT_FORMATS)
         check_formats([self.format])
-        if isinstance(self.source, DateWindow):
-            check_window(self.source.after, self.source.before)
-        elif self.source is None and not self.since_last:
+        if self.source is None and not self.since_last:
             raise InvalidArgumentError("source must be rooms or a DateWindow, unless since_last is True")
-        elif self.source is not None and self.since_last:
+        if self.since_last and not (self.source is None or isinstance(self.source, DateWindow)):
             raise ConfigurationError(
                 "since_last is for a window of the account's recordings: give a DateWindow (--after TIME on the "
                 "command line), not rooms"
