@@ -288,7 +288,9 @@ async def test_a_recording_that_is_not_completed_stays_at_the_source(status: str
 
 @pytest.mark.slow
 async def test_encrypted_recordings_are_proven_by_what_they_decrypt_to(tmp_path: Path) -> None:
-    async with Simulator(rooms=16, recordings_per_room=(0, 5), seed=8, media_size=(4, 50_000)) as sim:
+    async with Simulator(
+        16, (0, 5), seed=8, media_size=(4, 50_000), reads_per_second=None, writes_per_second=None
+    ) as sim:
         key: Decryption = PrivateKey.from_pem(sim.private_key_pem)
         encrypted = [
             record
