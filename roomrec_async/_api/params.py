@@ -330,7 +330,7 @@ def add_window(parameters: _Collected, after: datetime | None, before: datetime 
     """
     if after is None and before is None:
         return
-    check_window(after, before)
+    check_order(after, before)
     if before is not None:
         parameters["DateCreatedBefore"] = check_date("date_created_before", before)
     if after is not None:
@@ -358,8 +358,8 @@ def add_page(
         parameters["PageToken"] = check_page_token(page_token)
 
 
-def check_window(after: datetime | None, before: datetime | None) -> None:
-    """Raise InvalidArgumentError if a window ends before it begins."""
+def check_order(after: datetime | None, before: datetime | None) -> None:
+    """Raise InvalidArgumentError if the bounds of a window are in the wrong order."""
     if after is None or before is None:
         return
     # Naive datetimes cannot be compared with aware ones.
