@@ -17,7 +17,7 @@ import attrs
 from rich.console import Console
 from rich.table import Table
 
-from tests.benchmarks import archiving, chart, instructions, listing, media, others
+from tests.benchmarks import archiving, chart, exporting, instructions, listing, media, others
 from tests.benchmarks.awake import processors_awake
 from tests.benchmarks.figures import Figure
 
@@ -39,7 +39,8 @@ def main(directory: Path, *, quick: bool) -> None:
         for rows in listing.measure(quick=quick):
             measured += rows
             console.print(_compared(rows))
-        figures = [*others.measure(quick=quick), *media.measure(quick=quick), *archiving.measure(quick=quick)]
+        parts = (others, media, archiving, exporting)
+        figures = [figure for part in parts for figure in part.measure(quick=quick)]
     console.print(_figures(figures))
     directory.mkdir(parents=True, exist_ok=True)
     report = {
