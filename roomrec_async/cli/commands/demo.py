@@ -129,7 +129,7 @@ class DemoRun:
     async def _list_rooms(self, client: RecordingsClient) -> None:
         def format_progress(elapsed: float) -> str:
             pace = format_pace(self.overview.all.recordings, elapsed)
-            return f"rooms · {pace} · {client.limiter.in_flight} in flight · {elapsed:.1f} s"
+            return f"rooms · {pace} · {client.limiter.in_flight} in flight"
 
         rooms = self.simulator.room_sids
         with show_progress(Console(stderr=True), format_progress, rooms=len(rooms)) as advance:

@@ -15,7 +15,7 @@ from roomrec_async._dates import format_iso8601
 from roomrec_async._export.report import ExportProgress, ExportReport
 from roomrec_async._export.shard import Shard
 from roomrec_async._export.words import window_of_words
-from roomrec_async._format import format_count, format_duration, format_size
+from roomrec_async._format import format_count, format_size
 from roomrec_async._listing.scan import DateWindow
 from roomrec_async._tables import check_formats
 from roomrec_async._text import safe_text
@@ -181,12 +181,12 @@ class ExportRun:
             self.failures.print(f"{safe_text(self.output)}: resuming a run whose window began at {began}")
         return window
 
-    def _format_progress(self, elapsed: float) -> str:
+    def _format_progress(self, _: float) -> str:
         progress = self.progress
         failed = f" · {progress.failed:,} failed" if progress.failed else ""
         return (
             f"{format_count(progress.recordings, 'recording')} · {progress.finished:,} of "
-            f"{format_count(progress.units, 'unit')}{failed} · {format_duration(elapsed)}"
+            f"{format_count(progress.units, 'unit')}{failed}"
         )
 
     def _print_summary(self, report: ExportReport) -> None:

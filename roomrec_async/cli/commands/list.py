@@ -20,7 +20,7 @@ from rich.console import Console
 from roomrec_async._api.params import MAX_PAGE_SIZE
 from roomrec_async._asyncio import run_in_thread
 from roomrec_async._files import is_same_place
-from roomrec_async._format import format_count, format_duration, format_pace
+from roomrec_async._format import format_count, format_pace
 from roomrec_async._listing.scan import DateWindow
 from roomrec_async._tables import (
     ROOM_NAME_COLUMN,
@@ -450,7 +450,7 @@ class ListRun:
 
         def format_progress(elapsed: float) -> str:
             pace = format_pace(self.recordings, elapsed)
-            parts = [pace, f"{client.limiter.in_flight} in flight", format_duration(elapsed)]
+            parts = [pace, f"{client.limiter.in_flight} in flight"]
             if self.sources is not None:
                 parts.insert(0, self._format_rooms())
             return " · ".join(parts)

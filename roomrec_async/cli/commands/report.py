@@ -281,7 +281,7 @@ class ReportRun:
     def _show_progress(self, format_details: Callable[[], str]) -> AbstractContextManager[object]:
         def format_progress(elapsed: float) -> str:
             pace = format_pace(self.overview.all.recordings, elapsed)
-            return f"{pace}{format_details()} · {format_duration(elapsed)}"
+            return f"{pace}{format_details()}"
 
         return show_progress(self.failures.console, format_progress)
 

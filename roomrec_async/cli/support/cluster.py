@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import attrs
 import click
 
-from roomrec_async._format import format_count, format_duration, format_pace, format_size
+from roomrec_async._format import format_count, format_pace, format_size
 from roomrec_async._text import safe_text
 from roomrec_async.client import RoomOptions
 from roomrec_async.errors import ConfigurationError, InvalidArgumentError
@@ -137,7 +137,7 @@ class ClusterExport:
         if failed:
             rooms += f", {failed:,} failed"
         pace = format_pace(progress.recordings, elapsed)
-        return f"{rooms} · {pace} · {format_count(progress.shards, 'file')} · {format_duration(elapsed)}"
+        return f"{rooms} · {pace} · {format_count(progress.shards, 'file')}"
 
     def _print_summary(self, report: ExportReport) -> None:
         # Until here, only lines of the input have failed: the report does not know of them.

@@ -20,7 +20,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from roomrec_async._format import format_size
+from roomrec_async._format import format_duration, format_size
 
 from .log import current_log, log_progress
 
@@ -38,6 +38,8 @@ def show_progress(
 ) -> Iterator[Callable[[], None]]:
     """Show a line of progress for the time of a block. Where the console is no terminal, it is logged.
 
+    The time since the start is shown after the text.
+
     Args:
         console: the console.
         format_text: returns the text of the line, given the seconds since the start.
@@ -54,7 +56,7 @@ def show_progress(
     columns: tuple[ProgressColumn, ...] = (SpinnerColumn(),)
     if rooms is not None:
         columns = (make_bar(console, _COUNTS_WIDTH), MofNCompleteColumn())
-    text = CallbackColumn(format_text)
+    text = CallbackColumn(lambda elapsed: f"{format_text(elapsed)} · {format_duration(elapsed)}")
     with Progress(*columns, text, console=console, transient=True, disable=current_log().is_quiet) as progress:
         task = progress.add_task("", total=rooms)
         yield lambda: progress.advance(task)

@@ -30,12 +30,12 @@ def test_elsewhere_than_on_a_terminal_nothing_is_shown() -> None:
 
 def test_rooms_that_are_done_are_counted_beside_the_text() -> None:
     console = terminal()
-    with show_progress(console, lambda elapsed: f"rooms after {elapsed:.0f} s", rooms=3) as advance:
+    with show_progress(console, lambda _: "rooms", rooms=3) as advance:
         advance()
         advance()
         # What is printed draws the progress.
         console.print("a line")
-    assert re.search(r"a line *\n.*2/3 rooms after 0 s", written(console))
+    assert re.search(r"a line *\n.*2/3 rooms · \d:\d\d:\d\d", written(console))
 
 
 def test_text_is_no_markup() -> None:
