@@ -16,7 +16,6 @@ from roomrec_async._validate import canonical_sid
 from roomrec_async.models import Room
 
 from .shard import Shard, key_hash
-from .state import RoomsPlan
 
 # Rooms that are stored by one call in a thread.
 _BATCH_SIZE: Final = 10_000
@@ -54,14 +53,14 @@ class SortedRooms:
                     batch = []
         await run_in_thread(partial(self._add, batch))
 
-    def plan(self) -> RoomsPlan:
-        """Return the number of the rooms, and the digest of all of them."""
+    def summarize(self) -> tuple[int, str]:
+        """Return the number of the rooms, and the SHA-256 of their SIDs."""
         digest = hashlib.sha256()
         count = 0
         for (sid,) in self._database.execute("SELECT sid FROM rooms ORDER BY hash, sid"):
             digest.update(sid.encode())
             count += 1
-        return RoomsPlan(count, digest.hexdigest())
+        return count, digest.hexdigest()
 
     def batches(self, size: int) -> Iterator[dict[str, str | None]]:
         """Yield all rooms by SID, each with its name if it is known, so many at a time; the last ones may be fewer."""

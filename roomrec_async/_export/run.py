@@ -76,7 +76,8 @@ OVERLAP: Final = timedelta(hours=1)
 
 # Units: so much is asked for again after a kill, for each unit that was under way.
 _PAGES_PER_WINDOW: Final = 32
-_MAX_WINDOWS: Final = 10_000
+# Units of a run, of which each is a file: with more of them, they become larger.
+_MAX_UNITS: Final = 10_000
 _WINDOWS_PER_SHARD: Final = 4
 _ROOMS_PER_UNIT: Final = 200
 _PENDING_PER_UNIT: Final = 200
@@ -240,9 +241,9 @@ class ExportOperation:
         """Return into how many windows to divide one, from its first page."""
         least = 1
         if self.shard.count > 1:
-            least = min(_MAX_WINDOWS, self.shard.count * _WINDOWS_PER_SHARD)
+            least = min(_MAX_UNITS, self.shard.count * _WINDOWS_PER_SHARD)
         pages = await self.count_pages(window)
-        return max(least, min(_MAX_WINDOWS, ceil(pages / _PAGES_PER_WINDOW)))
+        return max(least, min(_MAX_UNITS, ceil(pages / _PAGES_PER_WINDOW)))
 
     async def count_pages(self, window: DateWindow) -> float:
         """Return about how many pages the lists of a window have, from the first of them."""
@@ -314,24 +315,30 @@ class _Run:
     async def _write_rooms(self, room_sids: RoomSids) -> Outcome:
         with open_sorted_rooms() as rooms:
             await rooms.fill(room_sids, self._shard)
-            given = await run_in_thread(rooms.plan)
+            count, digest = await run_in_thread(rooms.summarize)
+            given = RoomsPlan(count, digest, self._rooms_per_unit(count))
             plan = await self._state.create(self._name(f"{self._shard.name()}-rooms"), given)
             self._check_rooms(plan, given)
             done = await self._state.load(self._name(self._shard.name()), Outcome)
             if done is not None:
                 self._progress.recordings = done.recordings
                 return done
-            return await self._write_units(self._room_units(rooms), ceil(given.rooms / _ROOMS_PER_UNIT))
+            units = self._room_units(rooms, plan.rooms_per_unit)
+            return await self._write_units(units, ceil(plan.rooms / plan.rooms_per_unit))
+
+    def _rooms_per_unit(self, rooms: int) -> int:
+        """Return how many of the shard's rooms belong to a unit."""
+        return max(_ROOMS_PER_UNIT, ceil(rooms * self._shard.count / _MAX_UNITS))
 
     def _check_rooms(self, plan: RoomsPlan, given: RoomsPlan) -> None:
-        if plan != given:
+        if (plan.rooms, plan.digest) != (given.rooms, given.digest):
             raise ConfigurationError(
                 f"{self._state.store.location('')} holds an export of {plan.rooms:,} rooms, and these {given.rooms:,} "
                 "are not the same: give the same rooms, in any order, or another destination"
             )
 
-    def _room_units(self, rooms: SortedRooms) -> Iterable[Unit]:
-        for index, batch in enumerate(rooms.batches(_ROOMS_PER_UNIT)):
+    def _room_units(self, rooms: SortedRooms, rooms_per_unit: int) -> Iterable[Unit]:
+        for index, batch in enumerate(rooms.batches(rooms_per_unit)):
             yield Unit(f"rooms-{self._shard.index:05d}-{index:06d}", batch)
 
     async def _write_units(self, units: Iterable[Unit], count: int) -> Outcome:

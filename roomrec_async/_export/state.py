@@ -88,10 +88,12 @@ class RoomsPlan:
     Attributes:
         rooms: number of rooms.
         digest: SHA-256 of their SIDs.
+        rooms_per_unit: number of rooms in each unit but the last: another attempt has to make the same units.
     """
 
     rooms: int
     digest: str
+    rooms_per_unit: int = 200
 
 
 @attrs.frozen

@@ -124,7 +124,7 @@ async def sort(rooms: int, shards: int) -> Run:
     cpu = time.process_time()
     with open_sorted_rooms() as sorted_rooms:
         await sorted_rooms.fill((f"RM{number:032x}" for number in range(rooms)), Shard(1, shards))
-        sorted_rooms.plan()
+        sorted_rooms.summarize()
         return Run(cpu=time.process_time() - cpu, peak=proc_value("status", "VmHWM") / 1024, bytes=temporary_bytes())
 
 

@@ -32,6 +32,7 @@ from roomrec_async import (
 )
 from roomrec_async import _lease as lease
 from roomrec_async._destinations import resolve_destination
+from roomrec_async._export import run as export_run
 from roomrec_async._export.store import open_store
 from roomrec_async.simulator import Simulator, faults
 
@@ -167,6 +168,27 @@ async def test_rooms_are_exported_once(files: Files) -> None:
         again = await client.export(reversed(simulator.room_sids[:]), files.destination)
         assert again == report
         assert simulator.stats.requests == 450
+
+
+async def test_so_many_rooms_are_in_fewer_and_larger_parts(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(export_run, "_MAX_UNITS", 10)
+    async with Simulator(4500, (1, 2), **UNLIMITED) as simulator, unpaced(simulator) as client:
+        report = await client.export(simulator.room_sids, files.destination)
+        assert (report.parts, report.complete) == (10, True)
+        assert sorted(exported(files)) == truth(simulator)
+        check_manifest(files)
+
+
+async def test_units_are_those_of_the_first_attempt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with Simulator(450, (0, 3), **UNLIMITED) as simulator:
+        async with unpaced(simulator, RetryPolicy(max_attempts=1)) as client:
+            simulator.inject(faults.Respond(500), path_contains=simulator.room_sids[7])
+            assert not (await client.export(simulator.room_sids, tmp_path)).complete
+            # As a later version may have it.
+            monkeypatch.setattr(export_run, "_ROOMS_PER_UNIT", 100)
+            report = await client.export(simulator.room_sids, tmp_path)
+        assert (report.parts, report.complete) == (3, True)
+        assert sorted(exported(Directory(str(tmp_path)))) == truth(simulator)
 
 
 async def test_a_window_is_exported_once_and_then_what_is_new(files: Files) -> None:
