@@ -13,7 +13,6 @@ from ._listing.fanout import OnError, RoomSids
 from ._listing.pager import Page, Pager
 from ._listing.records import Records
 from ._listing.scan import DateWindow
-from ._media.download import Download, OnBytes
 from ._version import __version__
 from .client import RecordingsClient, RoomOptions, Via
 from .config import Bounds, RetryPolicy, Timeout
@@ -64,6 +63,7 @@ from .protocols import Decryption, Destination, Limiter, Observer, Permit
 if TYPE_CHECKING:
     from ._archive.report import ArchiveProgress, ArchiveReport
     from ._export.report import ExportProgress, ExportReport
+    from ._media.download import Download, OnBytes
     from ._tables import TableFormat
     from ._views.film import Size
     from ._views.totals import FailedRecording, Overview, Period, Periods, PersonTotals, RoomTotals, Totals
@@ -149,9 +149,11 @@ __all__ = [
 _IMPORTED_ON_USE: Final = {
     "ArchiveProgress": "._archive.report",
     "ArchiveReport": "._archive.report",
+    "Download": "._media.download",
     "ExportProgress": "._export.report",
     "ExportReport": "._export.report",
     "FailedRecording": "._views.totals",
+    "OnBytes": "._media.download",
     "Overview": "._views.totals",
     "Period": "._views.totals",
     "Periods": "._views.totals",

@@ -13,8 +13,9 @@ import msgspec
 from ._text import safe_repr
 
 # What no parser takes though it is a valid time in ISO 8601: a leap second, and the midnight at the end of a day.
-_LEAP_SECOND: Final = re.compile(r"(?<=\d\d:\d\d:)60(?!\d)")
-_END_OF_DAY: Final = re.compile(r"(?<=[T ])24(?=:00(:00([.,]0+)?)?(?![\d:.,]))")
+# Compiled when the first such date comes.
+_LEAP_SECOND: Final = r"(?<=\d\d:\d\d:)60(?!\d)"
+_END_OF_DAY: Final = r"(?<=[T ])24(?=:00(:00([.,]0+)?)?(?![\d:.,]))"
 
 
 def parse_date(value: str) -> datetime:
@@ -63,7 +64,7 @@ def _parse_repaired(value: str) -> datetime | None:
         (_LEAP_SECOND, "59", timedelta(seconds=1)),
         (_END_OF_DAY, "00", timedelta(days=1)),
     ):
-        repaired, count = pattern.subn(replacement, value)
+        repaired, count = re.subn(pattern, replacement, value)
         date = _parse(repaired) if count else None
         if date is not None:
             # The last second of the calendar has none after it.

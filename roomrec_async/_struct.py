@@ -8,25 +8,27 @@ their fields as dataclasses do, for data frames, and as pydantic wants it, for F
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import field, make_dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields
 from functools import partial
+from operator import attrgetter
 from types import new_class
 from typing import TYPE_CHECKING
 
 import attr
-import attrs
 import msgspec
 
-__all__ = ["frozen_struct"]
+__all__ = ["field", "frozen_struct"]
 
 if TYPE_CHECKING:
     # What the classes are to callers: type checkers know attrs' decorator.
+    from attrs import field
     from attrs import frozen as frozen_struct
     from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
     from pydantic.json_schema import JsonSchemaValue
     from pydantic_core import CoreSchema
 else:
+    from dataclasses import field
 
     def frozen_struct(*, kw_only: bool) -> Callable[[type], type]:
         """Return a decorator that rebuilds a class as a frozen ``Struct``.
@@ -39,29 +41,39 @@ else:
 
 def to_struct(cls: type, *, kw_only: bool) -> type:
     """Return a frozen ``Struct`` with the fields and methods of a class."""
-    # Before attrs takes the defaults from the class.
-    members = {name: value for name, value in vars(cls).items() if name not in ("__dict__", "__weakref__")}
-    fields = attrs.fields(attrs.frozen(cls, kw_only=kw_only, slots=False))
-    members |= {field.name: field.default for field in fields}
+    # pandas, polars, orjson, FastAPI and others know the standard library's dataclasses, and ask them for their fields.
+    declare = dataclass(init=False, repr=False, eq=False, kw_only=kw_only, match_args=False)
+    declared: type = declare(cls)
+    members = {name: value for name, value in vars(declared).items() if name not in ("__dict__", "__weakref__")}
+    # Said here, because dataclass(frozen=True) would compile methods, which takes longer than all the rest.
+    members["__dataclass_params__"].frozen = True
+    # Python 3.14 would have it in other forms.
+    members["__annotations__"] = {field.name: field.type for field in fields(declared)}
+    # A Struct would hash its maps, too, which have no hash.
+    members["__hash__"] = hash_of(field.name for field in fields(declared) if field.hash is not False)
     members["__get_pydantic_core_schema__"] = classmethod(_pydantic_core_schema)
     members["__get_pydantic_json_schema__"] = classmethod(_pydantic_json_schema)
     struct = new_class(
         cls.__name__, (msgspec.Struct,), {"frozen": True, "kw_only": kw_only}, lambda body: body.update(members)
     )
 
-    # A Struct cannot hash its maps, and its error for an assignment is not attrs' own: both are from attrs.
+    # For attrs.fields() and what builds upon it, and for attrs' own error where a field is assigned.
     register = attr.s(
-        these={field.name: attr.ib(default=field.default, hash=field.hash) for field in fields},
+        these={field.name: attr.ib(default=field.default, hash=field.hash) for field in fields(declared)},
         frozen=True,
-        unsafe_hash=True,
         init=False,
         repr=False,
         eq=False,
         slots=False,
         match_args=False,
     )
-    _declare_dataclass(register(struct), {field.name: (field.type, field.default) for field in fields})
-    return struct
+    return register(struct)
+
+
+def hash_of(names: Iterable[str]) -> Callable[[object], int]:
+    """Return a method that hashes an object by the attributes of these names."""
+    values = attrgetter(*names)
+    return lambda self: hash(values(self))
 
 
 def _pydantic_core_schema(cls: type, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -74,22 +86,3 @@ def _pydantic_json_schema(cls: type, schema: CoreSchema, handler: GetJsonSchemaH
     from ._pydantic import object_json_schema  # noqa: PLC0415  as above
 
     return object_json_schema(cls, schema, handler)
-
-
-def _declare_dataclass(struct: type, fields: Mapping[str, tuple[object, object]]) -> None:
-    """Declare the fields of a class in the standard library's way, too.
-
-    pandas, polars, orjson, FastAPI and others know dataclasses, and ask for nothing but these two attributes.
-    """
-    like = make_dataclass(
-        struct.__name__,
-        [(name, annotation, field(default=default)) for name, (annotation, default) in fields.items()],
-        init=False,
-        repr=False,
-        eq=False,
-        frozen=True,
-        kw_only=True,
-        match_args=False,
-    )
-    for name in ("__dataclass_fields__", "__dataclass_params__"):
-        setattr(struct, name, getattr(like, name))

@@ -14,7 +14,8 @@ _CONTROLS: Final = "\x00-\x1f\x7f-\x9f\u2028\u2029"
 _BIDIRECTIONAL: Final = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
 _SURROGATES: Final = "\ud800-\udfff"
 _NONCHARACTERS: Final = "".join(chr(plane << 16 | 0xFFFE) + chr(plane << 16 | 0xFFFF) for plane in range(17))
-_UNSAFE: Final = re.compile(f"[{_CONTROLS}{_BIDIRECTIONAL}{_SURROGATES}{_NONCHARACTERS}]")
+# Compiled on first use, by re: so many ranges take as long as importing a dozen small modules.
+_UNSAFE: Final = f"[{_CONTROLS}{_BIDIRECTIONAL}{_SURROGATES}{_NONCHARACTERS}]"
 
 
 def safe_text(text: str, max_length: int | None = None) -> str:
@@ -28,7 +29,7 @@ def safe_text(text: str, max_length: int | None = None) -> str:
     """
     if max_length is not None and len(text) > max_length:
         text = f"{text[: max_length - 1]}\N{HORIZONTAL ELLIPSIS}"
-    return _UNSAFE.sub("\N{REPLACEMENT CHARACTER}", text)
+    return re.sub(_UNSAFE, "\N{REPLACEMENT CHARACTER}", text)
 
 
 def safe_repr(value: object) -> str:

@@ -55,8 +55,6 @@ from ._listing.records import Records
 from ._listing.scan import DateWindow
 from ._listing.waiting import wait_for_recordings
 from ._media.delete import delete_recording, foreign_account
-from ._media.download import Download, DownloadOperation, OnBytes
-from ._media.locate import Media
 from ._observe import Notifier
 from ._settings import (
     check_credentials,
@@ -79,6 +77,8 @@ from .protocols import Decryption, Destination, Limiter, Observer
 if TYPE_CHECKING:
     from ._archive.report import ArchiveProgress, ArchiveReport
     from ._export.report import ExportProgress, ExportReport
+    from ._media.download import Download, OnBytes
+    from ._media.locate import Media
     from ._tables import TableFormat
 
 _Resource = TypeVar("_Resource", Recording, Room)
@@ -718,6 +718,10 @@ class RecordingsClient:
         target = resolve_destination(cast("str | os.PathLike[str] | Destination", place))
         recording = await self._fetched(recording, sid)
         media = self._media("download", recording, wait, self._timeout, download_timeout)
+
+        # Not imported with the package: who only lists recordings needs none of it.
+        from ._media.download import DownloadOperation  # noqa: PLC0415
+
         operation = DownloadOperation(media, target, decryption, on_bytes)
         return await operation.run(Deadline.start(download_timeout))
 
@@ -913,6 +917,9 @@ class RecordingsClient:
     ) -> Media:
         wait = check_seconds("wait", wait)
         self._lists.recording_sids(check_recording(recording))
+
+        from ._media.locate import Media  # noqa: PLC0415  as for a download
+
         return Media(name, self._transport, recording, wait, request_timeout, stream_timeout or request_timeout)
 
     @overload

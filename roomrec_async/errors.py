@@ -42,11 +42,11 @@ if TYPE_CHECKING:
 # Rooms whose errors are quoted in the message of RoomsFailedError.
 _MAX_LISTED = 3
 _BUDGET_EXHAUSTED = "not retried: too many requests failed, and the client's retry budget is used up"
-# What was not found, by the path that was asked for.
+# What was not found, by patterns of the path that was asked for.
 _NOT_FOUND: Final = (
-    (re.compile(r"/Media$"), "There are no media of this recording, or not yet"),
-    (re.compile(r"/Recordings/[^/]+$"), "There is no such recording"),
-    (re.compile(r"/Rooms/[^/]+"), "There is no such room"),
+    (r"/Media$", "There are no media of this recording, or not yet"),
+    (r"/Recordings/[^/]+$", "There is no such recording"),
+    (r"/Rooms/[^/]+", "There is no such room"),
 )
 
 
@@ -170,7 +170,7 @@ class NotFoundError(APIError):
     def message(self) -> str:
         """As for :class:`RoomRecError`: it says whether a room, a recording or its media were not found."""
         path = urlsplit(self.url).path
-        return next((text for pattern, text in _NOT_FOUND if pattern.search(path)), "Nothing was found")
+        return next((text for pattern, text in _NOT_FOUND if re.search(pattern, path)), "Nothing was found")
 
 
 class RateLimitError(APIError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-import attrs
+import msgspec
 from yarl import URL
 
 from ._validate import RECORDING_SID, ROOM_SID
@@ -23,7 +23,7 @@ OperationName: TypeAlias = Literal[
 """The method of :class:`~roomrec_async.RecordingsClient` behind an operation; a fan-out is many ``recordings``."""
 
 
-class Activity:
+class Activity(msgspec.Struct, kw_only=True, eq=False, dict=True, weakref=True):
     """Something that begins and ends: an :class:`Operation`, a :class:`Request` or an :class:`Attempt`.
 
     Attributes:
@@ -37,8 +37,7 @@ class Activity:
     error: BaseException | None = None
 
 
-@attrs.define(eq=False, slots=False)
-class Operation(Activity):
+class Operation(Activity, eq=False):
     """One call of a client's method, or one iteration of a list.
 
     The time that the consumer of a list takes is part of ``seconds``. Leaving a loop early is a success.
@@ -71,8 +70,7 @@ class Operation(Activity):
         return found[0] if found else None
 
 
-@attrs.define(eq=False, slots=False)
-class Request(Activity):
+class Request(Activity, eq=False):
     """One request with all its attempts, such as a page of a list or the download of media.
 
     The time spent waiting for the limiter and backing off is part of ``seconds``.
@@ -95,8 +93,7 @@ class Request(Activity):
         return self._url.with_query(None)
 
 
-@attrs.define(eq=False, slots=False)
-class Attempt(Activity):
+class Attempt(Activity, eq=False):
     """One attempt of a request, from its permit to the last byte of its response; for media, to the headers.
 
     Attributes:

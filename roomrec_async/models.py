@@ -3,8 +3,6 @@
 Nothing here knows how a response is decoded; see :mod:`roomrec_async._api.codec`.
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Mapping
 from datetime import datetime
@@ -14,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Self, TypeVar
 import attrs
 import msgspec
 
-from ._struct import frozen_struct
+from ._struct import field, frozen_struct
 from .errors import RoomRecError
 
 # A plain datetime for type checkers. The marker makes the strict decoder refuse naive ones.
@@ -166,7 +164,7 @@ class Recording:
     """Size of the recorded track in bytes."""
     type: MediaType | None = None
     codec: Codec | None = None
-    links: Mapping[str, object] | None = attrs.field(default=None, hash=False)
+    links: Mapping[str, object] | None = field(default=None, hash=False)
     """URLs of related resources: ``media``."""
     offset: int | None = None
     """Milliseconds from an instant that all group rooms share to the start of the room. Synchronizes recordings."""
@@ -183,7 +181,7 @@ class Recording:
     date_created: AwareDatetime | None = None
     date_deleted: AwareDatetime | None = None
     date_updated: AwareDatetime | None = None
-    grouping_sids: Mapping[str, object] | None = attrs.field(default=None, hash=False)
+    grouping_sids: Mapping[str, object] | None = field(default=None, hash=False)
     """SIDs of what this recording belongs to: ``room_sid`` and ``participant_sid``."""
     encryption_key: str | None = None
     """Name of the public key that the media were encrypted with."""
@@ -251,7 +249,7 @@ class Room:
     """HTTP method of these calls: ``POST`` or ``GET``."""
     url: str | None = None
     """Absolute URL of this resource."""
-    links: Mapping[str, object] | None = attrs.field(default=None, hash=False)
+    links: Mapping[str, object] | None = field(default=None, hash=False)
     """URLs of related resources."""
 
 
@@ -280,7 +278,7 @@ class Participant:
     """Absolute URL of this resource."""
     duration: int | None = None
     """Seconds for which the participant was connected; None for one who still is."""
-    links: Mapping[str, object] | None = attrs.field(default=None, hash=False)
+    links: Mapping[str, object] | None = field(default=None, hash=False)
     """URLs of related resources."""
 
 

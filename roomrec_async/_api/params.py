@@ -20,6 +20,7 @@ from roomrec_async._validate import (
     check_recording_sid,
     check_room_sid,
     is_before,
+    refusal,
 )
 from roomrec_async.errors import InvalidArgumentError
 from roomrec_async.models import MediaType, OpenEnum, ParticipantStatus, Recording, RecordingStatus, RoomStatus
@@ -62,8 +63,6 @@ _FIRST_PAGE: Final = {"Page=0"}
 # The characters of a query (RFC 3986, 3.4) that quote() would escape, and "%" for escapes that are there already.
 _SAFE_IN_QUERIES: Final = "%/?:@!$&'()*+,;=-._~"
 _SID_FORMAT: Final = "two letters and 32 hexadecimal digits"
-# Applications name rooms and people freely: any text but an empty one is a name. Half a surrogate pair is no text.
-_NAME: Final = re.compile(r"[^\ud800-\udfff]+")
 # Printable ASCII without spaces: tokens are opaque, but must not break the request line.
 _PAGE_TOKEN: Final = re.compile(r"[!-~]+")
 _LAST_SECOND: Final = datetime.max.replace(microsecond=0, tzinfo=UTC)
@@ -408,6 +407,17 @@ def check_sids(name: str, values: object) -> tuple[str, ...]:
     return tuple(check_match(name, value, ANY_SID, _SID_FORMAT) for value in values)
 
 
+def check_name(name: str, value: object) -> str:
+    """Return the name of a room or of a participant: applications name them freely.
+
+    Raises:
+        InvalidArgumentError: it is not a string, is empty, or has half a surrogate pair, which UTF-8 cannot encode.
+    """
+    if isinstance(value, str) and value and not any("\ud800" <= character <= "\udfff" for character in value):
+        return value
+    raise InvalidArgumentError(refusal(name, "a name of Unicode characters", value))
+
+
 def check_date(name: str, value: object) -> str:
     """Return a datetime in ISO 8601 and UTC, rounded up to a whole second, the only form that the service documents.
 
@@ -446,8 +456,8 @@ check_participant_status: Final = partial(check_member, "status", enum=Participa
 check_media_type: Final = partial(check_member, "media_type", enum=MediaType)
 check_source_sid: Final = partial(check_match, "source_sid", pattern=ANY_SID, expected=_SID_FORMAT)
 check_grouping_sids: Final = partial(check_sids, "grouping_sids")
-check_unique_name: Final = partial(check_match, "unique_name", pattern=_NAME, expected="a name of Unicode characters")
-check_identity: Final = partial(check_match, "identity", pattern=_NAME, expected="a name of Unicode characters")
+check_unique_name: Final = partial(check_name, "unique_name")
+check_identity: Final = partial(check_name, "identity")
 check_page_token: Final = partial(
     check_match, "page_token", pattern=_PAGE_TOKEN, expected="a token that the API provided"
 )

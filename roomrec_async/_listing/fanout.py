@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Collection, Iterable, Mapping
 from contextlib import AbstractContextManager, aclosing
 from datetime import date
-from difflib import get_close_matches
 from typing import TypeAlias, cast
 
 from roomrec_async._api.arguments import named_room_sid, room_sid_of
@@ -52,6 +51,8 @@ def check_options(method: str, options: Mapping[str, object], known: Collection[
         if name in names:
             continue
         message = f"{method}() got an unexpected keyword argument {name!r}"
+        from difflib import get_close_matches  # noqa: PLC0415  only this error needs it
+
         similar = get_close_matches(name, names, n=1)
         if similar:
             message += f": did you mean {similar[0]!r}?"

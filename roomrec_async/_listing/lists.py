@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, Unpack
 
-import attrs
+import msgspec
 
 from roomrec_async._api.arguments import named_room_sid, recording_sids, room_sid_of
 from roomrec_async._api.codec import DecodedPage, RawBody, decode_account_recordings, decode_recordings
@@ -40,8 +40,7 @@ _FEW_PERMITS: Final = 8
 _MAX_SID_SHOWN: Final = 40
 
 
-@attrs.frozen
-class Lists:
+class Lists(msgspec.Struct, frozen=True):
     """Opens the lists of one client.
 
     Args:

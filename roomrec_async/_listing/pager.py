@@ -9,7 +9,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final, Generic, NoReturn, Self
 from urllib.parse import urlsplit
 
-import attrs
 import msgspec
 from multidict import CIMultiDictProxy
 
@@ -47,8 +46,7 @@ _LARGE_BODY: Final = 2 * 2**20
 _MAX_OBJECTS: Final = 8 * MAX_PAGE_SIZE
 
 
-@attrs.frozen(eq=False)
-class Page(Generic[Model]):
+class Page(msgspec.Struct, Generic[Model], frozen=True, eq=False, weakref=True):
     """One page of a list.
 
     Attributes:

@@ -71,20 +71,21 @@ def count_instructions(*, renew: bool) -> int:
         return 0
     regressions = [row for row in rows if baseline.is_regression(row)]
     for row in regressions:
-        console.print(
-            f"regression: {row.page_size} recordings, {row.ratio:.3f} of by hand, {baseline.ratio(row):.3f} before"
-        )
+        console.print(f"regression: {row.case}, {row.ratio:.3f} of by hand, {baseline.ratio(row):.3f} before")
     return 1 if regressions else 0
 
 
 def _counted(rows: list[instructions.Counted], baseline: instructions.Baseline) -> Table:
-    table = Table(title="thousand instructions per list of one page", title_justify="left")
-    for heading in ("recordings", "roomrec_async", "by hand", "ours over by hand", "baseline"):
+    table = Table(
+        title="thousand instructions: lists of one page by their recordings, and imports over that of aiohttp",
+        title_justify="left",
+    )
+    for heading in ("case", "roomrec_async", "by hand", "ours over by hand", "baseline"):
         table.add_column(heading, justify="right")
     for row in rows:
         before = baseline.ratio(row)
         shown = "-" if before is None else f"{before:.3f}"
-        table.add_row(f"{row.page_size}", f"{row.ours:,.0f}", f"{row.by_hand:,.0f}", f"{row.ratio:.3f}", shown)
+        table.add_row(row.case, f"{row.ours:,.0f}", f"{row.by_hand:,.0f}", f"{row.ratio:.3f}", shown)
     return table
 
 

@@ -1,4 +1,7 @@
-"""Instructions per list, over those of the loop by hand: counted by valgrind, so that a change of one percent shows.
+"""Instructions over those by hand: counted by valgrind, so that a change of one percent shows.
+
+Counted are lists of one page, over the loop by hand, and importing the package and ``roomrec --help``, over ``import
+aiohttp``.
 
 Counts do not depend on what else the machine does, but on the interpreter, how it was built, and the libraries; their
 ratios hardly depend on how it was built. ``instructions.json`` has the ratios to compare with, for each version of
@@ -54,9 +57,15 @@ _TOTAL: Final = re.compile(r"^(?:summary|totals): (\d+)", re.MULTILINE)
 
 @attrs.frozen
 class Counted:
-    """Thousands of instructions per list of one page."""
+    """Thousands of instructions of one case.
 
-    page_size: int
+    Attributes:
+        case: the number of recordings of a list, or what else is counted.
+        ours: those of this library.
+        by_hand: those of the loop by hand; for imports, those of ``import aiohttp``.
+    """
+
+    case: str
     ours: float
     by_hand: float
 
@@ -72,7 +81,7 @@ class Baseline:
 
     Attributes:
         libraries: versions of the libraries that were counted, by name.
-        ratios: by interpreter (:func:`interpreter`) and size of the page.
+        ratios: by interpreter (:func:`interpreter`) and case.
     """
 
     libraries: dict[str, str]
@@ -96,8 +105,8 @@ class Baseline:
         return obstacles
 
     def ratio(self, row: Counted) -> float | None:
-        """Return the earlier ratio for a size of page, or None."""
-        return self.ratios.get(interpreter(), {}).get(str(row.page_size))
+        """Return the earlier ratio of a case, or None."""
+        return self.ratios.get(interpreter(), {}).get(row.case)
 
     def is_regression(self, row: Counted) -> bool:
         """Return True if the ratio has grown by more than the tolerance."""
@@ -110,7 +119,7 @@ class Baseline:
         if libraries != self.libraries:
             self.ratios = {}
         self.libraries = libraries
-        self.ratios[interpreter()] = {str(row.page_size): round(row.ratio, 4) for row in rows}
+        self.ratios[interpreter()] = {row.case: round(row.ratio, 4) for row in rows}
         BASELINE.write_text(json.dumps(attrs.asdict(self), indent=2) + "\n")
 
 
@@ -120,11 +129,49 @@ def interpreter() -> str:
 
 
 def measure() -> list[Counted]:
+    """Count the instructions of all cases."""
+    return [*measure_lists(), *measure_imports()]
+
+
+def measure_lists() -> list[Counted]:
     """Count the instructions of both contenders, one process each, side by side."""
     with Server() as server, ExitStack() as stack:
         counts = [stack.enter_context(_Count(name, server.base_url)) for name in (OURS, BY_HAND)]
         ours, by_hand = [count.per_list() for count in counts]
-    return [Counted(size, ours[size], by_hand[size]) for size in _LISTS]
+    return [Counted(str(size), ours[size], by_hand[size]) for size in _LISTS]
+
+
+def measure_imports() -> list[Counted]:
+    """Count the instructions of fresh interpreters, with the bytecode that a first run has left."""
+    aiohttp = count_process("-c", "import aiohttp")
+    return [
+        Counted("import", count_process("-c", "import roomrec_async"), aiohttp),
+        Counted("roomrec --help", count_process("-m", "roomrec_async.cli", "--help"), aiohttp),
+    ]
+
+
+def count_process(*arguments: str) -> float:
+    """Return the thousands of instructions of a process of this interpreter."""
+    with tempfile.TemporaryDirectory() as directory:
+        environment = {
+            **os.environ,
+            "PYTHONHASHSEED": "0",
+            "PYTHONDONTWRITEBYTECODE": "",
+            "PYTHONPYCACHEPREFIX": directory,
+        }
+        command = [sys.executable, *arguments]
+        counts = Path(directory) / "counts"
+        callgrind = ["valgrind", "--quiet", "--tool=callgrind", f"--callgrind-out-file={counts}"]
+        for each in (command, [*callgrind, *command]):
+            subprocess.run(each, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
+        return total(counts) / 1000
+
+
+def total(counts: Path) -> int:
+    """Return the number of instructions in a file of callgrind's."""
+    found = _TOTAL.search(counts.read_text())
+    assert found is not None
+    return int(found[1])
 
 
 class _Count:
@@ -162,9 +209,7 @@ class _Count:
         }
 
     def _part(self, number: int) -> int:
-        total = _TOTAL.search((Path(self._directory.name) / f"counts.{number}").read_text())
-        assert total is not None
-        return int(total[1])
+        return total(Path(self._directory.name) / f"counts.{number}")
 
     def __enter__(self) -> Self:
         return self
