@@ -275,7 +275,7 @@ class RecordingsClient:
         )
         return self._lists.open(
             "recordings",
-            recordings_path(self._lists.room_sid(room_sid)),
+            recordings_path(self._lists.named_room_sid(room_sid)),
             parameters,
             decode_recordings,
             limit=limit,
@@ -452,7 +452,7 @@ class RecordingsClient:
         )
         return self._lists.open(
             "participants",
-            participants_path(self._lists.room_sid(room_sid)),
+            participants_path(self._lists.named_room_sid(room_sid)),
             parameters,
             decode_participants,
             limit=limit,

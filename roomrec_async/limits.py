@@ -9,6 +9,8 @@ from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Final, Literal, Self
 
+import msgspec
+
 from ._adaptive import AdaptiveConcurrency, Concurrency, FixedConcurrency
 from ._validate import MAX_RATE, check_integer, check_rate
 from .errors import ConfigurationError
@@ -204,20 +206,22 @@ class RateLimiter:
         self._timer = None if when is None else loop.call_at(when, self._admit)
 
 
-class _LocalPermit:
-    __slots__ = ("_lane", "_limiter", "_number")
+class _LocalPermit(msgspec.Struct, eq=False):
+    """A permit of a limiter.
 
-    def __init__(self, limiter: RateLimiter, lane: _Lane) -> None:
-        self._limiter = limiter
-        self._lane = lane
-        # The number of permits held when this one was granted, itself included; 0 before.
-        self._number = 0
+    Attributes:
+        number: the number of permits held when this one was granted, itself included; 0 before.
+    """
+
+    limiter: RateLimiter
+    lane: _Lane
+    number: int = 0
 
     async def __aenter__(self) -> Self:
-        number = self._limiter._try_acquire(self._lane)
+        number = self.limiter._try_acquire(self.lane)
         if number is None:
-            number = await self._limiter._acquire(self._lane)
-        self._number = number
+            number = await self.limiter._acquire(self.lane)
+        self.number = number
         return self
 
     async def __aexit__(
@@ -226,15 +230,15 @@ class _LocalPermit:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._limiter._release()
+        self.limiter._release()
 
     def accepted(self) -> None:
         """Note that the service took the request on, whatever it answered."""
-        self._limiter._concurrency.accepted(self._limiter._in_flight)
+        self.limiter._concurrency.accepted(self.limiter._in_flight)
 
     def rate_limited(self) -> None:
         """Note that the service refused the request with 429."""
-        self._limiter._concurrency.rate_limited(self._number)
+        self.limiter._concurrency.rate_limited(self.number)
 
 
 def _concurrency(limit: int | Literal["auto"] | None) -> Concurrency:

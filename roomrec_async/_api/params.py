@@ -25,7 +25,7 @@ from roomrec_async._validate import (
 from roomrec_async.errors import InvalidArgumentError
 from roomrec_async.models import MediaType, OpenEnum, ParticipantStatus, Recording, RecordingStatus, RoomStatus
 
-from .arguments import check_recording, recording_sids
+from .arguments import check_recording, recording_sids, room_sid_of
 
 MAX_PAGE_SIZE: Final = 1000
 """Largest ``PageSize`` of a room's lists, and of rooms. Quotas count requests, so it is also our default."""
@@ -82,22 +82,18 @@ def room_path(room_sid: str) -> str:
     return f"{ROOMS_PATH}/{check_room_sid(room_sid)}"
 
 
-def recordings_path(room_sid: str) -> str:
-    """Return the path of a room's recordings, below the base URL.
+def recordings_path(room: object) -> str:
+    """Return the path of a room's recordings, below the base URL; the room is as for :func:`room_sid_of`.
 
     Raises:
-        InvalidArgumentError: the SID is malformed.
+        InvalidArgumentError: it is no room, or its SID is malformed.
     """
-    return f"{ROOMS_PATH}/{check_room_sid(room_sid)}/Recordings"
+    return f"{ROOMS_PATH}/{room_sid_of(room)}/Recordings"
 
 
-def participants_path(room_sid: str) -> str:
-    """Return the path of a room's participants, below the base URL.
-
-    Raises:
-        InvalidArgumentError: the SID is malformed.
-    """
-    return f"{ROOMS_PATH}/{check_room_sid(room_sid)}/Participants"
+def participants_path(room: object) -> str:
+    """Return the path of a room's participants, below the base URL, as :func:`recordings_path` does."""
+    return f"{ROOMS_PATH}/{room_sid_of(room)}/Participants"
 
 
 def recording_path(room_sid: str, sid: str) -> str:

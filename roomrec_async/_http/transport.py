@@ -222,10 +222,12 @@ class Transport:
 
     def _report(self, outcome: Response | RoomRecError, request: PendingRequest, permit: Permit) -> None:
         """Tell the limiter whether the service took the request on; a broken connection says nothing about that."""
-        if isinstance(outcome, RateLimitError):
+        if isinstance(outcome, Response):
+            permit.accepted()
+        elif isinstance(outcome, RateLimitError):
             permit.rate_limited()
             self._pause(outcome, request.sent_at)
-        elif isinstance(outcome, (Response, APIError)):
+        elif isinstance(outcome, APIError):
             permit.accepted()
         elif isinstance(outcome, ConnectionFailedError) and outcome.out_of_descriptors:
             permit.rate_limited()

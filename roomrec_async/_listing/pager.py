@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncGenerator, Callable, Generator
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Generic, NoReturn, Self
@@ -246,7 +245,7 @@ class _PageIterator(Generic[Model]):
         # The queries of the pages read so far, to recognise a list that goes in circles.
         self._seen: set[PageKey] = set()
         # The SIDs on the pages before, to recognise records that have moved to this one.
-        self._recent_sids: deque[frozenset[str | None]] = deque(maxlen=_RECENT_PAGES)
+        self._recent_sids: tuple[frozenset[str | None], ...] = ()
         # Pages one after the other that brought nothing new.
         self._repeated_pages = 0
         # The prefetch that is to start in the next turn of the event loop, and the one that is under way.
@@ -318,7 +317,8 @@ class _PageIterator(Generic[Model]):
         self.position = fetched.position_after(skip + len(fetched.items), position)
         self._failure = fetched.error or self._loop_error(fetched, repeated, position)
         if self.position.query is not None:
-            self._recent_sids.append(frozenset([record.sid for record in records]))
+            sids = frozenset([record.sid for record in records])
+            self._recent_sids = (*self._recent_sids, sids)[-_RECENT_PAGES:]
         self._schedule_prefetch()
         return fetched
 
