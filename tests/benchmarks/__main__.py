@@ -19,6 +19,7 @@ from rich.table import Table
 
 from tests.benchmarks import archiving, chart, exporting, instructions, listing, media, others
 from tests.benchmarks.awake import processors_awake
+from tests.benchmarks.baseline import BASELINE, Baseline, Counted
 from tests.benchmarks.figures import Figure
 
 TARGETS = {
@@ -56,7 +57,7 @@ def main(directory: Path, *, quick: bool) -> None:
 def count_instructions(*, renew: bool) -> int:
     """Print the table of instruction counts; return 1 if one has grown, or if they cannot be compared."""
     console = Console(width=110, highlight=False)
-    baseline = instructions.Baseline.read()
+    baseline = Baseline.read()
     obstacles = [] if renew else baseline.obstacles()
     for obstacle in obstacles:
         console.print(f"instructions cannot be compared: {obstacle}")
@@ -67,7 +68,7 @@ def count_instructions(*, renew: bool) -> int:
     console.print(_counted(rows, baseline))
     if renew:
         baseline.renew(rows)
-        console.print(f"written: {instructions.BASELINE}")
+        console.print(f"written: {BASELINE}")
         return 0
     regressions = [row for row in rows if baseline.is_regression(row)]
     for row in regressions:
@@ -75,9 +76,9 @@ def count_instructions(*, renew: bool) -> int:
     return 1 if regressions else 0
 
 
-def _counted(rows: list[instructions.Counted], baseline: instructions.Baseline) -> Table:
+def _counted(rows: list[Counted], baseline: Baseline) -> Table:
     table = Table(
-        title="thousand instructions: lists of one page by their recordings, and imports over that of aiohttp",
+        title="thousand instructions: lists of so many recordings, exports of 1000, and imports over that of aiohttp",
         title_justify="left",
     )
     for heading in ("case", "roomrec_async", "by hand", "ours over by hand", "baseline"):

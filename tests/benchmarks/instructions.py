@@ -1,36 +1,27 @@
 """Instructions over those by hand: counted by valgrind, so that a change of one percent shows.
 
-Counted are lists of one page, over the loop by hand, and importing the package and ``roomrec --help``, over ``import
-aiohttp``.
-
-Counts do not depend on what else the machine does, but on the interpreter, how it was built, and the libraries; their
-ratios hardly depend on how it was built. ``instructions.json`` has the ratios to compare with, for each version of
-Python, and the versions of the libraries, which the session installs.
+Counted are lists of one page, over the loop by hand; exports of a page, over those by hand; and importing the package
+and ``roomrec --help``, over ``import aiohttp``.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from contextlib import ExitStack
-from importlib.metadata import version
 from pathlib import Path
 from typing import Final, Self
 
-import attrs
-
+from tests.benchmarks.baseline import Counted
 from tests.benchmarks.contenders import OURS
+from tests.benchmarks.exports import EXPORTS, ROUNDS, SIZE
 from tests.benchmarks.processes import Server
 
-BASELINE: Final = Path(__file__).with_name("instructions.json")
 BY_HAND: Final = "by hand"
-TOLERANCE: Final = 1.03
-"""A ratio that has grown by more than this is a regression. Counts vary by half a percent."""
 
 # Recordings per page, and how many lists of one page are counted at once.
 _LISTS: Final = {5: 10, 12: 10, 50: 6, 200: 4, 1000: 4}
@@ -39,98 +30,13 @@ _LISTS: Final = {5: 10, 12: 10, 50: 6, 200: 4, 1000: 4}
 _REPEATS: Final = 3
 # Lists before those that are counted: the interpreter adapts its bytecode to what it runs.
 _WARM_UP: Final = 20
-_LIBRARIES: Final = (
-    "aiohappyeyeballs",
-    "aiohttp",
-    "aiosignal",
-    "attrs",
-    "frozenlist",
-    "idna",
-    "msgspec",
-    "multidict",
-    "orjson",
-    "propcache",
-    "yarl",
-)
 _TOTAL: Final = re.compile(r"^(?:summary|totals): (\d+)", re.MULTILINE)
-
-
-@attrs.frozen
-class Counted:
-    """Thousands of instructions of one case.
-
-    Attributes:
-        case: the number of recordings of a list, or what else is counted.
-        ours: those of this library.
-        by_hand: those of the loop by hand; for imports, those of ``import aiohttp``.
-    """
-
-    case: str
-    ours: float
-    by_hand: float
-
-    @property
-    def ratio(self) -> float:
-        """Ours over by hand."""
-        return self.ours / self.by_hand
-
-
-@attrs.define
-class Baseline:
-    """Earlier ratios.
-
-    Attributes:
-        libraries: versions of the libraries that were counted, by name.
-        ratios: by interpreter (:func:`interpreter`) and case.
-    """
-
-    libraries: dict[str, str]
-    ratios: dict[str, dict[str, float]]
-
-    @classmethod
-    def read(cls) -> Self:
-        """Read ``instructions.json``."""
-        return cls(**json.loads(BASELINE.read_text()))
-
-    def obstacles(self) -> list[str]:
-        """Return why counts cannot be compared here; empty if they can be."""
-        obstacles = []
-        if shutil.which("valgrind") is None:
-            obstacles.append("valgrind is not installed")
-        if interpreter() not in self.ratios:
-            obstacles.append(f"there is no baseline for Python {interpreter()}, only for {', '.join(self.ratios)}")
-        for library, wanted in self.libraries.items():
-            if (found := version(library)) != wanted:
-                obstacles.append(f"{library} {found} is installed, not {wanted}")
-        return obstacles
-
-    def ratio(self, row: Counted) -> float | None:
-        """Return the earlier ratio of a case, or None."""
-        return self.ratios.get(interpreter(), {}).get(row.case)
-
-    def is_regression(self, row: Counted) -> bool:
-        """Return True if the ratio has grown by more than the tolerance."""
-        before = self.ratio(row)
-        return before is not None and row.ratio > before * TOLERANCE
-
-    def renew(self, rows: list[Counted]) -> None:
-        """Write the ratios of this interpreter; with other libraries than before, those of the others are void."""
-        libraries = {library: version(library) for library in _LIBRARIES}
-        if libraries != self.libraries:
-            self.ratios = {}
-        self.libraries = libraries
-        self.ratios[interpreter()] = {row.case: round(row.ratio, 4) for row in rows}
-        BASELINE.write_text(json.dumps(attrs.asdict(self), indent=2) + "\n")
-
-
-def interpreter() -> str:
-    """Return the version of Python without its last part; other builds of it have almost the same ratios."""
-    return f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
 def measure() -> list[Counted]:
     """Count the instructions of all cases."""
-    return [*measure_lists(), *measure_imports()]
+    lists = measure_lists()
+    return [*lists, *measure_exports(lists), *measure_imports()]
 
 
 def measure_lists() -> list[Counted]:
@@ -139,6 +45,39 @@ def measure_lists() -> list[Counted]:
         counts = [stack.enter_context(_Count(name, server.base_url)) for name in (OURS, BY_HAND)]
         ours, by_hand = [count.per_list() for count in counts]
     return [Counted(str(size), ours[size], by_hand[size]) for size in _LISTS]
+
+
+def measure_exports(lists: Sequence[Counted]) -> list[Counted]:
+    """Count the instructions of exports by hand and by this library; those of JSON lines also over the list itself."""
+    with tempfile.TemporaryDirectory() as directory, Server() as server:
+        counts = Path(directory) / "counts"
+        subprocess.run(
+            [
+                *callgrind(counts),
+                "--dump-before=getpgrp",
+                sys.executable,
+                "-m",
+                "tests.benchmarks.exports",
+                server.base_url,
+            ],
+            check=True,
+            env={**os.environ, "PYTHONHASHSEED": "0"},
+        )
+        # A part for each run between its two marks, and one before it.
+        runs = [total(Path(f"{counts}.{2 + 2 * run}")) / 1000 for run in range(2 * ROUNDS * len(EXPORTS))]
+    best = [min(runs[first : first + ROUNDS]) for first in range(0, len(runs), ROUNDS)]
+    ours = dict(zip(EXPORTS, best[::2], strict=True))
+    by_hand = dict(zip(EXPORTS, best[1::2], strict=True))
+    listing = next(row for row in lists if row.case == str(SIZE))
+    return [
+        *(Counted(name, ours[name], by_hand[name]) for name in EXPORTS),
+        Counted("JSON lines over list", ours["JSON lines"], listing.ours),
+    ]
+
+
+def callgrind(counts: Path) -> list[str]:
+    """Return the beginning of a command whose instructions are counted, into a file."""
+    return ["valgrind", "--quiet", "--tool=callgrind", f"--callgrind-out-file={counts}"]
 
 
 def measure_imports() -> list[Counted]:
@@ -161,8 +100,7 @@ def count_process(*arguments: str) -> float:
         }
         command = [sys.executable, *arguments]
         counts = Path(directory) / "counts"
-        callgrind = ["valgrind", "--quiet", "--tool=callgrind", f"--callgrind-out-file={counts}"]
-        for each in (command, [*callgrind, *command]):
+        for each in (command, [*callgrind(counts), *command]):
             subprocess.run(each, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
         return total(counts) / 1000
 
@@ -179,8 +117,7 @@ class _Count:
 
     def __init__(self, name: str, base_url: str) -> None:
         self._directory = tempfile.TemporaryDirectory()
-        output = f"--callgrind-out-file={self._directory.name}/counts"
-        command = ["valgrind", "--quiet", "--tool=callgrind", "--dump-before=getpgrp", output]
+        command = [*callgrind(Path(self._directory.name) / "counts"), "--dump-before=getpgrp"]
         contender = [sys.executable, "-m", "tests.benchmarks.contenders", name, base_url, "--freeze"]
         self._process = subprocess.Popen(
             [*command, *contender],

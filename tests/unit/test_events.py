@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+
 import pytest
 from yarl import URL
 
@@ -33,3 +35,13 @@ def test_a_request_shows_its_url_without_the_query() -> None:
 def test_an_attempt_of_media_waited_for_no_permit() -> None:
     request = Request(Operation("download", "/v1/Rooms"), "GET", URL("https://store.example/x"))
     assert (Attempt(request, 1).waited, Attempt(request, 1).status, Attempt(request, 1).error) == (None, None, None)
+
+
+def test_an_observer_can_tell_activities_apart_and_keep_things_with_them() -> None:
+    first, second = Operation("rooms", "/v1/Rooms"), Operation("rooms", "/v1/Rooms")
+    assert first != second
+    assert len({first, second}) == 2
+    spans = weakref.WeakKeyDictionary({first: "a span"})
+    assert spans[first] == "a span"
+    vars(second)["span"] = "another"
+    assert second.span == "another"  # type: ignore[attr-defined]

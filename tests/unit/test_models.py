@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import gc
 import inspect
 import pickle
@@ -47,6 +48,14 @@ def test_models_are_frozen_and_have_no_dict(model) -> None:
     with pytest.raises(AttributeError):
         model.bitrate = 1
     assert not hasattr(model, "__dict__")
+
+
+@pytest.mark.parametrize("cls", [Recording, Room, Participant, PageMeta])
+def test_attrs_and_the_standard_library_know_the_same_fields(cls) -> None:
+    by_attrs = [(field.name, field.type, field.default, field.hash) for field in attrs.fields(cls)]
+    assert by_attrs == [(field.name, field.type, field.default, field.hash) for field in dataclasses.fields(cls)]
+    assert [name for name, *_ in by_attrs] == list(inspect.signature(cls).parameters)
+    assert cls.__dataclass_params__.frozen
 
 
 @pytest.mark.parametrize("model", MODELS)
