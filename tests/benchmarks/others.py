@@ -127,7 +127,7 @@ def import_time(rounds: int) -> Iterator[Figure]:
                 seconds.append(_cpu_of_children() - before)
     medians = {module: statistics.median(seconds) for module, seconds in times.items()}
     ratio = medians["roomrec_async"] / medians["aiohttp"]
-    yield Figure("import roomrec_async over import aiohttp, CPU time", ratio, "x", "at most 1.15")
+    yield Figure("import roomrec_async over import aiohttp, CPU time", ratio, "x", "at most 1.10")
 
 
 async def compression(lists: int) -> Iterator[Figure]:
