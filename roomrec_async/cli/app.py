@@ -19,7 +19,7 @@ from roomrec_async.errors import RoomRecError
 from .support.command import option_names
 from .support.errors import CommandExit, ExitCode, exit_code_for, exit_code_for_os_error, format_error, format_os_error
 from .support.log import add_log_options, current_log, open_log
-from .support.options import check_on_cluster, dask_option, proxy_option, slots_option
+from .support.options import check_on_cluster, dask_option, proxy_option, slots_option, worker_credentials_option
 from .support.signals import TerminatedError, raise_on_signals
 
 # The backspace keeps click from wrapping the lines of this paragraph; so do those of the commands' examples.
@@ -104,15 +104,18 @@ class RoomrecGroup(click.Group):
 @click.version_option(__version__, prog_name="roomrec")
 @dask_option
 @slots_option
+@worker_credentials_option
 @proxy_option
 @click.pass_context
-def roomrec(ctx: click.Context, dask: str | None, slots: int | None, proxy: str | None) -> None:
+def roomrec(
+    ctx: click.Context, dask: str | None, slots: int | None, proxy: str | None, *, worker_credentials: bool
+) -> None:
     """List, download, archive and delete recordings of video rooms (Twilio Video REST API).
 
     'roomrec demo' is a demonstration that needs no account. 'roomrec simulate' runs a simulated service to try
     programs with.
     """
-    check_on_cluster(ctx.invoked_subcommand, dask, slots, proxy)
+    check_on_cluster(ctx.invoked_subcommand, dask, slots, proxy, worker_credentials=worker_credentials)
 
 
 for _command in (

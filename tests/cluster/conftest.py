@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -91,10 +92,11 @@ async def kill_the_worker_at(cluster: Client, simulator: Simulator, number: int)
     simulator.inject(faults.StallHeaders(60), path_contains=room_sid)
     await until(lambda: any(room_sid in request.path for request in simulator.requests))
 
-    shard = f"-{number // 10:06d}"
+    # Once its worker knows the job, a shard has a second task.
+    shard = re.compile(rf".*-{number // 10:06d}(-[0-9]+)?")
     processing = await cluster.processing()
     workers = await cluster.run(os.getpid)
-    victims = [pid for worker, pid in workers.items() if any(str(key).endswith(shard) for key in processing[worker])]
+    victims = [pid for worker, pid in workers.items() if any(shard.fullmatch(str(key)) for key in processing[worker])]
     assert len(victims) == 1
     os.kill(victims[0], signal.SIGKILL)
 

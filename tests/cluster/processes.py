@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import attrs
 
 
 def start(*arguments: object) -> subprocess.Popen[str]:
@@ -29,3 +34,46 @@ def wait_until(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+@contextmanager
+def running_dask(*arguments: object, log: Path | None = None, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a Dask command, and kill it at the end; its output goes to a file or nowhere."""
+    command = [sys.executable, "-m", "dask", *map(str, arguments)]
+    with (Path(os.devnull) if log is None else log).open("ab") as output:
+        process = subprocess.Popen(command, env=os.environ | environment, stdout=output, stderr=output)
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@attrs.frozen
+class Commands:
+    """A scheduler and workers as Dask's own commands start them, with their files and logs in a directory."""
+
+    directory: Path
+    environment: Mapping[str, str] = attrs.field(factory=dict)
+    options: tuple[object, ...] = ()
+
+    @property
+    def file(self) -> Path:
+        return self.directory / "scheduler.json"
+
+    @contextmanager
+    def scheduler(self, port: int = 0) -> Iterator[subprocess.Popen[bytes]]:
+        """Run a scheduler that listens."""
+        self.file.unlink(missing_ok=True)
+        options = ("--host", "127.0.0.1", "--port", port, "--no-dashboard", "--scheduler-file", self.file)
+        log = self.directory / "scheduler.log"
+        with running_dask("scheduler", *options, *self.options, log=log, **self.environment) as process:
+            wait_until(lambda: self.file.exists() and self.file.read_text("utf-8").endswith("}"))
+            yield process
+
+    def worker(self, name: str = "worker", **environment: str) -> AbstractContextManager[subprocess.Popen[bytes]]:
+        """Run a worker, in one process of one thread."""
+        options = ("--nthreads", 1, "--no-nanny", "--no-dashboard", "--local-directory", self.directory)
+        log = self.directory / f"{name}.log"
+        arguments = ("worker", "--scheduler-file", self.file, *options, *self.options)
+        return running_dask(*arguments, log=log, **{**self.environment, **environment})

@@ -65,6 +65,13 @@ def test_list_writes_parquet_on_a_cluster_of_its_own(simulator: Simulator, rooms
     assert messages[2:] == [summary]
 
 
+def test_workers_with_credentials_of_their_own(simulator: Simulator, rooms: Path, tmp_path: Path) -> None:
+    on_cluster = ("--dask", "local", "--worker-credentials")
+    code, _, messages = run_roomrec(*on_cluster, "list", "--from-file", rooms, "-o", tmp_path / "new")
+    assert (code, len(messages)) == (0, 1), messages
+    assert sorted(row["sid"] for row in pq.read_table(tmp_path / "new").to_pylist()) == expected(simulator)
+
+
 async def test_archive_on_a_cluster_that_is_there(
     cluster: Client, simulator: Simulator, rooms: Path, tmp_path: Path
 ) -> None:
@@ -117,6 +124,9 @@ def test_mistakes(simulator: Simulator, rooms: Path, tmp_path: Path) -> None:
     code, _, messages = run_roomrec("--dask", "no://address", "list", "--from-file", rooms, "-o", tmp_path / "new")
     assert (code, len(messages)) == (2, 1)
     assert "--dask must be an address such as tls://host:8786, or 'local': unknown address scheme 'no'" in messages[0]
+    code, _, messages = run_roomrec("--worker-credentials", "list", "--from-file", rooms)
+    assert code == 2
+    assert messages[-1].startswith("roomrec: --worker-credentials is for a cluster: give --dask ADDRESS, too")
     encrypted = ("--dask", "tls://127.0.0.1:1", "list", "--from-file", rooms, "-o", tmp_path / "new")
     code, _, messages = run_roomrec(*encrypted)
     assert (code, len(messages)) == (2, 1)

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -18,23 +14,12 @@ from roomrec_async.integrations.dask import export_on
 from roomrec_async.simulator import Simulator
 
 from .conftest import expected, names, rows, settings
+from .processes import Commands
 
-_ENVIRONMENT = os.environ | {
+_ENVIRONMENT = {
     "DASK_DISTRIBUTED__SCHEDULER__LOCKS__LEASE_TIMEOUT": "2s",
     "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "10",
 }
-
-
-@contextmanager
-def running(*arguments: object) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a Dask command, and kill it at the end."""
-    command = [sys.executable, "-m", "dask", *map(str, arguments)]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen(command, env=_ENVIRONMENT, **quiet) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
 
 
 async def reach(simulator: Simulator, requests: int, exporting: asyncio.Task[object]) -> None:
@@ -53,24 +38,15 @@ async def number_of_workers(cluster: Client, number: int) -> None:
 @pytest.mark.timeout(300)
 async def test_workers_join_and_leave_in_mid_run(tmp_path: Path) -> None:
     """0, 4, 1, 0 and 3 workers: some are killed, one is asked to end."""
-    file, directory = tmp_path / "scheduler.json", tmp_path / "export"
-
-    def worker(processes: ExitStack) -> subprocess.Popen[bytes]:
-        options = ("--nthreads", 1, "--no-nanny", "--no-dashboard", "--local-directory", tmp_path)
-        return processes.enter_context(running("worker", "--scheduler-file", file, *options))
-
+    commands = Commands(tmp_path, _ENVIRONMENT)
+    directory = tmp_path / "export"
     async with Simulator(80, (1, 3), reads_per_second=8, latency=0.02) as simulator:
         with ExitStack() as processes:
-            processes.enter_context(
-                running("scheduler", "--host", "127.0.0.1", "--port", 0, "--no-dashboard", "--scheduler-file", file)
-            )
-            async with asyncio.timeout(60):
-                while not file.exists():
-                    await asyncio.sleep(0.05)
-            async with Client(scheduler_file=str(file), asynchronous=True) as cluster:
+            processes.enter_context(commands.scheduler())
+            async with Client(scheduler_file=str(commands.file), asynchronous=True) as cluster:
                 options = settings(simulator, slots=None, max_concurrency="auto")
                 exporting = asyncio.create_task(export_on(cluster, simulator.room_sids, directory, settings=options))
-                first = [worker(processes) for _ in range(4)]
+                first = [processes.enter_context(commands.worker()) for _ in range(4)]
                 await number_of_workers(cluster, 4)
                 await reach(simulator, simulator.stats.requests + 5, exporting)
                 for process, number in zip(first[:3], (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM), strict=True):
@@ -80,7 +56,7 @@ async def test_workers_join_and_leave_in_mid_run(tmp_path: Path) -> None:
                 first[3].kill()
                 await number_of_workers(cluster, 0)
                 for _ in range(3):
-                    worker(processes)
+                    processes.enter_context(commands.worker())
                 report = await exporting
         assert simulator.stats.refused == 0
         assert [row["sid"] for row in rows(directory)] == expected(simulator)

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from roomrec_async import ConfigurationError, Credentials, InvalidArgumentError, RoomRecError
-from roomrec_async.integrations.dask import ClusterSettings
+from roomrec_async.integrations.dask import ClusterSettings, WorkerCredentials
+from roomrec_async.integrations.dask.jobs import check_rooms
 
 CREDENTIALS = Credentials("AC" + 32 * "0", "secret")
 
@@ -31,6 +32,19 @@ CREDENTIALS = Credentials("AC" + 32 * "0", "secret")
 def test_settings_that_cannot_work(options: dict[str, Any], error: type[RoomRecError], message: str) -> None:
     with pytest.raises(error, match=message):
         ClusterSettings(credentials=CREDENTIALS, **options)
+
+
+def test_credentials_of_the_workers_need_the_account() -> None:
+    with pytest.raises(InvalidArgumentError, match="account_sid must be 'AC' and 32 hexadecimal digits"):
+        WorkerCredentials("AC")
+
+
+def test_with_credentials_of_the_workers_all_is_checked_before_anything_is_sent() -> None:
+    credentials = WorkerCredentials(CREDENTIALS.account_sid)
+    with pytest.raises(ConfigurationError, match="https"):
+        ClusterSettings(credentials=credentials, base_url="http://example.com")
+    with pytest.raises(InvalidArgumentError, match="limit"):
+        check_rooms(ClusterSettings(credentials=credentials), ["RM" + 32 * "0"], {"limit": -1})
 
 
 @pytest.mark.parametrize(

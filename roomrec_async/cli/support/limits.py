@@ -86,9 +86,12 @@ def make_limited_client(credentials: Credentials, base_url: str, proxy: str | No
 
 def make_cluster_settings(base_url: str) -> ClusterSettings:
     """Return the settings of a cluster, with the credentials of the environment and the limits that were given."""
-    from roomrec_async.integrations.dask import ClusterSettings  # noqa: PLC0415  an extra of its own
+    from roomrec_async.integrations.dask import ClusterSettings, WorkerCredentials  # noqa: PLC0415  an extra of its own
 
     url, limits = given_limits()
-    slots: int | None = click.get_current_context().find_root().params["slots"]
+    given = click.get_current_context().find_root().params
+    credentials: Credentials | WorkerCredentials = Credentials.from_env()
+    if given["worker_credentials"]:
+        credentials = WorkerCredentials(credentials.account_sid)
     print_dates()
-    return ClusterSettings(credentials=Credentials.from_env(), base_url=base_url, slots=slots, redis=url, **limits)
+    return ClusterSettings(credentials=credentials, base_url=base_url, slots=given["slots"], redis=url, **limits)

@@ -102,15 +102,18 @@ def parse_account_sid(account_sid: str) -> str:
         raise click.BadParameter(str(error).replace("account_sid", "it", 1)) from None
 
 
-def check_on_cluster(command: str | None, address: str | None, slots: int | None, proxy: str | None) -> None:
-    """Raise for a command that cannot run on a cluster as it was asked for, and for slots without a cluster.
+def check_on_cluster(
+    command: str | None, address: str | None, slots: int | None, proxy: str | None, *, worker_credentials: bool
+) -> None:
+    """Raise for a command that cannot run on a cluster as it was asked for, and for its options without a cluster.
 
     Raises:
         UsageError: it cannot.
     """
     if address is None:
-        if slots is not None:
-            raise click.UsageError("--slots is for a cluster: give --dask ADDRESS, too")
+        if slots is not None or worker_credentials:
+            option = "--worker-credentials" if slots is None else "--slots"
+            raise click.UsageError(f"{option} is for a cluster: give --dask ADDRESS, too")
         return
     if command is not None and command not in _ON_CLUSTER:
         raise click.UsageError(f"--dask works with {' and '.join(_ON_CLUSTER)} only, not with {command}")
@@ -194,6 +197,12 @@ slots_option: Final = click.option(
     metavar="N",
     help="Shards that run on the cluster at once, each with an equal part of the limits, however many workers there "
     "are. All jobs of an account on one cluster need the same number. By default 4; with 'local' one for each CPU.",
+)
+worker_credentials_option: Final = click.option(
+    "--worker-credentials",
+    is_flag=True,
+    help="The workers of the cluster have the credentials in their own environment, in the same variables: none are "
+    "sent to them.",
 )
 proxy_option: Final = click.option(
     "--proxy",

@@ -14,9 +14,16 @@ slot until its last request is more than a second old, so that the next shard ca
 once. The slot of a worker that died is free again after ``distributed.scheduler.locks.lease-timeout`` (30 seconds by
 default; the callers of all jobs of one account must use the same), and nobody uses its fraction until then.
 
-**Credentials travel with the tasks**, pickled with the settings: these are validated before anything starts, and all
-workers are the same caller. Credentials are in no name, representation or log line. Dask sends tasks unencrypted over
-``tcp://``: between machines, use ``tls://``.
+**Credentials are in no task**, which the scheduler would hold and show. When a worker has its first shard of a job,
+the caller sends it what the job needs: the credentials, the URL of Redis, the destination. The scheduler passes that
+message on and keeps nothing of it; it is in no name, representation or log line. The workers hold it in memory until
+the job ends or, if the caller is killed, until they end themselves. Where the workers have the credentials in their own
+environment, ``credentials=WorkerCredentials(account_sid)`` sends none.
+
+This does not protect against everything. Whoever can run code on the cluster can read the memory of its workers. Dask
+sends messages unencrypted over ``tcp://``: between machines, use ``tls://``. With its loggers at level DEBUG, which is
+not the default, Dask logs each message as a whole, credentials included. The SIDs of rooms and of the account are not
+secret: the scheduler has them.
 
 **Ten million rooms**, with the quota of 80 reads per second. More workers do not make it faster; they share the
 decoding, the Parquet files and, above all, the bytes of an archive.
@@ -54,12 +61,13 @@ from .archiving import archive_on
 from .exporting import ExportProgress, ExportReport, export_on
 from .listing import as_completed_on
 from .local import local_cluster
-from .settings import ClusterSettings
+from .settings import ClusterSettings, WorkerCredentials
 
 __all__ = [
     "ClusterSettings",
     "ExportProgress",
     "ExportReport",
+    "WorkerCredentials",
     "archive_on",
     "as_completed_on",
     "export_on",

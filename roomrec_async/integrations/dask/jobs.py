@@ -11,6 +11,7 @@ from uuid import uuid4
 import dask.config
 from distributed import Client, KilledWorker, Semaphore, get_worker
 from distributed.client import FutureCancelledError
+from distributed.comm.core import CommClosedError
 
 from roomrec_async._asyncio import is_cancelling, map_concurrently
 from roomrec_async._listing.fanout import RoomSids
@@ -18,11 +19,12 @@ from roomrec_async._version import __version__
 from roomrec_async.client import RoomOptions
 from roomrec_async.errors import ConfigurationError, RoomRecError
 
+from .contexts import JobContext, Sealed, Unprepared, seal, send_context
 from .local import fixed_workers
 from .settings import ClusterSettings
 from .shards import Result, Shard, ShardFunction, split_into_shards
 from .slots import LEASE_TIMEOUT, SlotPool, stop_refreshing
-from .stopping import Stopper, wait_stopped
+from .stopping import Stopper, end_job
 
 if TYPE_CHECKING:
     from distributed import Future
@@ -35,6 +37,10 @@ _QUEUED_SHARDS: Final = 2
 _TASK_RETRIES: Final = 2
 # Maximum number of seconds to wait until cancelled shards have stopped: a worker may have become unreachable.
 _STOP_TIMEOUT: Final = 30.0
+# The same where nothing was cancelled: it only matters that the workers hold no secret for longer than they need it.
+_FORGET_TIMEOUT: Final = 5.0
+# Maximum number of workers that cannot be told what to do, before a shard counts as failed.
+_MAX_UNANSWERED: Final = 20
 _PACKAGE: Final = "roomrec-async"
 
 
@@ -47,8 +53,8 @@ class Job:
         # Unique, because the cluster would take two jobs with the same keys for one. The dashboard groups tasks by
         # what precedes the digits.
         self._prefix = f"roomrec-{name}-{uuid4().hex[:8]}"
-        # True once a shard was cancelled on the cluster, where it may still run.
-        self._cancelled = False
+        # Once a shard was cancelled on the cluster, it may still run there for a while.
+        self._stop_timeout = _FORGET_TIMEOUT
 
     async def run(
         self, room_sids: RoomSids, function: ShardFunction[Result]
@@ -62,9 +68,10 @@ class Job:
         """
         await _check_versions(self._cluster)
         pool = await self._slot_pool()
+        sealed = seal(JobContext(pool, function))
 
         async def process(shard: Shard) -> AsyncGenerator[tuple[Shard, Result | RoomRecError], None]:
-            yield shard, await self._process(shard, pool, function)
+            yield shard, await self._process(shard, sealed)
 
         shards = split_into_shards(room_sids, self._settings.rooms_per_shard)
         try:
@@ -72,7 +79,7 @@ class Job:
                 async for result in results:
                     yield result
         finally:
-            await self._wait_stopped()
+            await self._end()
 
     async def _slot_pool(self) -> SlotPool:
         """Return the slots of the account, and register their semaphore with the scheduler."""
@@ -90,11 +97,29 @@ class Job:
             stop_refreshing(semaphore)
         return pool
 
-    async def _process(self, shard: Shard, pool: SlotPool, function: ShardFunction[Result]) -> Result | RoomRecError:
+    async def _process(self, shard: Shard, sealed: Sealed) -> Result | RoomRecError:
         """Return the result of a shard, or the error of its rooms. What ends the whole job is raised."""
         key = f"{self._prefix}-{shard.index:06d}"
+        outcome = await self._submit(shard, key)
+        attempts = 1
+        unanswered = 0
+        while isinstance(outcome, Unprepared):
+            if not await send_context(self._cluster, self._prefix, sealed, outcome.worker):
+                unanswered += 1
+            if unanswered > _MAX_UNANSWERED:
+                return RoomRecError(f"{outcome.worker} and others do not answer the scheduler: see its log")
+            attempts += 1
+            outcome = await self._submit(shard, f"{key}-{attempts}")
+        return cast("Result | RoomRecError", outcome)
+
+    async def _submit(self, shard: Shard, key: str) -> object:
+        """Run a task, and return its result.
+
+        It may run on any worker. A task for a certain one would wait forever if that one left when it was the last:
+        Dask does not give it to those that join later, not even with ``allow_other_workers``.
+        """
         future = self._cluster.submit(
-            _run_shard, pool, function, shard, key, __version__, key=key, pure=False, retries=_TASK_RETRIES
+            _run_shard, self._prefix, shard, key, __version__, key=key, pure=False, retries=_TASK_RETRIES
         )
         try:
             result = await future
@@ -110,29 +135,28 @@ class Job:
 
         if isinstance(result, (RoomRecError, OSError)):
             raise result
-        return cast("Result", result)
+        return result
 
     async def _release(self, future: Future[Result]) -> None:
         """Let the cluster forget a shard, and cancel it if it is not finished."""
         if not future.done() and self._cluster.status == "running":
-            self._cancelled = True
+            self._stop_timeout = _STOP_TIMEOUT
             await self._cluster.cancel([future], reason="the job has ended")
         future.release()
 
-    async def _wait_stopped(self) -> None:
-        """Wait until cancelled shards have stopped: the scheduler forgets them at once, the workers do not."""
-        if self._cancelled and self._cluster.status == "running":
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_STOP_TIMEOUT):
-                    await self._cluster.run(wait_stopped, self._prefix, on_error="ignore")
+    async def _end(self) -> None:
+        """Let the workers forget the job, and wait until its cancelled shards have stopped there."""
+        if self._cluster.status == "running":
+            # A scheduler that is lost meanwhile has nothing left to end.
+            with suppress(OSError):
+                async with asyncio.timeout(self._stop_timeout):
+                    await self._cluster.run(end_job, self._prefix, on_error="ignore")
 
 
-async def _run_shard(
-    pool: SlotPool, function: ShardFunction[Result], shard: Shard, key: str, version: str
-) -> Result | RoomRecError | OSError:
-    """Run the function on a worker; this is the task.
+async def _run_shard(job: str, shard: Shard, key: str, version: str) -> object:
+    """Run the function of a job on a worker; this is the task. It holds no secret.
 
-    Errors are returned, not raised: Dask would retry the task, and the client has done that already.
+    Errors of the service are returned, not raised: Dask would retry the task, and the client has done that already.
     """
     worker = get_worker()
     # It may have joined when the job ran already.
@@ -142,10 +166,16 @@ async def _run_shard(
             "install the same version everywhere"
         )
     stopper = await Stopper.of_worker(worker)
+    context = stopper.contexts.get(job)
+    if not isinstance(context, JobContext):
+        return Unprepared(worker.address)
     with stopper.cancel_on_release(worker, key):
         try:
-            async with pool.client() as client:
-                return await function(client, shard)
+            async with context.pool.client() as client:
+                return await context.function(client, shard)
+        except CommClosedError:
+            # Of this cluster, as it occurs on a worker that is about to end: Dask runs the shard again.
+            raise
         except (RoomRecError, OSError) as error:
             # Its cause and context would be pickled too, and may lead back to it, which cannot be pickled.
             error.__cause__ = None
@@ -159,7 +189,7 @@ def check_rooms(settings: ClusterSettings, room_sids: RoomSids, options: RoomOpt
     Raises:
         InvalidArgumentError: an argument is out of bounds.
     """
-    settings.client(1).as_completed(room_sids, **options)
+    settings.offline_client().as_completed(room_sids, **options)
 
 
 def check_cluster(cluster: Client) -> None:

@@ -8,12 +8,13 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from typing import Final, Literal
 
 import attrs
+from distributed import get_worker
 
 from roomrec_async._api.urls import DEFAULT_BASE_URL
-from roomrec_async._validate import check_integer
+from roomrec_async._validate import check_account_sid, check_integer
 from roomrec_async.client import RecordingsClient
 from roomrec_async.credentials import Credentials
-from roomrec_async.errors import ConfigurationError
+from roomrec_async.errors import ConfigurationError, InvalidArgumentError
 from roomrec_async.limits import RateLimiter
 from roomrec_async.protocols import Limiter, Observer
 
@@ -21,6 +22,44 @@ from roomrec_async.protocols import Limiter, Observer
 _MAX_SLOTS: Final = 100_000
 # Fixed, because workers come and go. Each slot has enough of the published quotas: 20 reads and 5 writes per second.
 _DEFAULT_SLOTS: Final = 4
+# In place of a secret that only the workers have.
+_PLACEHOLDER: Final = "-"
+
+
+@attrs.frozen
+class WorkerCredentials:
+    """Credentials that each worker takes from its own environment; the caller neither needs nor sends any.
+
+    The variables are those of :meth:`roomrec_async.Credentials.from_env`.
+
+    Args:
+        account_sid: the SID of the account whose credentials they are.
+
+    Raises:
+        InvalidArgumentError: the SID is malformed.
+    """
+
+    account_sid: str
+
+    def __attrs_post_init__(self) -> None:
+        check_account_sid(self.account_sid)
+
+    def load(self) -> Credentials:
+        """Return the credentials in the environment of this worker.
+
+        Raises:
+            ConfigurationError: it has none, or those of another account.
+        """
+        address = get_worker().address
+        try:
+            credentials = Credentials.from_env()
+        except (ConfigurationError, InvalidArgumentError) as error:
+            message = f"the worker {address} has no credentials that it can use: {error}"
+        else:
+            if credentials.account_sid == self.account_sid:
+                return credentials
+            message = f"the worker {address} has credentials of {credentials.account_sid}, not of {self.account_sid}"
+        raise ConfigurationError(message)
 
 
 @attrs.frozen(kw_only=True)
@@ -28,7 +67,9 @@ class ClusterSettings:
     """The caller's credentials, and the division of an account's quota among the shards of its jobs on a cluster.
 
     Attributes:
-        credentials: the caller's credentials.
+        credentials: the caller's credentials, which are sent to the workers; or
+            :class:`~roomrec_async.integrations.dask.WorkerCredentials` where the workers have them in their own
+            environment.
         base_url: another endpoint, such as a gateway, as the workers reach it.
         rooms_per_shard: number of rooms of a task.
         slots: number of slots that the quota is divided into, which is how many shards run at once, however many
@@ -49,7 +90,7 @@ class ClusterSettings:
         ConfigurationError: the quota is too small for the number of slots, or the base URL cannot be used.
     """
 
-    credentials: Credentials
+    credentials: Credentials | WorkerCredentials
     base_url: str = DEFAULT_BASE_URL
     rooms_per_shard: int = 1_000
     slots: int | None = None
@@ -71,8 +112,7 @@ class ClusterSettings:
                 f"slots must be at most {self.max_slots}: each needs at least 1 of reads_per_second, of "
                 "writes_per_second and of max_concurrency"
             )
-        # It opens nothing: clients and limiters connect at their first use.
-        self.client(1)
+        self.offline_client()
 
     def slot_count(self, workers: int | None = None) -> int:
         """Return the number of slots that were asked for, or the default.
@@ -103,11 +143,23 @@ class ClusterSettings:
             observers: the client's observers.
 
         Raises:
+            ConfigurationError: the base URL cannot be used, or the worker has no credentials.
+        """
+        credentials = self.credentials
+        if isinstance(credentials, WorkerCredentials):
+            credentials = credentials.load()
+        return RecordingsClient(credentials, base_url=self.base_url, limiter=self._limiter(slots), observers=observers)
+
+    def offline_client(self) -> RecordingsClient:
+        """Return a client that checks arguments, and is not used otherwise: it opens nothing.
+
+        Raises:
             ConfigurationError: the base URL cannot be used.
         """
-        return RecordingsClient(
-            self.credentials, base_url=self.base_url, limiter=self._limiter(slots), observers=observers
-        )
+        credentials = self.credentials
+        if isinstance(credentials, WorkerCredentials):
+            credentials = Credentials(credentials.account_sid, _PLACEHOLDER)
+        return RecordingsClient(credentials, base_url=self.base_url, limiter=self._limiter(1))
 
     @asynccontextmanager
     async def open_client(self, slots: int, *observers: Observer) -> AsyncGenerator[RecordingsClient, None]:

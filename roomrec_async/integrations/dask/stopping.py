@@ -1,4 +1,4 @@
-"""Stop shards that the cluster no longer wants."""
+"""Stop shards that the cluster no longer wants, and keep what each worker has to know of jobs."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 
 _PLUGIN_NAME: Final = "roomrec-stopper"
+# Contexts that a worker keeps. Callers that were killed leave theirs behind; one that is missed is sent again.
+_MAX_CONTEXTS: Final = 32
 
 
 class Stopper(WorkerPlugin):
@@ -27,6 +29,8 @@ class Stopper(WorkerPlugin):
     def __init__(self) -> None:
         # The running shards of this worker, by the keys of their tasks.
         self._running: dict[Key, asyncio.Task[object]] = {}
+        # What the shards of each job have in common, by the prefix of their keys.
+        self.contexts: dict[str, object] = {}
 
     @classmethod
     async def of_worker(cls, worker: Worker) -> Stopper:
@@ -57,6 +61,12 @@ class Stopper(WorkerPlugin):
         finally:
             del self._running[key]
 
+    def keep_context(self, job: str, context: object) -> None:
+        """Keep the context of a job, and forget the oldest ones if there are too many."""
+        self.contexts[job] = context
+        while len(self.contexts) > _MAX_CONTEXTS:
+            del self.contexts[next(iter(self.contexts))]
+
     async def wait_stopped(self, prefix: str) -> None:
         """Wait until no shard runs whose key has this prefix."""
         running = [task for key, task in self._running.items() if str(key).startswith(prefix)]
@@ -64,7 +74,8 @@ class Stopper(WorkerPlugin):
             await asyncio.wait(running)
 
 
-async def wait_stopped(prefix: str, dask_worker: Worker) -> None:
-    """Wait until nothing of a cancelled job runs on this worker; Dask passes ``dask_worker`` by its name."""
+async def end_job(prefix: str, dask_worker: Worker) -> None:
+    """Forget a job, once nothing of it runs on this worker any more; Dask passes ``dask_worker`` by its name."""
     stopper = await Stopper.of_worker(dask_worker)
+    stopper.contexts.pop(prefix, None)
     await stopper.wait_stopped(prefix)
