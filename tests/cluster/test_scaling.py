@@ -1,19 +1,21 @@
-"""Workers that join and leave in mid-run, with the scheduler and the workers as Dask's own commands start them."""
+"""Workers that join, leave and stop in mid-run, started by Dask's own commands or by adaptive scaling."""
 
 from __future__ import annotations
 
 import asyncio
 import signal
+from collections.abc import AsyncIterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import dask.config
 import pytest
-from distributed import Client
+from distributed import Client, LocalCluster
 
-from roomrec_async.integrations.dask import export_on
-from roomrec_async.simulator import Simulator
+from roomrec_async.integrations.dask import ExportReport, export_on
+from roomrec_async.simulator import Simulator, faults
 
-from .conftest import expected, names, rows, settings
+from .conftest import LEASES, expected, names, rows, settings, until
 from .processes import Commands
 
 _ENVIRONMENT = {
@@ -24,13 +26,13 @@ _ENVIRONMENT = {
 
 async def reach(simulator: Simulator, requests: int, exporting: asyncio.Task[object]) -> None:
     """Wait for so many requests, or the end of the export."""
-    async with asyncio.timeout(120):
+    async with asyncio.timeout(180):
         while simulator.stats.requests < requests and not exporting.done():
             await asyncio.sleep(0.02)
 
 
 async def number_of_workers(cluster: Client, number: int) -> None:
-    async with asyncio.timeout(120):
+    async with asyncio.timeout(180):
         while len(await cluster.nthreads()) != number:
             await asyncio.sleep(0.05)
 
@@ -59,6 +61,86 @@ async def test_workers_join_and_leave_in_mid_run(tmp_path: Path) -> None:
                     processes.enter_context(commands.worker())
                 report = await exporting
         assert simulator.stats.refused == 0
-        assert [row["sid"] for row in rows(directory)] == expected(simulator)
-        assert (report.rooms, report.failed, report.recordings) == (80, 0, len(expected(simulator)))
-    assert names(directory) == [f"part-{number:06d}.parquet" for number in range(16)]
+        assert_complete(report, directory, simulator)
+
+
+def assert_complete(report: ExportReport, directory: Path, simulator: Simulator) -> None:
+    """Assert that all records of the account are in the files of its shards, each once, and nothing else."""
+    count = len(simulator.room_sids)
+    assert [row["sid"] for row in rows(directory)] == expected(simulator)
+    assert (report.rooms, report.failed, report.recordings) == (count, 0, len(expected(simulator)))
+    assert names(directory) == [f"part-{number:06d}.parquet" for number in range(count // 5)]
+
+
+@pytest.mark.timeout(600)
+async def test_adaptive_scaling_in_mid_run(tmp_path: Path) -> None:
+    """From none to 4, to 1 and to 3, with rooms until the end of that."""
+    is_scaled = asyncio.Event()
+    given: list[str] = []
+    async with Simulator(20, (1, 3), reads_per_second=8, latency=0.02) as simulator:
+
+        async def rooms() -> AsyncIterator[str]:
+            while not is_scaled.is_set():
+                for room_sid in simulator.room_sids:
+                    given.append(room_sid)
+                    yield room_sid
+
+        with dask.config.set({**LEASES, "distributed.scheduler.allowed-failures": 10}):
+            async with (
+                LocalCluster(
+                    n_workers=0, threads_per_worker=1, host="127.0.0.1", dashboard_address=None, asynchronous=True
+                ) as workers,
+                Client(workers, asynchronous=True) as cluster,
+            ):
+                options = settings(simulator, slots=None, max_concurrency="auto")
+                workers.adapt(minimum=0, maximum=4, interval="100ms")
+                exporting = asyncio.create_task(export_on(cluster, rooms(), tmp_path, settings=options))
+                await reach(simulator, 1, exporting)
+                for number in (4, 1, 3):
+                    workers.adapt(minimum=number, maximum=number, interval="100ms")
+                    await number_of_workers(cluster, number)
+                    await reach(simulator, simulator.stats.requests + 5, exporting)
+                    assert not exporting.done()
+                is_scaled.set()
+                report = await exporting
+        assert [row["sid"] for row in rows(tmp_path)] == expected(simulator, *given)
+        assert (report.rooms, report.failed) == (len(given), 0)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("counts_as_dead", [True, False])
+async def test_a_worker_that_stops_for_a_while(tmp_path: Path, *, counts_as_dead: bool) -> None:
+    """It has a shard when it stops. If the scheduler counts it as dead, others write that shard, and it goes on."""
+    variables = {"DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "20s"} if counts_as_dead else {}
+    commands = Commands(tmp_path, {**_ENVIRONMENT, **variables})
+    directory = tmp_path / "export"
+    async with Simulator(30, (1, 3)) as simulator:
+        with ExitStack() as processes:
+            processes.enter_context(commands.scheduler())
+            victim = processes.enter_context(commands.worker("victim"))
+            async with Client(scheduler_file=str(commands.file), asynchronous=True) as cluster:
+                await number_of_workers(cluster, 1)
+                room_sid = simulator.room_sids[2]
+                simulator.inject(faults.StallHeaders(60), path_contains=room_sid)
+                options = settings(simulator)
+                exporting = asyncio.create_task(export_on(cluster, simulator.room_sids, directory, settings=options))
+                await until(lambda: any(room_sid in request.path for request in simulator.requests))
+                victim.send_signal(signal.SIGSTOP)
+                requests = simulator.stats.requests
+                processes.enter_context(commands.worker("other"))
+                await reach(simulator, requests + 10, exporting)
+                if counts_as_dead:
+                    await number_of_workers(cluster, 1)
+                    await until_file(directory / "part-000000.parquet")
+                victim.send_signal(signal.SIGCONT)
+                report = await exporting
+                if counts_as_dead:
+                    # It finds that it is no longer one of the cluster, and leaves nothing behind.
+                    await asyncio.to_thread(victim.wait, 120)
+        assert_complete(report, directory, simulator)
+
+
+async def until_file(path: Path) -> None:
+    async with asyncio.timeout(180):
+        while not path.exists():
+            await asyncio.sleep(0.05)

@@ -81,7 +81,8 @@ def stop_refreshing(semaphore: Semaphore) -> None:
     """Stop the timer that refreshes a semaphore's leases; it keeps the semaphore alive for as long as the loop runs."""
     # Without a lease timeout ("inf") there is no timer.
     if hasattr(semaphore, "refresh_callback"):
-        semaphore.refresh_callback.stop()
+        # Its start waits in the same queue, and may not have had its turn.
+        semaphore.loop.add_callback(semaphore.refresh_callback.stop)
 
 
 async def _acquire(semaphore: Semaphore) -> None:
