@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from functools import partial
 from pathlib import Path
+from ssl import SSLError
 from typing import TYPE_CHECKING, Final
 
 import attrs
@@ -28,6 +29,12 @@ if TYPE_CHECKING:
 
     from roomrec_async.integrations.dask import ExportProgress, ExportReport
 
+# Dask's settings for the client's side of a connection: names of files, or their content.
+_CERTIFICATES: Final = (
+    "distributed.comm.tls.ca-file",
+    "distributed.comm.tls.client.cert",
+    "distributed.comm.tls.client.key",
+)
 # The address that stands for a cluster on this machine.
 _LOCAL: Final = "local"
 
@@ -44,8 +51,9 @@ async def connect_cluster(address: str) -> AsyncGenerator[Client, None]:
 
     Raises:
         InvalidArgumentError: the address is malformed.
-        ConfigurationError: the address is one of TLS, and Dask's configuration has no certificates for it.
-        OSError: there is no scheduler at the address, or a certificate cannot be read.
+        ConfigurationError: the address is one of TLS, and Dask's configuration has no certificates for it that can be
+            used; or the scheduler expects TLS, and the address is not one.
+        OSError: there is no scheduler at the address, or its certificate is not trusted.
     """
     from roomrec_async.integrations.dask import local_cluster  # noqa: PLC0415  an extra of its own
 
@@ -62,8 +70,34 @@ async def connect_cluster(address: str) -> AsyncGenerator[Client, None]:
     except ValueError as error:
         raise InvalidArgumentError(f"--dask must be an address such as tls://host:8786, or 'local': {error}") from None
     check_security(address)
-    async with Client(address, asynchronous=True) as client:
+    client = Client(address, asynchronous=True)
+    try:
+        await connect(client, address)
         yield client
+    finally:
+        await client.close()
+
+
+async def connect(client: Client, address: str) -> None:
+    """Connect a client to the scheduler at an address.
+
+    Raises:
+        ConfigurationError: the scheduler expects TLS and the address is not one, or the other way round.
+        OSError: there is no scheduler at the address, or its certificate is not trusted.
+    """
+    from distributed.comm.core import CommClosedError, FatalCommClosedError  # noqa: PLC0415  an extra of its own
+
+    try:
+        await client
+    except FatalCommClosedError:
+        # About the certificate.
+        raise
+    except (CommClosedError, ValueError) as error:
+        scheme = "tcp" if address.startswith("tls://") else "tls"
+        message = f"there is no scheduler at {address} that answers: does the address begin with {scheme}://? ({error})"
+    else:
+        return
+    raise ConfigurationError(message)
 
 
 def check_security(address: str) -> None:
@@ -71,18 +105,46 @@ def check_security(address: str) -> None:
 
     Raises:
         ConfigurationError: it has not.
-        OSError: a certificate cannot be read.
     """
     from distributed import Security  # noqa: PLC0415  an extra of its own
 
     if not address.startswith(("tls://", "wss://")):
         return
-    # Dask takes the settings of its configuration where none are given.
-    if Security().get_connection_args("client").get("ssl_context") is None:
+    files = find_certificate_files()
+    try:
+        # Dask takes the settings of its configuration where none are given.
+        context = Security().get_connection_args("client").get("ssl_context")
+    except SSLError as error:
+        raise ConfigurationError(
+            f"not a certificate and its key in PEM format: {', '.join(dict.fromkeys(files))}: {error}"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"Dask's certificates for {address} cannot be used: {error}") from None
+    if context is None:
         raise ConfigurationError(
             f"{address} needs Dask's certificates: set distributed.comm.tls.ca-file, .client.cert and .client.key in "
             "Dask's configuration, or DASK_DISTRIBUTED__COMM__TLS__CA_FILE and so on in the environment"
         )
+
+
+def find_certificate_files() -> list[str]:
+    """Return the files of the client's certificates in Dask's configuration, or the settings that hold them in memory.
+
+    Raises:
+        ConfigurationError: there is no such file.
+    """
+    import dask.config  # noqa: PLC0415  an extra of its own
+
+    names = []
+    for name in _CERTIFICATES:
+        value = dask.config.get(name, None)
+        if isinstance(value, str) and "\n" not in value:
+            if not Path(value).is_file():
+                raise ConfigurationError(f"there is no file {value}, which Dask's configuration has as {name}")
+            names.append(value)
+        elif value is not None:
+            names.append(name)
+    return names
 
 
 @attrs.frozen(kw_only=True)
