@@ -72,6 +72,13 @@ def test_workers_with_credentials_of_their_own(simulator: Simulator, rooms: Path
     assert sorted(row["sid"] for row in pq.read_table(tmp_path / "new").to_pylist()) == expected(simulator)
 
 
+def test_credentials_of_workers_without_a_cluster(simulator: Simulator, rooms: Path) -> None:
+    code, _, messages = run_roomrec("--worker-credentials", "list", "--from-file", rooms)
+    assert code == 2
+    assert messages[-1].startswith("roomrec: --worker-credentials is for a cluster: give --dask ADDRESS, too")
+    assert simulator.stats.requests == 0
+
+
 async def test_archive_on_a_cluster_that_is_there(
     cluster: Client, simulator: Simulator, rooms: Path, tmp_path: Path
 ) -> None:
@@ -124,9 +131,6 @@ def test_mistakes(simulator: Simulator, rooms: Path, tmp_path: Path) -> None:
     code, _, messages = run_roomrec("--dask", "no://address", "list", "--from-file", rooms, "-o", tmp_path / "new")
     assert (code, len(messages)) == (2, 1)
     assert "--dask must be an address such as tls://host:8786, or 'local': unknown address scheme 'no'" in messages[0]
-    code, _, messages = run_roomrec("--worker-credentials", "list", "--from-file", rooms)
-    assert code == 2
-    assert messages[-1].startswith("roomrec: --worker-credentials is for a cluster: give --dask ADDRESS, too")
     encrypted = ("--dask", "tls://127.0.0.1:1", "list", "--from-file", rooms, "-o", tmp_path / "new")
     code, _, messages = run_roomrec(*encrypted)
     assert (code, len(messages)) == (2, 1)

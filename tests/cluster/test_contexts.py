@@ -25,6 +25,9 @@ from roomrec_async.simulator import Simulator
 from .conftest import assert_each_once, collect, settings
 from .processes import Commands
 
+# Many start processes, which takes long where others do as well.
+pytestmark = pytest.mark.timeout(300)
+
 _ENVIRONMENT = {"DASK_DISTRIBUTED__SCHEDULER__LOCKS__LEASE_TIMEOUT": "2s"}
 
 
@@ -72,7 +75,6 @@ async def used_by_both_workers(cluster: Client) -> None:
             await asyncio.sleep(0.1)
 
 
-@pytest.mark.timeout(300)
 async def test_no_secret_is_in_the_scheduler_or_in_a_log(tmp_path: Path) -> None:
     commands = Commands(tmp_path, _ENVIRONMENT)
     with ExitStack() as processes:

@@ -17,6 +17,8 @@ from .conftest import expected
 from .processes import Commands
 from .test_cluster import rooms, run_roomrec, simulator
 
+# Each starts processes, which takes long where others do as well.
+pytestmark = pytest.mark.timeout(300)
 __all__ = ["rooms", "simulator"]
 
 _TLS = "DASK_DISTRIBUTED__COMM__TLS__"
