@@ -62,10 +62,10 @@ class Commands:
         return self.directory / "scheduler.json"
 
     @contextmanager
-    def scheduler(self, port: int = 0) -> Iterator[subprocess.Popen[bytes]]:
+    def scheduler(self) -> Iterator[subprocess.Popen[bytes]]:
         """Run a scheduler that listens."""
         self.file.unlink(missing_ok=True)
-        options = ("--host", "127.0.0.1", "--port", port, "--no-dashboard", "--scheduler-file", self.file)
+        options = ("--host", "127.0.0.1", "--port", 0, "--no-dashboard", "--scheduler-file", self.file)
         log = self.directory / "scheduler.log"
         with running_dask("scheduler", *options, *self.options, log=log, **self.environment) as process:
             wait_until(lambda: self.file.exists() and self.file.read_text("utf-8").endswith("}"))

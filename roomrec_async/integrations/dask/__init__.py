@@ -17,8 +17,8 @@ default; the callers of all jobs of one account must use the same), and nobody u
 **Credentials are in no task**, which the scheduler would hold and show. When a worker has its first shard of a job,
 the caller sends it what the job needs: the credentials, the URL of Redis, the destination. The scheduler passes that
 message on and keeps nothing of it; it is in no name, representation or log line. The workers hold it in memory until
-the job ends or, if the caller is killed, until they end themselves or have served some tens of other jobs. Where the workers have the credentials in their own
-environment, ``credentials=WorkerCredentials(account_sid)`` sends none.
+the job ends or, if the caller is killed, until they end themselves or have served some tens of other jobs. Where the
+workers have the credentials in their own environment, ``credentials=WorkerCredentials(account_sid)`` sends none.
 
 This does not protect against everything. Whoever can run code on the cluster can read the memory of its workers. Dask
 sends messages unencrypted over ``tcp://``: between machines, use ``tls://``. With its loggers at level DEBUG, which is
