@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import io
-from pathlib import Path
 
 import pytest
-from obstore.store import LocalStore, MemoryStore
+from obstore.store import MemoryStore
 
 from roomrec_async import ConfigurationError, MediaError
 from roomrec_async import _lease as leases
-from roomrec_async._export.store import LeasedStore, open_store
 from roomrec_async._lease import Lease, ObjectVersion, hold
 from roomrec_async.integrations.stores import ObjectStore
 
@@ -107,38 +104,3 @@ async def test_a_store_that_fails_is_no_loss(store: ObjectStore, monkeypatch: py
         with pytest.raises(MediaError, match="down"):
             await lease.confirm()
     await lease.confirm()
-
-
-@pytest.mark.usefixtures("short")
-async def test_who_lost_the_lease_writes_no_part(store: ObjectStore) -> None:
-    stopped = LeasedStore(store, Lease(store, NAME))
-    await stopped.lease.acquire()
-    replace_late = await stopped.prepare_part("part-1")
-    heir = LeasedStore(store, Lease(store, NAME))
-    await heir.lease.acquire()
-    replace = await heir.prepare_part("part-1")
-    await replace(io.BytesIO(b"of the heir"))
-    for content in (b"of the dead", bytes(6 * 2**20)):
-        with pytest.raises(ConfigurationError, match="taken over"):
-            await replace_late(io.BytesIO(content))
-    assert await heir.read("part-1") == b"of the heir"
-
-
-@pytest.mark.usefixtures("short")
-async def test_what_arrived_late_is_replaced_by_the_heir(store: ObjectStore) -> None:
-    stopped = LeasedStore(store, Lease(store, NAME))
-    await stopped.lease.acquire()
-    replace_late = await stopped.prepare_part("part-1")
-    heir = LeasedStore(store, Lease(store, NAME))
-    await heir.lease.acquire()
-    replace = await heir.prepare_part("part-1")
-    await replace_late(io.BytesIO(b"late"))
-    await replace(io.BytesIO(b"of the heir"))
-    assert await heir.read("part-1") == b"of the heir"
-
-
-async def test_a_directory_of_obstore_has_no_lease(tmp_path: Path) -> None:
-    destination = ObjectStore(LocalStore(tmp_path))
-    async with open_store(destination, "shard-00001"), open_store(destination, "shard-00001"):
-        pass
-    assert [*tmp_path.rglob("*.lease")] == []

@@ -1,4 +1,4 @@
-"""The directory of an export."""
+"""The directory of an export, and its store under a lease."""
 
 from __future__ import annotations
 
@@ -8,9 +8,22 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from obstore.store import LocalStore, MemoryStore
 
 from roomrec_async import ConfigurationError
-from roomrec_async._export.store import STATE_FOLDER, DirectoryStore, open_store
+from roomrec_async import _lease as leases
+from roomrec_async._export.store import STATE_FOLDER, DirectoryStore, LeasedStore, open_store
+from roomrec_async._lease import Lease
+from roomrec_async.integrations.stores import ObjectStore
+
+LEASE = f"{STATE_FOLDER}/shard-00001.lease"
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch) -> ObjectStore:
+    """A store in which those who watch a lease wait for an instant only."""
+    monkeypatch.setattr(leases, "BEAT", 0.001)
+    return ObjectStore(MemoryStore())
 
 
 async def test_of_many_who_create_one_is_first(tmp_path: Path) -> None:
@@ -52,3 +65,36 @@ async def test_a_destination_that_cannot_hold_an_export() -> None:
     with pytest.raises(ConfigurationError, match="read and create"):
         async with open_store(object(), "shard"):  # type: ignore[arg-type]
             pass
+
+
+async def test_who_lost_the_lease_writes_no_part(store: ObjectStore) -> None:
+    stopped = LeasedStore(store, Lease(store, LEASE))
+    await stopped.lease.acquire()
+    replace_late = await stopped.prepare_part("part-1")
+    heir = LeasedStore(store, Lease(store, LEASE))
+    await heir.lease.acquire()
+    replace = await heir.prepare_part("part-1")
+    await replace(io.BytesIO(b"of the heir"))
+    for content in (b"of the dead", bytes(6 * 2**20)):
+        with pytest.raises(ConfigurationError, match="taken over"):
+            await replace_late(io.BytesIO(content))
+    assert await heir.read("part-1") == b"of the heir"
+
+
+async def test_what_arrived_late_is_replaced_by_the_heir(store: ObjectStore) -> None:
+    stopped = LeasedStore(store, Lease(store, LEASE))
+    await stopped.lease.acquire()
+    replace_late = await stopped.prepare_part("part-1")
+    heir = LeasedStore(store, Lease(store, LEASE))
+    await heir.lease.acquire()
+    replace = await heir.prepare_part("part-1")
+    await replace_late(io.BytesIO(b"late"))
+    await replace(io.BytesIO(b"of the heir"))
+    assert await heir.read("part-1") == b"of the heir"
+
+
+async def test_a_directory_of_obstore_has_no_lease(tmp_path: Path) -> None:
+    destination = ObjectStore(LocalStore(tmp_path))
+    async with open_store(destination, "shard-00001"), open_store(destination, "shard-00001"):
+        pass
+    assert [*tmp_path.rglob("*.lease")] == []
