@@ -18,7 +18,7 @@ import attrs
 
 from roomrec_async._asyncio import call_destination, cancel_and_wait
 from roomrec_async._observe import LOGGER
-from roomrec_async.errors import ConfigurationError, MediaError
+from roomrec_async.errors import MediaError
 
 ObjectVersion: TypeAlias = tuple[str | None, str | None]
 """What tells a version of an object from all others: its ETag, and its generation in stores that have one."""
@@ -46,6 +46,10 @@ class VersionedDestination(Protocol):
         """
 
 
+class LeaseLostError(MediaError):
+    """Another process has taken over the lease, and may be writing: stop."""
+
+
 @attrs.define
 class Lease:
     """A lease, and who has it.
@@ -53,11 +57,13 @@ class Lease:
     Attributes:
         destination: has the object.
         name: the name of the object.
+        work: what the holder does, for messages, such as ``exporting``.
         holder: random text that tells this process from others.
     """
 
     destination: VersionedDestination
     name: str
+    work: str
     holder: str = attrs.field(factory=lambda: token_hex(8))
     _beats: int = 0
     _version: ObjectVersion | None = None
@@ -68,8 +74,7 @@ class Lease:
         """Take the lease, if nobody has it or its holder is dead.
 
         Raises:
-            ConfigurationError: a living process has it.
-            MediaError: the store did not answer, or refused a request.
+            MediaError: a living process has it; or the store did not answer, or refused a request.
         """
         found = await self._read()
         if found is not None and read_holder(found[0]):
@@ -83,7 +88,7 @@ class Lease:
         """Replace the lease, which shows others that its holder lives, and the holder that it still has it.
 
         Raises:
-            ConfigurationError: another process has taken it over.
+            LeaseLostError: another process has taken it over.
             MediaError: the store did not answer, or refused the request.
         """
         async with self._lock:
@@ -94,19 +99,18 @@ class Lease:
                     return
                 self._is_lost = not await self._is_held()
         if self._is_lost:
-            raise ConfigurationError(
-                f"another process has taken over the export to {self._where()}, since this one did not answer for "
-                f"{BEAT * BEATS_MISSED:.0f} seconds: wait for its end"
+            raise LeaseLostError(
+                f"another process has taken over and is {self.work} to {self._where()}, since this one did not answer "
+                f"for {BEAT * BEATS_MISSED:.0f} seconds: wait for its end"
             )
 
     async def keep(self) -> None:
         """Replace the lease until it is lost."""
-        with suppress(ConfigurationError):
-            while True:
-                await asyncio.sleep(BEAT)
-                # It need not be lost, and who writes next is told.
-                with suppress(MediaError):
-                    await self.confirm()
+        while not self._is_lost:
+            await asyncio.sleep(BEAT)
+            # It need not be lost, and who writes next is told.
+            with suppress(MediaError):
+                await self.confirm()
 
     async def release(self) -> None:
         """Let others have the lease at once."""
@@ -116,7 +120,8 @@ class Lease:
     async def _watch(self, found: tuple[bytes, ObjectVersion]) -> tuple[bytes, ObjectVersion] | None:
         """Return the lease once it is free, or unchanged for so long that its holder is dead."""
         LOGGER.warning(
-            "a process that exports to %s has not said that it ended: waiting up to %.0f seconds to see if it lives",
+            "a process that was %s to %s has not said that it ended: waiting up to %.0f seconds to see if it lives",
+            self.work,
             self._where(),
             BEAT * BEATS_MISSED,
         )
@@ -149,8 +154,8 @@ class Lease:
     def _where(self) -> str:
         return self.destination.location("")
 
-    def _busy(self) -> ConfigurationError:
-        return ConfigurationError(f"another process is exporting to {self._where()}: wait for its end")
+    def _busy(self) -> MediaError:
+        return MediaError(f"another process is {self.work} to {self._where()}: wait for its end")
 
 
 def read_holder(content: bytes) -> str:
@@ -166,8 +171,7 @@ async def hold(lease: Lease) -> AsyncGenerator[None, None]:
     """Hold a lease.
 
     Raises:
-        ConfigurationError: a living process has it.
-        MediaError: the store did not answer, or refused a request.
+        MediaError: a living process has it; or the store did not answer, or refused a request.
     """
     await lease.acquire()
     keeper = asyncio.create_task(lease.keep())

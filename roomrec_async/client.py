@@ -773,8 +773,8 @@ class RecordingsClient:
 
         Raises:
             InvalidArgumentError: an argument is out of its bounds.
-            ConfigurationError: the ledger belongs to another destination or account, or is in use; or an extra is
-                missing.
+            ConfigurationError: the ledger belongs to another destination or account, or an extra is missing.
+            MediaError: another process is archiving with the ledger.
             AuthenticationError: the credentials were refused.
             RoomRecError: a window could not be listed.
             OSError: the disk is full, or cannot be written; or the directory has vanished.
@@ -844,6 +844,7 @@ class RecordingsClient:
             InvalidArgumentError: an argument is out of its bounds.
             ConfigurationError: the destination holds an export of another account, window, format or number of shards,
                 of other rooms, or with other columns; it cannot hold an export; or an extra is missing.
+            MediaError: another process is exporting the same shard to it.
             AuthenticationError: the credentials were refused.
             RoomRecError: a window could not be listed. What was written before that stays.
             OSError: the disk is full, or cannot be written.

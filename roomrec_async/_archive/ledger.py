@@ -24,7 +24,7 @@ from roomrec_async._asyncio import run_in_thread
 from roomrec_async._files import make_directory, sync_directory
 from roomrec_async._media.download import Download
 from roomrec_async._validate import INT64_MAX, canonical_sid
-from roomrec_async.errors import ConfigurationError, DecodeError
+from roomrec_async.errors import ConfigurationError, DecodeError, MediaError
 from roomrec_async.models import Recording
 
 from .tracking import DROP_TRACKING, PART_SIZE, TRACKING
@@ -193,7 +193,8 @@ class Ledger:
         account_sid: the account whose recordings are archived; None not to compare it.
 
     Use it with ``async with``, which raises:
-        ConfigurationError: the file is not a ledger, is in use, or is the ledger of another destination or account.
+        ConfigurationError: the file is not a ledger, or is the ledger of another destination or account.
+        MediaError: another archive is using it.
 
     Every method raises:
         OSError: the disk is full, or cannot be read or written; or the file is no longer there.
@@ -431,9 +432,11 @@ class Ledger:
         except sqlite3.Error as error:
             if is_disk_full(error):
                 raise
-            # SQLITE_BUSY, SQLITE_READONLY and their like; a file that is not a database is a DatabaseError.
+            if is_busy(error):
+                raise MediaError(f"another process is archiving with {self._path}: wait for its end") from None
+            # SQLITE_READONLY and its like; a file that is not a database is a DatabaseError.
             is_operational = isinstance(error, sqlite3.OperationalError)
-            reason = "cannot be used; another archive may be using it already" if is_operational else "is not a ledger"
+            reason = "cannot be used" if is_operational else "is not a ledger"
             raise ConfigurationError(f"{self._path} {reason}: {error}") from None
         self._status = self._path.stat()
         # SQLite does not sync the name of a new file.
@@ -638,6 +641,11 @@ def add_sql_functions(connection: sqlite3.Connection) -> None:
 def is_disk_full(error: sqlite3.Error) -> bool:
     """Return True if SQLite could not write because the disk is full."""
     return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+
+
+def is_busy(error: sqlite3.Error) -> bool:
+    """Return True if another connection holds the lock of the database."""
+    return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY
 
 
 def to_json(recording: Recording) -> str:

@@ -120,6 +120,7 @@ class ArchiveOperation:
         Raises:
             InvalidArgumentError: a manifest would replace something else than a file.
             ConfigurationError: the ledger cannot be used.
+            MediaError: another process is archiving with it.
             AuthenticationError: the credentials were refused.
             ClientClosedError: the client was closed meanwhile.
             RoomRecError: a window could not be listed. The recordings found before that are archived.

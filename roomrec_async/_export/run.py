@@ -154,8 +154,8 @@ class ExportOperation:
         """Write what is not yet written.
 
         Raises:
-            ConfigurationError: the destination holds an export with other settings, or another process writes the same
-                shard.
+            ConfigurationError: the destination holds an export with other settings.
+            MediaError: another process writes the same shard.
             AuthenticationError: the credentials were refused.
             RoomRecError: a window could not be listed. What was written before that stays.
             OSError: the disk is full, or cannot be written.

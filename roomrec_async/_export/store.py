@@ -74,10 +74,10 @@ class ExportStore(Protocol):
     async def prepare_part(self, name: str) -> ReplacePart:
         """Return the function that writes a part with the content of a file; called before its records are listed.
 
-        The function writes nothing, and raises ConfigurationError, once another process has taken over the shard.
+        The function writes nothing, and raises MediaError, once another process has taken over the shard.
 
         Raises:
-            ConfigurationError: another process has taken over the shard.
+            MediaError: another process has taken over the shard.
         """
 
 
@@ -90,8 +90,8 @@ async def open_store(
     Destinations that cannot replace an object of a known version have no such protection.
 
     Raises:
-        ConfigurationError: another process writes the shard; or the destination cannot be read, or cannot create an
-            object only where there is none.
+        MediaError: another process writes the shard; or the store did not answer, or refused a request.
+        ConfigurationError: the destination cannot be read, or cannot create an object only where there is none.
     """
     if isinstance(destination, (str, os.PathLike)):
         directory = Path(destination)
@@ -106,7 +106,7 @@ async def open_store(
     if not is_leased_destination(destination):
         yield ObjectsStore(destination)
         return
-    lease = Lease(destination, f"{STATE_FOLDER}/{shard}.lease")
+    lease = Lease(destination, f"{STATE_FOLDER}/{shard}.lease", "exporting")
     async with hold(lease):
         yield LeasedStore(destination, lease)
 
@@ -116,7 +116,7 @@ def lock_shard(directory: Path, shard: str) -> Iterator[None]:
     """Keep other processes from writing the same shard to a directory. A process that dies lets go.
 
     Raises:
-        ConfigurationError: another process writes it.
+        MediaError: another process writes it.
     """
     path = directory / STATE_FOLDER / f"{shard}.lock"
     make_directory(path.parent)
@@ -124,7 +124,7 @@ def lock_shard(directory: Path, shard: str) -> Iterator[None]:
         try:
             lock_file(file, path)
         except MediaError:
-            raise ConfigurationError(f"another process is exporting to {directory}: wait for its end") from None
+            raise MediaError(f"another process is exporting to {directory}: wait for its end") from None
         yield
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -198,6 +200,14 @@ class TestArchive:
         arguments = ("-o", tmp_path / "archive", "--ledger", tmp_path / "notes.txt")
         assert "notes.txt" in roomrec.fails("archive", UNKNOWN_ROOM, *arguments)
         assert (tmp_path / "notes.txt").read_text("utf-8") == "not a database " * 100
+
+    def test_another_process_at_work_is_no_mistake(self, roomrec: Command, tmp_path: Path) -> None:
+        ledger = tmp_path / "ledger.sqlite3"
+        assert roomrec("archive", UNKNOWN_ROOM, "-o", tmp_path).code == 1
+        with closing(sqlite3.connect(ledger)) as connection:
+            connection.execute("BEGIN EXCLUSIVE")
+            line = roomrec.fails("archive", UNKNOWN_ROOM, "-o", tmp_path, code=1)
+        assert line == f"roomrec: another process is archiving with {ledger}: wait for its end"
 
     def test_into_the_directory_of_a_file_url(self, simulator: Simulator, roomrec: Command, tmp_path: Path) -> None:
         room_sid = plain_rooms(simulator)[0]

@@ -12,6 +12,7 @@ from typing import TypeAlias
 import pyarrow.dataset as ds
 import pytest
 
+from roomrec_async._export.store import lock_shard
 from roomrec_async.cli.support import dates
 from roomrec_async.simulator import Simulator, faults
 
@@ -127,6 +128,12 @@ def test_mistakes(simulator: Simulator, roomrec: Command, tmp_path: Path) -> Non
     (tmp_path / "new").rmdir()
     assert "give either rooms" in roomrec.fails("export", room, "--since-last", "-o", tmp_path)
     assert not [*tmp_path.iterdir()]
+
+
+def test_another_process_at_work_is_no_mistake(simulator: Simulator, roomrec: Command, tmp_path: Path) -> None:
+    with lock_shard(tmp_path, "shard-00001"):
+        line = roomrec.fails("export", *simulator.room_sids, "-o", tmp_path, code=1)
+    assert line == f"roomrec: another process is exporting to {tmp_path}: wait for its end"
 
 
 def test_sigterm_keeps_what_is_written(simulator: Simulator, tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ from roomrec_async import (
     Credentials,
     DateWindow,
     InvalidArgumentError,
+    MediaError,
     RateLimiter,
     RecordingsClient,
     RetryPolicy,
@@ -695,7 +696,7 @@ class TestRefused:
         first = asyncio.create_task(client.archive(sim.room_sids, tmp_path, decryption=key, **SINGLE))
         while not (tmp_path / "ledger.sqlite3").exists() or sim.store.stats.requests == 0:
             await asyncio.sleep(0.01)
-        with pytest.raises(ConfigurationError, match="already"):
+        with pytest.raises(MediaError, match="another process is archiving"):
             await client.archive(sim.room_sids, tmp_path, **SINGLE)
         sim.store.clear_faults()
         assert (await first).failed == 0

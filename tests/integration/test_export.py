@@ -26,6 +26,7 @@ from roomrec_async import (
     ConfigurationError,
     DateWindow,
     InvalidArgumentError,
+    MediaError,
     RateLimiter,
     RecordingsClient,
     RetryPolicy,
@@ -461,7 +462,7 @@ async def test_a_shard_in_a_store_is_written_by_one_process(files: Files, monkey
     monkeypatch.setattr(lease, "BEATS_MISSED", 200)
     with Simulator(4, 2, **UNLIMITED) as simulator:
         async with unpaced(simulator) as client, open_store(resolve_destination(files.destination), "shard-00001"):
-            with pytest.raises(ConfigurationError, match=r"another process is exporting to s3://.*: wait for its end"):
+            with pytest.raises(MediaError, match=r"another process is exporting to s3://.*: wait for its end"):
                 await client.export(simulator.room_sids, files.destination)
         async with unpaced(simulator) as client:
             assert (await client.export(simulator.room_sids, files.destination)).complete

@@ -7,9 +7,9 @@ import asyncio
 import pytest
 from obstore.store import MemoryStore
 
-from roomrec_async import ConfigurationError, MediaError
+from roomrec_async import MediaError
 from roomrec_async import _lease as leases
-from roomrec_async._lease import Lease, ObjectVersion, hold
+from roomrec_async._lease import Lease, LeaseLostError, ObjectVersion, hold
 from roomrec_async.integrations.stores import ObjectStore
 
 NAME = "_roomrec/shard-00001.lease"
@@ -28,12 +28,12 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("short")
 async def test_a_lease_that_does_not_change_is_taken_over_and_its_holder_told(store: ObjectStore) -> None:
-    dead, living = Lease(store, NAME), Lease(store, NAME)
+    dead, living = Lease(store, NAME, "exporting"), Lease(store, NAME, "exporting")
     await dead.acquire()
     await living.acquire()
     await living.confirm()
     for _ in range(2):
-        with pytest.raises(ConfigurationError, match="another process has taken over"):
+        with pytest.raises(LeaseLostError, match="another process has taken over and is exporting to memory:///"):
             await dead.confirm()
     # Nor does it let go what is another's.
     await dead.release()
@@ -41,40 +41,40 @@ async def test_a_lease_that_does_not_change_is_taken_over_and_its_holder_told(st
 
 
 async def test_a_lease_that_changes_is_left_alone(store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    holder = Lease(store, NAME)
+    holder = Lease(store, NAME, "exporting")
     await holder.acquire()
 
     async def sleep(_: float) -> None:
         await holder.confirm()
 
     monkeypatch.setattr(leases.asyncio, "sleep", sleep)
-    with pytest.raises(ConfigurationError, match=r"another process is exporting to memory:///: wait"):
-        await Lease(store, NAME).acquire()
+    with pytest.raises(MediaError, match=r"another process is exporting to memory:///: wait"):
+        await Lease(store, NAME, "exporting").acquire()
     await holder.confirm()
 
 
 async def test_a_lease_that_is_let_go_is_free_at_once(store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leases, "BEAT", 1e6)
-    async with hold(Lease(store, NAME)):
+    async with hold(Lease(store, NAME, "exporting")):
         pass
-    async with hold(Lease(store, NAME)):
+    async with hold(Lease(store, NAME, "exporting")):
         pass
 
 
 @pytest.mark.usefixtures("short")
 async def test_of_many_who_take_over_one_does(store: ObjectStore) -> None:
-    await Lease(store, NAME).acquire()
-    heirs = [Lease(store, NAME) for _ in range(8)]
+    await Lease(store, NAME, "exporting").acquire()
+    heirs = [Lease(store, NAME, "exporting") for _ in range(8)]
     results = await asyncio.gather(*(heir.acquire() for heir in heirs), return_exceptions=True)
     assert results.count(None) == 1
-    assert sum(isinstance(result, ConfigurationError) for result in results) == 7
+    assert sum(isinstance(result, MediaError) for result in results) == 7
     await heirs[results.index(None)].confirm()
 
 
 @pytest.mark.usefixtures("short")
 async def test_a_damaged_lease_is_watched_as_one_that_is_held(store: ObjectStore) -> None:
     await store.create(NAME, b"{")
-    await Lease(store, NAME).acquire()
+    await Lease(store, NAME, "exporting").acquire()
 
 
 class Unsure(ObjectStore):
@@ -86,14 +86,14 @@ class Unsure(ObjectStore):
 
 
 async def test_an_answer_that_was_lost_is_no_loss() -> None:
-    lease = Lease(Unsure(MemoryStore()), NAME)
+    lease = Lease(Unsure(MemoryStore()), NAME, "exporting")
     await lease.acquire()
     for _ in range(3):
         await lease.confirm()
 
 
 async def test_a_store_that_fails_is_no_loss(store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    lease = Lease(store, NAME)
+    lease = Lease(store, NAME, "exporting")
     await lease.acquire()
 
     async def fail(*_: object) -> None:

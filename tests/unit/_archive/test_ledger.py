@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from roomrec_async import ConfigurationError, Download, Recording, _files
+from roomrec_async import ConfigurationError, Download, MediaError, Recording, _files
 from roomrec_async._archive import ledger as ledger_module
 from roomrec_async._archive.ledger import Count, Entry, Ledger, State
 
@@ -509,7 +509,7 @@ class TestRefused:
 
     async def test_a_ledger_that_is_in_use(self, path: Path) -> None:
         async with Ledger(path, "/archive") as first:
-            with pytest.raises(ConfigurationError, match="another archive may be using it already: database is locked"):
+            with pytest.raises(MediaError, match=f"another process is archiving with {path}: wait for its end"):
                 async with Ledger(path, "/archive"):
                     pass
             await first.add_recordings([recording(1)])

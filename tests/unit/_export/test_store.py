@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from obstore.store import LocalStore, MemoryStore
 
-from roomrec_async import ConfigurationError
+from roomrec_async import ConfigurationError, MediaError
 from roomrec_async import _lease as leases
 from roomrec_async._export.store import STATE_FOLDER, DirectoryStore, LeasedStore, open_store
 from roomrec_async._lease import Lease
@@ -54,7 +54,7 @@ async def test_a_missing_file(tmp_path: Path) -> None:
 
 async def test_a_shard_is_written_by_one_process(tmp_path: Path) -> None:
     async with open_store(tmp_path, "shard-00001"), open_store(tmp_path, "shard-00002"):
-        with pytest.raises(ConfigurationError, match="another process is exporting"):
+        with pytest.raises(MediaError, match="another process is exporting"):
             async with open_store(tmp_path, "shard-00001"):
                 pass
     async with open_store(tmp_path, "shard-00001"):
@@ -68,24 +68,24 @@ async def test_a_destination_that_cannot_hold_an_export() -> None:
 
 
 async def test_who_lost_the_lease_writes_no_part(store: ObjectStore) -> None:
-    stopped = LeasedStore(store, Lease(store, LEASE))
+    stopped = LeasedStore(store, Lease(store, LEASE, "exporting"))
     await stopped.lease.acquire()
     replace_late = await stopped.prepare_part("part-1")
-    heir = LeasedStore(store, Lease(store, LEASE))
+    heir = LeasedStore(store, Lease(store, LEASE, "exporting"))
     await heir.lease.acquire()
     replace = await heir.prepare_part("part-1")
     await replace(io.BytesIO(b"of the heir"))
     for content in (b"of the dead", bytes(6 * 2**20)):
-        with pytest.raises(ConfigurationError, match="taken over"):
+        with pytest.raises(MediaError, match="taken over"):
             await replace_late(io.BytesIO(content))
     assert await heir.read("part-1") == b"of the heir"
 
 
 async def test_what_arrived_late_is_replaced_by_the_heir(store: ObjectStore) -> None:
-    stopped = LeasedStore(store, Lease(store, LEASE))
+    stopped = LeasedStore(store, Lease(store, LEASE, "exporting"))
     await stopped.lease.acquire()
     replace_late = await stopped.prepare_part("part-1")
-    heir = LeasedStore(store, Lease(store, LEASE))
+    heir = LeasedStore(store, Lease(store, LEASE, "exporting"))
     await heir.lease.acquire()
     replace = await heir.prepare_part("part-1")
     await replace_late(io.BytesIO(b"late"))
