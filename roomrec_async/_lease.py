@@ -12,6 +12,7 @@ import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from secrets import token_hex
+from time import monotonic
 from typing import Final, Protocol, TypeAlias
 
 import attrs
@@ -28,6 +29,9 @@ BEAT: Final = 5.0
 
 BEATS_MISSED: Final = 6
 """Beats without a change after which the holder counts as dead."""
+
+# One that no object has: neither a digest of any content, nor a generation.
+_NO_VERSION: Final[ObjectVersion] = ('"00000000000000000000000000000000"', "0")
 
 
 class VersionedDestination(Protocol):
@@ -68,6 +72,7 @@ class Lease:
     _beats: int = 0
     _version: ObjectVersion | None = None
     _is_lost: bool = False
+    _confirmed_at: float = 0.0
     _lock: asyncio.Lock = attrs.field(factory=asyncio.Lock)
 
     async def acquire(self) -> None:
@@ -83,6 +88,14 @@ class Lease:
         # The answer to a request that was obeyed may have been lost.
         if self._version is None and not await self._is_held():
             raise self._busy()
+        self._confirmed_at = monotonic()
+
+    async def is_exclusive(self) -> bool:
+        """Return True if the store compares versions; False if it writes whatever is asked for, and protects nobody."""
+        for version in (None, _NO_VERSION):
+            if await self._exchange(self.holder, version) is not None:
+                return False
+        return True
 
     async def confirm(self) -> None:
         """Replace the lease, which shows others that its holder lives, and the holder that it still has it.
@@ -93,16 +106,21 @@ class Lease:
         """
         async with self._lock:
             if not self._is_lost:
+                asked_at = monotonic()
                 version = await self._exchange(self.holder, self._version)
-                if version is not None:
-                    self._version = version
-                    return
-                self._is_lost = not await self._is_held()
+                self._is_lost = version is None and not await self._is_held()
+                self._version = version or self._version
+                self._confirmed_at = asked_at
         if self._is_lost:
             raise LeaseLostError(
                 f"another process has taken over and is {self.work} to {self._where()}, since this one did not answer "
                 f"for {BEAT * BEATS_MISSED:.0f} seconds: wait for its end"
             )
+
+    async def ensure(self) -> None:
+        """Confirm the lease, if the last time was longer ago than a living holder's. Raises as :meth:`confirm` does."""
+        if self._is_lost or monotonic() - self._confirmed_at > 2 * BEAT:
+            await self.confirm()
 
     async def keep(self) -> None:
         """Replace the lease until it is lost."""

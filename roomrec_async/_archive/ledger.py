@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gzip
 import json
 import math
 import os
@@ -27,9 +28,13 @@ from roomrec_async._validate import INT64_MAX, canonical_sid
 from roomrec_async.errors import ConfigurationError, DecodeError, MediaError
 from roomrec_async.models import Recording
 
+from .journal import COMPRESSION, all_lines, replay, take_changes, watch_changes
 from .tracking import DROP_TRACKING, PART_SIZE, TRACKING
 
 _Result = TypeVar("_Result")
+
+LEDGER_NAME: Final = "ledger.sqlite3"
+"""Name of the ledger in a directory that is archived to."""
 
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS about (version INTEGER NOT NULL, destination TEXT NOT NULL);
@@ -191,6 +196,7 @@ class Ledger:
         destination: where the archive is. A ledger belongs to one destination.
         store: the service that has the store; None for a directory, or not to compare it.
         account_sid: the account whose recordings are archived; None not to compare it.
+        name: what to call a ledger of this run only, in the message of an error in its rows; None for its path.
 
     Use it with ``async with``, which raises:
         ConfigurationError: the file is not a ledger, or is the ledger of another destination or account.
@@ -201,9 +207,16 @@ class Ledger:
     """
 
     def __init__(
-        self, path: Path, destination: str, *, store: str | None = None, account_sid: str | None = None
+        self,
+        path: Path,
+        destination: str,
+        *,
+        store: str | None = None,
+        account_sid: str | None = None,
+        name: str | None = None,
     ) -> None:
         self._path = path
+        self._name = name or str(path)
         self._destination = destination
         self._owners = {"store": store, "account": account_sid and canonical_sid(account_sid)}
         # The file as it was opened.
@@ -413,6 +426,31 @@ class Ledger:
             "INSERT OR REPLACE INTO manifest_files VALUES (?, ?, ?)", [(name, file.revision, file.version)]
         )
 
+    async def watch_changes(self) -> None:
+        """Note from now on which rows change, for :meth:`take_changes`."""
+        await self._execute(lambda: watch_changes(self._connection))
+
+    async def take_changes(self) -> list[str]:
+        """Return what has changed since this was called last, as lines from which a journal is made."""
+        return await self._execute(lambda: take_changes(self._connection))
+
+    async def write_all(self, path: Path) -> None:
+        """Write all rows to a compressed file, as the lines of a journal."""
+
+        def write() -> None:
+            with gzip.open(path, "wb", COMPRESSION) as file:
+                file.writelines(line.encode() for line in all_lines(self._connection))
+
+        await self._execute(write)
+
+    async def replay(self, read: Callable[[], Iterable[bytes]]) -> None:
+        """Take the rows of another ledger over, whose lines are read. This one is new.
+
+        Raises:
+            ValueError: a line is none of a journal.
+        """
+        await self._execute(lambda: replay(self._connection, read()))
+
     async def ledgers(self) -> AsyncGenerator[tuple[str, Ledger], None]:
         """Yield this ledger, as the only one that a manifest is made of."""
         yield "", self
@@ -534,7 +572,7 @@ class Ledger:
             if reason is None:
                 return entry
         raise ConfigurationError(
-            f"{self._path} is damaged: row {row['number']} cannot be read: {reason}. Restore the file from a backup"
+            f"{self._name} is damaged: row {row['number']} cannot be read: {reason}. Restore it from a backup"
         )
 
     async def _write(self, statement: str, rows: Iterable[tuple[object, ...]]) -> None:

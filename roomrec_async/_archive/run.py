@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncGenerator, Collection
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -23,6 +23,7 @@ from roomrec_async._asyncio import call_destination, cancel_and_wait, map_concur
 from roomrec_async._files import file_size, is_same_place, make_directory
 from roomrec_async._http.timers import Deadline
 from roomrec_async._http.transport import Transport
+from roomrec_async._lease import LeaseLostError
 from roomrec_async._listing.fanout import RoomSids, as_completed, iter_room_sids
 from roomrec_async._listing.lists import Lists
 from roomrec_async._listing.scan import DateWindow, scan
@@ -45,16 +46,15 @@ from roomrec_async.models import Recording, RecordingStatus
 from roomrec_async.protocols import Decryption, Destination
 
 from .backoff import is_waiting, next_try
-from .ledger import KEPT_AFTER, Count, Entry, Ledger, State, counted_size
+from .guard import GuardedStore, can_hold_state
+from .ledger import KEPT_AFTER, LEDGER_NAME, Count, Entry, Ledger, State, counted_size
 from .manifest import check_manifest, manifest_paths, write_manifest
 from .proof import StoredCopy, check_proof, doubt, read_back
 from .report import ArchiveProgress, ArchiveReport
+from .stored import LocalState, StateError, StoredState, check_has_no_state, open_state
 
 Source: TypeAlias = RoomSids | DateWindow
 """Recordings to archive: those of some rooms, or all that began in a window of time."""
-
-LEDGER_NAME: Final = "ledger.sqlite3"
-"""Name of the ledger in a directory that is archived to."""
 
 _MAX_SID_LENGTH: Final = 40
 # Failures whose messages are kept for the report; those after them are only counted.
@@ -105,9 +105,10 @@ class ArchiveOperation:
         check_destination(self.destination)
         if isinstance(self.destination, (str, os.PathLike)):
             check_path_text(self.destination)
-        if self.ledger is None and not isinstance(self.destination, (str, os.PathLike)):
+        elif self.ledger is None and not can_hold_state(self.destination):
             raise ConfigurationError(
-                "an archive in a store needs a ledger: name a file for it (--ledger FILE on the command line)"
+                f"an archive in {self.destination.location('')} needs a ledger, since its objects have no versions: "
+                "name a file for it (--ledger FILE on the command line)"
             )
         check_integer("downloads", self.downloads, minimum=1)
         if self.account_sid is not None:
@@ -128,20 +129,26 @@ class ArchiveOperation:
         """
         if isinstance(self.destination, (str, os.PathLike)):
             await run_in_thread(partial(self._prepare_directory, Path(self.destination)))
-        else:
-            # A store that does not answer fails here once, and not for each recording.
-            await call_destination(self.destination.size("manifest.jsonl"))
-        async with Ledger(
-            self._ledger_path,
-            self._ledger_destination,
-            store=store_of(self.destination),
-            account_sid=self.transport.account_sid,
-        ) as ledger:
-            run = _Run(self, ledger)
+        async with self._open() as run:
             await run.archive()
-            # This run is complete: the next one lists every room again.
-            await ledger.forget_listed_rooms()
-            return await run.report()
+            return await run.finish()
+
+    @asynccontextmanager
+    async def _open(self) -> AsyncGenerator[_Run, None]:
+        """Open the ledger, or the state in the store."""
+        account_sid = self.transport.account_sid
+        if self.ledger is None and can_hold_state(self.destination):
+            async with open_state(self.destination, account_sid) as state:
+                guarded = GuardedStore(self.destination, state.lease)
+                yield _Run(attrs.evolve(self, destination=guarded, ledger=state.ledger_path), state.ledger, state)
+            return
+        if not isinstance(self.destination, (str, os.PathLike)):
+            # A store that does not answer fails here once, and not for each recording.
+            await check_has_no_state(self.destination)
+        async with Ledger(
+            self._ledger_path, self._ledger_destination, store=store_of(self.destination), account_sid=account_sid
+        ) as ledger:
+            yield _Run(self, ledger, LocalState())
 
     def _prepare_directory(self, directory: Path) -> None:
         make_directory(directory)
@@ -177,10 +184,11 @@ class _RefusedError(VerificationError):
 class _Run:
     """A run with its ledger open."""
 
-    def __init__(self, operation: ArchiveOperation, ledger: Ledger) -> None:
+    def __init__(self, operation: ArchiveOperation, ledger: Ledger, state: LocalState | StoredState) -> None:
         self._operation = operation
         self._progress = operation.progress
         self._ledger = ledger
+        self._state = state
         # Messages by the SID of a recording or room.
         self._failures: dict[str, str] = {}
         self._next_tries: dict[str, datetime] = {}
@@ -207,10 +215,14 @@ class _Run:
         finally:
             await cancel_and_wait(listing)
 
-    async def report(self) -> ArchiveReport:
-        """Write the manifests, and return the report."""
+    async def finish(self) -> ArchiveReport:
+        """Write the manifests, once everything is archived, and return the report."""
         operation = self._operation
+        # This run is complete: the next one lists every room again.
+        await self._ledger.forget_listed_rooms()
+        await self._state.sync()
         manifest = await write_manifest(self._ledger, operation.destination, operation.manifest)
+        await self._state.finish()
         counts = await self._ledger.counts()
         archived = counts[State.ARCHIVED]
         deleted = counts[State.DELETED]
@@ -287,6 +299,7 @@ class _Run:
     async def _add(self, recordings: list[Recording]) -> None:
         usable = [recording for recording in recordings if self._is_usable(recording)]
         self._count_found(await self._ledger.add_recordings(usable))
+        await self._state.checkpoint()
 
     def _is_in_window(self, recording: Recording, window: DateWindow) -> bool:
         """Return True if a recording began in the window; without a date, record the failure of a deletion.
@@ -382,6 +395,7 @@ class _Run:
             # What needs no request may be tried by each run.
             if not isinstance(error, _RefusedError) and not self._needs_key(entry):
                 await self._mark_tried(entry, error)
+        await self._state.checkpoint()
         yield entry
 
     def _is_postponed(self, entry: Entry) -> bool:
@@ -493,6 +507,8 @@ class _Run:
     async def _delete(self, entry: Entry) -> None:
         operation = self._operation
         room_sid = entry.recording.room_sid
+        # Where the copy is, and its digest, must not be known to this process only.
+        await self._state.sync()
         if not await delete_recording(operation.transport, room_sid, entry.sid, Deadline.start(operation.timeout)):
             await self._check_deleted(entry)
         await self._ledger.mark_deleted(entry)
@@ -514,7 +530,7 @@ class _Run:
         self._progress.bytes += size
 
     def _record_failure(self, sid: str, error: RoomRecError) -> None:
-        if isinstance(error, (AuthenticationError, ClientClosedError)):
+        if isinstance(error, (AuthenticationError, ClientClosedError, LeaseLostError, StateError)):
             # All others would fail in the same way.
             raise error
         self._count_failure(sid, str(error))

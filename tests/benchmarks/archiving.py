@@ -22,8 +22,8 @@ from typing import Final, TypeAlias
 import attrs
 
 from roomrec_async import ArchiveProgress, DateWindow, RateLimiter, Recording, RecordingsClient, from_dict, to_dict
-from roomrec_async._archive.ledger import Ledger
-from roomrec_async._archive.run import LEDGER_NAME, room_folder
+from roomrec_async._archive.ledger import LEDGER_NAME, Ledger
+from roomrec_async._archive.run import room_folder
 from roomrec_async._media.locate import media_name
 from roomrec_async.simulator import Simulator
 from tests.benchmarks.figures import Figure

@@ -64,7 +64,7 @@ Examples:
   roomrec archive --after 2026-03-01T00:00:00Z \\
       --before 2026-04-01T00:00:00Z -o archive/
   roomrec archive --from-file rooms.txt -o s3://bucket/rooms \\
-      --ledger rooms.sqlite3 --delete --yes
+      --delete --yes
   roomrec --dask local archive --from-file rooms.txt -o archive/
 """
 
@@ -83,8 +83,8 @@ Examples:
     "--ledger",
     metavar="FILE",
     type=LocalPath(),
-    help="SQLite file that records what is done. Required with an object store; by default it is in the directory. "
-    "With 'roomrec --dask', a directory for the ledgers of all shards.",
+    help="SQLite file that records what is done. By default it is in the directory; an object store keeps it as "
+    "objects. With 'roomrec --dask', a directory for the ledgers of all shards, required with an object store.",
 )
 @click.option(
     "--manifest",
@@ -214,7 +214,6 @@ class ArchiveRun:
         """Check what the library would refuse, too, but only once the names of rooms are looked up.
 
         Raises:
-            UsageError: a store has no ledger.
             ConfigurationError: a format of the manifest, or a cluster, needs an extra that is not installed.
             OSError: nothing can be written to the directory.
         """
@@ -223,8 +222,6 @@ class ArchiveRun:
         if on_cluster:
             import_module("roomrec_async.integrations.dask")
             return
-        if self.ledger is None and not isinstance(self.destination, Path):
-            raise click.UsageError("an archive in a store needs a ledger: name a file for it with --ledger FILE")
         check_directory_place(self.destination)
 
     async def run(self, cluster: str | None) -> int:
