@@ -741,8 +741,8 @@ class RecordingsClient:
     ) -> ArchiveReport:
         """Copy the media of all completed recordings, verify and list them, and delete them at the source if asked.
 
-        It may be killed at any instant and run again with the same ledger: it resumes. Recordings are put into a folder
-        for each room: ``RM.../RT....mkv``.
+        It may be killed at any instant and run again: it resumes. Recordings are put into a folder for each room:
+        ``RM.../RT....mkv``.
 
         Args:
             source: rooms, as for :meth:`gather`; or a :class:`DateWindow`, for all that the account has recorded in it.
@@ -755,8 +755,9 @@ class RecordingsClient:
             account_sid: the account whose recordings may be deleted; by default that of the credentials. See
                 :meth:`delete`. Those that say that they belong to another account are copied, and stay at the source.
             decryption: decrypts encrypted media; without it, encrypted recordings fail.
-            ledger: the SQLite file that records what is done; by default ``ledger.sqlite3`` in the directory. It must
-                be given with a store, and belongs to one destination and to the account of the credentials.
+            ledger: the SQLite file that records what is done; by default ``ledger.sqlite3`` in the directory. It
+                belongs to one destination and to the account of the credentials. Without one, an archive in a store
+                has its state there, in ``_roomrec/``. A store that knows no versions of its objects needs a ledger.
             manifest: the formats of the list that is written at the end: ``manifest.jsonl`` and ``manifest.parquet``.
                 Parquet needs the extra ``parquet``. With more than 1,000 recordings it is a directory of this name with
                 parts of 1,000 recordings each, of which a run writes those that have changed.
@@ -773,8 +774,10 @@ class RecordingsClient:
 
         Raises:
             InvalidArgumentError: an argument is out of its bounds.
-            ConfigurationError: the ledger belongs to another destination or account, or an extra is missing.
-            MediaError: another process is archiving with the ledger.
+            ConfigurationError: the ledger, or the state in the store, belongs to another destination or account, or is
+                damaged; the archive has the other one of the two, or can have neither; or an extra is missing.
+            MediaError: another process is archiving to the destination, or has taken over; or the state could not be
+                written.
             AuthenticationError: the credentials were refused.
             RoomRecError: a window could not be listed.
             OSError: the disk is full, or cannot be written; or the directory has vanished.

@@ -60,16 +60,10 @@ _ALL: Final = "SELECT * FROM <table>"
 _INSERT: Final = "INSERT OR REPLACE INTO <table> (<columns>) VALUES (<values>)"
 _DELETE: Final = "DELETE FROM <table> WHERE <key> = ?"
 _CLEAR: Final = "DELETE FROM <table>"
-_KEEP_PARTS: Final = """
-CREATE TEMPORARY TABLE kept_parts (part INTEGER PRIMARY KEY NOT NULL, revision INTEGER NOT NULL)
+_TRIGGERS: Final = "SELECT name, sql FROM main.sqlite_master WHERE type = 'trigger'"
+_COUNT: Final = """
+INSERT INTO counts SELECT state, count(*), CAST(total(bytes) AS INTEGER) FROM recordings GROUP BY state
 """
-_FINISH: Final = (
-    "DELETE FROM parts",
-    "INSERT INTO parts SELECT part, revision FROM kept_parts",
-    "DELETE FROM counts",
-    "INSERT INTO counts SELECT state, count(*), CAST(total(bytes) AS INTEGER) FROM recordings GROUP BY state",
-    "DROP TABLE kept_parts",
-)
 # What SQLite raises for a row that is none of a table.
 _WRONG_VALUES: Final = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError, OverflowError)
 
@@ -122,12 +116,19 @@ def replay(connection: sqlite3.Connection, lines: Iterable[bytes]) -> None:
     """
     changer = _Changer(connection)
     with connection:
+        connection.execute("BEGIN IMMEDIATE")
+        # The ledger's own triggers would revise parts and sums with each row.
+        triggers = connection.execute(_TRIGGERS).fetchall()
+        for name, _ in triggers:
+            connection.execute(f"DROP TRIGGER {name}")
         for line in lines:
             try:
                 changer.apply(*parse_line(line))
             except (*_WRONG_VALUES, TypeError) as error:
                 raise ValueError(f"{line[:80]!r}: {error}") from None
-        changer.finish()
+        connection.execute(_COUNT)
+        for _, statement in triggers:
+            connection.execute(statement)
 
 
 class _Changer:
@@ -136,9 +137,6 @@ class _Changer:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._inserts = {table: insert_statement(connection, table) for table in _TABLES}
-        # The ledger's own triggers revise the parts with each recording that is written. There are few.
-        connection.execute(_KEEP_PARTS)
-        self._inserts["parts"] = self._inserts["parts"].replace("parts", "kept_parts")
 
     def apply(self, table: str, change: object) -> None:
         """Write a row, or delete the one of a key, or all."""
@@ -148,11 +146,6 @@ class _Changer:
             self._connection.execute(for_table(_CLEAR, table))
         else:
             self._connection.execute(for_table(_DELETE, table), (change,))
-
-    def finish(self) -> None:
-        """Make what follows from the other rows as it was."""
-        for statement in _FINISH:
-            self._connection.execute(statement)
 
 
 def insert_statement(connection: sqlite3.Connection, table: str) -> str:

@@ -73,7 +73,7 @@ class ArchiveOperation:
         timeout: bounds connecting and each read; there is no bound for a download as a whole.
         source: the recordings to archive.
         destination: a directory, or a store.
-        ledger: the SQLite file that records what is done; None for the one in the directory.
+        ledger: the SQLite file that records what is done; None for the one in the directory, or the state in the store.
         delete: True to delete recordings at the source once they are archived.
         account_sid: the account whose recordings may be deleted; None for that of the credentials.
         decryption: decrypts encrypted media.
@@ -84,7 +84,8 @@ class ArchiveOperation:
 
     Raises:
         InvalidArgumentError: an argument is out of its bounds.
-        ConfigurationError: a store has no ledger, or a format of the manifest needs an extra that is not installed.
+        ConfigurationError: a store needs a ledger and has none; or a format of the manifest needs an extra that is not
+            installed.
     """
 
     transport: Transport
@@ -120,8 +121,8 @@ class ArchiveOperation:
 
         Raises:
             InvalidArgumentError: a manifest would replace something else than a file.
-            ConfigurationError: the ledger cannot be used.
-            MediaError: another process is archiving with it.
+            ConfigurationError: the ledger, or the state in the store, cannot be used.
+            MediaError: another process is archiving with it, or has taken over; or the state could not be written.
             AuthenticationError: the credentials were refused.
             ClientClosedError: the client was closed meanwhile.
             RoomRecError: a window could not be listed. The recordings found before that are archived.

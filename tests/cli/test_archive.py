@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,9 +14,13 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from roomrec_async import _lease as leases
+from roomrec_async._archive.stored import open_state
 from roomrec_async._format import format_size
+from roomrec_async.integrations.stores import ObjectStore
 from roomrec_async.simulator import Simulator, faults
 
+from ..integration.conftest import serving
 from .conftest import (
     UNKNOWN_ROOM,
     Command,
@@ -308,3 +314,54 @@ class TestArchive:
         assert f" of {count} copied" in shown
         (line,) = screen(shown)
         assert line.startswith(f"{count} recordings in the archive, ")
+
+
+class TestStore:
+    """An archive in a server that speaks the S3 protocol, without a ledger."""
+
+    @pytest.fixture
+    def url(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+        with serving() as (s3, _):
+            s3.bucket("bucket")
+            monkeypatch.setenv("AWS_ENDPOINT_URL", s3.endpoint)
+            monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
+            for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+                monkeypatch.setenv(name, "testing")
+            yield "s3://bucket/rooms"
+
+    def test_it_needs_no_file(
+        self, simulator: Simulator, roomrec: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        room_sid = plain_rooms(simulator)[0]
+        count = len(completed(simulator, room_sid))
+        fetched = simulator.store.stats.requests
+        for _ in range(2):
+            outcome = roomrec("archive", room_sid, "-o", url)
+            assert outcome.code == 0
+            (line,) = outcome.errors
+            assert line.startswith(f"{count} recordings in the archive, ")
+            assert line.endswith(f"; listed in {url}/manifest.jsonl")
+        assert simulator.store.stats.requests == fetched + count
+        assert names_in(tmp_path) == []
+
+    async def test_another_process_at_work_is_no_mistake(
+        self, simulator: Simulator, roomrec: Command, monkeypatch: pytest.MonkeyPatch, url: str
+    ) -> None:
+        monkeypatch.setattr(leases, "BEAT", 0.02)
+        monkeypatch.setattr(leases, "BEATS_MISSED", 1000)
+        store = ObjectStore.from_url(url)
+        room_sid = plain_rooms(simulator)[0]
+        async with open_state(store, simulator.credentials.account_sid):
+            outcome = await asyncio.to_thread(roomrec, "archive", room_sid, "-o", url)
+        waiting, told = outcome.errors
+        assert "a process that was archiving to s3://bucket/rooms/ has not said that it ended" in waiting
+        assert told == "roomrec: another process is archiving to s3://bucket/rooms/: wait for its end"
+        assert outcome.code == 1
+
+    def test_two_truths(self, simulator: Simulator, roomrec: Command, tmp_path: Path, url: str) -> None:
+        room_sid, ledger = plain_rooms(simulator)[0], ("--ledger", tmp_path / "ledger.sqlite3")
+        assert roomrec("archive", room_sid, "-o", f"{url}/a").code == 0
+        assert "name no ledger (--ledger" in roomrec.fails("archive", room_sid, "-o", f"{url}/a", *ledger)
+        assert roomrec("archive", room_sid, "-o", f"{url}/b", *ledger).code == 0
+        assert "name it (--ledger FILE" in roomrec.fails("archive", room_sid, "-o", f"{url}/b")
