@@ -50,8 +50,6 @@ _EXTENSION: Final = ".jsonl.gz"
 _VERSION: Final = 1
 # Parts that are read one by one when the state is opened. With more of them, they become one file.
 _MAX_PARTS: Final = 64
-# Requests at once.
-_READS: Final = 16
 # Steps, and seconds, after which what they have changed is written: what a run that is killed may do once more.
 _GROUP_SIZE: Final = 64
 _GROUP_SECONDS: Final = 30.0
@@ -216,6 +214,10 @@ class StoredState:
         except RoomRecError as error:
             self._failure = StateError(f"the state of the archive cannot be written: {error}")
             raise self._failure from None
+        except OSError as error:
+            # The temporary files are not what is in the store.
+            self._failure = StateError(f"the state of the archive cannot be written: {error}")
+            raise
 
     async def _write_changes(self) -> None:
         self._steps = 0
@@ -295,12 +297,12 @@ class StoredState:
         for number, file in enumerate(self.index.files):
             paths.append(self.directory / f"file-{number}")
             await fetch(self.store, file, paths[-1])
-        names = self.index.part_names()
-        for start in range(0, len(names), _READS):
-            batch = names[start : start + _READS]
-            contents = await asyncio.gather(*(self._read_part(name) for name in batch))
-            await run_in_thread(partial(append_file, self._journal_path, b"".join(contents)))
-        if names:
+        for name in self.index.part_names():
+            found = await call_destination(self.store.read_version(name))
+            if found is None:
+                raise damaged(self.store, name, "it is missing")
+            await run_in_thread(partial(append_file, self._journal_path, found[0]))
+        if self.index.journals:
             paths.append(self._journal_path)
         try:
             await self.ledger.replay(partial(read_lines, paths))
@@ -310,12 +312,6 @@ class StoredState:
             await self.ledger.watch_changes()
             return
         raise damaged(self.store, self.index.folder, reason)
-
-    async def _read_part(self, name: str) -> bytes:
-        found = await call_destination(self.store.read_version(name))
-        if found is None:
-            raise damaged(self.store, name, "it is missing")
-        return found[0]
 
 
 @asynccontextmanager
@@ -332,8 +328,8 @@ async def open_state(store: StateStore, account_sid: str) -> AsyncGenerator[Stor
     async with hold(lease):
         if not await lease.is_exclusive():
             raise ConfigurationError(
-                f"{store.location('')} ignores conditional requests (If-Match, If-None-Match), without which two "
-                "processes could not be kept apart: name a file for the ledger (--ledger FILE on the command line)"
+                f"{store.location('')} ignores conditional requests (If-Match and If-None-Match), without which two "
+                "processes cannot be kept apart: name a file for the ledger (--ledger FILE on the command line)"
             )
         index, version = await begin_run(store, lease, account_sid)
         with TemporaryDirectory(prefix="roomrec-") as directory:

@@ -91,7 +91,7 @@ async def open_store(
 
     Raises:
         MediaError: another process writes the shard; or the store did not answer, or refused a request.
-        ConfigurationError: the destination cannot be read, or cannot create an object only where there is none.
+        ConfigurationError: the destination cannot be read, or cannot create or replace an object on a condition.
     """
     if isinstance(destination, (str, os.PathLike)):
         directory = Path(destination)
@@ -108,6 +108,11 @@ async def open_store(
         return
     lease = Lease(destination, f"{STATE_FOLDER}/{shard}.lease", "exporting")
     async with hold(lease):
+        if not await lease.is_exclusive():
+            raise ConfigurationError(
+                f"{destination.location('')} ignores conditional requests (If-Match and If-None-Match), without which "
+                "two processes cannot be kept apart: export to another store, or to a directory"
+            )
         yield LeasedStore(destination, lease)
 
 

@@ -104,3 +104,42 @@ async def test_a_store_that_fails_is_no_loss(store: ObjectStore, monkeypatch: py
         with pytest.raises(MediaError, match="down"):
             await lease.confirm()
     await lease.confirm()
+
+
+@pytest.mark.parametrize("obeyed", ["If-None-Match", "If-Match", "both"])
+async def test_a_store_that_ignores_conditions_is_found_out(
+    store: ObjectStore, monkeypatch: pytest.MonkeyPatch, obeyed: str
+) -> None:
+    exchange = ObjectStore.exchange
+    lease = Lease(store, NAME, "exporting")
+    await lease.acquire()
+
+    async def forget(self: ObjectStore, name: str, data: bytes, version: ObjectVersion | None) -> ObjectVersion | None:
+        kind = "If-None-Match" if version is None else "If-Match"
+        if obeyed not in (kind, "both"):
+            # As a store does that does not know the header.
+            await self.delete(name)
+            version = None
+        return await exchange(self, name, data, version)
+
+    monkeypatch.setattr(ObjectStore, "exchange", forget)
+    assert await lease.is_exclusive() is (obeyed == "both")
+    if obeyed == "both":
+        await lease.confirm()
+
+
+async def test_a_lease_is_confirmed_when_that_was_done_too_long_ago(
+    store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lease, now = Lease(store, NAME, "exporting"), 1000.0
+    monkeypatch.setattr(leases, "monotonic", lambda: now)
+    await lease.acquire()
+    found = await store.read_version(NAME)
+    assert found
+    await store.exchange(NAME, b'{"holder": "another"}', found[1])
+    now += 2 * leases.BEAT
+    await lease.ensure()
+    now += 0.001
+    for _ in range(2):
+        with pytest.raises(LeaseLostError):
+            await lease.ensure()

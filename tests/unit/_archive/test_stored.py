@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 from typing import Any
 
@@ -178,6 +179,25 @@ async def test_a_file_that_does_not_arrive_as_it_was_sent_replaces_nothing(
                     await state.finish()
     assert (await index_of(store))["files"] == []
     assert await numbers_in(store) == [1, 2, 3]
+
+
+async def test_a_temporary_file_that_cannot_be_written_ends_the_run(
+    store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    async with open_state(store, ACCOUNT) as state:
+        await add(state, 1)
+        with monkeypatch.context() as patch:
+            patch.setattr(stored_module, "append_file", fail)
+            with pytest.raises(OSError, match="No space left"):
+                await state.sync()
+        await add(state, 2)
+        # What was not kept here must not be missing in a file, either.
+        with pytest.raises(StateError, match="No space left"):
+            await state.checkpoint()
+    assert await numbers_in(store) == [1]
 
 
 async def test_who_may_not_delete_archives_nevertheless(store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from obstore.store import LocalStore, MemoryStore
 from roomrec_async import ConfigurationError, MediaError
 from roomrec_async import _lease as leases
 from roomrec_async._export.store import STATE_FOLDER, DirectoryStore, LeasedStore, open_store
-from roomrec_async._lease import Lease
+from roomrec_async._lease import Lease, ObjectVersion
 from roomrec_async.integrations.stores import ObjectStore
 
 LEASE = f"{STATE_FOLDER}/shard-00001.lease"
@@ -98,3 +98,15 @@ async def test_a_directory_of_obstore_has_no_lease(tmp_path: Path) -> None:
     async with open_store(destination, "shard-00001"), open_store(destination, "shard-00001"):
         pass
     assert [*tmp_path.rglob("*.lease")] == []
+
+
+async def test_a_store_that_ignores_conditions_is_refused(store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def obey(self: ObjectStore, name: str, data: bytes, version: ObjectVersion | None) -> ObjectVersion | None:
+        await self.delete(name)
+        return await exchange(self, name, data, None)
+
+    exchange = ObjectStore.exchange
+    monkeypatch.setattr(ObjectStore, "exchange", obey)
+    with pytest.raises(ConfigurationError, match=r"memory:/// ignores conditional requests .* or to a directory"):
+        async with open_store(store, "shard-00001"):
+            pass
