@@ -337,7 +337,12 @@ async def open_state(store: StateStore, account_sid: str) -> AsyncGenerator[Stor
             name = f"the state of the archive in {store.location('')}"
             async with Ledger(path, ".", name=name) as ledger:
                 state = StoredState(store, lease, ledger, Path(directory), index, version)
-                await state.load()
+                try:
+                    await state.load()
+                except ConfigurationError:
+                    # Whoever has taken over puts parts together, which are missing here then.
+                    await lease.confirm()
+                    raise
                 await state.delete_obsolete()
                 try:
                     yield state
