@@ -348,7 +348,7 @@ class TestStore:
     async def test_another_process_at_work_is_no_mistake(
         self, simulator: Simulator, roomrec: Command, monkeypatch: pytest.MonkeyPatch, url: str
     ) -> None:
-        monkeypatch.setattr(leases, "BEAT", 0.02)
+        monkeypatch.setattr(leases, "BEAT", 0.3)
         monkeypatch.setattr(leases, "BEATS_MISSED", 1000)
         store = ObjectStore.from_url(url)
         room_sid = plain_rooms(simulator)[0]

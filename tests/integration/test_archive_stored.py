@@ -362,7 +362,7 @@ class TestOneAtATime:
     async def test_a_second_archive_is_told(
         self, sim: Simulator, client: RecordingsClient, s3: S3Server, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(leases, "BEAT", 0.02)
+        monkeypatch.setattr(leases, "BEAT", 0.3)
         monkeypatch.setattr(leases, "BEATS_MISSED", 1000)
         bucket = Bucket(s3, "second")
         store = bucket.create()
