@@ -89,12 +89,13 @@ async def connect(client: Client, address: str) -> None:
 
     try:
         await client
-    except FatalCommClosedError:
-        # About the certificate.
-        raise
     except (CommClosedError, ValueError) as error:
+        # With a text, it is about the certificate; without one, about a handshake with something that speaks no TLS.
+        if isinstance(error, FatalCommClosedError) and str(error):
+            raise
         scheme = "tcp" if address.startswith("tls://") else "tls"
-        message = f"there is no scheduler at {address} that answers: does the address begin with {scheme}://? ({error})"
+        why = str(error) or error.__cause__
+        message = f"there is no scheduler at {address} that answers: does the address begin with {scheme}://? ({why})"
     else:
         return
     raise ConfigurationError(message)
