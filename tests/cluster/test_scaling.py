@@ -72,6 +72,7 @@ def assert_complete(report: ExportReport, directory: Path, simulator: Simulator)
     assert names(directory) == [f"part-{number:06d}.parquet" for number in range(count // 5)]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 async def test_adaptive_scaling_in_mid_run(tmp_path: Path) -> None:
     """From none to 4, to 1 and to 3, with rooms until the end of that."""
@@ -107,6 +108,7 @@ async def test_adaptive_scaling_in_mid_run(tmp_path: Path) -> None:
         assert (report.rooms, report.failed) == (len(given), 0)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("counts_as_dead", [True, False])
 async def test_a_worker_that_stops_for_a_while(tmp_path: Path, *, counts_as_dead: bool) -> None:

@@ -70,6 +70,7 @@ def total_seconds(*phases: float) -> float:
     return sum(phases) + 2
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("way", ["the old primary stays as a replica", "the old primary dies"])
 async def test_failover_behind_one_address(way: str) -> None:
@@ -103,6 +104,7 @@ async def test_failover_behind_one_address(way: str) -> None:
     assert phases.rates[2] >= ENOUGH
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 async def test_a_full_redis(own_redis: RedisServer) -> None:
     own_redis.start()
@@ -123,6 +125,7 @@ async def test_a_full_redis(own_redis: RedisServer) -> None:
     assert phases.rates[2] >= ENOUGH
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 async def test_a_redis_that_hangs(own_redis: RedisServer) -> None:
     own_redis.start()
@@ -141,6 +144,7 @@ async def test_a_redis_that_hangs(own_redis: RedisServer) -> None:
     assert phases.rates[2] >= ENOUGH
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 async def test_a_redis_that_loads_its_data() -> None:
     server = RedisServer(None, "--enable-debug-command", "yes", "--loading-process-events-interval-bytes", "1024")
@@ -206,6 +210,7 @@ async def test_forty_processes_without_redis_stay_within_the_rate(own_redis: Red
     assert rate >= 0.15 * QUOTA
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 async def test_some_processes_lose_redis_and_others_do_not(own_redis: RedisServer) -> None:
     own_redis.start()
@@ -224,6 +229,7 @@ async def test_some_processes_lose_redis_and_others_do_not(own_redis: RedisServe
     assert phases.rates[2] >= ENOUGH
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 async def test_a_process_is_suspended_and_goes_on(own_redis: RedisServer) -> None:
     own_redis.start()
