@@ -12,7 +12,7 @@ from obstore.store import LocalStore, MemoryStore
 
 from roomrec_async import ConfigurationError, MediaError
 from roomrec_async import _lease as leases
-from roomrec_async._export.store import STATE_FOLDER, DirectoryStore, LeasedStore, open_store
+from roomrec_async._export.store import STATE_FOLDER, DirectoryStore, LeasedStore, ReplacePart, open_store
 from roomrec_async._lease import Lease, ObjectVersion
 from roomrec_async.integrations.stores import ObjectStore
 
@@ -67,13 +67,16 @@ async def test_a_destination_that_cannot_hold_an_export() -> None:
             pass
 
 
+async def take_over(store: ObjectStore) -> tuple[LeasedStore, ReplacePart]:
+    """Take the lease, from whoever has it, and prepare a part."""
+    leased = LeasedStore(store, Lease(store, LEASE, "exporting"))
+    await leased.lease.acquire()
+    return leased, await leased.prepare_part("part-1")
+
+
 async def test_who_lost_the_lease_writes_no_part(store: ObjectStore) -> None:
-    stopped = LeasedStore(store, Lease(store, LEASE, "exporting"))
-    await stopped.lease.acquire()
-    replace_late = await stopped.prepare_part("part-1")
-    heir = LeasedStore(store, Lease(store, LEASE, "exporting"))
-    await heir.lease.acquire()
-    replace = await heir.prepare_part("part-1")
+    _, replace_late = await take_over(store)
+    heir, replace = await take_over(store)
     await replace(io.BytesIO(b"of the heir"))
     for content in (b"of the dead", bytes(6 * 2**20)):
         with pytest.raises(MediaError, match="taken over"):
@@ -82,12 +85,8 @@ async def test_who_lost_the_lease_writes_no_part(store: ObjectStore) -> None:
 
 
 async def test_what_arrived_late_is_replaced_by_the_heir(store: ObjectStore) -> None:
-    stopped = LeasedStore(store, Lease(store, LEASE, "exporting"))
-    await stopped.lease.acquire()
-    replace_late = await stopped.prepare_part("part-1")
-    heir = LeasedStore(store, Lease(store, LEASE, "exporting"))
-    await heir.lease.acquire()
-    replace = await heir.prepare_part("part-1")
+    _, replace_late = await take_over(store)
+    heir, replace = await take_over(store)
     await replace_late(io.BytesIO(b"late"))
     await replace(io.BytesIO(b"of the heir"))
     assert await heir.read("part-1") == b"of the heir"
