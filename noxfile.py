@@ -15,8 +15,8 @@ import nox
 
 PYTHONS = ["3.11", "3.12", "3.13", "3.14", "3.15"]
 PYPROJECT = nox.project.load_toml("pyproject.toml")
-# Suites of `lower_bounds`: those of a plain `pytest`, and the command line in processes of its own.
-SUITES = [*PYPROJECT["tool"]["pytest"]["ini_options"]["testpaths"], "tests/cli"]
+# Suites of `coverage`: those of a plain `pytest`, and two that start processes of their own.
+SUITES = [*PYPROJECT["tool"]["pytest"]["ini_options"]["testpaths"], "tests/cli", "tests/examples"]
 # Extras whose lower bounds `lower_bounds` installs. Those of dask and simulator stay at their latest versions.
 LOWER_BOUND_EXTRAS = ["cli", "crypto", "html", "otel", "parquet", "redis", "stores"]
 
@@ -98,7 +98,10 @@ def cluster(session: nox.Session) -> None:
 
 @nox.session
 def fleet(session: nox.Session) -> None:
-    """Share a limit among processes through a real Redis (Debian: redis-server), and stop Redis meanwhile."""
+    """Share a limit among processes through a real Redis (Debian: redis-server), and stop Redis meanwhile.
+
+    ``-- -m slow -n 2`` runs the tests that wait for most of their time, two at once.
+    """
     _install_wheel(session)
     session.install(*_group("fleet"))
     session.run("pytest", "tests/fleet", *session.posargs)
@@ -136,8 +139,7 @@ def soak(session: nox.Session) -> None:
 def slow(session: nox.Session) -> None:
     """Run the tests that take seconds each, and those that depend on the event loop once more, on uvloop."""
     _install_wheel(session)
-    session.install(*_group("fleet"))
-    session.run("pytest", "-m", "slow", "tests/integration", "tests/cluster", "tests/fleet", *session.posargs)
+    session.run("pytest", "-m", "slow", "tests/integration", "tests/cluster", *session.posargs)
     session.run("pytest", "tests/uvloop", *session.posargs)
 
 
@@ -174,7 +176,7 @@ def lower_bounds(session: nox.Session) -> None:
     # The SDK of OpenTelemetry only works with the API of its own version.
     declared += [requirement for requirement in _group("test") if requirement.startswith("opentelemetry-sdk")]
     session.install(*(requirement.replace(">=", "==") for requirement in declared))
-    session.run("pytest", *SUITES, *session.posargs)
+    session.run("pytest", *session.posargs)
 
 
 @nox.session
@@ -182,7 +184,7 @@ def coverage(session: nox.Session) -> None:
     """Measure branch coverage, and print the branches that no test takes."""
     _install_wheel(session)
     session.run("coverage", "erase")
-    session.run("coverage", "run", str(Path(session.bin) / "pytest"), *SUITES, "tests/examples", *session.posargs)
+    session.run("coverage", "run", str(Path(session.bin) / "pytest"), *SUITES, *session.posargs)
     session.run("coverage", "combine", "--quiet")
     session.run("coverage", "report")
 
