@@ -45,6 +45,9 @@ from roomrec_async.simulator.http_exchange import Exchange
 
 from .conftest import S3Server
 
+# Each makes whole archives in a server, and some start processes.
+pytestmark = pytest.mark.slow
+
 BEFORE_ALL = DateWindow(datetime(2020, 1, 1, tzinfo=UTC), datetime(2020, 1, 2, tzinfo=UTC))
 SINGLE: dict[str, Any] = {"manifest": ("jsonl",)}
 
