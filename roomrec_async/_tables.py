@@ -31,8 +31,9 @@ Row: TypeAlias = Mapping[str, object]
 """Values of a row by column name: those of a record's fields."""
 
 _FORMATS: Final[tuple[TableFormat, ...]] = get_args(TableFormat)
-# Rows per row group of a Parquet file, and so the rows held in memory.
-_ROW_GROUP_SIZE: Final = 10_000
+# Rows that wait to be converted for Parquet: as a dictionary, a row takes ten times the memory that it takes in Arrow.
+_ROWS_PER_BATCH: Final = 1_000
+_BATCHES_PER_ROW_GROUP: Final = 10
 # A spreadsheet evaluates text with one of these prefixes as a formula (CSV injection, described by OWASP).
 _FORMULA_PREFIXES: Final = ("=", "+", "-", "@", "\t", "\r")
 _FIELDS: Final = tuple(field.name for field in attrs.fields(Recording))
@@ -245,17 +246,22 @@ class _ParquetWriter:
         self._columns = columns
         self._schema = pa.schema([(column.name, types[column.kind]) for column in columns], metadata)
         self._writer = pq.ParquetWriter(file, self._schema, compression="zstd")
-        # The rows of the next row group.
+        # The rows of the next batch, and the batches of the next row group.
         self._rows: list[Row] = []
+        self._batches: list[pa.RecordBatch] = []
 
     def write(self, rows: Iterable[Row]) -> None:
         for row in rows:
             self._rows.append(row)
-            if len(self._rows) >= _ROW_GROUP_SIZE:
-                self._write_group()
+            if len(self._rows) >= _ROWS_PER_BATCH:
+                self._convert_rows()
+                if len(self._batches) >= _BATCHES_PER_ROW_GROUP:
+                    self._write_group()
 
     def finish(self) -> None:
         if self._rows:
+            self._convert_rows()
+        if self._batches:
             self._write_group()
         self._writer.close()
 
@@ -263,14 +269,20 @@ class _ParquetWriter:
         # An open writer writes its footer when it is garbage-collected, and prints an error if the file is closed.
         self._writer.is_open = False
 
-    def _write_group(self) -> None:
+    def _convert_rows(self) -> None:
         import pyarrow as pa  # noqa: PLC0415  an extra
 
         arrays: list[pa.Array] = []
         for column, field in zip(self._columns, self._schema, strict=True):
             arrays.append(parquet_array(column, [row.get(column.name) for row in self._rows], field.type))
-        self._writer.write_table(pa.Table.from_arrays(arrays, schema=self._schema))
+        self._batches.append(pa.RecordBatch.from_arrays(arrays, schema=self._schema))
         self._rows.clear()
+
+    def _write_group(self) -> None:
+        import pyarrow as pa  # noqa: PLC0415  an extra
+
+        self._writer.write_table(pa.Table.from_batches(self._batches))
+        self._batches.clear()
 
 
 _TEXT_WRITERS: Final[Mapping[TableFormat, Callable[[BinaryIO, Sequence[Column]], TableWriter]]] = {

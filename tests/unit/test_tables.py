@@ -291,6 +291,23 @@ class TestParquet:
         assert column.compression == "ZSTD"
         assert "RLE_DICTIONARY" in column.encodings
 
+    def test_rows_do_not_wait_for_a_whole_group(self, tmp_path: Path) -> None:
+        class CountedRow(dict[str, object]):
+            alive = 0
+            most = 0
+
+            def __init__(self) -> None:
+                super().__init__(sid="completed")
+                CountedRow.alive += 1
+                CountedRow.most = max(CountedRow.most, CountedRow.alive)
+
+            def __del__(self) -> None:
+                CountedRow.alive -= 1
+
+        write(tmp_path / "x.parquet", (CountedRow() for _ in range(25_000)))
+        assert len(read(tmp_path / "x.parquet")) == 25_000
+        assert CountedRow.most < 2000
+
     @pytest.mark.parametrize(
         ("number", "kept"), [(2**63 - 1, True), (-(2**63), True), (2**63, False), (-(2**63) - 1, False)]
     )
