@@ -56,8 +56,10 @@ _NOT_IN_NAMES: Final = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _MAX_REASON_LENGTH: Final = 300
 # Secrets in a URL: the user and password, and the query, which can be a signature.
 _URL_SECRETS: Final = re.compile(r"(?<=://)[^/@\s]*@|\?\S*")
-# The error code in a response of S3.
+# The error code in a response of S3, and of the others.
 _ERROR_CODE: Final = re.compile(r"<Code>(\w{1,80})</Code>")
+_NO_BUCKET: Final = "there is no such bucket: create it, or correct the name"
+_EXPLANATIONS: Final = {"NoSuchBucket": _NO_BUCKET, "ContainerNotFound": _NO_BUCKET}
 # Parts of the URLs where a cloud's machines get their credentials, if the environment has none.
 _METADATA_URLS: Final = ("169.254.169.254", "/latest/api/token", "/latest/meta-data", "metadata.google.internal")
 
@@ -222,9 +224,12 @@ class ObjectStore:
         """
         try:
             result = await obstore.put_async(self._store, self._prefix + name, data, mode=_put_mode(version))
-        except (AlreadyExistsError, PreconditionError, FileNotFoundError):
+        except (AlreadyExistsError, PreconditionError):
             return None
         except (BaseError, OSError) as error:
+            # The one to replace is gone; where there was to be none, it is the bucket that does not exist.
+            if isinstance(error, FileNotFoundError) and version is not None:
+                return None
             reason = _format_reason(error)
         else:
             return result["e_tag"], result["version"]
@@ -445,6 +450,6 @@ def _format_reason(error: BaseException) -> str:
     if len(reason) > _MAX_REASON_LENGTH:
         reason = f"{reason[:_MAX_REASON_LENGTH]}..."
     code = _ERROR_CODE.search(message)
-    if code is not None:
-        reason = f"{reason} ({code[1]})"
-    return reason
+    if code is None:
+        return reason
+    return _EXPLANATIONS.get(code[1], f"{reason} ({code[1]})")

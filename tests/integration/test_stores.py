@@ -275,13 +275,35 @@ async def test_a_list_or_a_deletion_that_is_refused(s3: S3Server) -> None:
         assert "canary" not in str(caught.value)
 
 
-async def test_a_missing_bucket_and_an_unreachable_store(s3: S3Server) -> None:
+async def test_a_missing_bucket_is_named(s3: S3Server) -> None:
     missing = ObjectStore(s3.store("no-such-bucket"))
-    for size in (10, 3 * PART):
-        with pytest.raises(MediaError, match="s3://no-such-bucket/name") as caught:
-            await missing.write("name", chunks(pattern(size)))
+    for write in (
+        lambda: missing.write("name", chunks(pattern(10))),
+        lambda: missing.write("name", chunks(pattern(3 * PART))),
+        lambda: missing.create("name", b"data"),
+        lambda: missing.exchange("name", b"data", None),
+    ):
+        with pytest.raises(
+            MediaError, match=r"^s3://no-such-bucket/name: there is no such bucket: create it"
+        ) as caught:
+            await write()
         assert "canary" not in str(caught.value)
-        assert len(str(caught.value)) < 300
+
+
+async def test_a_missing_bucket_is_not_taken_for_another_process(s3: S3Server, tmp_path: Path) -> None:
+    missing = ObjectStore(s3.store("no-such-bucket"))
+    async with Simulator(1, 1) as sim, sim.client() as client:
+        for write in (
+            lambda: client.export(sim.room_sids, missing, format="jsonl"),
+            lambda: client.export(None, missing, since_last=True),
+            lambda: client.archive(sim.room_sids, missing),
+            lambda: client.archive(sim.room_sids, missing, ledger=tmp_path / "ledger"),
+        ):
+            with pytest.raises(MediaError, match=r"^s3://no-such-bucket/.*there is no such bucket"):
+                await write()
+
+
+async def test_an_unreachable_store(s3: S3Server) -> None:
     gone = ObjectStore(S3Server("http://127.0.0.1:1").store("bucket"))
     for size in (10, 3 * PART):
         with pytest.raises(MediaError, match="s3://bucket/name"):
