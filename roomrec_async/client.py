@@ -15,7 +15,6 @@ import attrs
 
 from ._api.arguments import check_recording, recording_sids, split_download_arguments
 from ._api.codec import (
-    RawBody,
     decode_account_recordings,
     decode_participants,
     decode_recording,
@@ -501,7 +500,7 @@ class RecordingsClient:
         """
         room, known_sid = self._lists.recording_sids(room_sid, sid)
 
-        def decode(body: RawBody) -> Recording:
+        def decode(body: bytes) -> Recording:
             return with_room_sid(decode_recording(body, known_sid))
 
         return await self._fetch("recording", any_recording_path(room, known_sid), decode, timeout)
@@ -893,7 +892,7 @@ class RecordingsClient:
         self,
         name: OperationName,
         path: str,
-        decode: Callable[[RawBody], _Resource],
+        decode: Callable[[bytes], _Resource],
         timeout: Timeout | float | None,
     ) -> _Resource:
         """Return one resource."""

@@ -14,7 +14,7 @@ from contextlib import suppress
 from datetime import datetime
 from functools import cache
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final, Generic, TypeAlias, TypeVar, cast, get_origin
+from typing import TYPE_CHECKING, Final, Generic, TypeVar, cast, get_origin
 
 import attrs
 import msgspec
@@ -29,9 +29,6 @@ if TYPE_CHECKING:
     import cattrs
 
 _Attrs = TypeVar("_Attrs", Recording, Room, Participant, PageMeta)
-
-RawBody: TypeAlias = bytes | bytearray
-"""Body of a response: a buffer that grew while it was read, or any bytes."""
 
 _RECORDS: Final = (Recording, Room, Participant)
 _MODELS: Final = (*_RECORDS, PageMeta)
@@ -113,7 +110,7 @@ _json_encoder: Final = msgspec.json.Encoder()
 _STRICT_ERRORS: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError)
 
 
-def decode_recordings(body: RawBody, skip: int = 0) -> DecodedPage[Recording]:
+def decode_recordings(body: bytes, skip: int = 0) -> DecodedPage[Recording]:
     """Decode a page of ``GET /v1/Rooms/{RoomSid}/Recordings``.
 
     Args:
@@ -132,7 +129,7 @@ def decode_recordings(body: RawBody, skip: int = 0) -> DecodedPage[Recording]:
     return DecodedPage(page.recordings, page.meta)
 
 
-def decode_account_recordings(body: RawBody, skip: int = 0) -> DecodedPage[Recording]:
+def decode_account_recordings(body: bytes, skip: int = 0) -> DecodedPage[Recording]:
     """Decode a page of ``GET /v1/Recordings``, like :func:`decode_recordings`.
 
     Its records may lack ``room_sid`` and have it among their ``grouping_sids`` only: it is copied from there.
@@ -141,7 +138,7 @@ def decode_account_recordings(body: RawBody, skip: int = 0) -> DecodedPage[Recor
     return DecodedPage([with_room_sid(recording) for recording in page.items], page.meta, page.error)
 
 
-def decode_recording(body: RawBody, sid: str) -> Recording:
+def decode_recording(body: bytes, sid: str) -> Recording:
     """Decode one recording: ``GET /v1/Rooms/{RoomSid}/Recordings/{Sid}``.
 
     Raises:
@@ -158,7 +155,7 @@ def decode_recording(body: RawBody, sid: str) -> Recording:
     return recording
 
 
-def decode_room(body: RawBody, sid: str) -> Room:
+def decode_room(body: bytes, sid: str) -> Room:
     """Decode one room: ``GET /v1/Rooms/{Sid}``.
 
     Raises:
@@ -175,7 +172,7 @@ def decode_room(body: RawBody, sid: str) -> Room:
     return room
 
 
-def decode_media_location(body: RawBody) -> str | None:
+def decode_media_location(body: bytes) -> str | None:
     """Return the URL in the body of ``Media``, which is ``{"redirect_to": URL}``, or None for any other body."""
     try:
         return msgspec.json.decode(body, type=_MediaBody).redirect_to
@@ -183,7 +180,7 @@ def decode_media_location(body: RawBody) -> str | None:
         return None
 
 
-def decode_rooms(body: RawBody, skip: int = 0) -> DecodedPage[Room]:
+def decode_rooms(body: bytes, skip: int = 0) -> DecodedPage[Room]:
     """Decode a page of ``GET /v1/Rooms``, like :func:`decode_recordings`."""
     try:
         page = msgspec.json.decode(body, type=_RoomsBody)
@@ -192,7 +189,7 @@ def decode_rooms(body: RawBody, skip: int = 0) -> DecodedPage[Room]:
     return DecodedPage(page.rooms, page.meta)
 
 
-def decode_participants(body: RawBody, skip: int = 0) -> DecodedPage[Participant]:
+def decode_participants(body: bytes, skip: int = 0) -> DecodedPage[Participant]:
     """Decode a page of ``GET /v1/Rooms/{RoomSid}/Participants``, like :func:`decode_recordings`."""
     try:
         page = msgspec.json.decode(body, type=_ParticipantsBody)
@@ -201,7 +198,7 @@ def decode_participants(body: RawBody, skip: int = 0) -> DecodedPage[Participant
     return DecodedPage(page.participants, page.meta)
 
 
-def decode_raw(body: RawBody) -> dict[str, object]:
+def decode_raw(body: bytes) -> dict[str, object]:
     """Parse a body as a JSON object with any fields.
 
     Raises:
@@ -217,7 +214,7 @@ def decode_raw(body: RawBody) -> dict[str, object]:
     return raw
 
 
-def is_cut_off(body: RawBody) -> bool:
+def is_cut_off(body: bytes) -> bool:
     """Return True for a body that is empty, or the beginning of a JSON object: its framing need not show that.
 
     What does not begin as an object, such as a gateway's page, was not cut off: it is something else.
@@ -238,7 +235,7 @@ def is_cut_off(body: RawBody) -> bool:
     return False
 
 
-def closes_lists(body: RawBody) -> bool:
+def closes_lists(body: bytes) -> bool:
     """Return True if a body has as many closing brackets as opening ones: most pages have one of each."""
     # These searches look at 32 bytes at a time and count() at one: in a large page, a quarter of the time of decoding.
     opening = body.find(b"[")
@@ -248,7 +245,7 @@ def closes_lists(body: RawBody) -> bool:
     return body.count(b"[") == body.count(b"]")
 
 
-def parse_json(body: RawBody) -> object:
+def parse_json(body: bytes) -> object:
     """Parse JSON. A damaged character becomes U+FFFD: it must not cost more than itself.
 
     Raises:
@@ -292,7 +289,7 @@ def deserialize_recordings(serialized: bytes | list[Recording]) -> list[Recordin
     return serialized
 
 
-def decode_error(status: int, body: RawBody) -> ErrorBody:
+def decode_error(status: int, body: bytes) -> ErrorBody:
     """Decode the body of an error: either JSON form, an HTML page, plain text, or nothing at all."""
     try:
         fields = decode_raw(body)
@@ -417,7 +414,7 @@ def from_dict(cls: type[_Attrs], data: Mapping[str, object]) -> _Attrs:
         raise DecodeError(str(innermost_error(error)), field=field_name(error)) from None
 
 
-def decode_leniently(body: RawBody, key: str, cls: type[Model], skip: int) -> DecodedPage[Model]:
+def decode_leniently(body: bytes, key: str, cls: type[Model], skip: int) -> DecodedPage[Model]:
     """Decode a page record by record, up to the first one from ``skip`` on that cannot be repaired.
 
     Raises:
@@ -498,7 +495,7 @@ def error_message(fields: Mapping[str, object]) -> str:
     return ": ".join(part for part in parts if isinstance(part, str) and part)
 
 
-def error_text(body: RawBody) -> str:
+def error_text(body: bytes) -> str:
     """Return the title of an error that is not JSON, or else the beginning of its text."""
     text = body[:_MAX_ERROR_TEXT_SIZE].decode(errors="replace")
     title = re.search(_TITLE, text)
@@ -534,7 +531,7 @@ def one_line(text: str) -> str:
     return f"{line[:_MAX_MESSAGE_LENGTH]}..."
 
 
-def excerpt(body: RawBody) -> str:
+def excerpt(body: bytes) -> str:
     """Return the beginning of a body, to be quoted in an error."""
     return safe_repr(bytes(body[:_MAX_EXCERPT_SIZE]))
 

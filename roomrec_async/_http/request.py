@@ -15,7 +15,7 @@ import msgspec
 from multidict import CIMultiDictProxy
 from yarl import URL
 
-from roomrec_async._api.codec import RawBody, decode_error, is_cut_off
+from roomrec_async._api.codec import decode_error, is_cut_off
 from roomrec_async._asyncio import is_cancelling
 from roomrec_async._text import safe_text
 from roomrec_async.config import Timeout
@@ -65,7 +65,7 @@ class Response(msgspec.Struct):
 
     url: URL
     status: int
-    body: RawBody
+    body: bytes
     headers: CIMultiDictProxy[str]
 
 
@@ -130,7 +130,7 @@ class PendingRequest(msgspec.Struct):
         self.needs_new_connection = True
         return True
 
-    def classify(self, status: int, headers: CIMultiDictProxy[str], body: RawBody) -> Response | RoomRecError:
+    def classify(self, status: int, headers: CIMultiDictProxy[str], body: bytes) -> Response | RoomRecError:
         """Return a response that was read as a success or as an error."""
         if status not in self.accepted:
             return self.api_error(status, headers, body)
@@ -139,7 +139,7 @@ class PendingRequest(msgspec.Struct):
             return self.connection_failed("the body is empty, or was cut off")
         return Response(self.url, status, body, headers)
 
-    def api_error(self, status: int, headers: CIMultiDictProxy[str], body: RawBody) -> APIError:
+    def api_error(self, status: int, headers: CIMultiDictProxy[str], body: bytes) -> APIError:
         """Return the error for a response whose status is not accepted."""
         error_body = decode_error(status, body)
         message = error_body.message

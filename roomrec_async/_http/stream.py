@@ -8,15 +8,12 @@ from typing import Final
 
 import aiohttp
 
-from roomrec_async._api.codec import RawBody
 from roomrec_async.config import Timeout
 from roomrec_async.errors import ConnectionFailedError, RoomRecError
 
 from .request import PendingRequest
 from .timers import SharedTimer, TimeoutScope, seconds_or_infinity
 
-# A Content-Length is trusted up to this many bytes, which is more than any page has.
-_MAX_PREALLOCATED: Final = 2**22
 # Bytes handled at once, which fit into a processor's cache, and the seconds after which fewer are.
 _BATCH_SIZE: Final = 2**18
 _BATCH_SECONDS: Final = 0.5
@@ -83,8 +80,8 @@ class ResponseStream:
 
 async def read_body(
     response: aiohttp.ClientResponse, max_bytes: int, timeout: Timeout, scope: TimeoutScope
-) -> RawBody | None:
-    """Return the decompressed body, or None if it has more than ``max_bytes``. No more than that is ever held.
+) -> bytes | None:
+    """Return the decompressed body, or None if it has more than ``max_bytes``. No more than that is ever read.
 
     Args:
         response: the response.
@@ -93,38 +90,21 @@ async def read_body(
         scope: the scope around this call, rescheduled whenever bytes arrive.
     """
     content = response.content
+    pieces: list[bytes] = []
+    size = 0
     try:
-        # Most pages of a list arrive in one piece, which needs no buffer and no copy.
-        if not content.is_eof():
-            scope.reschedule(seconds_or_infinity(timeout.read))
-        piece = await content.readany()
-        if content.at_eof() and len(piece) <= max_bytes:
-            return piece
-
-        # One buffer of the announced size: pieces that are joined in the end need twice the memory, which would go
-        # back to the system and be taken from it again for each large page. That takes longer than to read the page.
-        body = bytearray(min(response.content_length or 0, _MAX_PREALLOCATED))
-        size = _append(body, 0, piece)
-        del piece
-        while size <= max_bytes and not content.at_eof():
-            scope.reschedule(seconds_or_infinity(timeout.read))
-            size = _append(body, size, await content.readany())
+        while size <= max_bytes:
+            if not content.is_eof():
+                scope.reschedule(seconds_or_infinity(timeout.read))
+            piece = await content.readany()
+            pieces.append(piece)
+            size += len(piece)
+            if content.at_eof() and size <= max_bytes:
+                # Most pages of a list arrive in one piece, which is not copied.
+                return b"".join(pieces)
     except BaseException:
         response.close()
         raise
 
-    if size > max_bytes:
-        response.close()
-        return None
-    del body[size:]
-    return body
-
-
-def _append(body: bytearray, size: int, piece: bytes) -> int:
-    """Put a piece behind the first ``size`` bytes and return the new size.
-
-    It is a function so that no piece is alive when the next one arrives.
-    """
-    end = size + len(piece)
-    body[size:end] = piece
-    return end
+    response.close()
+    return None

@@ -8,7 +8,7 @@ from typing import Final, Unpack
 import msgspec
 
 from roomrec_async._api.arguments import named_room_sid, recording_sids, room_sid_of
-from roomrec_async._api.codec import DecodedPage, RawBody, decode_account_recordings, decode_recordings
+from roomrec_async._api.codec import DecodedPage, decode_account_recordings, decode_recordings
 from roomrec_async._api.params import (
     ACCOUNT_RECORDINGS_PATH,
     MAX_ACCOUNT_PAGE_SIZE,
@@ -58,7 +58,7 @@ class Lists(msgspec.Struct, frozen=True):
         name: OperationName,
         path: str,
         parameters: Parameters,
-        decode: Callable[[RawBody, int], DecodedPage[Model]],
+        decode: Callable[[bytes, int], DecodedPage[Model]],
         *,
         limit: int | None = None,
         resume: str | None = None,

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import msgspec
 from multidict import CIMultiDictProxy
 
-from roomrec_async._api.codec import DecodedPage, RawBody, decode_raw
+from roomrec_async._api.codec import DecodedPage, decode_raw
 from roomrec_async._api.params import (
     MAX_PAGE_SIZE,
     PageKey,
@@ -57,7 +57,7 @@ class Page(msgspec.Struct, Generic[Model], frozen=True, eq=False, weakref=True):
     items: list[Model]
     meta: PageMeta
     headers: CIMultiDictProxy[str]
-    _body: RawBody
+    _body: bytes
     _next_position: Position
 
     @property
@@ -114,7 +114,7 @@ class ListOperation(msgspec.Struct, Generic[Model]):
     transport: Transport
     path: str
     parameters: Parameters
-    decode: Callable[[RawBody, int], DecodedPage[Model]]
+    decode: Callable[[bytes, int], DecodedPage[Model]]
     timeout: Timeout
     limit: int | None = None
     resume: str | None = None

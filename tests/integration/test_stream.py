@@ -70,7 +70,7 @@ async def test_a_body_is_read_whole(path: str, url: Callable[[str], str], sessio
         body = await read_body(response, 2**30, Timeout(read=5), scope)
     count = int(path.partition("chunks=")[2])
     assert body is not None
-    assert bytes(body) == CHUNK * count
+    assert body == CHUNK * count
 
 
 @pytest.mark.parametrize("path", ["/fixed", "/chunked"])

@@ -741,7 +741,7 @@ def test_a_body_that_is_not_the_recording_is_refused(sent: bytes, message: str) 
     ("sent", "url"),
     [
         (b'{"redirect_to": "https://x/y?z"}', "https://x/y?z"),
-        (bytearray(b'{"more": 1, "redirect_to": ""}'), ""),
+        (b'{"more": 1, "redirect_to": ""}', ""),
         (b"", None),
         (b"{}", None),
         (b'{"redirect_to": null}', None),
@@ -982,11 +982,10 @@ WHOLE_BODIES = [
 
 
 @pytest.mark.parametrize("whole", WHOLE_BODIES)
-@pytest.mark.parametrize("buffer", [bytes, bytearray])
-def test_each_beginning_of_an_object_is_recognized_as_cut_off(whole: bytes, buffer: type[bytes | bytearray]) -> None:
-    assert not is_cut_off(buffer(whole))
+def test_each_beginning_of_an_object_is_recognized_as_cut_off(whole: bytes) -> None:
+    assert not is_cut_off(whole)
     length = len(whole.rstrip())
-    assert [end for end in range(length) if not is_cut_off(buffer(whole[:end]))] == []
+    assert [end for end in range(length) if not is_cut_off(whole[:end])] == []
 
 
 @pytest.mark.parametrize(
