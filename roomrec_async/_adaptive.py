@@ -31,15 +31,14 @@ class Concurrency(Protocol):
 
 
 class FixedConcurrency:
-    """A fixed limit."""
+    """A fixed limit.
+
+    Attributes:
+        limit: maximum number of requests in flight, or None for no limit.
+    """
 
     def __init__(self, limit: int | None) -> None:
-        self._limit = limit
-
-    @property
-    def limit(self) -> int | None:
-        """Maximum number of requests in flight, or None for no limit."""
-        return self._limit
+        self.limit = limit
 
     def accepted(self, in_flight: int) -> None:
         """No-op: a fixed limit does not adapt."""
@@ -59,11 +58,15 @@ class AdaptiveConcurrency:
     Processes that share an account converge to about equal shares, because refusals fall on each by its share. What the
     service says in ``Twilio-Concurrent-Requests`` is not needed for it: cuts by one's share of that number came out no
     fairer.
+
+    Attributes:
+        limit: maximum number of requests in flight at present.
     """
 
     def __init__(self) -> None:
+        self.limit = INITIAL_LIMIT
         # A fraction of a request accumulates between two whole ones.
-        self._limit = float(INITIAL_LIMIT)
+        self._exact_limit = float(INITIAL_LIMIT)
         # The highest number of requests in flight that the service accepted before it last refused one.
         self._last_max: float | None = None
         # Rounds of requests since the last refusal; a round is as many requests as the limit.
@@ -71,21 +74,16 @@ class AdaptiveConcurrency:
         # Rounds from a refusal to the plateau, where the limit is back at the last maximum (CUBIC's K).
         self._plateau = 0.0
 
-    @property
-    def limit(self) -> int:
-        """Maximum number of requests in flight at present."""
-        return int(self._limit)
-
     def accepted(self, in_flight: int) -> None:
         """Raise the limit if it was reached, or nearly."""
         if in_flight < UTILIZATION * self.limit:
             return
-        self._rounds += 1 / self._limit
-        self._limit = min(MAX_LIMIT, max(self._limit, self._target()))
+        self._rounds += 1 / self._exact_limit
+        self._set_limit(min(MAX_LIMIT, max(self._exact_limit, self._target())))
 
     def rate_limited(self, number: int) -> None:
         """Lower the limit, unless the request started under a limit that was given up since."""
-        if number > self._limit:
+        if number > self._exact_limit:
             return
 
         # Refused again before a whole round came through: the service's limit has fallen by more than a little.
@@ -94,11 +92,15 @@ class AdaptiveConcurrency:
             beta = BETA_FAST
 
         self._last_max = max(1.0, number - 1)
-        self._limit = max(1.0, self._last_max * beta)
-        self._plateau = ((self._last_max - self._limit) / CUBIC_C) ** (1 / 3)
+        self._set_limit(max(1.0, self._last_max * beta))
+        self._plateau = ((self._last_max - self._exact_limit) / CUBIC_C) ** (1 / 3)
         self._rounds = 0.0
+
+    def _set_limit(self, exact_limit: float) -> None:
+        self._exact_limit = exact_limit
+        self.limit = int(exact_limit)
 
     def _target(self) -> float:
         if self._last_max is None:
-            return self._limit + 1
+            return self._exact_limit + 1
         return self._last_max + CUBIC_C * (self._rounds - self._plateau) ** 3

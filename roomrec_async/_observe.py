@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from time import perf_counter
 from types import TracebackType
-from typing import Final, Generic, TypeVar
+from typing import Final, TypeVar
 
 from .events import Activity, Attempt, Operation
 from .protocols import Observer
@@ -18,6 +18,7 @@ LOGGER: Final = logging.getLogger("roomrec_async")
 LOGGER.addHandler(logging.NullHandler())
 
 _Activity = TypeVar("_Activity", bound=Activity)
+_Result = TypeVar("_Result")
 
 _NOBODY: Final = nullcontext()
 
@@ -28,39 +29,65 @@ class Notifier:
     def __init__(self, observers: Sequence[Observer] = ()) -> None:
         self._observers = tuple(observers)
 
-    def notify(self, activity: _Activity) -> AbstractContextManager[_Activity | None]:
-        """Return a ``with`` block that reports its start and its end, and has the activity if anybody observes it."""
-        return self.notify_of(lambda: activity)
+    def notify(self, activity: Activity) -> AbstractContextManager[object]:
+        """Return a ``with`` block that reports its start and its end."""
+        observers = self._present_observers()
+        return _Notification(activity, observers) if observers else _NOBODY
 
-    def notify_of(self, describe: Callable[[], _Activity]) -> AbstractContextManager[_Activity | None]:
-        """Do the same for an activity that is made only if anybody observes it: most clients have no observers."""
+    def observe(
+        self,
+        work: Coroutine[object, object, _Result],
+        describe: Callable[[], _Activity],
+        note_result: Callable[[_Activity, _Result], None] | None = None,
+    ) -> Coroutine[object, object, _Result]:
+        """Return a coroutine that does the work and reports its start and its end; the work itself if nobody observes.
+
+        Args:
+            work: the work.
+            describe: returns the activity. It is called only if anybody observes: most clients have no observers.
+            note_result: enters the result of the work into the activity.
+        """
+        observers = self._present_observers()
+        return _observed(work, describe(), note_result, observers) if observers else work
+
+    def _present_observers(self) -> tuple[Observer, ...]:
         # Asked each time: programs change the level while they run.
         if LOGGER.isEnabledFor(logging.DEBUG):
-            return _Notification(describe(), (*self._observers, _DEBUG_LOG))
-        if self._observers:
-            return _Notification(describe(), self._observers)
-        return _NOBODY
+            return (*self._observers, _DEBUG_LOG)
+        return self._observers
+
+
+async def _observed(
+    work: Coroutine[object, object, _Result],
+    activity: _Activity,
+    note_result: Callable[[_Activity, _Result], None] | None,
+    observers: tuple[Observer, ...],
+) -> _Result:
+    with _Notification(activity, observers):
+        result = await work
+        if note_result is not None:
+            note_result(activity, result)
+        return result
 
 
 # Observers are not awaited: where one ends cancelled, such as at the result of a task, nobody has cancelled the client.
 _FAILURES: Final = (Exception, asyncio.CancelledError)
 
 
-class _Notification(Generic[_Activity]):
+class _Notification:
     __slots__ = ("_activity", "_observers")
 
-    def __init__(self, activity: _Activity, observers: tuple[Observer, ...]) -> None:
+    def __init__(self, activity: Activity, observers: tuple[Observer, ...]) -> None:
         self._activity = activity
         self._observers = observers
 
-    def __enter__(self) -> _Activity:
+    def __enter__(self) -> None:
         self._activity.began = perf_counter()
         for observer in self._observers:
             try:
                 observer.started(self._activity)
             except _FAILURES:
                 LOGGER.exception("an observer failed: %r", observer)
-        return self._activity
 
     def __exit__(
         self,

@@ -94,7 +94,7 @@ class Request(Activity, eq=False):
 
 
 class Attempt(Activity, eq=False):
-    """One attempt of a request, from its permit to the last byte of its response; for media, to the headers.
+    """One attempt of a request, from its permit until its response is read and decoded; for media, to the headers.
 
     Attributes:
         request: the request.

@@ -63,8 +63,9 @@ class RateLimiter:
         self._tickets = 0
         # Nothing starts before this instant of the event loop's clock.
         self._paused_until = -math.inf
-        # Fires when the next waiter may start, if that is later than now.
+        # Fires when the next waiter may start, if that is later than now; and when that is.
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_when: float | None = None
         # The event loop that its permits and waiters belong to.
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -201,9 +202,18 @@ class RateLimiter:
         return max(self._paused_until, lane.earliest_start())
 
     def _set_timer(self, loop: asyncio.AbstractEventLoop, when: float | None) -> None:
+        """Admit again at an instant of the event loop's clock; None where a permit has to be given back first."""
         if self._timer is not None:
+            # Each waiter that comes, and each permit that is given back, finds the next start where it was.
+            if self._timer_when == when:
+                return
             self._timer.cancel()
-        self._timer = None if when is None else loop.call_at(when, self._admit)
+        self._timer = None if when is None else loop.call_at(when, self._admit_on_time)
+        self._timer_when = when
+
+    def _admit_on_time(self) -> None:
+        self._timer = None
+        self._admit()
 
 
 class _LocalPermit(msgspec.Struct, eq=False):

@@ -27,8 +27,10 @@ def room_sid_of(room: object) -> str:
     Raises:
         InvalidArgumentError: it is neither, or the SID is missing or malformed.
     """
-    hint = "client.rooms(unique_name=...) finds a room by its name"
-    return _check_with_hint(check_room_sid, named_room_sid(room), ROOM_SID, hint)
+    sid = named_room_sid(room)
+    if ROOM_SID.fullmatch(sid):
+        return sid
+    return _check_with_hint(check_room_sid, sid, ROOM_SID, "client.rooms(unique_name=...) finds a room by its name")
 
 
 def named_room_sid(room: object) -> str:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
-from functools import cache
+from functools import cache, partial
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final, Generic, TypeVar, cast, get_origin
+from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar, cast, get_origin
 
 import attrs
 import msgspec
@@ -83,18 +83,23 @@ class DecodedPage(msgspec.Struct, Generic[Model]):
     error: DecodeError | None = None
 
 
-class _RecordingsBody(msgspec.Struct):
-    recordings: list[Recording]
+class _RecordingsBody(msgspec.Struct, rename={"items": "recordings"}):
+    items: list[Recording]
     meta: PageMeta
 
 
-class _RoomsBody(msgspec.Struct):
-    rooms: list[Room]
+class _RoomsBody(msgspec.Struct, rename={"items": "rooms"}):
+    items: list[Room]
     meta: PageMeta
 
 
-class _ParticipantsBody(msgspec.Struct):
-    participants: list[Participant]
+class _ParticipantsBody(msgspec.Struct, rename={"items": "participants"}):
+    items: list[Participant]
+    meta: PageMeta
+
+
+class _PageBody(Protocol[Model]):
+    items: list[Model]
     meta: PageMeta
 
 
@@ -110,32 +115,50 @@ _json_encoder: Final = msgspec.json.Encoder()
 _STRICT_ERRORS: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError)
 
 
-def decode_recordings(body: bytes, skip: int = 0) -> DecodedPage[Recording]:
-    """Decode a page of ``GET /v1/Rooms/{RoomSid}/Recordings``.
+class PageDecoder(msgspec.Struct, Generic[Model], frozen=True):
+    """Decodes the pages of a list.
 
-    Args:
-        body: the body of the response.
-        skip: number of records at the start that the caller will not use: those that cannot be decoded become empty
-            ones there, and are no errors.
-
-    Raises:
-        DecodeError: the body as a whole is not such a page. For a single record that cannot be decoded nothing is
-            raised: the page has the records before it, and an ``error``.
+    Attributes:
+        key: the name of the list in the body.
+        model: the class of its records.
+        read: decodes a body strictly.
+        complete: returns a record with what the service left out of it; None where it leaves nothing out.
     """
-    try:
-        page = _strict_recordings.decode(body)
-    except _STRICT_ERRORS:
-        return decode_leniently(body, "recordings", Recording, skip)
-    return DecodedPage(page.recordings, page.meta)
 
+    key: str
+    model: type[Model]
+    read: Callable[[bytes], _PageBody[Model]]
+    complete: Callable[[Model], Model] | None = None
 
-def decode_account_recordings(body: bytes, skip: int = 0) -> DecodedPage[Recording]:
-    """Decode a page of ``GET /v1/Recordings``, like :func:`decode_recordings`.
+    def __call__(self, body: bytes, skip: int = 0) -> DecodedPage[Model]:
+        """Decode a page, leniently where it has to be.
 
-    Its records may lack ``room_sid`` and have it among their ``grouping_sids`` only: it is copied from there.
-    """
-    page = decode_recordings(body, skip)
-    return DecodedPage([with_room_sid(recording) for recording in page.items], page.meta, page.error)
+        Args:
+            body: the body of the response.
+            skip: number of records at the start that the caller will not use: those that cannot be decoded become
+                empty ones there, and are no errors.
+
+        Raises:
+            DecodeError: the body as a whole is not such a page. For a single record that cannot be decoded nothing is
+                raised: the page has the records before it, and an ``error``.
+        """
+        page = self.strictly(body)
+        if page is not None:
+            return page
+        page = decode_leniently(body, self.key, self.model, skip)
+        if self.complete is not None:
+            page.items = [self.complete(item) for item in page.items]
+        return page
+
+    def strictly(self, body: bytes) -> DecodedPage[Model] | None:
+        """Decode a page in which all is as it should be; return None for any other."""
+        try:
+            page = self.read(body)
+        except _STRICT_ERRORS:
+            return None
+        if self.complete is not None:
+            page.items = [self.complete(item) for item in page.items]
+        return DecodedPage(page.items, page.meta)
 
 
 def decode_recording(body: bytes, sid: str) -> Recording:
@@ -178,24 +201,6 @@ def decode_media_location(body: bytes) -> str | None:
         return msgspec.json.decode(body, type=_MediaBody).redirect_to
     except _STRICT_ERRORS:
         return None
-
-
-def decode_rooms(body: bytes, skip: int = 0) -> DecodedPage[Room]:
-    """Decode a page of ``GET /v1/Rooms``, like :func:`decode_recordings`."""
-    try:
-        page = msgspec.json.decode(body, type=_RoomsBody)
-    except _STRICT_ERRORS:
-        return decode_leniently(body, "rooms", Room, skip)
-    return DecodedPage(page.rooms, page.meta)
-
-
-def decode_participants(body: bytes, skip: int = 0) -> DecodedPage[Participant]:
-    """Decode a page of ``GET /v1/Rooms/{RoomSid}/Participants``, like :func:`decode_recordings`."""
-    try:
-        page = msgspec.json.decode(body, type=_ParticipantsBody)
-    except _STRICT_ERRORS:
-        return decode_leniently(body, "participants", Participant, skip)
-    return DecodedPage(page.participants, page.meta)
 
 
 def decode_raw(body: bytes) -> dict[str, object]:
@@ -481,6 +486,21 @@ def with_room_sid(recording: Recording) -> Recording:
     if recording.room_sid is not None or not isinstance(room_sid, str):
         return recording
     return attrs.evolve(recording, room_sid=room_sid)
+
+
+decode_recordings: Final = PageDecoder("recordings", Recording, _strict_recordings.decode)
+"""Decodes a page of ``GET /v1/Rooms/{RoomSid}/Recordings``."""
+
+decode_account_recordings: Final = PageDecoder("recordings", Recording, _strict_recordings.decode, with_room_sid)
+"""Decodes a page of ``GET /v1/Recordings``, whose records may have ``room_sid`` among their ``grouping_sids`` only."""
+
+decode_rooms: Final = PageDecoder("rooms", Room, partial(msgspec.json.decode, type=_RoomsBody))
+"""Decodes a page of ``GET /v1/Rooms``."""
+
+decode_participants: Final = PageDecoder(
+    "participants", Participant, partial(msgspec.json.decode, type=_ParticipantsBody)
+)
+"""Decodes a page of ``GET /v1/Rooms/{RoomSid}/Participants``."""
 
 
 # Errors

@@ -346,9 +346,9 @@ def add_page(
         InvalidArgumentError: one of them is out of bounds; ``maximum`` is the largest page of the list.
     """
     if page_size is not None:
-        parameters["PageSize"] = check_number("page_size", page_size, minimum=1, maximum=maximum)
+        parameters["PageSize"] = str(check_integer("page_size", page_size, minimum=1, maximum=maximum))
     if page is not None:
-        parameters["Page"] = check_number("page", page, minimum=0)
+        parameters["Page"] = str(check_integer("page", page, minimum=0))
     if page_token is not None:
         parameters["PageToken"] = check_page_token(page_token)
 

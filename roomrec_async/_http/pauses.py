@@ -11,7 +11,7 @@ from roomrec_async._observe import LOGGER
 from roomrec_async.errors import RateLimitError
 from roomrec_async.protocols import Limiter
 
-from .request import PendingRequest
+from .request import Content, PendingRequest
 from .timers import Deadline, TimeoutScope
 
 
@@ -73,7 +73,7 @@ class Pauses:
             self._limiter.pause(0.0)
             self._until = -math.inf
 
-    def error_for(self, request: PendingRequest, deadline: Deadline) -> RateLimitError | None:
+    def error_for(self, request: PendingRequest[Content], deadline: Deadline) -> RateLimitError | None:
         """Return the error for a request whose deadline lies before the end of the pause, or None."""
         if self._cause is None or self._until <= deadline.at:
             return None

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Final, Literal, TypeAlias
+from typing import Final, Generic, Literal, TypeAlias, TypeVar
 
 import aiohttp
 import msgspec
@@ -34,6 +34,7 @@ from .retries import parse_retry_after
 from .timers import Deadline, TimeoutScope
 
 Method: TypeAlias = Literal["GET", "DELETE"]
+Content = TypeVar("Content")
 
 _REDIRECTS: Final = frozenset(
     {
@@ -60,16 +61,25 @@ _MAX_HEADER_SHOWN: Final = 200
 _MAX_REASON: Final = 200
 
 
-class Response(msgspec.Struct):
-    """A response with an accepted status, read to its end."""
+class Response(msgspec.Struct, Generic[Content]):
+    """A response with an accepted status, read to its end.
+
+    Attributes:
+        content: what the request's decoder made of the body; None if it refused it.
+    """
 
     url: URL
     status: int
     body: bytes
     headers: CIMultiDictProxy[str]
+    content: Content | None = None
 
 
-class PendingRequest(msgspec.Struct):
+def no_content(_: bytes) -> None:
+    """Decode nothing: the caller does, or there is nothing to decode."""
+
+
+class PendingRequest(msgspec.Struct, Generic[Content]):
     """A request on its way through its attempts.
 
     Attributes:
@@ -77,6 +87,7 @@ class PendingRequest(msgspec.Struct):
         method: the HTTP method.
         url: where it goes; shown in errors, so it holds no secret.
         accepted: the statuses that are a success.
+        decode: decodes a body that is as it should be, and returns None for any other.
         attempts: how many times it was sent.
         charged: how many retries it took from the client's budget.
         used_pooled_connection: True if its last attempt failed because a connection from the pool was dead.
@@ -92,6 +103,7 @@ class PendingRequest(msgspec.Struct):
     method: Method
     url: URL
     accepted: AbstractSet[int]
+    decode: Callable[[bytes], Content | None]
     attempts: int = 0
     charged: int = 0
     used_pooled_connection: bool = False
@@ -130,14 +142,18 @@ class PendingRequest(msgspec.Struct):
         self.needs_new_connection = True
         return True
 
-    def classify(self, status: int, headers: CIMultiDictProxy[str], body: bytes) -> Response | RoomRecError:
+    def classify(self, status: int, headers: CIMultiDictProxy[str], body: bytes) -> Response[Content] | RoomRecError:
         """Return a response that was read as a success or as an error."""
         if status not in self.accepted:
             return self.api_error(status, headers, body)
         # What is accepted has a body only with this status.
-        if is_cut_off(body) and status == HTTPStatus.OK:
+        if status != HTTPStatus.OK:
+            return Response(self.url, status, body, headers)
+        content = self.decode(body)
+        # What can be decoded is whole.
+        if content is None and is_cut_off(body):
             return self.connection_failed("the body is empty, or was cut off")
-        return Response(self.url, status, body, headers)
+        return Response(self.url, status, body, headers, content)
 
     def api_error(self, status: int, headers: CIMultiDictProxy[str], body: bytes) -> APIError:
         """Return the error for a response whose status is not accepted."""

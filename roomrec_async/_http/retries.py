@@ -90,6 +90,10 @@ class RetryBudget:
         self._taken = 0
         self.peak_in_flight = 0
 
+    def note_in_flight(self, number: int) -> None:
+        """Note how many requests are in flight."""
+        self.peak_in_flight = max(self.peak_in_flight, number)
+
     def take(self, error: RoomRecError) -> bool:
         """Take a retry for this error and return True, or return False if none is left."""
         if not is_charged(error):

@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import sys
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from ssl import SSLContext
 from typing import TYPE_CHECKING, Final
@@ -324,10 +324,14 @@ class _Connector(aiohttp.TCPConnector):
                 raise aiohttp.ConnectionTimeoutError from error
             raise
 
-    async def _get(self, key: ConnectionKey, traces: list[Trace]) -> Connection | None:
+    def _get(self, key: ConnectionKey, traces: list[Trace]) -> Coroutine[object, object, Connection | None]:
         if self._log.need_new and asyncio.current_task() in self._log.need_new:
-            return None
-        return await super()._get(key, traces)
+            return _no_connection()
+        return super()._get(key, traces)
+
+
+async def _no_connection() -> None:
+    """Return what a pool returns that has no idle connection."""
 
 
 def _keep_read_buffers() -> None:

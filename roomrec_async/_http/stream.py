@@ -28,11 +28,11 @@ class ResponseStream:
     """
 
     def __init__(
-        self, request: PendingRequest, timeout: Timeout, response: aiohttp.ClientResponse, timer: SharedTimer
+        self, request: PendingRequest[None], timeout: Timeout, response: aiohttp.ClientResponse, timer: SharedTimer
     ) -> None:
         self.status = response.status
         self.headers = response.headers
-        self._request = request
+        self._request: PendingRequest[None] = request
         self._timeout = timeout
         self._response = response
         self._timer = timer

@@ -35,7 +35,8 @@ class Deadline(msgspec.Struct):
     @classmethod
     def start(cls, timeout: Timeout) -> Deadline:
         """Return the deadline of an operation that begins now."""
-        return cls(timeout, running_loop().time() + seconds_or_infinity(timeout.total))
+        now = running_loop().time()
+        return cls(timeout, math.inf if timeout.total is None else now + timeout.total)
 
     def allows(self, delay: float) -> bool:
         """Return True if there is time left after a delay of so many seconds."""
@@ -168,8 +169,9 @@ class TimeoutScope:
     def reschedule(self, seconds: float) -> None:
         """Make it due so many seconds from now, neither before nor later, or at its deadline if that comes first."""
         loop = asyncio.get_running_loop()
+        when = loop.time() + seconds
         self.seconds = seconds
-        self.when = min(loop.time() + seconds, self.deadline)
+        self.when = min(self.deadline, when)
         self._timer.ensure(self.when, loop)
 
     def end_wait(self) -> None:

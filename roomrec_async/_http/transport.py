@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import random
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from ssl import SSLContext
 from time import perf_counter
 from typing import Final
@@ -25,7 +25,17 @@ from roomrec_async.protocols import Limiter, Permit
 
 from .pauses import Pauses
 from .proxies import Proxies
-from .request import MEDIA_REDIRECTS, NO_CONTENT, OK, OK_OR_REDIRECT, WHOLE_OR_PARTIAL, PendingRequest, Response
+from .request import (
+    MEDIA_REDIRECTS,
+    NO_CONTENT,
+    OK,
+    OK_OR_REDIRECT,
+    WHOLE_OR_PARTIAL,
+    Content,
+    PendingRequest,
+    Response,
+    no_content,
+)
 from .retries import RetryBudget, is_charged, is_retried
 from .session import Sessions
 from .stream import ResponseStream, read_body
@@ -98,7 +108,7 @@ class Transport:
             user_agent=user_agent,
         )
 
-    def get(self, path: str, query: str, deadline: Deadline, operation: Operation) -> Awaitable[Response]:
+    def get(self, path: str, query: str, deadline: Deadline, operation: Operation) -> Awaitable[Response[None]]:
         """GET a path below the base URL, with as many attempts as the settings and the deadline allow.
 
         Raises:
@@ -106,39 +116,64 @@ class Transport:
             TransportError: no complete response arrived, or not in time.
             ClientClosedError: the client or the user's session is closed.
         """
-        return self._request(PendingRequest(operation, "GET", self._url(path, query), OK), deadline)
+        return self.get_decoded(path, query, deadline, operation, no_content)
 
-    def get_redirect(self, path: str, query: str, deadline: Deadline, operation: Operation) -> Awaitable[Response]:
+    def get_decoded(
+        self,
+        path: str,
+        query: str,
+        deadline: Deadline,
+        operation: Operation,
+        decode: Callable[[bytes], Content | None],
+    ) -> Awaitable[Response[Content]]:
+        """GET a path as :meth:`get` does, and decode the body: what can be decoded was not cut off.
+
+        Args:
+            path: the path below the base URL.
+            query: the encoded query.
+            deadline: when the operation must be finished.
+            operation: the operation that the request belongs to.
+            decode: decodes a body that is as it should be, and returns None for any other.
+        """
+        return self._request(PendingRequest(operation, "GET", self._url(path, query), OK, decode), deadline)
+
+    def get_redirect(
+        self, path: str, query: str, deadline: Deadline, operation: Operation
+    ) -> Awaitable[Response[None]]:
         """GET a path that redirects elsewhere, without following it; otherwise as :meth:`get`."""
-        return self._request(PendingRequest(operation, "GET", self._url(path, query), OK_OR_REDIRECT), deadline)
+        return self._request(
+            PendingRequest(operation, "GET", self._url(path, query), OK_OR_REDIRECT, no_content), deadline
+        )
 
-    def delete(self, path: str, deadline: Deadline, operation: Operation) -> Awaitable[Response]:
+    def delete(self, path: str, deadline: Deadline, operation: Operation) -> Awaitable[Response[None]]:
         """DELETE a path. It is idempotent, and so retried like a read. Otherwise as :meth:`get`."""
-        return self._request(PendingRequest(operation, "DELETE", self._url(path, ""), NO_CONTENT), deadline)
+        return self._request(PendingRequest(operation, "DELETE", self._url(path, ""), NO_CONTENT, no_content), deadline)
 
     def _url(self, path: str, query: str) -> URL:
         return URL(f"{self.base_url}{path}?{query}" if query else f"{self.base_url}{path}", encoded=True)
 
-    async def _request(self, request: PendingRequest, deadline: Deadline) -> Response:
+    def _request(self, request: PendingRequest[Content], deadline: Deadline) -> Awaitable[Response[Content]]:
+        return self.notifier.observe(self._send_until_deadline(request, deadline), request.event)
+
+    async def _send_until_deadline(self, request: PendingRequest[Content], deadline: Deadline) -> Response[Content]:
         """Send a request until it succeeds, fails for good, or its deadline comes."""
         # It covers everything: waiting for the limiter, each attempt and each backoff.
         scope = self._timer.scope_until(deadline.at)
-        with self.notifier.notify_of(request.event):
-            try:
-                with scope:
-                    return await self._send_with_retries(request, deadline, scope)
-            except TimeoutError:
-                if not scope.expired:
-                    raise
-            except asyncio.CancelledError:
-                if is_cancelling():
-                    raise
-                raise unrequested_cancellation() from None
-            finally:
-                self._pauses.waiting.discard(scope)
-            raise self._deadline_error(request, deadline)
+        try:
+            with scope:
+                return await self._send_with_retries(request, deadline, scope)
+        except TimeoutError:
+            if not scope.expired:
+                raise
+        except asyncio.CancelledError:
+            if is_cancelling():
+                raise
+            raise unrequested_cancellation() from None
+        finally:
+            self._pauses.waiting.discard(scope)
+        raise self._deadline_error(request, deadline)
 
-    def _deadline_error(self, request: PendingRequest, deadline: Deadline) -> RoomRecError:
+    def _deadline_error(self, request: PendingRequest[Content], deadline: Deadline) -> RoomRecError:
         """Return the error for a request whose deadline has come."""
         if request.waiting_since is not None:
             request.event().waited_in_vain = perf_counter() - request.waiting_since
@@ -146,7 +181,9 @@ class Transport:
                 return error
         return request.deadline_exceeded(deadline)
 
-    async def _send_with_retries(self, request: PendingRequest, deadline: Deadline, scope: TimeoutScope) -> Response:
+    async def _send_with_retries(
+        self, request: PendingRequest[Content], deadline: Deadline, scope: TimeoutScope
+    ) -> Response[Content]:
         while True:
             if error := self._pauses.error_for(request, deadline):
                 request.event().waited_in_vain = 0.0
@@ -156,12 +193,10 @@ class Transport:
             self._pauses.waiting.add(scope)
             async with self.limiter.read() if request.method == "GET" else self.limiter.write() as permit:
                 self._pauses.waiting.discard(scope)
-                self._budget.peak_in_flight = max(self._budget.peak_in_flight, self.limiter.in_flight)
+                self._budget.note_in_flight(self.limiter.in_flight)
                 request.begin_attempt(perf_counter())
-                with self.notifier.notify_of(request.attempt_event) as attempt:
-                    outcome = await self._send(request, deadline.timeout, scope)
-                    if attempt is not None:
-                        record(outcome, attempt)
+                sending = self._send(request, deadline.timeout, scope)
+                outcome = await self.notifier.observe(sending, request.attempt_event, note_outcome)
                 # Before the permit is given back, which would let the next request start.
                 self._report(outcome, request, permit)
 
@@ -175,7 +210,9 @@ class Transport:
             else:
                 await self._backoff(outcome, request, deadline)
 
-    async def _send(self, request: PendingRequest, timeout: Timeout, scope: TimeoutScope) -> Response | RoomRecError:
+    async def _send(
+        self, request: PendingRequest[Content], timeout: Timeout, scope: TimeoutScope
+    ) -> Response[Content] | RoomRecError:
         """Send a request once, and return what came of it.
 
         An error is returned, not raised: aiohttp's exceptions hold the request's headers, and one that is raised while
@@ -220,7 +257,9 @@ class Transport:
             seconds += seconds_or_infinity(timeout.connect)
         scope.reschedule(seconds)
 
-    def _report(self, outcome: Response | RoomRecError, request: PendingRequest, permit: Permit) -> None:
+    def _report(
+        self, outcome: Response[Content] | RoomRecError, request: PendingRequest[Content], permit: Permit
+    ) -> None:
         """Tell the limiter whether the service took the request on; a broken connection says nothing about that."""
         if isinstance(outcome, Response):
             permit.accepted()
@@ -239,7 +278,7 @@ class Transport:
         if seconds > 0:
             self._pauses.start(error, seconds, sent_at)
 
-    async def _backoff(self, error: RoomRecError, request: PendingRequest, deadline: Deadline) -> None:
+    async def _backoff(self, error: RoomRecError, request: PendingRequest[Content], deadline: Deadline) -> None:
         """Sleep until the next attempt, with no permit and no connection held; raise the error if there is none."""
         request.last_error = error
         self.backing_off += 1
@@ -303,19 +342,19 @@ class Transport:
             operation: the operation that it belongs to.
         """
         accepted = WHOLE_OR_PARTIAL | MEDIA_REDIRECTS
-        request = PendingRequest(operation, "GET", url.with_query(None), accepted, number)
-        with self.notifier.notify_of(request.event), self._timer.scope_until(math.inf) as scope:
+        request: PendingRequest[None] = PendingRequest(
+            operation, "GET", url.with_query(None), accepted, no_content, number
+        )
+        with self.notifier.notify(request.event()), self._timer.scope_until(math.inf) as scope:
             while True:
-                with self.notifier.notify_of(request.attempt_event) as attempt:
-                    outcome = await self._open_stream(request, url, first_byte, timeout, scope)
-                    if attempt is not None:
-                        record(outcome, attempt)
+                opening = self._open_stream(request, url, first_byte, timeout, scope)
+                outcome = await self.notifier.observe(opening, request.attempt_event, note_outcome)
                 if not request.resend_on_new_connection():
                     return outcome
                 request.attempts += 1
 
     async def _open_stream(
-        self, request: PendingRequest, url: URL, first_byte: int, timeout: Timeout, scope: TimeoutScope
+        self, request: PendingRequest[None], url: URL, first_byte: int, timeout: Timeout, scope: TimeoutScope
     ) -> ResponseStream | RoomRecError:
         session = self._sessions.for_media()
         response = None
@@ -390,7 +429,7 @@ class Transport:
             await self._sessions.aclose()
 
 
-def record(outcome: Response | ResponseStream | RoomRecError, attempt: Attempt) -> None:
+def note_outcome(attempt: Attempt, outcome: Response[Content] | ResponseStream | RoomRecError) -> None:
     """Note for observers how an attempt ended."""
     if isinstance(outcome, (Response, ResponseStream, APIError)):
         attempt.status = outcome.status

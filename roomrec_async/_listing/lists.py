@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final, Unpack
 
 import msgspec
 
 from roomrec_async._api.arguments import named_room_sid, recording_sids, room_sid_of
-from roomrec_async._api.codec import DecodedPage, decode_account_recordings, decode_recordings
+from roomrec_async._api.codec import PageDecoder, decode_account_recordings, decode_recordings
 from roomrec_async._api.params import (
     ACCOUNT_RECORDINGS_PATH,
     MAX_ACCOUNT_PAGE_SIZE,
@@ -58,7 +57,7 @@ class Lists(msgspec.Struct, frozen=True):
         name: OperationName,
         path: str,
         parameters: Parameters,
-        decode: Callable[[bytes, int], DecodedPage[Model]],
+        decode: PageDecoder[Model],
         *,
         limit: int | None = None,
         resume: str | None = None,
@@ -96,6 +95,8 @@ class Lists(msgspec.Struct, frozen=True):
 
     def named_room_sid(self, room: object) -> str:
         """Return the SID of a room like :meth:`room_sid`, but a text as it is."""
+        if isinstance(room, str):
+            return room
         sid = named_room_sid(room)
         if isinstance(room, Room):
             self.check_account(f"room {sid}", room.account_sid)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Generator
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Generic, NoReturn, Self
 from urllib.parse import urlsplit
@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import msgspec
 from multidict import CIMultiDictProxy
 
-from roomrec_async._api.codec import DecodedPage, decode_raw
+from roomrec_async._api.codec import DecodedPage, PageDecoder, decode_raw
 from roomrec_async._api.params import (
     MAX_PAGE_SIZE,
     PageKey,
@@ -101,7 +101,7 @@ class ListOperation(msgspec.Struct, Generic[Model]):
         transport: sends the requests.
         path: the path of the list, below the base URL.
         parameters: the query parameters that the caller gave, by the API's names.
-        decode: turns a body into records, of which so many at the start were delivered already.
+        decode: turns a body into records.
         timeout: bounds each page, or the list as a whole.
         limit: maximum number of records, or None for all.
         resume: a resume token, or None to start at the beginning.
@@ -114,7 +114,7 @@ class ListOperation(msgspec.Struct, Generic[Model]):
     transport: Transport
     path: str
     parameters: Parameters
-    decode: Callable[[bytes, int], DecodedPage[Model]]
+    decode: PageDecoder[Model]
     timeout: Timeout
     limit: int | None = None
     resume: str | None = None
@@ -138,6 +138,10 @@ class ListOperation(msgspec.Struct, Generic[Model]):
             parameters = {**parameters, "PageSize": str(page_size)}
         query = query_string(parameters)
         return Position(self.path, query, query)
+
+    def decode_strictly(self, body: bytes) -> DecodedPage[Model] | None:
+        """Return the page in a body in which all is as it should be; None for any other."""
+        return None if _has_too_many_records(body) else self.decode.strictly(body)
 
 
 class Pager(AsyncOnly, Generic[Model]):
@@ -383,14 +387,12 @@ class _PageIterator(Generic[Model]):
         operation = self._operation
         position = self.position
         deadline = self._deadline or Deadline.start(operation.timeout)
-        response = await operation.transport.get(position.path, position.query or "", deadline, self._event)
-        if len(response.body) > _LARGE_BODY and response.body.count(b"{") > _MAX_OBJECTS:
-            raise _too_many_records(response)
-        try:
-            decoded = operation.decode(response.body, position.skip)
-        except DecodeError as error:
-            error.url = str(response.url)
-            raise
+        response = await operation.transport.get_decoded(
+            position.path, position.query or "", deadline, self._event, operation.decode_strictly
+        )
+        decoded = response.content
+        if decoded is None:
+            decoded = _decode_leniently(response, operation.decode, position.skip)
 
         if decoded.error is not None:
             decoded.error.url = str(response.url)
@@ -413,7 +415,7 @@ class _FetchedPage(msgspec.Struct, Generic[Model]):
         items: the records for the caller: what the limit and a resumed position leave.
     """
 
-    response: Response
+    response: Response[DecodedPage[Model]]
     decoded: DecodedPage[Model]
     next_query: str | None
     error: RoomRecError | None
@@ -430,14 +432,37 @@ class _FetchedPage(msgspec.Struct, Generic[Model]):
         return Page(self.items, self.decoded.meta, self.response.headers, self.response.body, next_position)
 
 
-def _too_many_records(response: Response) -> BoundsExceededError:
-    """Return the error for a body with many times the records of the largest page.
+def _decode_leniently(
+    response: Response[DecodedPage[Model]], decode: PageDecoder[Model], skip: int
+) -> DecodedPage[Model]:
+    """Return the page in a response of which not all is as it should be.
+
+    Args:
+        response: the response.
+        decode: decodes its body.
+        skip: how many records at the start were delivered already.
+
+    Raises:
+        DecodeError: it is not a page.
+        BoundsExceededError: it has many times the records that a page may have.
+    """
+    if _has_too_many_records(response.body):
+        raise BoundsExceededError(
+            f"GET {response.url}: the response has many times the {MAX_PAGE_SIZE:,} records that a page may have"
+        )
+    try:
+        return decode(response.body, skip)
+    except DecodeError as error:
+        error.url = str(response.url)
+        raise
+
+
+def _has_too_many_records(body: bytes) -> bool:
+    """Return True for a body with many times the records of the largest page.
 
     A few kilobytes of gzip can be a million records, whose decoding would block the event loop for seconds.
     """
-    return BoundsExceededError(
-        f"GET {response.url}: the response has many times the {MAX_PAGE_SIZE:,} records that a page may have"
-    )
+    return len(body) > _LARGE_BODY and body.count(b"{") > _MAX_OBJECTS
 
 
 def _next_query(meta: PageMeta) -> str | None:

@@ -11,7 +11,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from roomrec_async import RequestTimeoutError, Timeout
-from roomrec_async._http.request import WHOLE_OR_PARTIAL, PendingRequest
+from roomrec_async._http.request import WHOLE_OR_PARTIAL, PendingRequest, no_content
 from roomrec_async._http.stream import ResponseStream, read_body
 from roomrec_async._http.timers import SharedTimer
 from roomrec_async.errors import ConnectionFailedError
@@ -88,7 +88,8 @@ async def test_a_body_of_one_byte_too_many_is_not_read(
 
 
 def stream(response: aiohttp.ClientResponse, read: float) -> ResponseStream:
-    request = PendingRequest(Operation("download", "/x"), "GET", response.url.with_query(None), WHOLE_OR_PARTIAL, 1)
+    operation, url = Operation("download", "/x"), response.url.with_query(None)
+    request: PendingRequest[None] = PendingRequest(operation, "GET", url, WHOLE_OR_PARTIAL, no_content, 1)
     return ResponseStream(request, Timeout(read=read), response, SharedTimer())
 
 

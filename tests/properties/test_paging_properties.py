@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from hypothesis import given, settings
@@ -11,7 +12,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from roomrec_async import Pager, Recording, ServerError, Timeout
-from roomrec_async._api.codec import decode_recordings
+from roomrec_async._api.codec import DecodedPage, decode_recordings
 from roomrec_async._http.request import Response
 from roomrec_async._http.timers import Deadline
 from roomrec_async._listing.pager import ListOperation
@@ -20,6 +21,7 @@ from roomrec_async.events import Operation
 
 from ..conftest import LIST_URL, body, record
 
+DecodeStrictly = Callable[[bytes], DecodedPage[Recording] | None]
 EXAMPLES = settings(deadline=None, max_examples=150)
 
 PAGES = st.lists(st.integers(0, 4), min_size=1, max_size=7)
@@ -37,7 +39,9 @@ class Service:
         self.notifier = Notifier()
         self.account_sid = record(0)["account_sid"]
 
-    async def get(self, path: str, query: str, deadline: Deadline, operation: Operation) -> Response:
+    async def get_decoded(
+        self, path: str, query: str, deadline: Deadline, operation: Operation, decode: DecodeStrictly
+    ) -> Response[DecodedPage[Recording]]:
         number = int(query.rpartition("PageToken=")[2]) if "PageToken" in query else 0
         self.asked.append(number)
         await asyncio.sleep(0)
@@ -47,7 +51,8 @@ class Service:
         begin = sum(self._sizes[:number])
         records = self.records[begin : begin + self._sizes[number]]
         following = f"PageToken={number + 1}" if number + 1 < len(self._sizes) else None
-        return Response(URL(LIST_URL), 200, body(records, following=following), CIMultiDictProxy(CIMultiDict()))
+        page = body(records, following=following)
+        return Response(URL(LIST_URL), 200, page, CIMultiDictProxy(CIMultiDict()), decode(page))
 
     def list(self, **options: Any) -> Pager[Recording]:
         transport: Any = self

@@ -27,8 +27,14 @@ from roomrec_async.events import Operation
 URL_OF_LIST = "https://video.example/v1/Rooms/RM1/Recordings?PageSize=5"
 
 
-def pending(accepted: frozenset[int] = OK, method: Any = "GET") -> PendingRequest:
-    return PendingRequest(Operation("recordings", "/v1/Rooms/RM1/Recordings"), method, URL(URL_OF_LIST), accepted)
+def decode(body: bytes) -> str | None:
+    """Decode the body "{}", and nothing else."""
+    return "decoded" if body == b"{}" else None
+
+
+def pending(accepted: frozenset[int] = OK, method: Any = "GET") -> PendingRequest[str]:
+    operation = Operation("recordings", "/v1/Rooms/RM1/Recordings")
+    return PendingRequest(operation, method, URL(URL_OF_LIST), accepted, decode)
 
 
 def headers(**values: str) -> CIMultiDictProxy[str]:
@@ -56,6 +62,23 @@ class TestClassify:
     )
     def test_any_other_status_is_an_error(self, accepted: frozenset[int], status: int, error: type[APIError]) -> None:
         assert type(pending(accepted).classify(status, headers(), b"")) is error
+
+    @pytest.mark.parametrize(("body", "content"), [(b"{}", "decoded"), (b"[]", None), (b"<html>", None)])
+    def test_a_body_is_decoded_and_one_that_cannot_be_is_left_to_the_caller(
+        self, body: bytes, content: str | None
+    ) -> None:
+        response = pending().classify(200, headers(), body)
+        assert isinstance(response, Response)
+        assert (response.body, response.content) == (body, content)
+
+    @pytest.mark.parametrize("body", [b"", b" ", b"{", b'{"recordings": []'])
+    def test_a_body_that_was_cut_off_is_a_failure_of_the_connection(self, body: bytes) -> None:
+        assert isinstance(pending().classify(200, headers(), body), ConnectionFailedError)
+
+    def test_only_a_status_that_has_a_body_is_decoded(self) -> None:
+        response = pending(NO_CONTENT, "DELETE").classify(204, headers(), b"{}")
+        assert isinstance(response, Response)
+        assert response.content is None
 
     def test_a_deletion_is_not_a_success_without_204(self) -> None:
         # A gateway's page with 200 has deleted nothing.

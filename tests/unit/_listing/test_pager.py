@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import pickle
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import attrs
@@ -28,7 +28,7 @@ from roomrec_async import (
     ServerError,
     Timeout,
 )
-from roomrec_async._api.codec import decode_recordings
+from roomrec_async._api.codec import DecodedPage, decode_recordings
 from roomrec_async._http.request import Response
 from roomrec_async._http.timers import Deadline
 from roomrec_async._listing.pager import ListOperation, collect
@@ -37,6 +37,8 @@ from roomrec_async._observe import Notifier
 from roomrec_async.events import Activity, Operation, Request
 
 from ...conftest import ACCOUNT_SID, BASE_URL, LIST_URL, ROOM_SID, body, page_url, record
+
+DecodeStrictly = Callable[[bytes], DecodedPage[Recording] | None]
 
 
 def sids(recordings: Any) -> list[int]:
@@ -729,12 +731,14 @@ class Patient:
     deadlines: list[Deadline] = attrs.field(factory=list)
     account_sid: str = ACCOUNT_SID
 
-    async def get(self, path: str, query: str, deadline: Deadline, operation: Operation) -> Response:
+    async def get_decoded(
+        self, path: str, query: str, deadline: Deadline, operation: Operation, decode: DecodeStrictly
+    ) -> Response[DecodedPage[Recording]]:
         self.deadlines.append(deadline)
         await asyncio.sleep(0.001)
         number = len(self.deadlines)
         page = body([record(number)], following=f"PageToken={number}" if number < 3 else None)
-        return Response(URL(LIST_URL), 200, page, CIMultiDictProxy(CIMultiDict()))
+        return Response(URL(LIST_URL), 200, page, CIMultiDictProxy(CIMultiDict()), decode(page))
 
     def list(self, *, prefetch: bool) -> Pager[Recording]:
         transport: Any = self
