@@ -228,10 +228,7 @@ class _LocalPermit(msgspec.Struct, eq=False):
     number: int = 0
 
     async def __aenter__(self) -> Self:
-        number = self.limiter._try_acquire(self.lane)
-        if number is None:
-            number = await self.limiter._acquire(self.lane)
-        self.number = number
+        self.number = self.limiter._try_acquire(self.lane) or await self.limiter._acquire(self.lane)
         return self
 
     async def __aexit__(

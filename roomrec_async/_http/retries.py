@@ -92,7 +92,9 @@ class RetryBudget:
 
     def note_in_flight(self, number: int) -> None:
         """Note how many requests are in flight."""
-        self.peak_in_flight = max(self.peak_in_flight, number)
+        if number <= self.peak_in_flight:
+            return
+        self.peak_in_flight = number
 
     def take(self, error: RoomRecError) -> bool:
         """Take a retry for this error and return True, or return False if none is left."""

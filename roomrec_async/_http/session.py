@@ -6,13 +6,14 @@ import asyncio
 import inspect
 import sys
 import warnings
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from ssl import SSLContext
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypedDict
 
 import aiohttp
 from multidict import CIMultiDict
+from yarl import URL
 
 from roomrec_async._version import __version__
 from roomrec_async.credentials import Credentials
@@ -33,6 +34,8 @@ USER_AGENT: Final = (
     f"Python/{sys.version_info.major}.{sys.version_info.minor}"
 )
 
+# Bytes of a page that may arrive before the reader has taken the ones before: less of it costs speed.
+_PAGE_BUFFER: Final = 2**18
 # Seconds that an idle connection is kept.
 _KEEPALIVE: Final = 60
 
@@ -47,6 +50,16 @@ _NO_DEFAULT_PROXY: Final = "media now bypass the proxy of an aiohttp session of 
 _HOOKS: Final = {"_create_connection": ("self", "req", "traces", "timeout"), "_get": ("self", "key", "traces")}
 # Private names that a warning was issued for.
 _warned: Final[set[str]] = set()
+
+
+class _RequestOptions(TypedDict):
+    """Arguments of aiohttp's requests."""
+
+    headers: CIMultiDict[str]
+    raise_for_status: bool
+    auto_decompress: bool
+    read_bufsize: int
+    proxy: str | None
 
 
 class ConnectionLog:
@@ -89,7 +102,6 @@ class Sessions:
     """The sessions of one client: for the API the user's or an owned one, and one for media.
 
     Attributes:
-        headers: headers to add to each request of the API; None where the session has them all.
         sees_connections: True if the session for the API tells where its connections come from, and when it has
             connected. A user's session does not, nor does an aiohttp that has changed.
         closed: True once the client is closed.
@@ -105,7 +117,7 @@ class Sessions:
         timer: SharedTimer,
         *,
         has_proxy: bool,
-        uses_proxy: bool,
+        proxy: str | None,
         user_agent: str | None,
     ) -> None:
         self._ssl = ssl
@@ -116,18 +128,26 @@ class Sessions:
         # A session of the user's has a name of its own, by which the user's program is known.
         names = [self._user_agent] if user_session is None else [*_user_agents(user_session), self._user_agent]
         self._session_headers = {"User-Agent": " ".join(names), "Accept": "application/json"}
-        self.headers: CIMultiDict[str] | None = None
-        if user_session is None and not uses_proxy:
-            # aiohttp merges a request's headers with its session's, one by one: here it has nothing to merge.
-            self._session_headers["Authorization"] = credentials.authorization
-        else:
-            # Not in a session's headers: aiohttp sends those to a proxy, too, this one as Proxy-Authorization.
-            self.headers = CIMultiDict({"Authorization": credentials.authorization})
         self.sees_connections = user_session is None and _has_hooks()
         self._user_session = user_session
         self._uses_user_session = user_session is not None and not self._has_authentication(user_session)
-        if self.headers is not None and self._uses_user_session:
-            self.headers.update(self._session_headers)
+        # Arguments of each request of the API; None where the session has all of them.
+        self._options: _RequestOptions | None = None
+        if user_session is None and proxy is None:
+            # The session is made for these requests: aiohttp takes a thousand instructions for each argument of one.
+            self._session_headers["Authorization"] = credentials.authorization
+        else:
+            # Not in a session's headers: aiohttp sends those to a proxy, too, this one as Proxy-Authorization.
+            headers = CIMultiDict({"Authorization": credentials.authorization})
+            if self._uses_user_session:
+                headers.update(self._session_headers)
+            self._options = {
+                "headers": headers,
+                "raise_for_status": False,
+                "auto_decompress": True,
+                "read_bufsize": _PAGE_BUFFER,
+                "proxy": proxy,
+            }
         self._owned_session: aiohttp.ClientSession | None = None
         self._media_session: aiohttp.ClientSession | None = None
         # The event loop that the owned session belongs to.
@@ -135,6 +155,20 @@ class Sessions:
         self._trace_configs = list(trace_configs)
         self._timer = timer
         self.closed = False
+
+    def request(self, method: str, url: URL, timeout: aiohttp.ClientTimeout) -> Awaitable[aiohttp.ClientResponse]:
+        """Send a request of the API, and return its response when its headers are there.
+
+        Redirects are not followed: credentials must not go to another host.
+
+        Raises:
+            ClientClosedError: as for :meth:`for_api`.
+            ConfigurationError: as for :meth:`for_api`.
+        """
+        session = self.for_api()
+        if self._options is None:
+            return session.request(method, url, timeout=timeout, allow_redirects=False)
+        return session.request(method, url, timeout=timeout, allow_redirects=False, **self._options)
 
     def for_api(self) -> aiohttp.ClientSession:
         """Return the session for requests of the API, made on first use.
@@ -235,7 +269,12 @@ class Sessions:
     def _new_api_session(self) -> aiohttp.ClientSession:
         _keep_read_buffers()
         return self._new_session(
-            partial(aiohttp.ClientSession, connector=self._new_connector(), headers=self._session_headers)
+            partial(
+                aiohttp.ClientSession,
+                connector=self._new_connector(),
+                headers=self._session_headers,
+                read_bufsize=_PAGE_BUFFER,
+            )
         )
 
     def _new_connector(self) -> aiohttp.TCPConnector:

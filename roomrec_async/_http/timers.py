@@ -171,8 +171,10 @@ class TimeoutScope:
         loop = asyncio.get_running_loop()
         when = loop.time() + seconds
         self.seconds = seconds
-        self.when = min(self.deadline, when)
-        self._timer.ensure(self.when, loop)
+        self.when = self.deadline
+        if when < self.deadline:
+            self.when = when
+            self._timer.ensure(when, loop)
 
     def end_wait(self) -> None:
         """Make it due at its deadline again."""

@@ -43,9 +43,8 @@ from .timers import Deadline, SharedTimer, TimeoutScope, closed_error, seconds_o
 
 # Media are verified byte by byte against the size that the store announces: they must arrive as they are stored.
 _UNCOMPRESSED: Final = {"Accept-Encoding": "identity"}
-# Bytes that may arrive before the reader has taken the ones before: less of it costs speed.
+# Bytes of media that may arrive before the reader has taken the ones before: less of it costs speed.
 _MEDIA_BUFFER: Final = 2**20
-_PAGE_BUFFER: Final = 2**18
 # As much of an error's body as its message can need.
 _MAX_ERROR_BODY: Final = 4096
 # Characters of a SID that somebody else sent.
@@ -104,7 +103,7 @@ class Transport:
             ssl,
             self._timer,
             has_proxy=proxy is not None,
-            uses_proxy=self._proxy is not None,
+            proxy=self._proxy,
             user_agent=user_agent,
         )
 
@@ -161,7 +160,23 @@ class Transport:
         scope = self._timer.scope_until(deadline.at)
         try:
             with scope:
-                return await self._send_with_retries(request, deadline, scope)
+                while True:
+                    self._check_pause(request, deadline)
+                    request.waiting_since = perf_counter()
+                    self._pauses.waiting.add(scope)
+                    async with self.limiter.read() if request.method == "GET" else self.limiter.write() as permit:
+                        self._pauses.waiting.discard(scope)
+                        self._budget.note_in_flight(self.limiter.in_flight)
+                        request.begin_attempt(perf_counter())
+                        sending = self._send(request, deadline.timeout, scope)
+                        outcome = await self.notifier.observe(sending, request.attempt_event, note_outcome)
+                        # Before the permit is given back, which would let the next request start.
+                        self._report(outcome, request, permit)
+                    # Here the permit and the connection are given back: nobody holds one while backing off.
+                    if isinstance(outcome, Response):
+                        self._succeeded(request)
+                        return outcome
+                    await self._prepare_retry(outcome, request, deadline)
         except TimeoutError:
             if not scope.expired:
                 raise
@@ -181,34 +196,22 @@ class Transport:
                 return error
         return request.deadline_exceeded(deadline)
 
-    async def _send_with_retries(
-        self, request: PendingRequest[Content], deadline: Deadline, scope: TimeoutScope
-    ) -> Response[Content]:
-        while True:
-            if error := self._pauses.error_for(request, deadline):
-                request.event().waited_in_vain = 0.0
-                raise error
+    def _check_pause(self, request: PendingRequest[Content], deadline: Deadline) -> None:
+        """Raise the error for a request whose deadline lies before the end of a pause."""
+        if error := self._pauses.error_for(request, deadline):
+            request.event().waited_in_vain = 0.0
+            raise error
 
-            request.waiting_since = perf_counter()
-            self._pauses.waiting.add(scope)
-            async with self.limiter.read() if request.method == "GET" else self.limiter.write() as permit:
-                self._pauses.waiting.discard(scope)
-                self._budget.note_in_flight(self.limiter.in_flight)
-                request.begin_attempt(perf_counter())
-                sending = self._send(request, deadline.timeout, scope)
-                outcome = await self.notifier.observe(sending, request.attempt_event, note_outcome)
-                # Before the permit is given back, which would let the next request start.
-                self._report(outcome, request, permit)
+    def _succeeded(self, request: PendingRequest[Content]) -> None:
+        self._budget.earn(request.charged)
+        self._pauses.came_through(request.sent_at)
 
-            # Here the permit and the connection are given back: nobody holds one while backing off.
-            if isinstance(outcome, Response):
-                self._budget.earn(request.charged)
-                self._pauses.came_through(request.sent_at)
-                return outcome
-            if request.resend_on_new_connection():
-                LOGGER.debug("a pooled connection was dead, sending again on a new one: %s", outcome)
-            else:
-                await self._backoff(outcome, request, deadline)
+    async def _prepare_retry(self, error: RoomRecError, request: PendingRequest[Content], deadline: Deadline) -> None:
+        """Return when the request is to be sent again; raise the error if it is not."""
+        if request.resend_on_new_connection():
+            LOGGER.debug("a pooled connection was dead, sending again on a new one: %s", error)
+        else:
+            await self._backoff(error, request, deadline)
 
     async def _send(
         self, request: PendingRequest[Content], timeout: Timeout, scope: TimeoutScope
@@ -218,25 +221,12 @@ class Transport:
         An error is returned, not raised: aiohttp's exceptions hold the request's headers, and one that is raised while
         another is handled keeps it as its context.
         """
-        session = self._sessions.for_api()
         response = None
         self._limit_first_wait(timeout, scope)
         try:
             if request.needs_new_connection:
                 self._sessions.connections.need_new.add(scope.task)
-            response = await session.request(
-                request.method,
-                request.url,
-                headers=self._sessions.headers,
-                timeout=timeout._aiohttp_timeout,
-                # Credentials must not follow a redirect to another host.
-                allow_redirects=False,
-                # A user's session may have other defaults for these two.
-                raise_for_status=False,
-                auto_decompress=True,
-                read_bufsize=_PAGE_BUFFER,
-                proxy=self._proxy,
-            )
+            response = await self._sessions.request(request.method, request.url, timeout._aiohttp_timeout)
             body = await read_body(response, self._bounds.max_response_bytes, timeout, scope)
         except (TimeoutError, aiohttp.ClientError, OSError, asyncio.CancelledError) as error:
             request.used_pooled_connection = response is None and self._was_pooled(error, scope)

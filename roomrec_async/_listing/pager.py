@@ -200,7 +200,8 @@ class Pager(AsyncOnly, Generic[Model]):
 
     async def _pages(self) -> AsyncGenerator[Page[Model], None]:
         async with _PageIterator(self._operation, self._start, None) as pages:
-            while (fetched := await pages.next()) is not None:
+            while pages.has_next():
+                fetched = await pages.next()
                 yield fetched.page(pages.position)
 
     async def to_list(self) -> Records[Model]:
@@ -222,8 +223,8 @@ class Pager(AsyncOnly, Generic[Model]):
 
     async def _records(self) -> AsyncGenerator[Model, None]:
         async with _PageIterator(self._operation, self._start, None) as pages:
-            while (fetched := await pages.next()) is not None:
-                for record in fetched.items:
+            while pages.has_next():
+                for record in (await pages.next()).items:
                     yield record
 
 
@@ -276,15 +277,15 @@ class _PageIterator(Generic[Model]):
         finally:
             self._notification.__exit__(exc_type, exc, traceback)
 
-    async def next(self) -> _FetchedPage[Model] | None:
-        """Return the next page up to the limit, or None after the last one."""
+    def has_next(self) -> bool:
+        """Return True if there is a next page, or an error in place of one."""
+        return self._remaining != 0 and (self.position.query is not None or self._failure is not None)
+
+    async def next(self) -> _FetchedPage[Model]:
+        """Return the next page up to the limit."""
         try:
-            if self._remaining == 0:
-                return None
             if self._failure is not None:
                 raise self._failure
-            if self.position.query is None:
-                return None
             if self._prefetch_handle is not None:
                 self._prefetch_handle.cancel()
                 self._prefetch_handle = None
@@ -485,5 +486,5 @@ async def collect(pager: Pager[Model], records: list[Model]) -> None:
     """Append all records of a list, within one deadline. Those before an error are there when it is raised."""
     deadline = Deadline.start(pager._operation.timeout)
     async with _PageIterator(pager._operation, pager._start, deadline) as pages:
-        while (fetched := await pages.next()) is not None:
-            records += fetched.items
+        while pages.has_next():
+            records += (await pages.next()).items
