@@ -52,6 +52,10 @@ _NOT_REGULAR: Final = (errno.ELOOP, errno.ENXIO)
 _DISK_FULL_ERRORS: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
+class BusyError(MediaError):
+    """Another process is doing the same at this moment: try again once it has ended."""
+
+
 def file_path(destination: str | os.PathLike[str], name: str) -> Path:
     """Return the path to write to: ``name`` in a destination that is a directory, else the destination itself.
 
@@ -390,7 +394,7 @@ def lock_file(file: IO[bytes], path: Path) -> None:
     """Take the exclusive lock of an open file, without waiting.
 
     Raises:
-        MediaError: another download holds it.
+        BusyError: another download holds it.
     """
     if sys.platform == "win32" or not _HAS_LOCKS:
         # Windows itself refuses to replace a file that is open.
@@ -398,7 +402,7 @@ def lock_file(file: IO[bytes], path: Path) -> None:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise MediaError(f"{path} is already being downloaded, by this program or another one") from None
+        raise BusyError(f"{path} is already being downloaded, by this program or another one") from None
     except OSError as error:
         if error.errno not in _NO_LOCKS:
             raise

@@ -18,6 +18,7 @@ from typing import Final, Protocol, TypeAlias
 import attrs
 
 from roomrec_async._asyncio import call_destination, cancel_and_wait
+from roomrec_async._files import BusyError
 from roomrec_async._observe import LOGGER
 from roomrec_async.errors import MediaError
 
@@ -50,7 +51,7 @@ class VersionedDestination(Protocol):
         """
 
 
-class LeaseLostError(MediaError):
+class LeaseLostError(BusyError):
     """Another process has taken over the lease, and may be writing: stop."""
 
 
@@ -79,7 +80,8 @@ class Lease:
         """Take the lease, if nobody has it or its holder is dead.
 
         Raises:
-            MediaError: a living process has it; or the store did not answer, or refused a request.
+            BusyError: a living process has it.
+            MediaError: the store did not answer, or refused a request.
         """
         found = await self._read()
         if found is not None and read_holder(found[0]):
@@ -172,8 +174,8 @@ class Lease:
     def _where(self) -> str:
         return self.destination.location("")
 
-    def _busy(self) -> MediaError:
-        return MediaError(f"another process is {self.work} to {self._where()}: wait for its end")
+    def _busy(self) -> BusyError:
+        return BusyError(f"another process is {self.work} to {self._where()}: wait for its end")
 
 
 def read_holder(content: bytes) -> str:
@@ -189,7 +191,8 @@ async def hold(lease: Lease) -> AsyncGenerator[None, None]:
     """Hold a lease.
 
     Raises:
-        MediaError: a living process has it; or the store did not answer, or refused a request.
+        BusyError: a living process has it.
+        MediaError: the store did not answer, or refused a request.
     """
     await lease.acquire()
     keeper = asyncio.create_task(lease.keep())

@@ -76,6 +76,7 @@ from .protocols import Decryption, Destination, Limiter, Observer
 if TYPE_CHECKING:
     from ._archive.report import ArchiveProgress, ArchiveReport
     from ._export.report import ExportProgress, ExportReport
+    from ._export.run import ExportOperation
     from ._media.download import Download, OnBytes
     from ._media.locate import Media
     from ._tables import TableFormat
@@ -812,6 +813,7 @@ class RecordingsClient:
         shard: str | tuple[int, int] | None = None,
         identities: bool = False,
         progress: ExportProgress | None = None,
+        **options: Unpack[RoomOptions],
     ) -> ExportReport:
         """Write the records of rooms, or of all recordings of a window, to ``part-*`` files that are tables.
 
@@ -841,22 +843,56 @@ class RecordingsClient:
                 application gave. It takes one more request for each room, two for a room in progress; of a window,
                 for each room in each piece of it. All runs into a destination must have it, or none.
             progress: kept up to date, to be looked at meanwhile.
+            options: for rooms only, as for :meth:`recordings`: which of their recordings to write. ``limit`` is each
+                room's, ``timeout`` each page's.
 
         Raises:
             InvalidArgumentError: an argument is out of its bounds.
             ConfigurationError: the destination holds an export of another account, window, format or number of shards,
-                of other rooms, or with other columns; it cannot hold an export; or an extra is missing.
+                of other rooms, with other filters or with other columns; it cannot hold an export; or an extra is
+                missing.
             MediaError: another process is exporting the same shard to it.
             AuthenticationError: the credentials were refused.
             RoomRecError: a window could not be listed. What was written before that stays.
             OSError: the disk is full, or cannot be written.
         """
+        operation = self._export_operation(
+            source,
+            destination,
+            format=format,
+            since_last=since_last,
+            shard=shard,
+            identities=identities,
+            progress=progress,
+            **options,
+        )
+        return await operation.run()
+
+    def _export_operation(
+        self,
+        source: RoomSids | DateWindow | None,
+        destination: str | os.PathLike[str] | Destination,
+        *,
+        format: TableFormat = "parquet",  # noqa: A002  as in export()
+        since_last: bool = False,
+        shard: str | tuple[int, int] | None = None,
+        identities: bool = False,
+        progress: ExportProgress | None = None,
+        **options: Unpack[RoomOptions],
+    ) -> ExportOperation:
+        """Return an export that is not started yet. Its arguments, those of :meth:`export`, are checked here."""
         # Not imported with the package: few need it.
+        from ._export.filters import describe_filters  # noqa: PLC0415
         from ._export.report import ExportProgress  # noqa: PLC0415
         from ._export.run import ExportOperation  # noqa: PLC0415
         from ._export.shard import Shard  # noqa: PLC0415
 
-        operation = ExportOperation(
+        check_options("export", options, RoomOptions.__optional_keys__)
+        if options and (source is None or isinstance(source, DateWindow)):
+            raise InvalidArgumentError(
+                f"{next(iter(options))} is for rooms: of a window, all recordings are written once they are done"
+            )
+        return ExportOperation(
             transport=self._transport,
             lists=self._lists,
             timeout=self._timeout,
@@ -866,9 +902,10 @@ class RecordingsClient:
             since_last=check_bool("since_last", since_last),
             shard=Shard.parse(shard),
             list_participants=self.participants if check_bool("identities", identities) else None,
+            open_room=self._lists.room_opener(**options),
+            filters=describe_filters(**options),
             progress=check_instance("progress", progress, ExportProgress, "ExportProgress()") or ExportProgress(),
         )
-        return await operation.run()
 
     def _check_deletable(self, recording: Recording, account_sid: str | None) -> None:
         """Raise InvalidArgumentError if a recording does not belong to the account."""

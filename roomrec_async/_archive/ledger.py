@@ -22,10 +22,10 @@ import attrs
 
 from roomrec_async._api.codec import from_dict, to_dict
 from roomrec_async._asyncio import run_in_thread
-from roomrec_async._files import make_directory, sync_directory
+from roomrec_async._files import BusyError, make_directory, sync_directory
 from roomrec_async._media.download import Download
 from roomrec_async._validate import INT64_MAX, canonical_sid
-from roomrec_async.errors import ConfigurationError, DecodeError, MediaError
+from roomrec_async.errors import ConfigurationError, DecodeError
 from roomrec_async.models import Recording
 
 from .journal import COMPRESSION, all_lines, replay, take_changes, watch_changes
@@ -200,7 +200,7 @@ class Ledger:
 
     Use it with ``async with``, which raises:
         ConfigurationError: the file is not a ledger, or is the ledger of another destination or account.
-        MediaError: another archive is using it.
+        BusyError: another archive is using it.
 
     Every method raises:
         OSError: the disk is full, or cannot be read or written; or the file is no longer there.
@@ -471,7 +471,7 @@ class Ledger:
             if is_disk_full(error):
                 raise
             if is_busy(error):
-                raise MediaError(f"another process is archiving with {self._path}: wait for its end") from None
+                raise BusyError(f"another process is archiving with {self._path}: wait for its end") from None
             # SQLITE_READONLY and its like; a file that is not a database is a DatabaseError.
             is_operational = isinstance(error, sqlite3.OperationalError)
             reason = "cannot be used" if is_operational else "is not a ledger"

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Final
 
 import attrs
+
+MAX_FAILURES: Final = 1000
+"""Failures in a report; those after them are only counted."""
 
 
 @attrs.define

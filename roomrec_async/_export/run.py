@@ -8,8 +8,8 @@ again, to the same name: nothing is in two parts.
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, Collection, Iterable
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Collection, Iterable, Mapping
+from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from math import ceil
@@ -23,7 +23,7 @@ from roomrec_async._api.params import account_recording_path
 from roomrec_async._asyncio import map_concurrently, run_in_thread
 from roomrec_async._http.timers import Deadline
 from roomrec_async._http.transport import Transport
-from roomrec_async._listing.fanout import RoomSids
+from roomrec_async._listing.fanout import OpenRoom, RoomSids
 from roomrec_async._listing.fanout import stream as stream_rooms
 from roomrec_async._listing.identities import ListParticipants
 from roomrec_async._listing.lists import Lists
@@ -45,7 +45,7 @@ from roomrec_async.protocols import Destination
 
 from .identities import Identities, UnfinishedError
 from .parts import Selection, write_part
-from .report import ExportProgress, ExportReport
+from .report import MAX_FAILURES, ExportProgress, ExportReport
 from .rooms import SortedRooms, open_sorted_rooms
 from .shard import Shard
 from .state import (
@@ -64,7 +64,7 @@ from .state import (
     show,
     state_name,
 )
-from .store import open_store
+from .store import open_store, unlocked_store
 
 Source: TypeAlias = RoomSids | DateWindow
 """Records to export: those of some rooms, or of all recordings that began in a window of time."""
@@ -86,10 +86,10 @@ _LEAST_PENDING_LISTED: Final = 10
 # Units under way at once. Each of them lists as much at once as the limiter allows; the next one begins while the last
 # lists of one come. With more, a process that is killed would lose more.
 _UNITS_AT_ONCE: Final = 2
+# Objects of the state that are read at once: thousands of them, one after another, would take minutes in a store.
+_READS_AT_ONCE: Final = 16
 # The service keeps what it knows of a deleted recording for so long.
 _KEPT_BY_SERVICE: Final = timedelta(days=30)
-# Failures in a report; those after them are only counted.
-_MAX_FAILURES: Final = 1000
 
 
 @attrs.frozen
@@ -121,6 +121,8 @@ class ExportOperation:
         since_last: True to start another run if the last one is complete.
         shard: the shard to write.
         list_participants: lists the participants of a room, for a column with their identities; None for none.
+        open_room: opens the list of a room, with the filters.
+        filters: what leaves recordings of rooms out, which every call for one destination must have in common.
         progress: kept up to date.
 
     Raises:
@@ -137,6 +139,8 @@ class ExportOperation:
     since_last: bool
     shard: Shard
     list_participants: ListParticipants | None
+    open_room: OpenRoom
+    filters: Mapping[str, str]
     progress: ExportProgress
 
     def __attrs_post_init__(self) -> None:
@@ -151,28 +155,55 @@ class ExportOperation:
             )
 
     async def run(self) -> ExportReport:
-        """Write what is not yet written.
+        """Write what is not yet written, and close the run if all shards are done.
 
         Raises:
             ConfigurationError: the destination holds an export with other settings.
-            MediaError: another process writes the same shard.
+            BusyError: another process writes the same shard.
+            MediaError: the store did not answer, or refused a request.
             AuthenticationError: the credentials were refused.
             RoomRecError: a window could not be listed. What was written before that stays.
             OSError: the disk is full, or cannot be written.
         """
-        async with open_store(self.destination, self.shard.name()) as store:
-            state = State(store)
-            operation = self
-            if self.source is None:
-                operation = attrs.evolve(self, source=await find_window(state))
-            return await operation._run(state)
+        async with self._open_run() as run:
+            outcome = await run.write()
+            return run.report(outcome, await run.close())
 
-    async def _run(self, state: State) -> ExportReport:
-        export = await self._open(state)
-        plan = await self._choose_run(state, export.settings.after)
-        run = _Run(self, state, export.id, plan)
-        outcome = await run.write()
-        return await run.report(outcome)
+    async def write_shard(self) -> ExportReport:
+        """Write what is not yet written, and leave the run open, for a caller that closes it after the last shard.
+
+        Each shard that looks for the others takes time, where there are thousands. Raises as :meth:`run` does.
+        """
+        async with self._open_run() as run:
+            return run.report(await run.write(), None)
+
+    async def prepare(self) -> str:
+        """Make the plan of the run, which all shards follow, and return the ID of the export.
+
+        Raises:
+            ConfigurationError: the destination holds an export with other settings.
+        """
+        return (await self._find_run(State(unlocked_store(self.destination)))).export_id
+
+    async def close(self) -> str | None:
+        """Close the run if all shards are done, and return the location of its manifest; None if they are not."""
+        run = await self._find_run(State(unlocked_store(self.destination)))
+        return await run.close()
+
+    @asynccontextmanager
+    async def _open_run(self) -> AsyncGenerator[_Run, None]:
+        """Open the run for the time of a block, in which no other process writes the shard."""
+        async with open_store(self.destination, self.shard.name()) as store:
+            yield await self._find_run(State(store))
+
+    async def _find_run(self, state: State) -> _Run:
+        """Return the run to write; the first call makes its plan."""
+        operation = self
+        if self.source is None:
+            operation = attrs.evolve(self, source=await find_window(state))
+        export = await operation._open(state)
+        plan = await operation._choose_run(state, export.settings.after)
+        return _Run(operation, state, export.id, plan)
 
     async def _open(self, state: State) -> Export:
         settings = Settings(
@@ -182,6 +213,7 @@ class ExportOperation:
             format=self.format,
             shards=self.shard.count,
             identities=self.list_participants is not None,
+            filters=dict(self.filters),
         )
         export = await state.load("export", Export)
         if export is None:
@@ -253,12 +285,16 @@ class ExportOperation:
 
 
 class _Run:
-    """A run, as far as one shard writes it."""
+    """A run, as far as one shard writes it.
+
+    Attributes:
+        export_id: the ID of the export.
+    """
 
     def __init__(self, operation: ExportOperation, state: State, export_id: str, plan: Plan) -> None:
         self._operation = operation
         self._state = state
-        self._export_id = export_id
+        self.export_id = export_id
         self._plan = plan
         self._shard = operation.shard
         self._progress = operation.progress
@@ -280,10 +316,9 @@ class _Run:
         owned = [unit for unit in self._window_units(carried) if self._shard.owns(unit.key)]
         return await self._write_units(owned, len(owned))
 
-    async def report(self, outcome: Outcome) -> ExportReport:
-        """Close the run if all shards are done, and return the report."""
+    def report(self, outcome: Outcome, manifest: str | None) -> ExportReport:
+        """Return the report, with the location of the manifest, if the run is closed."""
         failures = outcome.failures | self._failures
-        manifest = await self._close()
         return ExportReport(
             run=self._plan.run,
             complete=manifest is not None,
@@ -292,7 +327,7 @@ class _Run:
             bytes=sum(part.bytes for part in outcome.parts),
             pending=len(outcome.pending),
             before=self._plan.before,
-            failures=dict(islice(failures.items(), _MAX_FAILURES)),
+            failures=dict(islice(failures.items(), MAX_FAILURES)),
             failed=len(failures),
             manifest=manifest,
         )
@@ -387,7 +422,7 @@ class _Run:
             keep_pending=before is not None,
             room_names=unit.work if isinstance(unit.work, dict) else {},
         )
-        name = f"part-{self._export_id}-{self._plan.run:05d}-{unit.key}.{self._operation.format}"
+        name = f"part-{self.export_id}-{self._plan.run:05d}-{unit.key}.{self._operation.format}"
         try:
             recordings = self._list(unit, outcome, failed)
             await write_part(
@@ -435,7 +470,7 @@ class _Run:
             (outcome.failures if is_final else failed)[result.room_sid] = str(result.error)
 
         scope = self._operation.transport.operation_scope()
-        stream = stream_rooms(room_sids, lists.room_opener(), lists.max_rooms, scope, on_error=on_error)
+        stream = stream_rooms(room_sids, self._operation.open_room, lists.max_rooms, scope, on_error=on_error)
         async with aclosing(stream) as recordings:
             async for recording in recordings:
                 yield [recording]
@@ -496,17 +531,14 @@ class _Run:
             operation.records = 1
             return decode_recording(response.body, sid)
 
-    async def _close(self) -> str | None:
+    async def close(self) -> str | None:
         """Write the manifest if all shards are done, and return its location; None if they are not."""
         name = self._name("manifest")
         if await self._state.store.exists(state_name(name)):
             return self._state.store.location(state_name(name))
-        total = Outcome()
-        for index in range(1, self._shard.count + 1):
-            outcome = await self._state.load(self._name(Shard(index, self._shard.count).name()), Outcome)
-            if outcome is None:
-                return None
-            total.add(outcome)
+        total = await self._load_shards()
+        if total is None:
+            return None
         await self._write_carry(total)
         await self._state.create(
             name,
@@ -521,6 +553,26 @@ class _Run:
         )
         await self._state.replace("latest", Latest(self._plan.run))
         return self._state.store.location(state_name(name))
+
+    async def _load_shards(self) -> Outcome | None:
+        """Return what all shards have done, without their failures; None if one of them is not done."""
+        count = self._shard.count
+        total = Outcome()
+
+        async def source() -> AsyncGenerator[Shard, None]:
+            for index in range(1, count + 1):
+                yield Shard(index, count)
+
+        async def load(shard: Shard) -> AsyncGenerator[Outcome | None, None]:
+            yield await self._state.load(self._name(shard.name()), Outcome)
+
+        async with aclosing(map_concurrently(source(), load, lambda: _READS_AT_ONCE)) as outcomes:
+            async for outcome in outcomes:
+                if outcome is None:
+                    return None
+                # The manifest does not list them, and there may be millions.
+                total.add(attrs.evolve(outcome, failures={}))
+        return total
 
     async def _write_carry(self, total: Outcome) -> None:
         """Write what the next run has to know, before the manifest, which lets it start."""

@@ -11,7 +11,9 @@ import attrs
 from roomrec_async._validate import check_integer, refusal
 from roomrec_async.errors import InvalidArgumentError
 
-_MAX_SHARDS: Final = 10_000
+MAX_SHARDS: Final = 10_000
+"""Largest number of shards of an export."""
+
 _SHARD: Final = re.compile(r"([0-9]{1,6})/([0-9]{1,6})")
 # Bits of a hash: SQLite's integers have 64, with a sign.
 _HASH_SHIFT: Final = 1
@@ -33,7 +35,7 @@ class Shard:
     count: int = 1
 
     def __attrs_post_init__(self) -> None:
-        check_integer("the number of shards", self.count, minimum=1, maximum=_MAX_SHARDS)
+        check_integer("the number of shards", self.count, minimum=1, maximum=MAX_SHARDS)
         check_integer("shard", self.index, minimum=1, maximum=self.count)
 
     @classmethod

@@ -38,6 +38,7 @@ class Settings:
         shards: number of shards.
         schema_version: version of the columns.
         identities: True if the parts have the identities of participants.
+        filters: what leaves recordings of rooms out: query parameters of their lists, and ``Limit``.
     """
 
     account_sid: str
@@ -47,6 +48,7 @@ class Settings:
     shards: int
     schema_version: int = SCHEMA_VERSION
     identities: bool = False
+    filters: dict[str, str] = attrs.field(factory=dict)
 
 
 @attrs.frozen
@@ -251,6 +253,7 @@ _NAMES: Final[Mapping[str, str]] = {
     "shards": "this number of shards:",
     "schema_version": "version of the columns",
     "identities": "identities of participants:",
+    "filters": "the filters",
 }
 
 
@@ -258,4 +261,6 @@ def show(value: object) -> str:
     """Return a setting for a message."""
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, dict):
+        return ", ".join(f"{name}={each}" for name, each in value.items()) or "none"
     return value.isoformat() if isinstance(value, datetime) else str(value)

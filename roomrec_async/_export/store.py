@@ -10,12 +10,14 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
+from secrets import token_hex
 from typing import IO, Final, Protocol, TypeAlias, TypeGuard
 
 import attrs
 
 from roomrec_async._asyncio import call_destination, run_in_thread
 from roomrec_async._files import (
+    BusyError,
     add_path_to_disk_full_errors,
     check_replaceable,
     file_size,
@@ -26,7 +28,7 @@ from roomrec_async._files import (
     sync_directory,
 )
 from roomrec_async._lease import Lease, ObjectVersion, VersionedDestination, hold
-from roomrec_async.errors import ConfigurationError, MediaError
+from roomrec_async.errors import ConfigurationError
 from roomrec_async.protocols import Destination, ReadableDestination
 
 STATE_FOLDER: Final = "_roomrec"
@@ -90,7 +92,8 @@ async def open_store(
     Destinations that cannot replace an object of a known version have no such protection.
 
     Raises:
-        MediaError: another process writes the shard; or the store did not answer, or refused a request.
+        BusyError: another process writes the shard.
+        MediaError: the store did not answer, or refused a request.
         ConfigurationError: the destination cannot be read, or cannot create or replace an object on a condition.
     """
     if isinstance(destination, (str, os.PathLike)):
@@ -98,22 +101,29 @@ async def open_store(
         with lock_shard(directory, shard):
             yield DirectoryStore(directory, shard)
         return
-    if not is_export_destination(destination):
-        raise ConfigurationError(
-            f"{type(destination).__name__} cannot hold an export: it needs the methods read and create, as "
-            "roomrec_async.integrations.stores.ObjectStore has them"
-        )
-    if not is_leased_destination(destination):
-        yield ObjectsStore(destination)
+    objects = export_destination(destination)
+    if not is_leased_destination(objects):
+        yield ObjectsStore(objects)
         return
-    lease = Lease(destination, f"{STATE_FOLDER}/{shard}.lease", "exporting")
+    lease = Lease(objects, f"{STATE_FOLDER}/{shard}.lease", "exporting")
     async with hold(lease):
         if not await lease.is_exclusive():
             raise ConfigurationError(
-                f"{destination.location('')} ignores conditional requests (If-Match and If-None-Match), without which "
+                f"{objects.location('')} ignores conditional requests (If-Match and If-None-Match), without which "
                 "two processes cannot be kept apart: export to another store, or to a directory"
             )
-        yield LeasedStore(destination, lease)
+        yield LeasedStore(objects, lease)
+
+
+def unlocked_store(destination: str | os.PathLike[str] | Destination) -> ExportStore:
+    """Return the store of a destination for its state, which any process may read, and create what is not there.
+
+    Raises:
+        ConfigurationError: the destination cannot be read, or cannot create an object on a condition.
+    """
+    if isinstance(destination, (str, os.PathLike)):
+        return DirectoryStore(Path(destination), f"state-{token_hex(8)}")
+    return ObjectsStore(export_destination(destination))
 
 
 @contextmanager
@@ -121,21 +131,35 @@ def lock_shard(directory: Path, shard: str) -> Iterator[None]:
     """Keep other processes from writing the same shard to a directory. A process that dies lets go.
 
     Raises:
-        MediaError: another process writes it.
+        BusyError: another process writes it.
     """
     path = directory / STATE_FOLDER / f"{shard}.lock"
     make_directory(path.parent)
     with open_regular(path, os.O_RDWR | os.O_CREAT, "r+b") as file:
         try:
             lock_file(file, path)
-        except MediaError:
-            raise MediaError(f"another process is exporting to {directory}: wait for its end") from None
+        except BusyError:
+            raise BusyError(f"another process is exporting to {directory}: wait for its end") from None
         yield
 
 
 def is_export_destination(destination: Destination) -> TypeGuard[ExportDestination]:
     """Return True if a destination has the methods that an export needs."""
     return all(callable(getattr(destination, name, None)) for name in ("read", "create"))
+
+
+def export_destination(destination: Destination) -> ExportDestination:
+    """Return a destination that has the methods that an export needs.
+
+    Raises:
+        ConfigurationError: it has not.
+    """
+    if is_export_destination(destination):
+        return destination
+    raise ConfigurationError(
+        f"{type(destination).__name__} cannot hold an export: it needs the methods read and create, as "
+        "roomrec_async.integrations.stores.ObjectStore has them"
+    )
 
 
 def is_leased_destination(destination: ExportDestination) -> TypeGuard[LeasedDestination]:

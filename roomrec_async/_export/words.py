@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 from datetime import UTC, datetime
-from pathlib import Path
-from secrets import token_hex
 
 import attrs
 
@@ -14,7 +12,7 @@ from roomrec_async.protocols import Destination
 
 from .run import find_last_plan, utc
 from .state import Manifest, State, run_name
-from .store import DirectoryStore, ObjectsStore, is_export_destination
+from .store import is_export_destination, unlocked_store
 
 
 @attrs.frozen
@@ -48,13 +46,10 @@ async def window_of_words(
         ConfigurationError: the state of the export is damaged.
         OSError: the state cannot be written.
     """
-    if isinstance(destination, (str, os.PathLike)):
-        state = State(DirectoryStore(Path(destination), f"words-{token_hex(8)}"))
-    elif is_export_destination(destination):
-        state = State(ObjectsStore(destination))
-    else:
+    if not isinstance(destination, (str, os.PathLike)) and not is_export_destination(destination):
         # The export itself refuses it.
         return window
+    state = State(unlocked_store(destination))
     plan = await find_last_plan(state)
     if plan is not None and await state.load(run_name(plan.run, "manifest"), Manifest) is not None:
         return window
