@@ -7,6 +7,8 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import aclosing, closing, contextmanager
 from functools import partial
+from itertools import groupby
+from operator import itemgetter
 from typing import Final
 
 from roomrec_async._api.arguments import room_sid_of
@@ -67,6 +69,26 @@ class SortedRooms:
         rows = self._database.execute("SELECT sid, name FROM rooms ORDER BY hash, sid")
         while batch := rows.fetchmany(size):
             yield dict(batch)
+
+    def count(self) -> int:
+        """Return the number of the rooms."""
+        (count,) = self._database.execute("SELECT count(*) FROM rooms").fetchone()
+        return int(count)
+
+    def shards(self, count: int) -> Iterator[dict[str, str | None]]:
+        """Yield the rooms of each of so many shards, in their order; where a shard has none, an empty set.
+
+        SQLite sorts them, in a temporary file if they are many.
+        """
+        query = "SELECT hash % ? AS shard, sid, name FROM rooms ORDER BY shard, hash, sid"
+        groups = groupby(self._database.execute(query, (count,)), key=itemgetter(0))
+        shard, rows = next(groups, (count, iter(())))
+        for index in range(count):
+            rooms: dict[str, str | None] = {}
+            if index == shard:
+                rooms = {sid: name for _, sid, name in rows}
+                shard, rows = next(groups, (count, iter(())))
+            yield rooms
 
     def _add(self, batch: list[tuple[int, str, str | None]]) -> None:
         self._database.executemany("INSERT OR IGNORE INTO rooms VALUES (?, ?, ?)", batch)

@@ -199,7 +199,7 @@ class TestProxies:
         assert proxy.stats.requests == 1
 
     def test_a_cluster_uses_none(self, roomrec: Command, proxy: Simulator) -> None:
-        assert "--proxy" in roomrec.fails("--proxy", proxy.base_url, "--dask", "tcp://127.0.0.1:1", "list", "RM")
+        assert "--proxy" in roomrec.fails("--proxy", proxy.base_url, "--dask", "tcp://127.0.0.1:1", "export", "RM")
 
     def test_what_is_no_proxy_is_refused(self, roomrec: Command) -> None:
         assert "proxy must be the URL of an HTTP proxy" in roomrec.fails("--proxy", "socks5://x", "rooms")

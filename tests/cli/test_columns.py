@@ -125,8 +125,6 @@ class TestColumns:
             (["rooms", "--sids", "-o", "out.csv"], "--output cannot be used with --sids"),
             (["rooms", "--json", "-o", "out.csv"], "--output cannot be used with --sids, --json or --table"),
             (["rooms", "-o", "out.txt"], "must end in one of .jsonl, .csv, .parquet"),
-            (["--dask", "local", "list", "-", "-o", "out", "--columns", "sid"], "cannot be used with --dask"),
-            (["--dask", "local", "list", "-", "-o", "out", "--sort", "sid"], "cannot be used with --dask"),
         ],
     )
     def test_mistakes(

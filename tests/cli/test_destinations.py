@@ -31,7 +31,6 @@ def in_tmp_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("list", UNKNOWN_ROOM, "-o", "URL/x.jsonl"),
         ("list", UNKNOWN_ROOM, "-o", "URL/x.parquet"),
-        ("--dask", "local", "list", UNKNOWN_ROOM, "-o", "URL/x"),
         ("report", *AFTER, "-o", "URL/x.html"),
         ("report", *AFTER, "-o", "URL/x.json"),
         ("timeline", UNKNOWN_ROOM, "-o", "URL/x.svg"),

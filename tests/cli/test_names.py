@@ -179,10 +179,6 @@ class TestList:
     def test_mistakes_with_the_whole_account(self, arguments: list[str], message: str, roomrec: Command) -> None:
         assert message in roomrec.fails("list", "--after", "2026-01-01T00Z", *arguments)
 
-    def test_the_cluster_needs_rooms(self, roomrec: Command) -> None:
-        line = roomrec.fails("--dask", "local", "list", "--after", "2026-01-01T00Z", "-o", "out")
-        assert "--dask needs rooms" in line
-
 
 class TestOtherCommands:
     def test_timeline(self, simulator: Simulator, roomrec: Command, directory: Path) -> None:

@@ -86,17 +86,16 @@ async def kill_a_worker(cluster: Client) -> None:
     os.kill((await worker_pids(cluster))[0], signal.SIGKILL)
 
 
-async def kill_the_worker_at(cluster: Client, simulator: Simulator, number: int) -> None:
-    """Kill the worker that waits for an answer about this room, which never comes: in the middle of a shard of ten."""
-    room_sid = simulator.room_sids[number]
+async def kill_the_worker_at(cluster: Client, simulator: Simulator, room_sid: str, *, shard: int) -> None:
+    """Kill the worker that waits for an answer about this room of a shard: it never comes."""
     simulator.inject(faults.StallHeaders(60), path_contains=room_sid)
     await until(lambda: any(room_sid in request.path for request in simulator.requests))
 
     # Once its worker knows the job, a shard has a second task.
-    shard = re.compile(rf".*-{number // 10:06d}(-[0-9]+)?")
+    keys = re.compile(rf".*-{shard:06d}(-[0-9]+)?")
     processing = await cluster.processing()
     workers = await cluster.run(os.getpid)
-    victims = [pid for worker, pid in workers.items() if any(shard.fullmatch(str(key)) for key in processing[worker])]
+    victims = [pid for worker, pid in workers.items() if any(keys.fullmatch(str(key)) for key in processing[worker])]
     assert len(victims) == 1
     os.kill(victims[0], signal.SIGKILL)
 

@@ -48,32 +48,34 @@ def run_roomrec(*arguments: object) -> tuple[int, str, list[str]]:
     return running.returncode, out, without_progress(err).splitlines()
 
 
-def test_list_writes_parquet_on_a_cluster_of_its_own(simulator: Simulator, rooms: Path, tmp_path: Path) -> None:
+def test_export_on_a_cluster_of_its_own(simulator: Simulator, rooms: Path, tmp_path: Path) -> None:
     with rooms.open("a", encoding="utf-8") as file:
         file.write(f"nonsense\n{UNKNOWN_ROOM}\n")
     code, out, messages = run_roomrec(
-        "--dask", "local", "list", "--from-file", rooms, "-o", tmp_path / "new", "--status", "completed"
+        "--dask", "local", "export", "--from-file", rooms, "-o", tmp_path / "new", "--status", "completed"
     )
     completed = expected(simulator, status="completed")
     assert (code, out) == (1, "")
     assert sorted(row["sid"] for row in pq.read_table(tmp_path / "new").to_pylist()) == completed
-    assert [path.name for path in (tmp_path / "new").iterdir()] == ["part-000000.parquet"]
+    (part,) = (tmp_path / "new").glob("*.parquet")
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["_roomrec", part.name]
     assert messages[0].startswith(f"{rooms}:11: no room is named 'nonsense'")
-    assert messages[1].startswith(f"{UNKNOWN_ROOM}: HTTP 404, code 20404")
-    size = (tmp_path / "new" / "part-000000.parquet").stat().st_size / 1000
-    summary = f"{tmp_path / 'new'}: {len(completed)} recordings of 12 rooms, 2 failed, in 1 file of {size:.1f} kB"
+    assert messages[1].startswith(f"{UNKNOWN_ROOM}: ")
+    assert "HTTP 404, code 20404" in messages[1]
+    size = part.stat().st_size / 1000
+    summary = f"{tmp_path / 'new'}: run 1: {len(completed)} recordings in 1 file, {size:.1f} kB; 1 room failed"
     assert messages[2:] == [summary]
 
 
 def test_workers_with_credentials_of_their_own(simulator: Simulator, rooms: Path, tmp_path: Path) -> None:
     on_cluster = ("--dask", "local", "--worker-credentials")
-    code, _, messages = run_roomrec(*on_cluster, "list", "--from-file", rooms, "-o", tmp_path / "new")
+    code, _, messages = run_roomrec(*on_cluster, "export", "--from-file", rooms, "-o", tmp_path / "new")
     assert (code, len(messages)) == (0, 1), messages
     assert sorted(row["sid"] for row in pq.read_table(tmp_path / "new").to_pylist()) == expected(simulator)
 
 
 def test_credentials_of_workers_without_a_cluster(simulator: Simulator, rooms: Path) -> None:
-    code, _, messages = run_roomrec("--worker-credentials", "list", "--from-file", rooms)
+    code, _, messages = run_roomrec("--worker-credentials", "export", "--from-file", rooms, "-o", "new")
     assert code == 2
     assert messages[-1].startswith("roomrec: --worker-credentials is for a cluster: give --dask ADDRESS, too")
     assert simulator.stats.requests == 0
@@ -102,25 +104,24 @@ async def test_archive_on_a_cluster_that_is_there(
 def test_ctrl_c_ends_it_and_all_its_processes(simulator: Simulator, rooms: Path, tmp_path: Path) -> None:
     simulator.latency = 0.5
     simulator.concurrency_limit = None
-    with start(*ROOMREC, "--dask", "local", "list", "--from-file", rooms, "-o", tmp_path / "new") as running:
+    with start(*ROOMREC, "--dask", "local", "export", "--from-file", rooms, "-o", tmp_path / "new") as running:
         wait_until(lambda: simulator.stats.requests >= 1)
         os.killpg(running.pid, signal.SIGINT)
         _, err = running.communicate(timeout=30)
     assert (running.returncode, without_progress(err)) == (130, "roomrec: interrupted\n")
     wait_until(lambda: is_gone(running.pid))
-    assert list((tmp_path / "new").iterdir()) == []
+    assert list((tmp_path / "new").glob("part-*")) == []
 
 
 def test_mistakes(simulator: Simulator, rooms: Path, tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.touch()
-    listing = ("list", "--from-file", rooms)
+    exporting = ("export", "--from-file", rooms)
     archiving = ("archive", "--from-file", rooms, "-o", tmp_path)
     for arguments, message in {
-        ("rooms",): "--dask works with list and archive only, not with rooms",
-        listing: "--dask needs --output DIRECTORY",
-        (*listing, "-o", "x.csv"): "with --dask, --output is a directory, not a file such as 'x.csv'",
-        (*listing, "-o", "x", "--failed-rooms", "y"): "--allow-partial and --failed-rooms cannot be used with --dask",
+        ("rooms",): "--dask works with archive and export only, not with rooms",
+        exporting: "Missing option '-o' / '--output'",
+        (*exporting, "-o", file): "file': it exists, and is not a directory: name another place",
         ("archive", "--after", "2026-01-01T00:00:00Z", "-o", tmp_path): "--dask needs rooms instead of --after",
         (*archiving, "--ledger", file): "is a file, and with --dask it must be a directory",
         (*archiving, "--private-key", file): "not a private key in PEM format",
@@ -128,19 +129,19 @@ def test_mistakes(simulator: Simulator, rooms: Path, tmp_path: Path) -> None:
         code, out, messages = run_roomrec("--dask", "local", *arguments)
         assert (code, out, len(messages)) == (2, "", 1), messages
         assert message in messages[0]
-    code, _, messages = run_roomrec("--dask", "no://address", "list", "--from-file", rooms, "-o", tmp_path / "new")
+    code, _, messages = run_roomrec("--dask", "no://address", "export", "--from-file", rooms, "-o", tmp_path / "new")
     assert (code, len(messages)) == (2, 1)
     assert "--dask must be an address such as tls://host:8786, or 'local': unknown address scheme 'no'" in messages[0]
-    encrypted = ("--dask", "tls://127.0.0.1:1", "list", "--from-file", rooms, "-o", tmp_path / "new")
+    encrypted = ("--dask", "tls://127.0.0.1:1", "export", "--from-file", rooms, "-o", tmp_path / "new")
     code, _, messages = run_roomrec(*encrypted)
     assert (code, len(messages)) == (2, 1)
     assert "tls://127.0.0.1:1 needs Dask's certificates: set distributed.comm.tls.ca-file" in messages[0]
-    code, _, messages = run_roomrec("--slots", "2", "list", "--from-file", rooms)
+    code, _, messages = run_roomrec("--slots", "2", "export", "--from-file", rooms)
     assert (code, messages[-1]) == (
         2,
         "roomrec: --slots is for a cluster: give --dask ADDRESS, too (see 'roomrec --help')",
     )
-    code, _, messages = run_roomrec("--dask", "local", "--slots", "21", "list", "--from-file", rooms, "-o", "new")
+    code, _, messages = run_roomrec("--dask", "local", "--slots", "21", "export", "--from-file", rooms, "-o", "new")
     assert (code, len(messages)) == (2, 1)
     assert "slots must be at most 20" in messages[0]
     assert simulator.stats.requests == 0
@@ -161,7 +162,7 @@ def test_a_bad_key_is_reported_before_it_connects_to_the_cluster(
 
 def test_without_the_extra_it_says_so(simulator: Simulator, rooms: Path, tmp_path: Path) -> None:
     script = "import sys; sys.modules['distributed'] = None; from roomrec_async.cli import main; main()"
-    arguments = ("--dask", "local", "list", "--from-file", rooms, "-o", tmp_path / "new")
+    arguments = ("--dask", "local", "export", "--from-file", rooms, "-o", tmp_path / "new")
     with start(sys.executable, "-c", script, *arguments) as running:
         _, err = running.communicate(timeout=30)
     assert running.returncode == 2

@@ -16,5 +16,5 @@ def test_examples_with_a_cluster_run_too() -> None:
     lines = [each for name in COMMANDS for each in examples(name) if "--dask " in each]
     assert len(lines) == 2
     run_simulated(["roomrec rooms --sids > rooms.txt", *lines])
-    assert list(Path("recordings").glob("*.parquet")) != []
+    assert list(Path("cluster").glob("*.parquet")) != []
     assert list(Path("archive").glob("*/*.mka")) != []

@@ -16,7 +16,7 @@ from distributed import Client
 from roomrec_async import ConfigurationError, NotFoundError, RecordingsClient
 from roomrec_async.integrations.dask import archive_on, as_completed_on, jobs, local_cluster
 from roomrec_async.integrations.dask.jobs import Job
-from roomrec_async.integrations.dask.shards import Shard
+from roomrec_async.integrations.dask.shards import Shard, split_into_shards
 from roomrec_async.simulator import Simulator
 
 from .conftest import collect, kill_a_worker, settings, until
@@ -113,7 +113,9 @@ async def test_an_error_of_the_service_is_not_retried_by_the_cluster(cluster: Cl
     async with Simulator(1, 1) as simulator:
         job = Job(cluster, settings(simulator), "test")
         with pytest.raises(NotFoundError, match="gone"):
-            _ = [result async for result in job.run(simulator.room_sids, fail)]
+            _ = [
+                result async for result in job.run(await job.prepare(), split_into_shards(simulator.room_sids, 5), fail)
+            ]
     assert calls.read_text() == "called\n"
 
 
@@ -129,7 +131,9 @@ async def test_any_other_error_of_a_task_is_retried_twice(cluster: Client, tmp_p
 
     async with Simulator(1, 1) as simulator:
         job = Job(cluster, settings(simulator), "test")
-        results = [result async for result in job.run(simulator.room_sids, fail)]
+        results = [
+            result async for result in job.run(await job.prepare(), split_into_shards(simulator.room_sids, 5), fail)
+        ]
     assert results == [(Shard(0, tuple(simulator.room_sids)), "done")]
     assert calls.read_text() == "called\n" * 3
 

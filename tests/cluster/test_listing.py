@@ -52,7 +52,7 @@ async def test_a_worker_dies_in_mid_run(mortal_cluster: Client) -> None:
     async with Simulator(40, (1, 20), reads_per_second=30, concurrency_limit=8, latency=0.05) as simulator:
         options = settings(simulator, rooms_per_shard=10)
         running = asyncio.create_task(collect(as_completed_on(mortal_cluster, simulator.room_sids, settings=options)))
-        await kill_the_worker_at(mortal_cluster, simulator, 5)
+        await kill_the_worker_at(mortal_cluster, simulator, simulator.room_sids[5], shard=0)
         results = await running
         assert_each_once(results, simulator)
         stats = simulator.stats

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import json
 import signal
-from collections.abc import AsyncIterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import dask.config
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 import pytest
 from distributed import Client, LocalCluster
 
-from roomrec_async.integrations.dask import ExportReport, export_on
+from roomrec_async import ExportReport
+from roomrec_async._export.shard import key_hash
+from roomrec_async.integrations.dask import export_on
+from roomrec_async.integrations.stores import ObjectStore
 from roomrec_async.simulator import Simulator, faults
 
-from .conftest import LEASES, expected, names, rows, settings, until
+from ..integration.conftest import S3Server, s3
+from .conftest import LEASES, expected, names, settings, until
 from .processes import Commands
+
+__all__ = ["s3"]
 
 _ENVIRONMENT = {
     "DASK_DISTRIBUTED__SCHEDULER__LOCKS__LEASE_TIMEOUT": "2s",
@@ -65,27 +74,20 @@ async def test_workers_join_and_leave_in_mid_run(tmp_path: Path) -> None:
 
 
 def assert_complete(report: ExportReport, directory: Path, simulator: Simulator) -> None:
-    """Assert that all records of the account are in the files of its shards, each once, and nothing else."""
-    count = len(simulator.room_sids)
-    assert [row["sid"] for row in rows(directory)] == expected(simulator)
-    assert (report.rooms, report.failed, report.recordings) == (count, 0, len(expected(simulator)))
-    assert names(directory) == [f"part-{number:06d}.parquet" for number in range(count // 5)]
+    """Assert that all records of the account are in the parts, each once, and that nothing else is left."""
+    truth = expected(simulator)
+    assert sorted(ds.dataset(directory).to_table()["sid"].to_pylist()) == truth
+    assert (report.complete, report.failed, report.recordings) == (True, 0, len(truth))
+    listed = json.loads((directory / "_roomrec/run-00001/manifest.json").read_text())["parts"]
+    assert names(directory) == ["_roomrec", *(part["name"] for part in listed)]
+    assert names(directory / "_roomrec/tmp") == []
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 async def test_adaptive_scaling_in_mid_run(tmp_path: Path) -> None:
-    """From none to 4, to 1 and to 3, with rooms until the end of that."""
-    is_scaled = asyncio.Event()
-    given: list[str] = []
-    async with Simulator(20, (1, 3), reads_per_second=8, latency=0.02) as simulator:
-
-        async def rooms() -> AsyncIterator[str]:
-            while not is_scaled.is_set():
-                for room_sid in simulator.room_sids:
-                    given.append(room_sid)
-                    yield room_sid
-
+    """From none to 4, to 1 and to 3, with more rooms than that takes; then another run does the rest."""
+    async with Simulator(4000, (1, 3), reads_per_second=8, latency=0.02) as simulator:
         with dask.config.set({**LEASES, "distributed.scheduler.allowed-failures": 10}):
             async with (
                 LocalCluster(
@@ -93,26 +95,29 @@ async def test_adaptive_scaling_in_mid_run(tmp_path: Path) -> None:
                 ) as workers,
                 Client(workers, asynchronous=True) as cluster,
             ):
-                options = settings(simulator, slots=None, max_concurrency="auto")
+                options = settings(simulator, slots=None, max_concurrency="auto", rooms_per_shard=100)
                 workers.adapt(minimum=0, maximum=4, interval="100ms")
-                exporting = asyncio.create_task(export_on(cluster, rooms(), tmp_path, settings=options))
+                exporting = asyncio.create_task(export_on(cluster, simulator.room_sids, tmp_path, settings=options))
                 await reach(simulator, 1, exporting)
                 for number in (4, 1, 3):
                     workers.adapt(minimum=number, maximum=number, interval="100ms")
                     await number_of_workers(cluster, number)
                     await reach(simulator, simulator.stats.requests + 5, exporting)
                     assert not exporting.done()
-                is_scaled.set()
-                report = await exporting
-        assert [row["sid"] for row in rows(tmp_path)] == expected(simulator, *given)
-        assert (report.rooms, report.failed) == (len(given), 0)
+                exporting.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await exporting
+                simulator.reads_per_second = None
+                options = settings(simulator, slots=None, max_concurrency="auto")
+                report = await export_on(cluster, simulator.room_sids, tmp_path, settings=options)
+        assert_complete(report, tmp_path, simulator)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("counts_as_dead", [True, False])
 async def test_a_worker_that_stops_for_a_while(tmp_path: Path, *, counts_as_dead: bool) -> None:
-    """It has a shard when it stops. If the scheduler counts it as dead, others write that shard, and it goes on."""
+    """It has a shard when it stops. If the scheduler counts it as dead, others wait until it lets go of the shard."""
     variables = {"DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "20s"} if counts_as_dead else {}
     commands = Commands(tmp_path, {**_ENVIRONMENT, **variables})
     directory = tmp_path / "export"
@@ -133,7 +138,6 @@ async def test_a_worker_that_stops_for_a_while(tmp_path: Path, *, counts_as_dead
                 await reach(simulator, requests + 10, exporting)
                 if counts_as_dead:
                     await number_of_workers(cluster, 1)
-                    await until_file(directory / "part-000000.parquet")
                 victim.send_signal(signal.SIGCONT)
                 report = await exporting
                 if counts_as_dead:
@@ -142,7 +146,38 @@ async def test_a_worker_that_stops_for_a_while(tmp_path: Path, *, counts_as_dead
         assert_complete(report, directory, simulator)
 
 
-async def until_file(path: Path) -> None:
-    async with asyncio.timeout(180):
-        while not path.exists():
-            await asyncio.sleep(0.05)
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+async def test_a_worker_that_stops_for_a_while_and_exports_to_a_store(tmp_path: Path, s3: S3Server) -> None:
+    """Another one takes the shard over, and nothing that the first one wrote or writes is in it twice."""
+    commands = Commands(tmp_path, {**_ENVIRONMENT, "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "20s"})
+    store = ObjectStore(s3.bucket("stopped"))
+    async with Simulator(30, (1, 3)) as simulator:
+        with ExitStack() as processes:
+            processes.enter_context(commands.scheduler())
+            victim = processes.enter_context(commands.worker("victim"))
+            async with Client(scheduler_file=str(commands.file), asynchronous=True) as cluster:
+                await number_of_workers(cluster, 1)
+                room_sid = simulator.room_sids[2]
+                simulator.inject(faults.StallHeaders(60), path_contains=room_sid)
+                exporting = asyncio.create_task(
+                    export_on(cluster, simulator.room_sids, store, settings=settings(simulator))
+                )
+                await until(lambda: any(room_sid in request.path for request in simulator.requests))
+                victim.send_signal(signal.SIGSTOP)
+                processes.enter_context(commands.worker("other"))
+                shard = f"_roomrec/run-00001/shard-{key_hash(room_sid) % 6 + 1:05d}.json"
+                async with asyncio.timeout(180):
+                    while shard not in await asyncio.to_thread(s3.objects, "stopped"):
+                        await asyncio.sleep(0.2)
+                victim.send_signal(signal.SIGCONT)
+                report = await exporting
+                await asyncio.to_thread(victim.wait, 120)
+        tables = [
+            pq.read_table(io.BytesIO(s3.content("stopped", name)))
+            for name in s3.objects("stopped")
+            if name.startswith("part-")
+        ]
+        truth = expected(simulator)
+        assert sorted(sid for table in tables for sid in table["sid"].to_pylist()) == truth
+        assert (report.complete, report.recordings, report.failed) == (True, len(truth), 0)

@@ -60,11 +60,11 @@ def set_variables(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) ->
         monkeypatch.setenv(name, value)
 
 
-def test_a_list_on_an_encrypted_cluster(
+def test_an_export_on_an_encrypted_cluster(
     encrypted: Encrypted, simulator: Simulator, rooms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     set_variables(monkeypatch, encrypted.variables)
-    on_cluster = ("--dask", encrypted.address, "list", "--from-file", rooms, "-o", tmp_path / "new")
+    on_cluster = ("--dask", encrypted.address, "export", "--from-file", rooms, "-o", tmp_path / "new")
     code, _, messages = run_roomrec(*on_cluster)
     assert (code, len(messages)) == (0, 1), messages
     assert sorted(row["sid"] for row in pq.read_table(tmp_path / "new").to_pylist()) == expected(simulator)
@@ -104,7 +104,7 @@ def test_certificates_that_cannot_be_used(
             monkeypatch.setenv(f"{_TLS}{name}", value.format(empty=empty))
         else:
             monkeypatch.delenv(f"{_TLS}{name}")
-    on_cluster = ("--dask", encrypted.address, "list", "--from-file", rooms, "-o", tmp_path / "new")
+    on_cluster = ("--dask", encrypted.address, "export", "--from-file", rooms, "-o", tmp_path / "new")
     code, _, messages = run_roomrec(*on_cluster)
     assert (code, len(messages)) == (2, 1), messages
     assert message.format(empty=empty) in messages[0]
@@ -116,7 +116,7 @@ def test_certificates_of_another_authority(
     encrypted: Encrypted, simulator: Simulator, rooms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     set_variables(monkeypatch, certificates(tmp_path / "other"))
-    on_cluster = ("--dask", encrypted.address, "list", "--from-file", rooms, "-o", tmp_path / "new")
+    on_cluster = ("--dask", encrypted.address, "export", "--from-file", rooms, "-o", tmp_path / "new")
     code, _, messages = run_roomrec(*on_cluster)
     assert (code, len(messages)) == (1, 1), messages
     assert "TLS certificate does not match" in messages[0]
@@ -127,13 +127,13 @@ def test_an_address_with_the_wrong_scheme(
 ) -> None:
     set_variables(monkeypatch, encrypted.variables)
     address = encrypted.address.replace("tls://", "tcp://")
-    listing = ("list", "--from-file", rooms, "-o", tmp_path / "new")
-    code, _, messages = run_roomrec("--dask", address, *listing)
+    exporting = ("export", "--from-file", rooms, "-o", tmp_path / "new")
+    code, _, messages = run_roomrec("--dask", address, *exporting)
     assert (code, len(messages)) == (2, 1), messages
     assert f"there is no scheduler at {address} that answers: does the address begin with tls://?" in messages[0]
     plain = Commands(tmp_path)
     with plain.scheduler():
         address = json.loads(plain.file.read_text("utf-8"))["address"].replace("tcp://", "tls://")
-        code, _, messages = run_roomrec("--dask", address, *listing)
+        code, _, messages = run_roomrec("--dask", address, *exporting)
     assert (code, len(messages)) == (2, 1), messages
     assert f"there is no scheduler at {address} that answers: does the address begin with tcp://?" in messages[0]

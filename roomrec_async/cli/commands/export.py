@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncGenerator
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import attrs
 import click
@@ -19,11 +20,13 @@ from roomrec_async._format import format_count, format_size
 from roomrec_async._listing.scan import DateWindow
 from roomrec_async._tables import check_formats
 from roomrec_async._text import safe_text
+from roomrec_async.cli.support.cluster import cluster_address, connect_cluster
 from roomrec_async.cli.support.command import RoomrecCommand
 from roomrec_async.cli.support.dates import words_of_window
 from roomrec_async.cli.support.errors import ExitCode
 from roomrec_async.cli.support.failures import Failures
 from roomrec_async.cli.support.input import RoomSources
+from roomrec_async.cli.support.limits import given_timeout, make_cluster_settings
 from roomrec_async.cli.support.options import (
     base_url_option,
     limit_options,
@@ -33,7 +36,12 @@ from roomrec_async.cli.support.places import check_directory_place
 from roomrec_async.cli.support.progress import show_progress
 from roomrec_async.cli.support.resources import make_client, open_rooms, parse_destination, parse_source
 from roomrec_async.cli.support.signals import run_async
-from roomrec_async.protocols import Destination
+from roomrec_async.client import RecordingsClient, RoomOptions
+from roomrec_async.models import RecordingStatus
+
+if TYPE_CHECKING:
+    from roomrec_async.integrations.dask import ClusterSettings
+    from roomrec_async.protocols import Destination
 
 _MAX_FAILURES_SHOWN: Final = 20
 
@@ -42,6 +50,7 @@ Examples:
   roomrec export --after 2026-03-01 -o recordings/
   roomrec export --after 2026-03-01 --since-last -o s3://bucket/recordings
   roomrec export --from-file rooms.txt --shard 3/40 -o rooms/
+  roomrec --dask local export --from-file rooms.txt -o cluster/
 """
 
 
@@ -78,6 +87,12 @@ Examples:
     help="Add the column participant_identity: the names that the application gave to participants. One more request "
     "for each room.",
 )
+@click.option(
+    "--status",
+    type=click.Choice([status.value for status in RecordingStatus], case_sensitive=False),
+    help="Of rooms, only recordings with this status.",
+)
+@click.option("--source-sid", metavar="SID", help="Of rooms, only recordings of this track (MT...).")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 @base_url_option
 @limit_options
@@ -92,6 +107,8 @@ def export(
     since_last: bool,
     shard: str | None,
     identities: bool,
+    status: str | None,
+    source_sid: str | None,
     as_json: bool,
     base_url: str,
 ) -> int:
@@ -110,6 +127,13 @@ def export(
         raise click.UsageError("nothing to export: give rooms, or --after TIME for the whole account")
     if isinstance(source, RoomSources) and since_last:
         raise click.UsageError("give either rooms, or --since-last for the whole account")
+    options = room_options(status, source_sid)
+    if options and not isinstance(source, RoomSources):
+        option = next(iter(options)).replace("_", "-")
+        raise click.UsageError(f"--{option} is for rooms: of the whole account, all recordings are written")
+    address = cluster_address()
+    if address is not None:
+        check_on_cluster(source, shard)
     job = ExportRun(
         source=source,
         destination=parse_destination(output),
@@ -117,13 +141,36 @@ def export(
         since_last=since_last,
         shard=shard,
         identities=identities,
+        options=options,
         as_json=as_json,
         output=output,
     )
     Shard.parse(shard)
     check_formats([file_format])
     check_directory_place(job.destination)
-    return run_async(job.run(base_url))
+    return run_async(job.run(base_url, address))
+
+
+def room_options(status: str | None, source_sid: str | None) -> RoomOptions:
+    """Return the filters of rooms that were given."""
+    options = RoomOptions()
+    if status is not None:
+        options["status"] = status
+    if source_sid is not None:
+        options["source_sid"] = source_sid
+    return options
+
+
+def check_on_cluster(source: RoomSources | DateWindow | None, shard: str | None) -> None:
+    """Check that a cluster can do what was asked for.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    if not isinstance(source, RoomSources):
+        raise click.UsageError("--dask needs rooms: the whole account takes a twentieth of the requests without it")
+    if shard is not None:
+        raise click.UsageError("--shard cannot be used with --dask, which does all shards")
 
 
 @attrs.frozen
@@ -141,13 +188,20 @@ class ExportRun:
     since_last: bool
     shard: str | None
     identities: bool
+    options: RoomOptions
     as_json: bool
     output: str
     progress: ExportProgress = attrs.field(factory=ExportProgress)
     failures: Failures = attrs.field(factory=Failures)
 
-    async def run(self, base_url: str) -> int:
-        """Export everything and return the exit code."""
+    async def run(self, base_url: str, address: str | None) -> int:
+        """Export everything and return the exit code.
+
+        Args:
+            base_url: the endpoint of the API.
+            address: the address of the cluster that does it, or None for this process.
+        """
+        settings = None if address is None else make_cluster_settings(base_url)
         # A window has no rooms.
         sources = self.source if isinstance(self.source, RoomSources) else RoomSources((), ())
         with show_progress(self.failures.console, self._format_progress):
@@ -155,18 +209,46 @@ class ExportRun:
                 make_client(base_url) as client,
                 open_rooms(sources, client, self.failures) as room_sids,
             ):
-                report = await client.export(
-                    room_sids if isinstance(self.source, RoomSources) else await self._window(),
-                    self.destination,
-                    format=self.file_format,
-                    since_last=self.since_last,
-                    shard=self.shard,
-                    identities=self.identities,
-                    progress=self.progress,
-                )
+                if address is None or settings is None:
+                    report = await self._export(client, room_sids)
+                else:
+                    report = await self._export_on(address, settings, room_sids)
 
         self._print_summary(report)
         return ExitCode.FAILURE if report.failed else self.failures.exit_code
+
+    async def _export(self, client: RecordingsClient, room_sids: AsyncGenerator[str, None]) -> ExportReport:
+        return await client.export(
+            room_sids if isinstance(self.source, RoomSources) else await self._window(),
+            self.destination,
+            format=self.file_format,
+            since_last=self.since_last,
+            shard=self.shard,
+            identities=self.identities,
+            progress=self.progress,
+            **self.options,
+        )
+
+    async def _export_on(
+        self, address: str, settings: ClusterSettings, room_sids: AsyncGenerator[str, None]
+    ) -> ExportReport:
+        from roomrec_async.integrations.dask import export_on  # noqa: PLC0415  an extra of its own
+
+        # The workers make their clients themselves: the timeout goes with each call. They also open a store themselves.
+        timeout = given_timeout()
+        options = self.options if timeout is None else RoomOptions(**self.options, timeout=timeout)
+        destination = self.destination if isinstance(self.destination, Path) else self.output
+        async with connect_cluster(address) as cluster:
+            return await export_on(
+                cluster,
+                room_sids,
+                destination,
+                settings=settings,
+                format=self.file_format,
+                identities=self.identities,
+                progress=self.progress,
+                **options,
+            )
 
     async def _window(self) -> DateWindow | None:
         """Return the window; if it is in words, the one that they stood for when the run to resume began."""
@@ -186,7 +268,7 @@ class ExportRun:
         failed = f" · {progress.failed:,} failed" if progress.failed else ""
         return (
             f"{format_count(progress.recordings, 'recording')} · {progress.finished:,} of "
-            f"{format_count(progress.units, 'unit')}{failed}"
+            f"{format_count(progress.units, 'part')}{failed}"
         )
 
     def _print_summary(self, report: ExportReport) -> None:

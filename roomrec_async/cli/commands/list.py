@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, aclosing, asynccontextmanager, nu
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Final, TypeAlias, get_args
+from typing import Final, TypeAlias
 
 import attrs
 import click
@@ -25,19 +25,16 @@ from roomrec_async._listing.scan import DateWindow
 from roomrec_async._tables import (
     ROOM_NAME_COLUMN,
     Row,
-    TableFormat,
     TableWriter,
     open_table,
     recording_columns,
     table_format,
 )
 from roomrec_async._text import safe_text
-from roomrec_async.cli.support.cluster import ClusterExport, cluster_address
 from roomrec_async.cli.support.columns import SortKey, check_wide, column_options, columns_of, format_json, make_row
 from roomrec_async.cli.support.command import RoomrecCommand
 from roomrec_async.cli.support.failures import Failures, write_failed_rooms
 from roomrec_async.cli.support.input import RoomSources
-from roomrec_async.cli.support.limits import given_timeout
 from roomrec_async.cli.support.names import RoomNames, RoomNaming
 from roomrec_async.cli.support.options import (
     LocalPath,
@@ -71,7 +68,6 @@ Examples:
   roomrec list --after yesterday --before today
   roomrec list - < rooms.txt > recordings.jsonl
   roomrec list --from-file rooms.txt -o recordings.parquet
-  roomrec --dask local list --from-file rooms.txt -o recordings/
 """
 
 
@@ -109,8 +105,7 @@ Examples:
     "--output",
     type=LocalPath(),
     metavar="FILE",
-    help="Write to a file instead: .jsonl, .csv or .parquet. It is written only if no room failed. With "
-    "'roomrec --dask', a directory for the Parquet files that the cluster writes.",
+    help="Write to a file instead: .jsonl, .csv or .parquet. It is written only if no room failed.",
 )
 @click.option("--allow-partial", is_flag=True, help="Write the file of --output even if some rooms failed.")
 @click.option(
@@ -172,14 +167,9 @@ def list_recordings(
     )
     if output is not None and as_json is not None:
         raise click.UsageError("--output cannot be used with --json or --table: its file extension sets the format")
-    address = cluster_address()
-    check_incomplete(output, allow_partial, failed_rooms, on_cluster=address is not None)
-    if sources is None:
-        check_account(failed_rooms, on_cluster=address is not None)
-    if address is not None and sources is not None:
-        check_columns_on_cluster(columns, sort)
-        return export_on_cluster(address, base_url, sources, options, output, progress)
-
+    check_incomplete(output, allow_partial, failed_rooms)
+    if sources is None and failed_rooms is not None:
+        raise click.UsageError("--failed-rooms needs rooms: --after and --before alone list the whole account")
     if output is not None:
         check_file(output)
     if as_json is None:
@@ -200,72 +190,19 @@ def list_recordings(
     return run_async(job.run(make_client(base_url), options))
 
 
-def export_on_cluster(
-    address: str,
-    base_url: str,
-    sources: RoomSources,
-    options: RoomOptions,
-    output: Path | None,
-    progress: bool | None,
-) -> int:
-    """List the recordings on a cluster, and return the exit code.
-
-    Raises:
-        UsageError: the output is not a directory.
-    """
-    if output is None:
-        raise click.UsageError("--dask needs --output DIRECTORY, which the workers write Parquet files to")
-    if output.suffix.lower().removeprefix(".") in get_args(TableFormat):
-        raise click.UsageError(f"with --dask, --output is a directory, not a file such as {output.name!r}")
-    export = ClusterExport(
-        address=address,
-        base_url=base_url,
-        sources=sources,
-        # The workers make their clients themselves: the timeout goes with each call.
-        options=RoomOptions(**options, timeout=given_timeout()),
-        directory=output,
-        # Nothing is printed that it could be drawn over.
-        with_progress=progress is not False,
-    )
-    return run_async(export.run())
-
-
-def check_incomplete(output: Path | None, allow_partial: bool, failed_rooms: Path | None, *, on_cluster: bool) -> None:
+def check_incomplete(output: Path | None, allow_partial: bool, failed_rooms: Path | None) -> None:
     """Check the options for a list that is not complete.
 
     Raises:
         UsageError: they cannot be used with the others.
         OSError: the file for failed rooms cannot be written.
     """
-    if on_cluster and (allow_partial or failed_rooms is not None):
-        raise click.UsageError("--allow-partial and --failed-rooms cannot be used with --dask")
     if allow_partial and output is None:
         raise click.UsageError("--allow-partial needs --output FILE")
     if failed_rooms is not None and output is not None and is_same_place(failed_rooms, output):
         raise click.UsageError("--failed-rooms and --output name the same file")
     if failed_rooms is not None:
         check_file_place(failed_rooms)
-
-
-def check_columns_on_cluster(columns: tuple[str, ...] | None, sort: SortKey | None) -> None:
-    """Check that a cluster is to write all columns, in any order.
-
-    Raises:
-        UsageError: it is not.
-    """
-    if columns is not None or sort is not None:
-        raise click.UsageError("--columns and --sort cannot be used with --dask")
-
-
-def check_account(failed_rooms: Path | None, *, on_cluster: bool) -> None:
-    """Check the options for a list of the whole account.
-
-    Raises:
-        UsageError: one of them is for rooms.
-    """
-    if on_cluster or failed_rooms is not None:
-        option = "--dask" if on_cluster else "--failed-rooms"
-        raise click.UsageError(f"{option} needs rooms: --after and --before alone list the whole account")
 
 
 def check_file(output: Path) -> None:

@@ -3,31 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
-from functools import partial
+from contextlib import asynccontextmanager
 from pathlib import Path
 from ssl import SSLError
 from typing import TYPE_CHECKING, Final
 
-import attrs
 import click
 
-from roomrec_async._format import format_count, format_pace, format_size
-from roomrec_async._text import safe_text
-from roomrec_async.client import RoomOptions
 from roomrec_async.errors import ConfigurationError, InvalidArgumentError
-
-from .failures import Failures
-from .input import RoomSources
-from .limits import make_cluster_settings
-from .names import RoomNames
-from .progress import show_progress
-from .resources import make_client
 
 if TYPE_CHECKING:
     from distributed import Client
-
-    from roomrec_async.integrations.dask import ExportProgress, ExportReport
 
 # Dask's settings for the client's side of a connection: names of files, or their content.
 _CERTIFICATES: Final = (
@@ -146,75 +132,3 @@ def find_certificate_files() -> list[str]:
         elif value is not None:
             names.append(name)
     return names
-
-
-@attrs.frozen(kw_only=True)
-class ClusterExport:
-    """One run of ``roomrec --dask ADDRESS list``.
-
-    Attributes:
-        address: the address of the cluster, or "local".
-        base_url: the endpoint of the API.
-        sources: the rooms.
-        options: filters and limits of each room's list.
-        directory: the directory that the workers write to.
-        with_progress: True to show progress, if stderr is a terminal.
-        failures: prints and counts failures.
-    """
-
-    address: str
-    base_url: str
-    sources: RoomSources
-    options: RoomOptions
-    directory: Path
-    with_progress: bool
-    failures: Failures = attrs.field(factory=Failures)
-
-    async def run(self) -> int:
-        """Export all rooms, and return the exit code."""
-        from roomrec_async.integrations.dask import ExportProgress  # noqa: PLC0415  an extra of its own
-
-        progress = ExportProgress()
-        display: AbstractContextManager[object] = nullcontext()
-        if self.with_progress:
-            display = show_progress(self.failures.console, partial(self._format_progress, progress))
-        with display:
-            report = await self._export(progress)
-        self._print_summary(report)
-        return self.failures.exit_code
-
-    async def _export(self, progress: ExportProgress) -> ExportReport:
-        from roomrec_async.integrations.dask import export_on  # noqa: PLC0415  an extra of its own
-
-        settings = make_cluster_settings(self.base_url)
-        async with (
-            make_client(self.base_url) as client,
-            self.sources.open(RoomNames(client).find, self.failures.add_line, self.failures.print_repeated) as sids,
-            connect_cluster(self.address) as cluster,
-        ):
-            return await export_on(cluster, sids, self.directory, settings=settings, progress=progress, **self.options)
-
-    def _format_progress(self, progress: ExportProgress, elapsed: float) -> str:
-        rooms = format_count(progress.rooms, "room")
-        failed = progress.failed + self.failures.count
-        if failed:
-            rooms += f", {failed:,} failed"
-        pace = format_pace(progress.recordings, elapsed)
-        return f"{rooms} · {pace} · {format_count(progress.shards, 'file')}"
-
-    def _print_summary(self, report: ExportReport) -> None:
-        # Until here, only lines of the input have failed: the report does not know of them.
-        refused = self.failures.count
-        for room_sid, error in report.failures.items():
-            self.failures.add(room_sid, error)
-        # A report has the first failures only.
-        if report.failed > len(report.failures):
-            self.failures.print(f"and {report.failed - len(report.failures):,} more")
-            self.failures.count = refused + report.failed
-
-        recordings = format_count(report.recordings, "recording")
-        rooms = format_count(report.rooms + refused, "room") + self.failures.format_suffix()
-        files = format_count(report.files, "file")
-        self.failures.print(
-            f"{safe_text(report.directory)}: {recordings} of {rooms}, in {files} of {format_size(report.bytes)}"
-        )

@@ -22,7 +22,7 @@ from .names import check_room
 LIMITS_KEY: Final = "roomrec.limits"
 
 # The commands that can run on a cluster.
-_ON_CLUSTER: Final = ("list", "archive")
+_ON_CLUSTER: Final = ("archive", "export")
 
 _Command = TypeVar("_Command", bound=Callable[..., object])
 
@@ -116,7 +116,8 @@ def check_on_cluster(
             raise click.UsageError(f"{option} is for a cluster: give --dask ADDRESS, too")
         return
     if command is not None and command not in _ON_CLUSTER:
-        raise click.UsageError(f"--dask works with {' and '.join(_ON_CLUSTER)} only, not with {command}")
+        hint = ": 'export' writes recordings to a directory or store" if command == "list" else ""
+        raise click.UsageError(f"--dask works with {' and '.join(_ON_CLUSTER)} only, not with {command}{hint}")
     if proxy is not None:
         raise click.UsageError("--proxy does not work with --dask: the workers send the requests, and use no proxy")
 
@@ -188,8 +189,8 @@ _limit_options: Final = (
 dask_option: Final = click.option(
     "--dask",
     metavar="ADDRESS",
-    help="Run 'list' with -o DIRECTORY, or 'archive', on the Dask cluster at this address, such as tls://host:8786; "
-    "'local' starts one on this machine.",
+    help="Run 'export' or 'archive' on the Dask cluster at this address, such as tls://host:8786; 'local' starts one "
+    "on this machine.",
 )
 slots_option: Final = click.option(
     "--slots",

@@ -58,15 +58,13 @@ except ModuleNotFoundError as _error:
     raise ConfigurationError("a cluster needs distributed: pip install 'roomrec-async[dask]'") from _error
 
 from .archiving import archive_on
-from .exporting import ExportProgress, ExportReport, export_on
+from .exporting import export_on
 from .listing import as_completed_on
 from .local import local_cluster
 from .settings import ClusterSettings, WorkerCredentials
 
 __all__ = [
     "ClusterSettings",
-    "ExportProgress",
-    "ExportReport",
     "WorkerCredentials",
     "archive_on",
     "as_completed_on",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pickle
 from collections.abc import AsyncGenerator, Callable, Collection
 from contextlib import aclosing
 from datetime import datetime
@@ -27,9 +26,9 @@ from roomrec_async.client import RecordingsClient
 from roomrec_async.errors import ConfigurationError, RoomRecError
 
 from .jobs import Job, check_cluster
-from .paths import absolute_path, check_visible, marker_file
+from .paths import absolute_path, check_picklable, check_visible, marker_file
 from .settings import ClusterSettings
-from .shards import Shard, add_failures
+from .shards import Shard, add_failures, split_into_shards
 
 if TYPE_CHECKING:
     from roomrec_async.protocols import Decryption, Destination
@@ -92,8 +91,8 @@ async def archive_on(
     if account_sid is not None:
         check_account_sid(account_sid)
     destination = resolve_destination(destination)
-    _check_picklable("destination", destination)
-    _check_picklable("decryption", decryption)
+    check_picklable("destination", destination)
+    check_picklable("decryption", decryption)
     target, ledger_directory = _resolve_paths(destination, ledgers)
     await run_in_thread(partial(ledger_directory.mkdir, parents=True, exist_ok=True))
 
@@ -104,7 +103,9 @@ async def archive_on(
         archiver = _ShardArchiver(
             marker, target, ledger_directory, delete, account_sid, decryption, downloads, retry_failed
         )
-        archived = Job(cluster, settings, "archive").run(room_sids, archiver.run)
+        job = Job(cluster, settings, "archive")
+        shards = split_into_shards(room_sids, settings.rooms_per_shard)
+        archived = job.run(await job.prepare(), shards, archiver.run)
         async with aclosing(archived):
             async for shard, outcome in archived:
                 totals.add(shard, outcome)
@@ -217,14 +218,6 @@ class _CombinedLedger:
         for path in await run_in_thread(lambda: sorted(self._directory.glob("*.sqlite3"))):
             async with Ledger(path, self._destination) as ledger:
                 yield f"{path.stem}-", ledger
-
-
-def _check_picklable(name: str, value: object) -> None:
-    """Raise for an argument that cannot be sent to the workers."""
-    try:
-        pickle.dumps(value)
-    except Exception as error:  # noqa: BLE001  objects may raise anything when they are pickled
-        raise ConfigurationError(f"{name} cannot be sent to the workers: {error}") from None
 
 
 def _resolve_paths(

@@ -1,239 +1,247 @@
-"""Export the recordings of rooms to Parquet on a cluster."""
+"""Export the records of rooms on a cluster, in shards that any other process can write, too."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from functools import partial
+from math import ceil
 from pathlib import Path
-from typing import Final, Unpack
+from typing import TYPE_CHECKING, Final, Literal, Unpack
 
 import attrs
-from distributed import Client
+from distributed import Client, get_worker
 
 from roomrec_async._asyncio import run_in_thread
-from roomrec_async._destinations import local_path
-from roomrec_async._listing.fanout import RoomSids
-from roomrec_async._tables import check_formats, open_table, recording_columns, recording_row
+from roomrec_async._destinations import resolve_destination
+from roomrec_async._export.report import ExportProgress, ExportReport
+from roomrec_async._export.rooms import SortedRooms, open_sorted_rooms
+from roomrec_async._export.run import ExportOperation
+from roomrec_async._export.shard import MAX_SHARDS
+from roomrec_async._export.shard import Shard as ExportShard
+from roomrec_async._export.state import Export, State
+from roomrec_async._export.store import unlocked_store
+from roomrec_async._format import format_count
+from roomrec_async._listing.fanout import RoomSids, check_room_sids
+from roomrec_async._validate import check_instance
 from roomrec_async.client import RecordingsClient, RoomOptions
-from roomrec_async.errors import AuthenticationError, InvalidArgumentError, RoomRecError
-from roomrec_async.models import Recording, RoomResult
+from roomrec_async.errors import ConfigurationError, RoomRecError
+from roomrec_async.models import Room
 
-from .jobs import Job, check_cluster, check_rooms
-from .paths import absolute_path, check_visible, marker_file
+from .jobs import Job, check_cluster
+from .paths import absolute_path, check_picklable
 from .settings import ClusterSettings
 from .shards import Shard, add_failures
 
-# Recordings that are converted and written by one call in a thread.
-_ROWS_PER_WRITE: Final = 1_000
+if TYPE_CHECKING:
+    from roomrec_async.protocols import Destination
 
-
-@attrs.define
-class ExportProgress:
-    """Progress of an export, updated while it runs, whenever a shard is finished.
-
-    Attributes:
-        shards: number of files that are complete.
-        rooms: number of rooms that are finished, failed ones included.
-        recordings: number of recordings written.
-        failed: number of rooms that failed.
-    """
-
-    shards: int = 0
-    rooms: int = 0
-    recordings: int = 0
-    failed: int = 0
-
-
-@attrs.frozen
-class ExportReport:
-    """Result of an export.
-
-    Attributes:
-        directory: the directory of the files, ``part-000000.parquet`` and so on, one for each shard.
-        files: number of files.
-        bytes: total size of the files, in bytes.
-        rooms: number of rooms, failed ones included.
-        recordings: number of recordings written.
-        failures: errors of rooms by their SIDs, for the first 1,000. Recordings listed before the error are in the
-            room's file.
-        failed: number of rooms that failed.
-    """
-
-    directory: str
-    files: int
-    bytes: int
-    rooms: int
-    recordings: int
-    failures: Mapping[str, RoomRecError]
-    failed: int
+# Rooms of a task, which the caller and the scheduler hold in memory: more of them would take more than 10 MB.
+_MAX_ROOMS_PER_TASK: Final = 100_000
 
 
 async def export_on(
     cluster: Client,
     room_sids: RoomSids,
-    directory: str | os.PathLike[str],
+    destination: str | os.PathLike[str] | Destination,
     *,
     settings: ClusterSettings,
+    format: Literal["parquet", "jsonl"] = "parquet",  # noqa: A002  as in client.export()
+    identities: bool = False,
     progress: ExportProgress | None = None,
     **options: Unpack[RoomOptions],
 ) -> ExportReport:
-    """Write the recordings of rooms to Parquet, one file for each shard: ``part-000000.parquet`` and so on.
+    """Write the records of rooms to ``part-*`` files that are tables: the shards of an export, each as a task.
 
-    A file has the name of its shard, and only complete files have it: a shard that runs again writes the same file
-    again. Memory does not grow with the recordings of a shard. If the export fails, the files that are complete stay.
-    The extras ``dask`` and ``parquet`` are needed, also on the workers.
+    The files, and the state beside them, are those of :meth:`roomrec_async.RecordingsClient.export` with ``shard``. The
+    caller, the scheduler and workers may be killed at any moment: run again, on this cluster or another one, it
+    resumes, and asks only for what is not yet written. Each recording is in one part, once. What is left can also be
+    written without a cluster, shard by shard, and the other way round.
+
+    Rooms are read to their end before the first of them is asked for, and sorted in a temporary file of 55 MB for each
+    million. The extra ``parquet`` is needed on the workers for that format, and ``stores`` for a store.
 
     Args:
         cluster: a client of the cluster, with ``asynchronous=True``.
-        room_sids: any iterable or async iterable. A room named twice is written twice.
-        directory: a directory that all workers and the caller see under this name. It is made if it does not exist.
-        settings: the credentials, and the division of the quota.
-        progress: updated while the export runs.
+        room_sids: any iterable or async iterable; each room once. An export that is resumed needs the same rooms, in
+            any order.
+        destination: a directory that all workers and the caller see under this name; or a store: its URL, such as
+            ``s3://bucket/prefix``, for which each worker takes credentials from its own environment, or an object that
+            can be pickled, which is sent to the workers with the credentials that it holds.
+        settings: the credentials, and the division of the quota. A new export has a shard for each ``rooms_per_shard``,
+            at most 10,000; one that is resumed keeps its shards.
+        format: ``parquet`` or ``jsonl``.
+        identities: as for :meth:`roomrec_async.RecordingsClient.export`.
+        progress: updated while the export runs, whenever a shard is finished; its units are the shards.
         options: as for :meth:`roomrec_async.RecordingsClient.recordings`; ``limit`` is each room's, ``timeout`` each
             page's.
 
-    Raises:
-        InvalidArgumentError: an argument is out of bounds, or the directory holds an earlier export.
-        ConfigurationError: the cluster cannot be used, a worker does not see the directory, or an extra is missing.
-        AuthenticationError: the credentials were refused.
-        RoomRecError: the cluster dropped a shard.
-        OSError: a file cannot be written.
-    """
-    check_rooms(settings, room_sids, options)
-    check_cluster(cluster)
-    check_formats(["parquet"])
-    path = absolute_path(local_path("directory", directory))
-    await run_in_thread(partial(_make_directory, path))
+    Returns:
+        The report of all shards. Rooms that failed are in its ``failures``; the next call asks for them again.
 
-    totals = _ExportTotals()
-    async with marker_file(path) as marker:
-        exporter = _ShardExporter(path, marker, options)
-        exported = Job(cluster, settings, "export").run(room_sids, exporter.run)
-        try:
-            async with aclosing(exported):
-                async for shard, outcome in exported:
-                    totals.add(shard, outcome)
-                    if progress is not None:
-                        totals.update(progress)
-        finally:
-            await run_in_thread(partial(_remove_temporary_files, path))
-    return totals.report(path)
+    Raises:
+        InvalidArgumentError: an argument is out of bounds.
+        ConfigurationError: the cluster cannot be used, the destination holds another export, a worker does not see it,
+            or an extra is missing.
+        AuthenticationError: the credentials were refused.
+        MediaError: a store did not answer, or refused a request.
+        RoomRecError: the cluster dropped a shard.
+        OSError: a disk is full, or cannot be written.
+    """
+    check_cluster(cluster)
+    check_room_sids(room_sids)
+    check_instance("progress", progress, ExportProgress, "ExportProgress()")
+    target = _portable_destination(destination)
+    # Checks the other arguments, and sends nothing.
+    operation = settings.offline_client()._export_operation((), target, format=format, identities=identities, **options)
+    job = Job(cluster, settings, "export")
+    pool = await job.prepare()
+    with open_sorted_rooms() as rooms:
+        await rooms.fill(room_sids, ExportShard())
+        operation = await _divide(operation, rooms, settings.rooms_per_shard)
+        shards = operation.shard.count
+        exporter = _ShardExporter(target, await operation.prepare(), shards, format, identities, options)
+        totals = _Totals(shards)
+        async with aclosing(job.run(pool, _split(rooms, shards), exporter.run)) as exported:
+            async for shard, outcome in exported:
+                totals.add(shard, outcome)
+                if progress is not None:
+                    totals.update(progress)
+    return totals.report(await operation.close())
+
+
+async def _divide(operation: ExportOperation, rooms: SortedRooms, rooms_per_shard: int) -> ExportOperation:
+    """Return the operation with as many shards as the export in the destination has, or as a new one needs.
+
+    Raises:
+        ConfigurationError: that export has so few that their rooms are too many for a task.
+    """
+    store = unlocked_store(operation.destination)
+    export = await State(store).load("export", Export)
+    count = await run_in_thread(rooms.count)
+    shards = max(1, min(MAX_SHARDS, ceil(count / rooms_per_shard)))
+    if export is not None:
+        shards = export.settings.shards
+        if ceil(count / shards) > max(_MAX_ROOMS_PER_TASK, rooms_per_shard):
+            raise ConfigurationError(
+                f"{store.location('')} holds an export in {format_count(shards, 'shard')}, and {count:,} rooms are too "
+                "many for so few tasks: finish it without a cluster, or name another destination"
+            )
+    return attrs.evolve(operation, shard=ExportShard(1, shards))
+
+
+async def _split(rooms: SortedRooms, count: int) -> AsyncGenerator[Shard, None]:
+    """Yield the rooms in the shards of an export."""
+    shards = enumerate(rooms.shards(count))
+    while (found := await run_in_thread(partial(next, shards, None))) is not None:
+        index, names = found
+        yield Shard(index, tuple(names), {sid: name for sid, name in names.items() if name is not None})
 
 
 @attrs.frozen
 class _ShardExporter:
-    """Writes the file of a shard, on a worker."""
+    """Writes a shard, on a worker."""
 
-    directory: Path
-    # Name of the caller's marker file in the directory.
-    marker: str
+    destination: str | Path | Destination
+    export_id: str
+    shards: int
+    format: Literal["parquet", "jsonl"]
+    identities: bool
     options: RoomOptions
 
-    async def run(self, client: RecordingsClient, shard: Shard) -> _ShardExport:
-        """Write the recordings of a shard's rooms to its file."""
-        # The caller has the extra, the worker may not.
-        check_formats(["parquet"])
-        await check_visible(self.directory, self.marker)
+    async def run(self, client: RecordingsClient, shard: Shard) -> ExportReport:
+        """Write what is not yet written of a shard."""
+        operation = client._export_operation(
+            [Room(sid=sid, unique_name=shard.names.get(sid)) for sid in shard.room_sids],
+            self.destination,
+            format=self.format,
+            shard=(shard.index + 1, self.shards),
+            identities=self.identities,
+            **self.options,
+        )
+        await self._check_visible(operation)
+        return await operation.write_shard()
 
-        # A worker that was declared dead may still be writing: the last one to finish replaces the other's file, with
-        # the same content.
-        path = self.directory / f"part-{shard.index:06d}.parquet"
-        failures: dict[str, RoomRecError] = {}
-        recordings = client.stream(shard.room_sids, on_error=partial(_add_failure, failures), **self.options)
-        async with aclosing(recordings):
-            count = await _write_parquet(path, recordings)
+    async def _check_visible(self, operation: ExportOperation) -> None:
+        """Raise on a worker that does not see the caller's export in the destination.
 
-        return _ShardExport(failures, count, path.stat().st_size, files=1)
+        A directory of the same name on the worker's own disk would take its files, and nobody would find them.
 
-
-def _add_failure(failures: dict[str, RoomRecError], result: RoomResult) -> None:
-    """Note the error of a room; raise the one that all rooms would have."""
-    if isinstance(result.error, AuthenticationError):
-        raise result.error
-    if result.error is not None:
-        failures[result.room_sid] = result.error
-
-
-async def _write_parquet(path: Path, recordings: AsyncGenerator[Recording, None]) -> int:
-    """Write recordings to a file, and return their number."""
-    count = 0
-    with open_table(path, recording_columns(), "parquet") as table:
-        rows: list[Recording] = []
-        async for recording in recordings:
-            rows.append(recording)
-            if len(rows) >= _ROWS_PER_WRITE:
-                count += len(rows)
-                await run_in_thread(partial(table.write, [recording_row(row) for row in rows]))
-                rows.clear()
-        count += len(rows)
-        await run_in_thread(partial(table.write, [recording_row(row) for row in rows]))
-    return count
-
-
-@attrs.frozen
-class _ShardExport:
-    """Result of one shard."""
-
-    failures: dict[str, RoomRecError]
-    recordings: int = 0
-    bytes: int = 0
-    files: int = 0
+        Raises:
+            ConfigurationError: there is none, or another one.
+        """
+        store = unlocked_store(operation.destination)
+        export = await State(store).load("export", Export)
+        if export is None or export.id != self.export_id:
+            raise ConfigurationError(
+                f"worker {get_worker().address} does not see the export in {store.location('')}: it must be a "
+                "directory or a store that all share"
+            )
 
 
 @attrs.define
-class _ExportTotals:
+class _Totals:
     """Sums over all shards that are finished."""
 
-    files: int = 0
-    bytes: int = 0
-    rooms: int = 0
+    shards: int
+    finished: int = 0
     recordings: int = 0
+    parts: int = 0
+    bytes: int = 0
     failed: int = 0
-    failures: dict[str, RoomRecError] = attrs.field(factory=dict)
+    failures: dict[str, str] = attrs.field(factory=dict)
 
-    def add(self, shard: Shard, outcome: _ShardExport | RoomRecError) -> None:
+    def add(self, shard: Shard, outcome: ExportReport | RoomRecError) -> None:
         """Add a shard. An error is that of each of its rooms."""
         if isinstance(outcome, RoomRecError):
-            outcome = _ShardExport(dict.fromkeys(shard.room_sids, outcome))
-        self.files += outcome.files
-        self.bytes += outcome.bytes
-        self.rooms += len(shard.room_sids)
+            self.failed += len(shard.room_sids)
+            add_failures(self.failures, dict.fromkeys(shard.room_sids, str(outcome)))
+            return
+        self.finished += 1
         self.recordings += outcome.recordings
-        self.failed += len(outcome.failures)
+        self.parts += outcome.parts
+        self.bytes += outcome.bytes
+        self.failed += outcome.failed
         add_failures(self.failures, outcome.failures)
 
     def update(self, progress: ExportProgress) -> None:
         """Copy the numbers into the caller's progress."""
-        progress.shards = self.files
-        progress.rooms = self.rooms
+        progress.units = self.shards
+        progress.finished = self.finished
         progress.recordings = self.recordings
         progress.failed = self.failed
 
-    def report(self, directory: Path) -> ExportReport:
-        """Return the report."""
+    def report(self, manifest: str | None) -> ExportReport:
+        """Return the report, with the location of the manifest, if all shards are done."""
         return ExportReport(
-            directory=str(directory),
-            files=self.files,
-            bytes=self.bytes,
-            rooms=self.rooms,
+            # Of rooms, there is one run.
+            run=1,
+            complete=manifest is not None,
             recordings=self.recordings,
+            parts=self.parts,
+            bytes=self.bytes,
+            pending=0,
+            before=None,
             failures=self.failures,
             failed=self.failed,
+            manifest=manifest,
         )
 
 
-def _make_directory(directory: Path) -> None:
-    """Make the directory, and raise if it holds files of an earlier export: readers would take them for this one's."""
-    directory.mkdir(parents=True, exist_ok=True)
-    if any(directory.glob("part-*.parquet")):
-        raise InvalidArgumentError(
-            f"{directory} holds part-*.parquet of an earlier export: remove them, or name another directory"
-        )
+def _portable_destination(destination: str | os.PathLike[str] | Destination) -> str | Path | Destination:
+    """Return a destination as the workers can use it.
 
+    The URL of a store stays one: each worker opens it with the credentials of its own environment.
 
-def _remove_temporary_files(directory: Path) -> None:
-    """Remove what workers that died have left behind."""
-    for path in directory.glob(".part-*.parquet.*"):
-        path.unlink(missing_ok=True)
+    Raises:
+        InvalidArgumentError: it is neither a path nor a store.
+        ConfigurationError: the store cannot be used, or cannot be sent to the workers.
+    """
+    resolved = resolve_destination(destination)
+    if isinstance(resolved, (str, os.PathLike)):
+        return absolute_path(resolved)
+    if isinstance(destination, (str, os.PathLike)):
+        return os.fspath(destination)
+    check_picklable("destination", destination)
+    return destination

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Mapping
 from contextlib import aclosing, suppress
+from time import monotonic
 from typing import TYPE_CHECKING, Final, cast
 from uuid import uuid4
 
@@ -14,6 +15,7 @@ from distributed.client import FutureCancelledError
 from distributed.comm.core import CommClosedError
 
 from roomrec_async._asyncio import is_cancelling, map_concurrently
+from roomrec_async._files import BusyError
 from roomrec_async._listing.fanout import RoomSids
 from roomrec_async._version import __version__
 from roomrec_async.client import RoomOptions
@@ -22,7 +24,7 @@ from roomrec_async.errors import ConfigurationError, RoomRecError
 from .contexts import JobContext, Sealed, Unprepared, seal, send_context
 from .local import fixed_workers
 from .settings import ClusterSettings
-from .shards import Result, Shard, ShardFunction, split_into_shards
+from .shards import Result, Shard, ShardFunction
 from .slots import LEASE_TIMEOUT, SlotPool, stop_refreshing
 from .stopping import Stopper, end_job
 
@@ -41,6 +43,11 @@ _STOP_TIMEOUT: Final = 30.0
 _FORGET_TIMEOUT: Final = 5.0
 # Maximum number of workers that cannot be told what to do, before a shard counts as failed.
 _MAX_UNANSWERED: Final = 20
+# Seconds after which a shard is tried again that another process is at. One that was cut off from its scheduler, or
+# whose caller was killed a moment ago, stops by itself; a dead one is found by its lease, within 30 seconds.
+_BUSY_INTERVAL: Final = 5.0
+# Seconds after which such a shard counts as failed.
+_MAX_BUSY: Final = 120.0
 _PACKAGE: Final = "roomrec-async"
 
 
@@ -56,24 +63,36 @@ class Job:
         # Once a shard was cancelled on the cluster, it may still run there for a while.
         self._stop_timeout = _FORGET_TIMEOUT
 
-    async def run(
-        self, room_sids: RoomSids, function: ShardFunction[Result]
-    ) -> AsyncGenerator[tuple[Shard, Result | RoomRecError], None]:
-        """Yield each shard with its result, as shards finish, or with an error if its workers kept dying.
+    async def prepare(self) -> SlotPool:
+        """Return the slots of the account, on a cluster that can run the job.
 
         Raises:
             ConfigurationError: the cluster has other versions, or another number of slots.
+        """
+        await _check_versions(self._cluster)
+        return await self._slot_pool()
+
+    async def run(
+        self, pool: SlotPool, shards: AsyncGenerator[Shard, None], function: ShardFunction[Result]
+    ) -> AsyncGenerator[tuple[Shard, Result | RoomRecError], None]:
+        """Yield each shard with its result, as shards finish.
+
+        It has an error instead if its workers kept dying, or if another process would not let go of it.
+
+        Args:
+            pool: the slots, as :meth:`prepare` returns them.
+            shards: the shards, pulled as there are slots for them.
+            function: called for each of them, on a worker.
+
+        Raises:
             RoomRecError: the function raised it, or the cluster dropped a shard.
             OSError: the function raised it.
         """
-        await _check_versions(self._cluster)
-        pool = await self._slot_pool()
         sealed = seal(JobContext(pool, function))
 
         async def process(shard: Shard) -> AsyncGenerator[tuple[Shard, Result | RoomRecError], None]:
             yield shard, await self._process(shard, sealed)
 
-        shards = split_into_shards(room_sids, self._settings.rooms_per_shard)
         try:
             async with aclosing(map_concurrently(shards, process, lambda: pool.size + _QUEUED_SHARDS)) as results:
                 async for result in results:
@@ -103,17 +122,23 @@ class Job:
         outcome = await self._submit(shard, key)
         attempts = 1
         unanswered = 0
-        while isinstance(outcome, Unprepared):
-            if not await send_context(self._cluster, self._prefix, sealed, outcome.worker):
+        busy_until = None
+        while isinstance(outcome, (Unprepared, BusyError)):
+            if isinstance(outcome, BusyError):
+                busy_until = busy_until or monotonic() + _MAX_BUSY
+                if monotonic() >= busy_until:
+                    return outcome
+                await asyncio.sleep(_BUSY_INTERVAL)
+            elif not await send_context(self._cluster, self._prefix, sealed, outcome.worker):
                 unanswered += 1
-            if unanswered > _MAX_UNANSWERED:
-                return RoomRecError(f"{outcome.worker} and others do not answer the scheduler: see its log")
+                if unanswered > _MAX_UNANSWERED:
+                    return RoomRecError(f"{outcome.worker} and others do not answer the scheduler: see its log")
             attempts += 1
             outcome = await self._submit(shard, f"{key}-{attempts}")
         return cast("Result | RoomRecError", outcome)
 
     async def _submit(self, shard: Shard, key: str) -> object:
-        """Run a task, and return its result.
+        """Run a task, and return its result, or the error of a shard that another process is at.
 
         It may run on any worker. A task for a certain one would wait forever if that one left when it was the last:
         Dask does not give it to those that join later, not even with ``allow_other_workers``.
@@ -133,7 +158,7 @@ class Job:
         finally:
             await self._release(future)
 
-        if isinstance(result, (RoomRecError, OSError)):
+        if isinstance(result, (RoomRecError, OSError)) and not isinstance(result, BusyError):
             raise result
         return result
 

@@ -18,7 +18,7 @@ from roomrec_async.models import RoomResult
 
 from .jobs import Job, check_cluster, check_rooms
 from .settings import ClusterSettings
-from .shards import Shard
+from .shards import Shard, split_into_shards
 
 
 def as_completed_on(
@@ -43,11 +43,14 @@ def as_completed_on(
     """
     check_rooms(settings, room_sids, options)
     check_cluster(cluster)
-    return _as_completed(Job(cluster, settings, "list"), room_sids, options)
+    shards = split_into_shards(room_sids, settings.rooms_per_shard)
+    return _as_completed(Job(cluster, settings, "list"), shards, options)
 
 
-async def _as_completed(job: Job, room_sids: RoomSids, options: RoomOptions) -> AsyncGenerator[RoomResult, None]:
-    async with aclosing(job.run(room_sids, partial(_list_shard, options))) as listed:
+async def _as_completed(
+    job: Job, shards: AsyncGenerator[Shard, None], options: RoomOptions
+) -> AsyncGenerator[RoomResult, None]:
+    async with aclosing(job.run(await job.prepare(), shards, partial(_list_shard, options))) as listed:
         async for shard, outcome in listed:
             if isinstance(outcome, RoomRecError):
                 for room_sid in shard.room_sids:

@@ -1,8 +1,9 @@
-"""Paths that the caller and all workers share."""
+"""Places that the caller and all workers share."""
 
 from __future__ import annotations
 
 import os
+import pickle
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -18,6 +19,18 @@ from roomrec_async.errors import ConfigurationError
 def absolute_path(path: str | os.PathLike[str]) -> Path:
     """Return a path as an absolute one: workers have other working directories than the caller."""
     return Path(path).absolute()
+
+
+def check_picklable(name: str, value: object) -> None:
+    """Check that an argument can be sent to the workers.
+
+    Raises:
+        ConfigurationError: it cannot.
+    """
+    try:
+        pickle.dumps(value)
+    except Exception as error:  # noqa: BLE001  objects may raise anything when they are pickled
+        raise ConfigurationError(f"{name} cannot be sent to the workers: {error}") from None
 
 
 @asynccontextmanager

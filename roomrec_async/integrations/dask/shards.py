@@ -22,12 +22,14 @@ class Shard:
     """A group of rooms that one task handles.
 
     Attributes:
-        index: its index, from 0, in the order of the rooms.
+        index: its index, from 0.
         room_sids: its rooms.
+        names: the names of its rooms, as far as they are known and needed, by SID.
     """
 
     index: int
     room_sids: tuple[str, ...]
+    names: Mapping[str, str] = attrs.field(factory=dict)
 
 
 ShardFunction: TypeAlias = Callable[[RecordingsClient, Shard], Awaitable[Result]]
