@@ -16,14 +16,17 @@ import pytest
 from distributed import Client, Scheduler, Worker
 
 from roomrec_async import ConfigurationError, Credentials
-from roomrec_async.integrations.dask import WorkerCredentials, as_completed_on, contexts, jobs
+from roomrec_async.integrations.dask import WorkerCredentials, as_completed_on, contexts, export_on, jobs
 from roomrec_async.integrations.dask.contexts import JobContext, Sealed, seal, send_context
 from roomrec_async.integrations.dask.slots import SlotPool
 from roomrec_async.integrations.dask.stopping import Stopper
 from roomrec_async.simulator import Simulator
 
+from ..integration.conftest import S3Server, s3
 from .conftest import assert_each_once, collect, settings
 from .processes import Commands
+
+__all__ = ["s3"]
 
 # Many start processes, which takes long where others do as well.
 pytestmark = pytest.mark.timeout(300)
@@ -126,6 +129,51 @@ async def test_no_secret_is_in_the_scheduler_or_in_a_log(tmp_path: Path) -> None
         text = (tmp_path / log).read_text()
         assert "INFO" in text
         assert not any(secret in text for secret in secrets)
+
+
+async def test_no_secret_of_an_export_to_a_store_is_in_the_scheduler_or_in_a_log(
+    tmp_path: Path, s3: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither those of the caller nor those of a worker, nor the destination."""
+    commands = Commands(tmp_path, _ENVIRONMENT)
+    s3.bucket("canary-bucket")
+    store = {"AWS_ENDPOINT_URL": s3.endpoint, "AWS_ALLOW_HTTP": "true", "AWS_REGION": "us-east-1"}
+    with ExitStack() as processes:
+        processes.enter_context(commands.scheduler())
+        workers = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "canary-of-the-worker"}
+        processes.enter_context(commands.worker("worker", **store, **workers))
+        # Only now, so that it is not in the environment of the scheduler.
+        for name, value in {**store, **workers, "AWS_SECRET_ACCESS_KEY": "canary-of-the-caller"}.items():
+            monkeypatch.setenv(name, value)
+        async with (
+            Simulator(4000, 1, reads_per_second=10, concurrency_limit=None) as simulator,
+            Client(scheduler_file=str(commands.file), asynchronous=True) as cluster,
+        ):
+            options = settings(simulator, rooms_per_shard=2)
+            exporting = asyncio.create_task(
+                export_on(cluster, simulator.room_sids, "s3://canary-bucket/nightly", settings=options)
+            )
+            async with asyncio.timeout(120):
+                while not any("part-" in name for name in s3.objects("canary-bucket")):
+                    await asyncio.sleep(0.1)
+            secrets = (
+                *(simulator.credentials.password, simulator.credentials.authorization.split()[1]),
+                *("canary-of-the-worker", "canary-of-the-caller", "canary-bucket"),
+            )
+            await not_in_scheduler(cluster, *secrets)
+            # The search finds what is there: the tasks under way.
+            assert await found_in_scheduler(cluster, "roomrec-export-")
+            assert not exporting.done()
+            events = str(await cluster.get_events())
+            assert not any(secret in events for secret in secrets)
+            exporting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await exporting
+            assert await found_in_scheduler(cluster, *secrets) == []
+    for log in ("scheduler.log", "worker.log"):
+        text = (tmp_path / log).read_text()
+        assert "INFO" in text
+        assert not any(secret in text for secret in secrets[:4])
 
 
 async def test_workers_that_joined_later_get_it_and_all_forget_it_at_the_end(cluster: Client) -> None:

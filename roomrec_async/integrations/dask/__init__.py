@@ -1,12 +1,12 @@
-"""List, export to Parquet, and archive the recordings of millions of rooms on a Dask cluster. Extra ``dask``.
+"""List, export and archive the recordings of millions of rooms on a Dask cluster. Extra ``dask``.
 
     >>> async with distributed.Client("tls://scheduler:8786", asynchronous=True) as cluster:
     ...     settings = ClusterSettings(credentials=Credentials.from_env())
-    ...     report = await export_on(cluster, room_sids, "/shared/recordings", settings=settings)
+    ...     report = await export_on(cluster, room_sids, "s3://bucket/recordings", settings=settings)
 
-Rooms are pulled as needed and split into shards. A shard is one task on the cluster: a coroutine in the event loop of
-its worker, with one client. If the worker dies, the shard runs again on another one, and its result is delivered once.
-The scheduler and the workers need this package, in the same version.
+Rooms are split into shards: of a list or an archive as they are pulled, of an export by their hash. A shard is one task
+on the cluster: a coroutine in the event loop of its worker, with one client. If the worker dies, the shard runs again
+on another one, and its result is delivered once. The scheduler and the workers need this package, in the same version.
 
 **The quota is the account's, not the cluster's.** It is divided into slots. A shard waits for a slot, at a semaphore
 that all jobs of this account share on the cluster, and sends no more than its slot's fraction of the rate. It keeps the
@@ -18,7 +18,8 @@ default; the callers of all jobs of one account must use the same), and nobody u
 the caller sends it what the job needs: the credentials, the URL of Redis, the destination. The scheduler passes that
 message on and keeps nothing of it; it is in no name, representation or log line. The workers hold it in memory until
 the job ends or, if the caller is killed, until they end themselves or have served some tens of other jobs. Where the
-workers have the credentials in their own environment, ``credentials=WorkerCredentials(account_sid)`` sends none.
+workers have the credentials in their own environment, ``credentials=WorkerCredentials(account_sid)`` sends none. An
+export to the URL of a store sends none of the store's: each worker takes them from its own environment.
 
 This does not protect against everything. Whoever can run code on the cluster can read the memory of its workers. Dask
 sends messages unencrypted over ``tcp://``: between machines, use ``tls://``. With its loggers at level DEBUG, which is
@@ -44,8 +45,8 @@ window of time, errors of single rooms, and archives that are more than one mach
 
 In shards of 1,000 rooms, ten million rooms are 10,000 tasks of 50 seconds each with 4 slots (20 reads per second each),
 of which the second that a slot is kept is 2%. A task carries 34 KB of SIDs. The caller holds the rooms and results of
-the shards under way: six with 4 slots, which is 20 MB for 5 recordings of 0.7 KB per room. The Parquet file of a shard
-with 5,000 recordings has about 0.6 MB; shards of 10,000 rooms make 1,000 files of 6 MB.
+the shards under way: six with 4 slots, which is 20 MB for 5 recordings of 0.7 KB per room. For an export, it has all
+rooms in a temporary file. The Parquet files of a shard with 5,000 recordings have about 0.6 MB.
 """
 
 from importlib import import_module
