@@ -17,7 +17,8 @@ class ExportProgress:
     """Progress of an export, to be looked at while it runs.
 
     Attributes:
-        units: pieces of work of this shard: some rooms each, or a part of the window. 0 until they are known.
+        units: pieces of work of this shard: some rooms each, or a part of the window; on a cluster, the shards. 0 until
+            they are known.
         finished: units that are written, those of earlier calls included.
         recordings: recordings written, those of earlier calls included.
         failed: rooms that failed.

@@ -335,6 +335,11 @@ ARGUMENTS: list[tuple[Use, str]] = [
         "the window is empty: .*, end it a day later",
     ),
     (lambda client: client.export([ROOM], "a", since_last="yes"), "since_last must be True or False, not 'yes'"),
+    (
+        lambda client: client.export(DateWindow(JANUARY), "a", status="completed"),
+        "status is for rooms: of a window, all recordings",
+    ),
+    (lambda client: client.export([ROOM], "a", limit=-1), "limit must be"),
     (lambda client: client.export([ROOM], "a", identities="yes"), "identities must be True or False, not 'yes'"),
     (lambda client: client.export([ROOM], "a", progress=print), "progress must be an ExportProgress, not <built-in"),
     (lambda client: client.gather({ROOM_SID: 1}), r"room_sids must be .*: give its keys as list\(rooms\), or its"),

@@ -78,7 +78,8 @@ async def export_on(
             page's.
 
     Returns:
-        The report of all shards. Rooms that failed are in its ``failures``; the next call asks for them again.
+        The report of all shards. Rooms that failed are in its ``failures``. The next call asks for them again, but for
+        those that the service does not know.
 
     Raises:
         InvalidArgumentError: an argument is out of bounds.

@@ -43,6 +43,21 @@ async def test_shards_divide_the_rooms() -> None:
     assert sorted(found) == ROOMS
 
 
+@pytest.mark.parametrize("count", [1, 3, 40])
+async def test_all_shards_at_once_are_those_that_each_finds(count: int) -> None:
+    with open_sorted_rooms() as rooms:
+        await rooms.fill([Room(sid=ROOMS[0], unique_name="daily"), *ROOMS[1:20]], Shard())
+        assert rooms.count() == 20
+        shards = [*rooms.shards(count)]
+    # Some of 40 shards have none.
+    assert len(shards) == count
+    for index, shard in enumerate(shards, 1):
+        with open_sorted_rooms() as rooms:
+            await rooms.fill(ROOMS[:20], Shard(index, count))
+            assert list(shard) == [sid for batch in rooms.batches(100) for sid in batch]
+    assert [shard[ROOMS[0]] for shard in shards if ROOMS[0] in shard] == ["daily"]
+
+
 async def test_rooms_keep_their_names() -> None:
     given = [Room(sid=ROOMS[0], unique_name="daily"), ROOMS[1], Room(sid=ROOMS[2])]
     with open_sorted_rooms() as rooms:
