@@ -18,7 +18,7 @@ from roomrec_async.simulator import Simulator
 
 from ..cli.conftest import without_progress
 from .conftest import UNKNOWN_ROOM, expected
-from .processes import is_gone, start, wait_until
+from .processes import Commands, is_gone, start, wait_until
 
 ROOMREC = (sys.executable, "-W", "error", "-m", "roomrec_async.cli")
 
@@ -67,11 +67,31 @@ def test_export_on_a_cluster_of_its_own(simulator: Simulator, rooms: Path, tmp_p
     assert messages[2:] == [summary]
 
 
-def test_workers_with_credentials_of_their_own(simulator: Simulator, rooms: Path, tmp_path: Path) -> None:
-    on_cluster = ("--dask", "local", "--worker-credentials")
-    code, _, messages = run_roomrec(*on_cluster, "export", "--from-file", rooms, "-o", tmp_path / "new")
-    assert (code, len(messages)) == (0, 1), messages
-    assert sorted(row["sid"] for row in pq.read_table(tmp_path / "new").to_pylist()) == expected(simulator)
+async def test_workers_with_credentials_of_their_own(
+    simulator: Simulator, rooms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The caller has only the SID of the account, and so the SIDs of rooms."""
+    commands = Commands(tmp_path)
+    with commands.scheduler(), commands.worker():
+        address = json.loads(commands.file.read_text("utf-8"))["address"]
+        monkeypatch.delenv("TWILIO_AUTH_TOKEN")
+        on_cluster = ("--dask", address, "--worker-credentials")
+        with rooms.open("a", encoding="utf-8") as file:
+            file.write("daily-standup\n")
+        code, _, messages = await asyncio.to_thread(
+            run_roomrec, *on_cluster, "export", "--from-file", rooms, "-o", tmp_path / "new"
+        )
+        assert (code, len(messages)) == (1, 2), messages
+        assert "'daily-standup' is no SID, and the workers do not look up names: give SIDs" in messages[0]
+        assert sorted(row["sid"] for row in pq.read_table(tmp_path / "new").to_pylist()) == expected(simulator)
+        monkeypatch.delenv("TWILIO_ACCOUNT_SID")
+        code, _, messages = await asyncio.to_thread(
+            run_roomrec, *on_cluster, "export", "--from-file", rooms, "-o", tmp_path / "new"
+        )
+    assert (code, messages) == (
+        2,
+        ["roomrec: --worker-credentials needs the account: set TWILIO_ACCOUNT_SID in the environment"],
+    )
 
 
 def test_credentials_of_workers_without_a_cluster(simulator: Simulator, rooms: Path) -> None:

@@ -45,6 +45,7 @@ from roomrec_async.cli.support.progress import show_transfers
 from roomrec_async.cli.support.resources import (
     make_client,
     make_decryption,
+    make_naming_client,
     open_rooms,
     parse_destination,
     parse_source,
@@ -231,32 +232,29 @@ class ArchiveRun:
             cluster: the address of the cluster that does it, or None for this process.
         """
         with show_transfers(self.failures.console, self._byte_counts, self._format_progress):
-            async with make_client(self.base_url) as client, self._open_room_sids(client) as room_sids:
-                if cluster is None:
-                    report = await self._archive(client, room_sids)
-                else:
-                    report = await self._archive_on(cluster, room_sids)
+            report = await (self._archive() if cluster is None else self._archive_on(cluster))
 
         self._print_summary(report)
         if self.as_json:
             click.echo(json.dumps(report_values(report)))
         return ExitCode.FAILURE if report.failed else self.failures.exit_code
 
-    async def _archive(self, client: RecordingsClient, room_sids: AsyncGenerator[str, None]) -> ArchiveReport:
-        return await client.archive(
-            self.source if isinstance(self.source, DateWindow) else room_sids,
-            self.destination,
-            delete=self.delete,
-            account_sid=self.account_sid,
-            decryption=self.decryption,
-            ledger=self.ledger,
-            manifest=self.manifest,
-            downloads=self.downloads,
-            retry_failed=self.retry_failed,
-            progress=self.progress,
-        )
+    async def _archive(self) -> ArchiveReport:
+        async with make_client(self.base_url) as client, self._open_room_sids(client) as room_sids:
+            return await client.archive(
+                self.source if isinstance(self.source, DateWindow) else room_sids,
+                self.destination,
+                delete=self.delete,
+                account_sid=self.account_sid,
+                decryption=self.decryption,
+                ledger=self.ledger,
+                manifest=self.manifest,
+                downloads=self.downloads,
+                retry_failed=self.retry_failed,
+                progress=self.progress,
+            )
 
-    async def _archive_on(self, address: str, room_sids: AsyncGenerator[str, None]) -> ArchiveReport:
+    async def _archive_on(self, address: str) -> ArchiveReport:
         from roomrec_async.integrations.dask import archive_on  # noqa: PLC0415  an extra of its own
 
         settings = make_cluster_settings(self.base_url)
@@ -267,7 +265,11 @@ class ArchiveRun:
             # Keys are not sent to the workers, which read the file themselves.
             decryption = partial(PrivateKey.from_file, self.private_key.absolute())
 
-        async with connect_cluster(address) as cluster:
+        async with (
+            make_naming_client(self.base_url) as client,
+            self._open_room_sids(client) as room_sids,
+            connect_cluster(address) as cluster,
+        ):
             return await archive_on(
                 cluster,
                 room_sids,
@@ -332,7 +334,9 @@ class ArchiveRun:
             async for recording in stream:
                 yield recording
 
-    def _open_room_sids(self, client: RecordingsClient) -> AbstractAsyncContextManager[AsyncGenerator[str, None]]:
+    def _open_room_sids(
+        self, client: RecordingsClient | None
+    ) -> AbstractAsyncContextManager[AsyncGenerator[str, None]]:
         # A window has no rooms.
         sources = self.source if isinstance(self.source, RoomSources) else RoomSources((), ())
         return open_rooms(sources, client, self.failures)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -34,13 +35,18 @@ from roomrec_async.cli.support.options import (
 )
 from roomrec_async.cli.support.places import check_directory_place
 from roomrec_async.cli.support.progress import show_progress
-from roomrec_async.cli.support.resources import make_client, open_rooms, parse_destination, parse_source
+from roomrec_async.cli.support.resources import (
+    make_client,
+    make_naming_client,
+    open_rooms,
+    parse_destination,
+    parse_source,
+)
 from roomrec_async.cli.support.signals import run_async
 from roomrec_async.client import RecordingsClient, RoomOptions
 from roomrec_async.models import RecordingStatus
 
 if TYPE_CHECKING:
-    from roomrec_async.integrations.dask import ClusterSettings
     from roomrec_async.protocols import Destination
 
 _MAX_FAILURES_SHOWN: Final = 20
@@ -201,44 +207,42 @@ class ExportRun:
             base_url: the endpoint of the API.
             address: the address of the cluster that does it, or None for this process.
         """
-        settings = None if address is None else make_cluster_settings(base_url)
-        # A window has no rooms.
-        sources = self.source if isinstance(self.source, RoomSources) else RoomSources((), ())
         with show_progress(self.failures.console, self._format_progress):
-            async with (
-                make_client(base_url) as client,
-                open_rooms(sources, client, self.failures) as room_sids,
-            ):
-                if address is None or settings is None:
-                    report = await self._export(client, room_sids)
-                else:
-                    report = await self._export_on(address, settings, room_sids)
+            if address is None:
+                report = await self._export(base_url)
+            else:
+                report = await self._export_on(address, base_url)
 
         self._print_summary(report)
         return ExitCode.FAILURE if report.failed else self.failures.exit_code
 
-    async def _export(self, client: RecordingsClient, room_sids: AsyncGenerator[str, None]) -> ExportReport:
-        return await client.export(
-            room_sids if isinstance(self.source, RoomSources) else await self._window(),
-            self.destination,
-            format=self.file_format,
-            since_last=self.since_last,
-            shard=self.shard,
-            identities=self.identities,
-            progress=self.progress,
-            **self.options,
-        )
+    async def _export(self, base_url: str) -> ExportReport:
+        async with make_client(base_url) as client, self._open_rooms(client) as room_sids:
+            return await client.export(
+                room_sids if isinstance(self.source, RoomSources) else await self._window(),
+                self.destination,
+                format=self.file_format,
+                since_last=self.since_last,
+                shard=self.shard,
+                identities=self.identities,
+                progress=self.progress,
+                **self.options,
+            )
 
-    async def _export_on(
-        self, address: str, settings: ClusterSettings, room_sids: AsyncGenerator[str, None]
-    ) -> ExportReport:
+    async def _export_on(self, address: str, base_url: str) -> ExportReport:
+        # First: it says if the extra is missing.
+        settings = make_cluster_settings(base_url)
         from roomrec_async.integrations.dask import export_on  # noqa: PLC0415  an extra of its own
 
         # The workers make their clients themselves: the timeout goes with each call. They also open a store themselves.
         timeout = given_timeout()
         options = self.options if timeout is None else RoomOptions(**self.options, timeout=timeout)
         destination = self.destination if isinstance(self.destination, Path) else self.output
-        async with connect_cluster(address) as cluster:
+        async with (
+            make_naming_client(base_url) as client,
+            self._open_rooms(client) as room_sids,
+            connect_cluster(address) as cluster,
+        ):
             return await export_on(
                 cluster,
                 room_sids,
@@ -249,6 +253,11 @@ class ExportRun:
                 progress=self.progress,
                 **options,
             )
+
+    def _open_rooms(self, client: RecordingsClient | None) -> AbstractAsyncContextManager[AsyncGenerator[str, None]]:
+        # A window has no rooms.
+        sources = self.source if isinstance(self.source, RoomSources) else RoomSources((), ())
+        return open_rooms(sources, client, self.failures)
 
     async def _window(self) -> DateWindow | None:
         """Return the window; if it is in words, the one that they stood for when the run to resume began."""

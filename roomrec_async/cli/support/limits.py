@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Literal, TypedDict, cast
 
 import click
 
 from roomrec_async.client import RecordingsClient
 from roomrec_async.credentials import Credentials
+from roomrec_async.errors import ConfigurationError
 from roomrec_async.limits import RateLimiter
 
 from .dates import print_dates
@@ -84,14 +86,25 @@ def make_limited_client(credentials: Credentials, base_url: str, proxy: str | No
     return client
 
 
+def account_sid_from_env() -> str:
+    """Return the account whose credentials the workers of a cluster have.
+
+    Raises:
+        ConfigurationError: the environment does not name it.
+    """
+    account_sid = os.environ.get("TWILIO_ACCOUNT_SID", "").strip()
+    if not account_sid:
+        raise ConfigurationError("--worker-credentials needs the account: set TWILIO_ACCOUNT_SID in the environment")
+    return account_sid
+
+
 def make_cluster_settings(base_url: str) -> ClusterSettings:
     """Return the settings of a cluster, with the credentials of the environment and the limits that were given."""
     from roomrec_async.integrations.dask import ClusterSettings, WorkerCredentials  # noqa: PLC0415  an extra of its own
 
     url, limits = given_limits()
     given = click.get_current_context().find_root().params
-    credentials: Credentials | WorkerCredentials = Credentials.from_env()
-    if given["worker_credentials"]:
-        credentials = WorkerCredentials(credentials.account_sid)
+    credentials: Credentials | WorkerCredentials
+    credentials = WorkerCredentials(account_sid_from_env()) if given["worker_credentials"] else Credentials.from_env()
     print_dates()
     return ClusterSettings(credentials=credentials, base_url=base_url, slots=given["slots"], redis=url, **limits)

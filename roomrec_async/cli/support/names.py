@@ -47,6 +47,20 @@ def check_room(room: str) -> str:
     return room
 
 
+async def check_no_name(room: str) -> str:
+    """Return the SID of a room, where nobody can look up a name.
+
+    Raises:
+        InvalidArgumentError: it is no SID.
+    """
+    check_room(room)
+    if ROOM_SID.fullmatch(room):
+        return room
+    raise InvalidArgumentError(
+        f"{safe_repr(room)} is no SID, and the workers do not look up names: give SIDs, or set credentials here, too"
+    )
+
+
 class RoomNames:
     """Finds rooms by their unique names, and asks for each name once.
 

@@ -203,7 +203,7 @@ worker_credentials_option: Final = click.option(
     "--worker-credentials",
     is_flag=True,
     help="The workers of the cluster have the credentials in their own environment, in the same variables: none are "
-    "sent to them.",
+    "sent to them. Here, TWILIO_ACCOUNT_SID is enough for rooms that are given by their SIDs.",
 )
 proxy_option: Final = click.option(
     "--proxy",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncGenerator
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +22,7 @@ from roomrec_async.errors import ConfigurationError
 from .failures import Failures
 from .input import RoomSources
 from .limits import make_limited_client
-from .names import RoomNames
+from .names import RoomNames, check_no_name
 
 if TYPE_CHECKING:
     from roomrec_async.protocols import Decryption, Destination
@@ -65,16 +65,17 @@ def parse_source(
 
 
 def open_rooms(
-    sources: RoomSources, client: RecordingsClient, failures: Failures
+    sources: RoomSources, client: RecordingsClient | None, failures: Failures
 ) -> AbstractAsyncContextManager[AsyncGenerator[str, None]]:
     """Open the room SIDs of a command for the time of a block; see :meth:`RoomSources.open`.
 
     Args:
         sources: the rooms, by SID or by name.
-        client: looks up the names.
+        client: looks up the names; None if nobody can.
         failures: prints what is wrong with the input, and counts it.
     """
-    return sources.open(RoomNames(client).find, failures.add_line, failures.print_repeated)
+    find_room = check_no_name if client is None else RoomNames(client).find
+    return sources.open(find_room, failures.add_line, failures.print_repeated)
 
 
 def make_client(base_url: str) -> RecordingsClient:
@@ -89,6 +90,21 @@ def make_client(base_url: str) -> RecordingsClient:
         # Many who see this have no account, and want to try the command out.
         raise ConfigurationError(f"{error}. 'roomrec demo' needs none") from None
     return make_limited_client(credentials, base_url, proxy_url())
+
+
+def make_naming_client(base_url: str) -> AbstractAsyncContextManager[RecordingsClient | None]:
+    """Return a client that looks up the names of rooms for a cluster; None if only the workers have credentials.
+
+    Raises:
+        ConfigurationError: there are no credentials, and the workers have none of their own; or the base URL cannot be
+            used.
+    """
+    if click.get_current_context().find_root().params["worker_credentials"]:
+        try:
+            Credentials.from_env()
+        except ConfigurationError:
+            return nullcontext()
+    return make_client(base_url)
 
 
 def proxy_url() -> str | None:
