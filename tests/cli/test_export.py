@@ -61,6 +61,19 @@ def test_rooms(simulator: Simulator, roomrec: Command, tmp_path: Path) -> None:
     assert exported(tmp_path) == records(simulator)
 
 
+def test_only_some_recordings_of_rooms(simulator: Simulator, roomrec: Command, tmp_path: Path) -> None:
+    completed = sorted(
+        str(record["sid"]) for sid in simulator.room_sids for record in simulator.recordings(sid, "completed")
+    )
+    assert 0 < len(completed) < len(records(simulator))
+    command = ("export", *simulator.room_sids, "-o", tmp_path)
+    assert roomrec(*command, "--status", "completed").code == 0
+    assert exported(tmp_path) == completed
+    # Another run must not add the others.
+    line = roomrec.fails(*command)
+    assert "holds an export with the filters Status=completed, and not none: give the same, or another dest" in line
+
+
 def test_shards(simulator: Simulator, roomrec: Command, tmp_path: Path) -> None:
     for shard in ("2/2", "1/2"):
         outcome = roomrec("export", *simulator.room_sids, "-o", tmp_path, "--shard", shard)
