@@ -154,7 +154,9 @@ class Job:
             if is_cancelling():
                 raise
             # It is a CancelledError, which would end this job silently and leave these rooms out.
-            raise RoomRecError(f"the cluster has dropped {key}: {error.reason}") from None
+            raise RoomRecError(
+                f"the cluster has dropped {key} ({error.reason}): see the scheduler's log, and run the job again"
+            ) from None
         finally:
             await self._release(future)
 
