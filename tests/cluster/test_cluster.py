@@ -180,9 +180,10 @@ def test_a_bad_key_is_reported_before_it_connects_to_the_cluster(
     assert "not a private key in PEM format" in messages[0]
 
 
-def test_without_the_extra_it_says_so(simulator: Simulator, rooms: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", ["export", "archive"])
+def test_without_the_extra_it_says_so(simulator: Simulator, rooms: Path, tmp_path: Path, command: str) -> None:
     script = "import sys; sys.modules['distributed'] = None; from roomrec_async.cli import main; main()"
-    arguments = ("--dask", "local", "export", "--from-file", rooms, "-o", tmp_path / "new")
+    arguments = ("--dask", "local", command, "--from-file", rooms, "-o", tmp_path / "new")
     with start(sys.executable, "-c", script, *arguments) as running:
         _, err = running.communicate(timeout=30)
     assert running.returncode == 2

@@ -230,10 +230,9 @@ class ExportRun:
             )
 
     async def _export_on(self, address: str, base_url: str) -> ExportReport:
-        # First: it says if the extra is missing.
-        settings = make_cluster_settings(base_url)
         from roomrec_async.integrations.dask import export_on  # noqa: PLC0415  an extra of its own
 
+        settings = make_cluster_settings(base_url)
         # The workers make their clients themselves: the timeout goes with each call. They also open a store themselves.
         timeout = given_timeout()
         options = self.options if timeout is None else RoomOptions(**self.options, timeout=timeout)

@@ -26,8 +26,15 @@ _LOCAL: Final = "local"
 
 
 def cluster_address() -> str | None:
-    """Return the address that was given with ``--dask``, or None."""
+    """Return the address that was given with ``--dask``, or None.
+
+    Raises:
+        ConfigurationError: it was given, and the extra is missing.
+    """
     address: str | None = click.get_current_context().find_root().params["dask"]
+    if address is not None:
+        # Before a command says that it has started.
+        import roomrec_async.integrations.dask  # noqa: F401, PLC0415  an extra of its own
     return address
 
 
