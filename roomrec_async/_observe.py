@@ -31,38 +31,31 @@ class Notifier:
 
     def notify(self, activity: Activity) -> AbstractContextManager[object]:
         """Return a ``with`` block that reports its start and its end."""
-        observers = self._present_observers()
+        observers = self.observers()
         return _Notification(activity, observers) if observers else _NOBODY
 
-    def observe(
-        self,
-        work: Coroutine[object, object, _Result],
-        describe: Callable[[], _Activity],
-        note_result: Callable[[_Activity, _Result], None] | None = None,
-    ) -> Coroutine[object, object, _Result]:
-        """Return a coroutine that does the work and reports its start and its end; the work itself if nobody observes.
-
-        Args:
-            work: the work.
-            describe: returns the activity. It is called only if anybody observes: most clients have no observers.
-            note_result: enters the result of the work into the activity.
-        """
-        observers = self._present_observers()
-        return _observed(work, describe(), note_result, observers) if observers else work
-
-    def _present_observers(self) -> tuple[Observer, ...]:
+    def observers(self) -> tuple[Observer, ...]:
+        """Return those who observe what begins now; most clients have no observers."""
         # Asked each time: programs change the level while they run.
         if LOGGER.isEnabledFor(logging.DEBUG):
             return (*self._observers, _DEBUG_LOG)
         return self._observers
 
 
-async def _observed(
+async def observed(
     work: Coroutine[object, object, _Result],
     activity: _Activity,
-    note_result: Callable[[_Activity, _Result], None] | None,
     observers: tuple[Observer, ...],
+    note_result: Callable[[_Activity, _Result], None] | None = None,
 ) -> _Result:
+    """Do work, and report its start and its end.
+
+    Args:
+        work: the work.
+        activity: what it is to the observers.
+        observers: whom to tell.
+        note_result: enters the result of the work into the activity.
+    """
     with _Notification(activity, observers):
         result = await work
         if note_result is not None:

@@ -27,7 +27,7 @@ def room_sid_of(room: object) -> str:
     Raises:
         InvalidArgumentError: it is neither, or the SID is missing or malformed.
     """
-    sid = named_room_sid(room)
+    sid = room if isinstance(room, str) else named_room_sid(room)
     if ROOM_SID.fullmatch(sid):
         return sid
     return _check_with_hint(check_room_sid, sid, ROOM_SID, "client.rooms(unique_name=...) finds a room by its name")

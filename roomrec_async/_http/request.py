@@ -29,6 +29,7 @@ from roomrec_async.errors import (
     api_error_class,
 )
 from roomrec_async.events import Attempt, Operation, Request
+from roomrec_async.protocols import Observer
 
 from .retries import parse_retry_after
 from .timers import Deadline, TimeoutScope
@@ -46,6 +47,8 @@ _REDIRECTS: Final = frozenset(
     }
 )
 OK: Final = frozenset({HTTPStatus.OK})
+# Python 3.11 calls a function for each look-up of a member, which takes as long as four other calls.
+_STATUS_OK: Final = HTTPStatus.OK
 OK_OR_REDIRECT: Final = OK | _REDIRECTS
 WHOLE_OR_PARTIAL: Final = frozenset({HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT})
 # What a store answers whose bucket has moved. The caller follows it, if at all.
@@ -88,14 +91,14 @@ class PendingRequest(msgspec.Struct, Generic[Content]):
         url: where it goes; shown in errors, so it holds no secret.
         accepted: the statuses that are a success.
         decode: decodes a body that is as it should be, and returns None for any other.
+        observers: who is told of it and of its attempts.
         attempts: how many times it was sent.
         charged: how many retries it took from the client's budget.
         used_pooled_connection: True if its last attempt failed because a connection from the pool was dead.
         needs_new_connection: True once it was sent again, on a new connection, because one from the pool was dead.
-        waiting_since: when it began to wait for a permit, on the clock of :func:`time.perf_counter`; None while it does
-            not wait.
-        waited: how many seconds it waited for the last permit.
-        sent_at: when its last attempt was sent, on the clock of :func:`time.perf_counter`.
+        waiting_since: when it last began to wait for a permit, on the clock of :func:`time.perf_counter`; None if it
+            needs none.
+        sent_at: when its last attempt was sent, on the same clock.
         last_error: the error of the last attempt, if it failed.
     """
 
@@ -104,12 +107,12 @@ class PendingRequest(msgspec.Struct, Generic[Content]):
     url: URL
     accepted: AbstractSet[int]
     decode: Callable[[bytes], Content | None]
+    observers: tuple[Observer, ...] = ()
     attempts: int = 0
     charged: int = 0
     used_pooled_connection: bool = False
     needs_new_connection: bool = False
     waiting_since: float | None = None
-    waited: float | None = None
     sent_at: float = 0.0
     last_error: RoomRecError | None = None
     _event: Request | None = None
@@ -122,15 +125,19 @@ class PendingRequest(msgspec.Struct, Generic[Content]):
 
     def attempt_event(self) -> Attempt:
         """Return the present attempt as observers see it."""
-        return Attempt(self.event(), self.attempts, self.waited)
+        waited = None if self.waiting_since is None else self.sent_at - self.waiting_since
+        return Attempt(self.event(), self.attempts, waited)
 
     def begin_attempt(self, now: float) -> None:
         """Note that it has its permit, and is sent now."""
-        if self.waiting_since is not None:
-            self.waited = now - self.waiting_since
-            self.waiting_since = None
         self.sent_at = now
         self.attempts += 1
+
+    def waited_until(self, now: float) -> float | None:
+        """Return for how many seconds it has been waiting for a permit; None while it does not wait."""
+        if self.waiting_since is None or self.waiting_since <= self.sent_at:
+            return None
+        return now - self.waiting_since
 
     def resend_on_new_connection(self) -> bool:
         """Return True if a pooled connection was dead, and the request is to be sent again at once on a new one.
@@ -147,7 +154,7 @@ class PendingRequest(msgspec.Struct, Generic[Content]):
         if status not in self.accepted:
             return self.api_error(status, headers, body)
         # What is accepted has a body only with this status.
-        if status != HTTPStatus.OK:
+        if status != _STATUS_OK:
             return Response(self.url, status, body, headers)
         content = self.decode(body)
         # What can be decoded is whole.

@@ -19,7 +19,7 @@ from roomrec_async._version import __version__
 from roomrec_async.credentials import Credentials
 from roomrec_async.errors import ClientClosedError, ConfigurationError
 
-from .timers import SharedTimer, closed_error, seconds_or_infinity
+from .timers import SharedTimer, closed_error
 
 if TYPE_CHECKING:
     # Not at run time: the places of these names are aiohttp's own affair.
@@ -354,7 +354,7 @@ class _Connector(aiohttp.TCPConnector):
         self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
     ) -> ResponseHandler:
         self._log.opened_by.add(asyncio.current_task())
-        connect_timeout = self._timer.scope_for(seconds_or_infinity(timeout.sock_connect))
+        connect_timeout = self._timer.scope_for(timeout.sock_connect)
         try:
             with self._timer.paused(), connect_timeout:
                 return await super()._create_connection(req, traces, timeout)

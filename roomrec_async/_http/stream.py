@@ -12,7 +12,7 @@ from roomrec_async.config import Timeout
 from roomrec_async.errors import ConnectionFailedError, RoomRecError
 
 from .request import PendingRequest
-from .timers import SharedTimer, TimeoutScope, seconds_or_infinity
+from .timers import SharedTimer, TimeoutScope
 
 # Bytes handled at once, which fit into a processor's cache, and the seconds after which fewer are.
 _BATCH_SIZE: Final = 2**18
@@ -62,7 +62,7 @@ class ResponseStream:
             raise chunk
 
     async def _read(self) -> bytes | RoomRecError:
-        scope = self._timer.scope_for(seconds_or_infinity(self._timeout.read))
+        scope = self._timer.scope_for(self._timeout.read)
         try:
             with scope:
                 return await self._response.content.readany()
@@ -95,7 +95,7 @@ async def read_body(
     try:
         while size <= max_bytes:
             if not content.is_eof():
-                scope.reschedule(seconds_or_infinity(timeout.read))
+                scope.reschedule(timeout.read)
             piece = await content.readany()
             pieces.append(piece)
             size += len(piece)

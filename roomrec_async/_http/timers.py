@@ -16,11 +16,6 @@ from roomrec_async.config import Timeout
 from roomrec_async.errors import ClientClosedError
 
 
-def seconds_or_infinity(seconds: float | None) -> float:
-    """Return the seconds of a timeout; infinity for None, which means no bound."""
-    return math.inf if seconds is None else seconds
-
-
 class Deadline(msgspec.Struct):
     """When an operation must be finished, on the clock of the event loop.
 
@@ -62,12 +57,8 @@ class SharedTimer:
         # Set when the timer is closed and no scope is left.
         self._unused = asyncio.Event()
 
-    def scope_until(self, deadline: float) -> TimeoutScope:
-        """Return a scope that ends at an instant of the event loop's clock; infinity for never."""
-        return TimeoutScope(self, deadline)
-
-    def scope_for(self, seconds: float) -> TimeoutScope:
-        """Return a scope that ends after so many seconds, unless it is rescheduled; infinity for never."""
+    def scope_for(self, seconds: float | None) -> TimeoutScope:
+        """Return a scope that ends after so many seconds, unless it is rescheduled; None for never."""
         scope = TimeoutScope(self, math.inf)
         scope.reschedule(seconds)
         return scope
@@ -166,12 +157,17 @@ class TimeoutScope:
         self.expired = False
         self.closed = False
 
-    def reschedule(self, seconds: float) -> None:
-        """Make it due so many seconds from now, neither before nor later, or at its deadline if that comes first."""
+    def reschedule(self, seconds: float | None) -> None:
+        """Make it due so many seconds from now, neither before nor later, or at its deadline if that comes first.
+
+        None makes it due at its deadline.
+        """
+        self.when = self.deadline
+        if seconds is None:
+            return
+        self.seconds = seconds
         loop = asyncio.get_running_loop()
         when = loop.time() + seconds
-        self.seconds = seconds
-        self.when = self.deadline
         if when < self.deadline:
             self.when = when
             self._timer.ensure(when, loop)

@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import math
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Set as AbstractSet
 from ssl import SSLContext
 from time import perf_counter
-from typing import Final
+from typing import Final, TypeVar
 
 import aiohttp
 from yarl import URL
 
 from roomrec_async._api.urls import check_base_url, check_proxy_for
 from roomrec_async._asyncio import is_cancelling, unrequested_cancellation
-from roomrec_async._observe import LOGGER, Notifier
+from roomrec_async._observe import LOGGER, Notifier, observed
 from roomrec_async._text import safe_text
 from roomrec_async.config import Bounds, RetryPolicy, Timeout
 from roomrec_async.credentials import Credentials
@@ -32,6 +33,7 @@ from .request import (
     OK_OR_REDIRECT,
     WHOLE_OR_PARTIAL,
     Content,
+    Method,
     PendingRequest,
     Response,
     no_content,
@@ -39,7 +41,9 @@ from .request import (
 from .retries import RetryBudget, is_charged, is_retried
 from .session import Sessions
 from .stream import ResponseStream, read_body
-from .timers import Deadline, SharedTimer, TimeoutScope, closed_error, seconds_or_infinity
+from .timers import Deadline, SharedTimer, TimeoutScope, closed_error
+
+_Outcome = TypeVar("_Outcome")
 
 # Media are verified byte by byte against the size that the store announces: they must arrive as they are stored.
 _UNCOMPRESSED: Final = {"Accept-Encoding": "identity"}
@@ -134,30 +138,38 @@ class Transport:
             operation: the operation that the request belongs to.
             decode: decodes a body that is as it should be, and returns None for any other.
         """
-        return self._request(PendingRequest(operation, "GET", self._url(path, query), OK, decode), deadline)
+        return self._request("GET", path, query, OK, decode, deadline, operation)
 
     def get_redirect(
         self, path: str, query: str, deadline: Deadline, operation: Operation
     ) -> Awaitable[Response[None]]:
         """GET a path that redirects elsewhere, without following it; otherwise as :meth:`get`."""
-        return self._request(
-            PendingRequest(operation, "GET", self._url(path, query), OK_OR_REDIRECT, no_content), deadline
-        )
+        return self._request("GET", path, query, OK_OR_REDIRECT, no_content, deadline, operation)
 
     def delete(self, path: str, deadline: Deadline, operation: Operation) -> Awaitable[Response[None]]:
         """DELETE a path. It is idempotent, and so retried like a read. Otherwise as :meth:`get`."""
-        return self._request(PendingRequest(operation, "DELETE", self._url(path, ""), NO_CONTENT, no_content), deadline)
+        return self._request("DELETE", path, "", NO_CONTENT, no_content, deadline, operation)
 
-    def _url(self, path: str, query: str) -> URL:
-        return URL(f"{self.base_url}{path}?{query}" if query else f"{self.base_url}{path}", encoded=True)
-
-    def _request(self, request: PendingRequest[Content], deadline: Deadline) -> Awaitable[Response[Content]]:
-        return self.notifier.observe(self._send_until_deadline(request, deadline), request.event)
+    def _request(
+        self,
+        method: Method,
+        path: str,
+        query: str,
+        accepted: AbstractSet[int],
+        decode: Callable[[bytes], Content | None],
+        deadline: Deadline,
+        operation: Operation,
+    ) -> Awaitable[Response[Content]]:
+        url = URL(f"{self.base_url}{path}?{query}" if query else f"{self.base_url}{path}", encoded=True)
+        observers = self.notifier.observers()
+        request = PendingRequest(operation, method, url, accepted, decode, observers)
+        sending = self._send_until_deadline(request, deadline)
+        return observed(sending, request.event(), observers) if observers else sending
 
     async def _send_until_deadline(self, request: PendingRequest[Content], deadline: Deadline) -> Response[Content]:
         """Send a request until it succeeds, fails for good, or its deadline comes."""
         # It covers everything: waiting for the limiter, each attempt and each backoff.
-        scope = self._timer.scope_until(deadline.at)
+        scope = TimeoutScope(self._timer, deadline.at)
         try:
             with scope:
                 while True:
@@ -168,13 +180,11 @@ class Transport:
                         self._pauses.waiting.discard(scope)
                         self._budget.note_in_flight(self.limiter.in_flight)
                         request.begin_attempt(perf_counter())
-                        sending = self._send(request, deadline.timeout, scope)
-                        outcome = await self.notifier.observe(sending, request.attempt_event, note_outcome)
+                        outcome = await observe_attempt(self._send(request, deadline.timeout, scope), request)
                         # Before the permit is given back, which would let the next request start.
                         self._report(outcome, request, permit)
                     # Here the permit and the connection are given back: nobody holds one while backing off.
                     if isinstance(outcome, Response):
-                        self._succeeded(request)
                         return outcome
                     await self._prepare_retry(outcome, request, deadline)
         except TimeoutError:
@@ -190,8 +200,9 @@ class Transport:
 
     def _deadline_error(self, request: PendingRequest[Content], deadline: Deadline) -> RoomRecError:
         """Return the error for a request whose deadline has come."""
-        if request.waiting_since is not None:
-            request.event().waited_in_vain = perf_counter() - request.waiting_since
+        waited = request.waited_until(perf_counter())
+        if waited is not None:
+            request.event().waited_in_vain = waited
             if error := self._pauses.error_for(request, deadline):
                 return error
         return request.deadline_exceeded(deadline)
@@ -201,10 +212,6 @@ class Transport:
         if error := self._pauses.error_for(request, deadline):
             request.event().waited_in_vain = 0.0
             raise error
-
-    def _succeeded(self, request: PendingRequest[Content]) -> None:
-        self._budget.earn(request.charged)
-        self._pauses.came_through(request.sent_at)
 
     async def _prepare_retry(self, error: RoomRecError, request: PendingRequest[Content], deadline: Deadline) -> None:
         """Return when the request is to be sent again; raise the error if it is not."""
@@ -241,18 +248,25 @@ class Transport:
 
     def _limit_first_wait(self, timeout: Timeout, scope: TimeoutScope) -> None:
         """Limit the time until a response begins."""
-        seconds = seconds_or_infinity(timeout.read)
-        if not self._sessions.sees_connections:
-            # The session does not tell when it has connected.
-            seconds += seconds_or_infinity(timeout.connect)
-        scope.reschedule(seconds)
+        if self._sessions.sees_connections:
+            scope.reschedule(timeout.read)
+        # The session does not tell when it has connected.
+        elif timeout.read is None or timeout.connect is None:
+            scope.reschedule(None)
+        else:
+            scope.reschedule(timeout.connect + timeout.read)
 
     def _report(
         self, outcome: Response[Content] | RoomRecError, request: PendingRequest[Content], permit: Permit
     ) -> None:
-        """Tell the limiter whether the service took the request on; a broken connection says nothing about that."""
+        """Tell the limiter whether the service took the request on; a broken connection says nothing about that.
+
+        A success also gives back the retries that it took, and may end a pause.
+        """
         if isinstance(outcome, Response):
             permit.accepted()
+            self._budget.earn(request.charged)
+            self._pauses.came_through(request.sent_at)
         elif isinstance(outcome, RateLimitError):
             permit.rate_limited()
             self._pause(outcome, request.sent_at)
@@ -332,13 +346,14 @@ class Transport:
             operation: the operation that it belongs to.
         """
         accepted = WHOLE_OR_PARTIAL | MEDIA_REDIRECTS
+        observers = self.notifier.observers()
         request: PendingRequest[None] = PendingRequest(
-            operation, "GET", url.with_query(None), accepted, no_content, number
+            operation, "GET", url.with_query(None), accepted, no_content, observers, attempts=number
         )
-        with self.notifier.notify(request.event()), self._timer.scope_until(math.inf) as scope:
+        with self.notifier.notify(request.event()), TimeoutScope(self._timer, math.inf) as scope:
             while True:
                 opening = self._open_stream(request, url, first_byte, timeout, scope)
-                outcome = await self.notifier.observe(opening, request.attempt_event, note_outcome)
+                outcome = await observe_attempt(opening, request)
                 if not request.resend_on_new_connection():
                     return outcome
                 request.attempts += 1
@@ -403,7 +418,7 @@ class Transport:
 
     def operation_scope(self, deadline: Deadline | None = None) -> TimeoutScope:
         """Return a ``with`` block that ends with ClientClosedError when the client is closed, and at its deadline."""
-        return self._timer.scope_until(math.inf if deadline is None else deadline.at)
+        return TimeoutScope(self._timer, math.inf if deadline is None else deadline.at)
 
     async def aclose(self) -> None:
         """End everything under way with ClientClosedError, and close the sessions that are the client's own.
@@ -419,7 +434,16 @@ class Transport:
             await self._sessions.aclose()
 
 
-def note_outcome(attempt: Attempt, outcome: Response[Content] | ResponseStream | RoomRecError) -> None:
+def observe_attempt(
+    sending: Coroutine[object, object, _Outcome], request: PendingRequest[Content]
+) -> Coroutine[object, object, _Outcome]:
+    """Return a coroutine that sends the present attempt of a request, and reports it if anybody observes."""
+    if not request.observers:
+        return sending
+    return observed(sending, request.attempt_event(), request.observers, note_outcome)
+
+
+def note_outcome(attempt: Attempt, outcome: object) -> None:
     """Note for observers how an attempt ended."""
     if isinstance(outcome, (Response, ResponseStream, APIError)):
         attempt.status = outcome.status

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from roomrec_async import ClientClosedError
-from roomrec_async._http.timers import SharedTimer
+from roomrec_async._http.timers import SharedTimer, TimeoutScope
 
 
 def now() -> float:
@@ -36,7 +36,7 @@ async def test_a_scope_expires_when_it_is_due() -> None:
     with pytest.raises(TimeoutError), timer.scope_for(3):
         await asyncio.sleep(10)
     assert now() - begun == pytest.approx(3)
-    with pytest.raises(TimeoutError), timer.scope_until(begun + 5):
+    with pytest.raises(TimeoutError), TimeoutScope(timer, begun + 5):
         await asyncio.sleep(10)
     assert now() - begun == pytest.approx(5)
 
@@ -96,7 +96,7 @@ async def test_a_scope_can_be_rescheduled_to_later_and_to_earlier(seconds: float
 async def test_a_wait_that_takes_too_long_ends_before_the_deadline_and_the_block_may_go_on() -> None:
     timer, begun, task = SharedTimer(), now(), asyncio.current_task()
     assert task is not None
-    with pytest.raises(TimeoutError), timer.scope_until(begun + 10) as scope:
+    with pytest.raises(TimeoutError), TimeoutScope(timer, begun + 10) as scope:
         for waits in (1, 2):
             scope.reschedule(1)
             with pytest.raises(asyncio.CancelledError):
@@ -112,7 +112,7 @@ async def test_a_wait_that_takes_too_long_ends_before_the_deadline_and_the_block
 
 async def test_no_wait_goes_past_the_deadline_and_the_deadline_is_no_wait() -> None:
     timer, begun, claimed = SharedTimer(), now(), []
-    with pytest.raises(TimeoutError), timer.scope_until(begun + 3) as scope:
+    with pytest.raises(TimeoutError), TimeoutScope(timer, begun + 3) as scope:
         scope.reschedule(5)
         try:
             await asyncio.sleep(100)
@@ -127,7 +127,7 @@ async def test_a_cancellation_from_outside_is_no_wait_that_took_too_long(cancell
     timer, claimed = SharedTimer(), []
 
     async def block() -> None:
-        with timer.scope_until(math.inf) as scope:
+        with TimeoutScope(timer, math.inf) as scope:
             scope.reschedule(1)
             try:
                 await asyncio.sleep(100)
@@ -144,7 +144,7 @@ async def test_a_cancellation_from_outside_is_no_wait_that_took_too_long(cancell
 async def test_a_wait_that_ends_in_another_error_leaves_the_deadline_in_force() -> None:
     timer, begun, task = SharedTimer(), now(), asyncio.current_task()
     assert task is not None
-    with pytest.raises(TimeoutError), timer.scope_until(begun + 5) as scope:
+    with pytest.raises(TimeoutError), TimeoutScope(timer, begun + 5) as scope:
         scope.reschedule(1)
         # Somebody on the way has made another error of the cancellation.
         with suppress(asyncio.CancelledError):
@@ -159,7 +159,7 @@ async def test_closing_ends_a_block_whose_wait_took_too_long_at_the_same_moment(
     timer, claimed = SharedTimer(), []
 
     async def block() -> None:
-        with timer.scope_until(math.inf) as scope:
+        with TimeoutScope(timer, math.inf) as scope:
             scope.reschedule(1)
             try:
                 await asyncio.sleep(100)
@@ -174,7 +174,7 @@ async def test_closing_ends_a_block_whose_wait_took_too_long_at_the_same_moment(
 
 async def test_a_pause_restarts_timeouts_and_leaves_deadlines_alone() -> None:
     timer, begun = SharedTimer(), now()
-    with pytest.raises(TimeoutError), timer.scope_until(begun + 8), timer.scope_for(1) as scope:
+    with pytest.raises(TimeoutError), TimeoutScope(timer, begun + 8), timer.scope_for(1) as scope:
         with timer.paused():
             await asyncio.sleep(5)
         await asyncio.sleep(0.9)
@@ -209,7 +209,7 @@ async def test_a_pause_is_for_one_task_only() -> None:
 
 async def test_infinity_never_expires_and_needs_no_timer() -> None:
     timer, before = SharedTimer(), timers()
-    with timer.scope_until(math.inf), timer.scope_for(math.inf):
+    with TimeoutScope(timer, math.inf), timer.scope_for(math.inf):
         assert timers() == before
         await asyncio.sleep(10_000)
 
