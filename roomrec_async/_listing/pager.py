@@ -310,21 +310,22 @@ class _PageIterator(Generic[Model]):
         # Records were delivered already where the list is resumed inside a page, or where they moved to this page.
         repeated = self._count_repeated(records) if self._recent_sids else 0
         skip = max(position.skip, repeated)
-        if self._remaining is None:
-            fetched.items = records[skip:]
-        else:
-            fetched.items = records[skip : skip + self._remaining]
-            self._remaining -= len(fetched.items)
-        self._event.records += len(fetched.items)
-        if fetched.items and fetched.items[0].account_sid != self._operation.transport.account_sid:
-            self._report_account(fetched.items[0].account_sid)
+        items = records[skip:]
+        if self._remaining is not None:
+            items = items[: self._remaining]
+            self._remaining -= len(items)
+        fetched.items = items
+        self._event.records += len(items)
+        if items and items[0].account_sid != self._operation.transport.account_sid:
+            self._report_account(items[0].account_sid)
 
-        self.position = fetched.position_after(skip + len(fetched.items), position)
-        self._failure = fetched.error or self._loop_error(fetched, repeated, position)
+        self._failure = fetched.error
+        self.position = fetched.position_after(skip + len(items), position)
         if self.position.query is not None:
+            self._failure = fetched.error or self._loop_error(fetched, repeated, position.query, self.position.query)
             sids = frozenset([record.sid for record in records])
             self._recent_sids = (*self._recent_sids, sids)[-_RECENT_PAGES:]
-        self._schedule_prefetch()
+            self._schedule_prefetch()
         return fetched
 
     def _report_account(self, account_sid: str | None) -> None:
@@ -347,8 +348,17 @@ class _PageIterator(Generic[Model]):
             count += 1
         return count
 
-    def _loop_error(self, fetched: _FetchedPage[Model], repeated: int, position: Position) -> RoomRecError | None:
-        """Return the error for pages that repeat themselves or a list over max_pages, or None."""
+    def _loop_error(
+        self, fetched: _FetchedPage[Model], repeated: int, query: str | None, next_query: str
+    ) -> RoomRecError | None:
+        """Return the error for pages that repeat themselves or a list over max_pages, or None.
+
+        Args:
+            fetched: a page that is not the last one.
+            repeated: how many records at its start were on recent pages already.
+            query: its query.
+            next_query: that of the next page.
+        """
         url = fetched.response.url
         if repeated and repeated == len(fetched.decoded.items):
             self._repeated_pages += 1
@@ -356,12 +366,10 @@ class _PageIterator(Generic[Model]):
             self._repeated_pages = 0
         if self._repeated_pages >= _MAX_REPEATED_PAGES:
             return PaginationError(f"{url}: {self._repeated_pages} pages have brought nothing new")
-        if self.position.query is None:
-            return None
 
         if not self._seen:
-            self._seen.add(page_key(position.query or ""))
-        next_page = page_key(self.position.query)
+            self._seen.add(page_key(query or ""))
+        next_page = page_key(next_query)
         if next_page in self._seen:
             return PaginationError(f"{url}: the next page is one that was already read")
         if len(self._seen) >= self._operation.max_pages:
@@ -375,9 +383,7 @@ class _PageIterator(Generic[Model]):
         A caller that comes back before that turn has waited for nothing, and a task would not have begun: there the
         page is fetched without one, which costs less.
         """
-        if not self._operation.prefetch or self._failure is not None:
-            return
-        if self._remaining != 0 and self.position.query is not None:
+        if self._operation.prefetch and self._failure is None and self._remaining != 0:
             self._prefetch_handle = asyncio.get_running_loop().call_soon(self._start_prefetch)
 
     def _start_prefetch(self) -> None:

@@ -469,6 +469,14 @@ async def test_a_page_that_comes_again_and_again_is_an_error_and_its_records_are
     assert sids(await client.recordings(ROOM_SID, resume=error.resume_token).to_list()) == [4]
 
 
+async def test_pages_that_bring_nothing_new_are_no_error_where_the_list_ends(
+    service: Any, client: RecordingsClient
+) -> None:
+    serve(service, [0, 1], *(10 * [[0, 1]]))
+    assert sids(await client.recordings(ROOM_SID).to_list()) == [0, 1]
+    assert len(sent(service)) == 11
+
+
 @pytest.mark.parametrize("records", [200_000 * [{"sid": "RT"}], 5_000 * [{"sid": "RT", "duration": "10"}]])
 async def test_many_times_the_records_of_a_page_are_not_decoded(
     service: Any, client: RecordingsClient, records: list[dict[str, object]]
