@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
 import resource
 import shutil
@@ -13,7 +12,6 @@ import tempfile
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 
 from roomrec_async import Credentials, Recording, RecordingsClient
 from roomrec_async.simulator import Simulator, faults
@@ -49,7 +47,10 @@ def against_curl(size: int, rounds: int) -> Iterator[Figure]:
                     if name == "ours":
                         memory_growth = max(memory_growth, asyncio.run(_download(base_url, size, target)))
                     else:
-                        _curl(url, f"{target}/media", checked=name != "curl")
+                        _run("curl", "--silent", "--fail", "--output", f"{target}/media", url)
+                        if name != "curl":
+                            _run("sha256sum", f"{target}/media")
+                            _run("sync", f"{target}/media")
                     seconds.append(time.perf_counter() - begin)
     medians = {name: statistics.median(seconds) for name, seconds in times.items()}
     megabytes = size / 2**20
@@ -73,15 +74,11 @@ async def _download(base_url: str, size: int, target: str) -> float:
     return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
 
 
-def _curl(url: str, target: str, *, checked: bool) -> None:
-    curl = shutil.which("curl")
-    if curl is None:
-        raise RuntimeError("curl is needed: apt install curl")
-    subprocess.run([curl, "--silent", "--fail", "--output", target, url], check=True)
-    if checked:
-        with Path(target).open("rb") as file:
-            hashlib.file_digest(file, "sha256")
-            os.fsync(file.fileno())
+def _run(program: str, *arguments: str) -> None:
+    path = shutil.which(program)
+    if path is None:
+        raise RuntimeError(f"{program} is needed: apt install {program}")
+    subprocess.run([path, *arguments], check=True, stdout=subprocess.DEVNULL)
 
 
 async def side_by_side(count: int) -> Figure:
