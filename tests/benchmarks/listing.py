@@ -3,10 +3,13 @@
 One process of a contender can be a quarter faster than the next one, by the luck of its memory layout. So each
 contender has several processes, one after another, and the median is over all of their rounds. The speed of a machine
 changes from minute to minute. So ratios are computed within a round, in which contenders run right after one another.
+And where the kernel is free to move them, a contender may share its processor with the server, or not, for many rounds.
+So the server has one processor, and the contenders another one.
 """
 
 from __future__ import annotations
 
+import os
 import statistics
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -65,19 +68,30 @@ def measure(*, quick: bool) -> Iterator[list[Measured]]:
     results: dict[tuple[Case, str], list[dict[str, float]]] = {
         (case, name): [] for case in CASES for name in CONTENDERS
     }
-    with Server() as server:
+    server_processor, contender_processor = _two_processors()
+    with Server(processor=server_processor) as server:
         for _ in range(processes):
-            _run_processes(server, rounds, results)
+            _run_processes(server, contender_processor, rounds, results)
     for case in CASES:
         ours = results[case, OURS]
         yield [_summarize(case, name, results[case, name], ours) for name in CONTENDERS]
 
 
-def _run_processes(server: Server, rounds: int, results: dict[tuple[Case, str], list[dict[str, float]]]) -> None:
+def _two_processors() -> tuple[int | None, int | None]:
+    """Return two of the processors that this process may use; None if it has only one, or the system does not say."""
+    if not hasattr(os, "sched_getaffinity") or len(os.sched_getaffinity(0)) == 1:
+        return None, None
+    first, second, *_ = sorted(os.sched_getaffinity(0))
+    return first, second
+
+
+def _run_processes(
+    server: Server, processor: int | None, rounds: int, results: dict[tuple[Case, str], list[dict[str, float]]]
+) -> None:
     """Run one process of each contender; they take turns."""
     with ExitStack() as stack:
         workers = {
-            name: stack.enter_context(Worker("tests.benchmarks.contenders", name, server.base_url))
+            name: stack.enter_context(Worker("tests.benchmarks.contenders", name, server.base_url, processor=processor))
             for name in CONTENDERS
         }
         for case in CASES:

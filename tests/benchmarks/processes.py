@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import urllib.request
@@ -11,12 +12,20 @@ from typing import IO, Self
 
 
 class Worker:
-    """A Python module in a process of its own; it ends when its standard input does."""
+    """A Python module in a process of its own; it ends when its standard input does.
 
-    def __init__(self, module: str, *arguments: str) -> None:
+    Args:
+        module: the module.
+        arguments: its arguments.
+        processor: the processor that it runs on; None for any.
+    """
+
+    def __init__(self, module: str, *arguments: str, processor: int | None = None) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-m", module, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
+        if processor is not None:
+            os.sched_setaffinity(self._process.pid, {processor})
 
     def call(self, command: str) -> dict[str, float]:
         """Send a command, and return the result."""
@@ -61,10 +70,11 @@ class Server(Worker):
 
     Args:
         latency: seconds that each response takes.
+        processor: the processor that it runs on; None for any.
     """
 
-    def __init__(self, latency: float = 0.0) -> None:
-        super().__init__("tests.benchmarks.server", str(latency))
+    def __init__(self, latency: float = 0.0, processor: int | None = None) -> None:
+        super().__init__("tests.benchmarks.server", str(latency), processor=processor)
         self.base_url = f"http://127.0.0.1:{self.read_line()}"
 
     def requests(self) -> int:
