@@ -126,7 +126,7 @@ class RateLimiter:
         if self._loop is not loop:
             self._bind(loop)
         now = loop.time()
-        if self._paused_until > now or lane.earliest_start() > now:
+        if self._paused_until > now or lane.earliest_start > now:
             return None
         return self._start(lane, now)
 
@@ -199,7 +199,7 @@ class RateLimiter:
         return min(lanes, key=lambda lane: (max(now, self._earliest_start(lane)), lane.waiters[0][0]), default=None)
 
     def _earliest_start(self, lane: _Lane) -> float:
-        return max(self._paused_until, lane.earliest_start())
+        return max(self._paused_until, lane.earliest_start)
 
     def _set_timer(self, loop: asyncio.AbstractEventLoop, when: float | None) -> None:
         """Admit again at an instant of the event loop's clock; None where a permit has to be given back first."""
@@ -266,6 +266,8 @@ class _Lane:
     def __init__(self, name: str, rate: float | None) -> None:
         # Those who wait, in the order of arrival, each with its ticket.
         self.waiters: deque[tuple[int, asyncio.Future[int]]] = deque()
+        # When the next one may start.
+        self.earliest_start = -math.inf
         # The next start that is evenly spaced.
         self._next_slot = -math.inf
         # Seconds between two starts; 0 for no pacing.
@@ -287,15 +289,12 @@ class _Lane:
             self.waiters.popleft()
         return bool(self.waiters)
 
-    def earliest_start(self) -> float:
-        """Return when the next one may start."""
-        if self._log and len(self._log) == self._log.maxlen:
-            return max(self._next_slot, self._log[0] + self._window)
-        return self._next_slot
-
     def started(self, now: float) -> None:
         """Note that one started."""
         if not self._interval:
             return
         self._log.append(now)
         self._next_slot = max(self._next_slot, now - _CATCH_UP) + self._interval
+        self.earliest_start = self._next_slot
+        if len(self._log) == self._log.maxlen:
+            self.earliest_start = max(self._next_slot, self._log[0] + self._window)
