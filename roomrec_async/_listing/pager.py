@@ -247,12 +247,8 @@ class _PageIterator(Generic[Model]):
         self.position = start
         # Records that the limit still allows; None for all.
         self._remaining = operation.limit
-        # The queries of the pages read so far, to recognise a list that goes in circles.
-        self._seen: set[PageKey] = set()
-        # The SIDs on the pages before, to recognise records that have moved to this one.
-        self._recent_sids: tuple[frozenset[str | None], ...] = ()
-        # Pages one after the other that brought nothing new.
-        self._repeated_pages = 0
+        # The pages so far; None before the second one.
+        self._seen: _SeenPages | None = None
         # The prefetch that is to start in the next turn of the event loop, and the one that is under way.
         self._prefetch_handle: asyncio.Handle | None = None
         self._prefetch: asyncio.Task[_FetchedPage[Model]] | None = None
@@ -308,7 +304,7 @@ class _PageIterator(Generic[Model]):
         position = self.position
 
         # Records were delivered already where the list is resumed inside a page, or where they moved to this page.
-        repeated = self._count_repeated(records) if self._recent_sids else 0
+        repeated = 0 if self._seen is None else self._seen.count_repeated(records)
         skip = max(position.skip, repeated)
         items = records[skip:]
         if self._remaining is not None:
@@ -322,9 +318,9 @@ class _PageIterator(Generic[Model]):
         self._failure = fetched.error
         self.position = fetched.position_after(skip + len(items), position)
         if self.position.query is not None:
-            self._failure = fetched.error or self._loop_error(fetched, repeated, position.query, self.position.query)
-            sids = frozenset([record.sid for record in records])
-            self._recent_sids = (*self._recent_sids, sids)[-_RECENT_PAGES:]
+            if self._seen is None:
+                self._seen = _SeenPages(position.query or "", self._operation.max_pages)
+            self._failure = fetched.error or self._seen.add(fetched, repeated, self.position.query)
             self._schedule_prefetch()
         return fetched
 
@@ -334,48 +330,6 @@ class _PageIterator(Generic[Model]):
         if account_sid is not None and transport.is_foreign(account_sid):
             self._event.foreign_account_sid = account_sid
             transport.warn_of_account(account_sid)
-
-    def _count_repeated(self, records: list[Model]) -> int:
-        """Return how many records at the start of a page were on recent pages already.
-
-        Records that are added to a list while it is read move others from the end of one page to the start of the
-        next: as many as were added.
-        """
-        count = 0
-        for record in records:
-            if record.sid is None or not any(record.sid in sids for sids in self._recent_sids):
-                break
-            count += 1
-        return count
-
-    def _loop_error(
-        self, fetched: _FetchedPage[Model], repeated: int, query: str | None, next_query: str
-    ) -> RoomRecError | None:
-        """Return the error for pages that repeat themselves or a list over max_pages, or None.
-
-        Args:
-            fetched: a page that is not the last one.
-            repeated: how many records at its start were on recent pages already.
-            query: its query.
-            next_query: that of the next page.
-        """
-        url = fetched.response.url
-        if repeated and repeated == len(fetched.decoded.items):
-            self._repeated_pages += 1
-        else:
-            self._repeated_pages = 0
-        if self._repeated_pages >= _MAX_REPEATED_PAGES:
-            return PaginationError(f"{url}: {self._repeated_pages} pages have brought nothing new")
-
-        if not self._seen:
-            self._seen.add(page_key(query or ""))
-        next_page = page_key(next_query)
-        if next_page in self._seen:
-            return PaginationError(f"{url}: the next page is one that was already read")
-        if len(self._seen) >= self._operation.max_pages:
-            return BoundsExceededError(f"{url}: the list has more than {len(self._seen):,} pages; see Bounds")
-        self._seen.add(next_page)
-        return None
 
     def _schedule_prefetch(self) -> None:
         """Prefetch the next page in the next turn of the event loop, if the caller leaves time for it.
@@ -409,6 +363,59 @@ class _PageIterator(Generic[Model]):
         except ValueError as error:
             message = f"{response.url}: the list cannot go on, its next_page_url is unusable: {error}"
             return _FetchedPage(response, decoded, None, PaginationError(message))
+
+
+class _SeenPages:
+    """The pages of a list so far: to recognise records that come again, and a list that goes in circles.
+
+    Args:
+        query: the query of the first page.
+        max_pages: maximum number of pages.
+    """
+
+    def __init__(self, query: str, max_pages: int) -> None:
+        self._max_pages = max_pages
+        self._keys: set[PageKey] = {page_key(query)}
+        # The SIDs on each of the last pages.
+        self._recent_sids: tuple[frozenset[str | None], ...] = ()
+        # Pages one after the other that brought nothing new.
+        self._repeated_pages = 0
+
+    def count_repeated(self, records: list[Model]) -> int:
+        """Return how many records at the start of a page were on recent pages already.
+
+        Records that are added to a list while it is read move others from the end of one page to the start of the
+        next: as many as were added.
+        """
+        count = 0
+        for record in records:
+            if record.sid is None or not any(record.sid in sids for sids in self._recent_sids):
+                break
+            count += 1
+        return count
+
+    def add(self, fetched: _FetchedPage[Model], repeated: int, next_query: str) -> RoomRecError | None:
+        """Add a page that another one follows; return the error for a list that would never end, or None.
+
+        Args:
+            fetched: the page.
+            repeated: how many records at its start were on recent pages already.
+            next_query: the query of the next page.
+        """
+        url = fetched.response.url
+        records = fetched.decoded.items
+        self._recent_sids = (*self._recent_sids, frozenset([record.sid for record in records]))[-_RECENT_PAGES:]
+        self._repeated_pages = self._repeated_pages + 1 if repeated and repeated == len(records) else 0
+        if self._repeated_pages >= _MAX_REPEATED_PAGES:
+            return PaginationError(f"{url}: {self._repeated_pages} pages have brought nothing new")
+
+        next_page = page_key(next_query)
+        if next_page in self._keys:
+            return PaginationError(f"{url}: the next page is one that was already read")
+        if len(self._keys) >= self._max_pages:
+            return BoundsExceededError(f"{url}: the list has more than {len(self._keys):,} pages; see Bounds")
+        self._keys.add(next_page)
+        return None
 
 
 class _FetchedPage(msgspec.Struct, Generic[Model]):
