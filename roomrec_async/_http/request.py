@@ -197,24 +197,19 @@ class PendingRequest(msgspec.Struct, Generic[Content]):
         if isinstance(error, OSError) and error.errno in _OUT_OF_DESCRIPTORS:
             message = "this process has no file descriptor left for a connection (ulimit -n)"
             return self.connection_failed(message, out_of_descriptors=True)
-        if isinstance(error, aiohttp.ConnectionTimeoutError):
-            return self._timed_out(f"no connection within {timeout.connect:g} s")
         if isinstance(error, TimeoutError):
-            return self._nothing_received(scope)
+            return self._timed_out(_timeout_reason(error, timeout, scope))
         return self.connection_failed(f"{_reason(error)} ({type(error).__name__})")
 
     def _cancelled(
         self, error: asyncio.CancelledError, scope: TimeoutScope
     ) -> ConnectionFailedError | RequestTimeoutError:
         if scope.wait_expired():
-            return self._nothing_received(scope)
+            return self._timed_out(_nothing_received(scope))
         if is_cancelling():
             raise error
         # Whoever closed the session or the connector cancelled what it was waiting for, not this task.
         return self.connection_failed("the connection was closed while the request was under way")
-
-    def _nothing_received(self, scope: TimeoutScope) -> RequestTimeoutError:
-        return self._timed_out(f"nothing received for {scope.seconds:g} s")
 
     def _refused_connection(
         self, error: aiohttp.ClientConnectorCertificateError | aiohttp.ClientResponseError
@@ -287,6 +282,20 @@ def _reason(error: BaseException) -> str:
         return "the body is damaged, or was cut off"
     first_line = next(iter(str(error).splitlines()), "")
     return safe_text(first_line.rstrip(": "), _MAX_REASON) or "the connection failed"
+
+
+def _timeout_reason(error: TimeoutError, timeout: Timeout, scope: TimeoutScope) -> str:
+    """Return what took too long."""
+    if scope.waited_too_long:
+        return _nothing_received(scope)
+    if isinstance(error, aiohttp.ConnectionTimeoutError) and timeout.connect is not None:
+        return f"no connection within {timeout.connect:g} s"
+    # A timeout that is not the client's, such as one in the connector or the tracing of the caller's session.
+    return f"{_reason(error)} ({type(error).__name__})"
+
+
+def _nothing_received(scope: TimeoutScope) -> str:
+    return f"nothing received for {scope.seconds:g} s"
 
 
 def _malformation(error: aiohttp.ClientResponseError) -> str:

@@ -179,12 +179,17 @@ class TimeoutScope:
             self.wait_expired()
         self.when = self.deadline
 
+    @property
+    def waited_too_long(self) -> bool:
+        """True once it was cancelled because a wait took too long."""
+        return self.expired and not self.closed and self.when != self.deadline
+
     def wait_expired(self) -> bool:
         """Return True if the block was cancelled because a wait took too long; it may then go on, as if it was not.
 
         False if it was cancelled for any other reason.
         """
-        if not self.expired or self.closed or self.when == self.deadline:
+        if not self.waited_too_long:
             return False
         self.expired = False
         self.when = self.deadline

@@ -122,9 +122,33 @@ class TestTransportError:
         assert error.detail == "no connection within 2.5 s"
 
     def test_a_response_that_stops_names_the_time_without_a_byte(self) -> None:
-        error = pending().failed(TimeoutError(), Timeout(read=7), scope(7))
+        stopped = scope(7)
+        stopped.when = -1.0
+        stopped.expired = True
+        error = pending().failed(TimeoutError(), Timeout(read=7), stopped)
         assert isinstance(error, RequestTimeoutError)
         assert error.detail == "nothing received for 7 s"
+
+    @pytest.mark.parametrize("timeout", [Timeout(), Timeout(connect=None), Timeout(read=None)])
+    @pytest.mark.parametrize(
+        ("error", "message"),
+        [
+            (TimeoutError(), "the connection failed (TimeoutError)"),
+            (TimeoutError("no answer from the name server"), "no answer from the name server (TimeoutError)"),
+        ],
+    )
+    def test_a_timeout_that_is_not_the_clients_is_not_told_as_one_of_its_own(
+        self, timeout: Timeout, error: TimeoutError, message: str
+    ) -> None:
+        failed = pending().failed(error, timeout, TimeoutScope(SharedTimer(), 0.0))
+        assert isinstance(failed, RequestTimeoutError)
+        assert failed.detail == message
+
+    def test_a_connect_timeout_that_is_not_the_clients_names_no_seconds(self) -> None:
+        error = aiohttp.ConnectionTimeoutError("Connection timeout")
+        failed = pending().failed(error, Timeout(connect=None), TimeoutScope(SharedTimer(), 0.0))
+        assert isinstance(failed, RequestTimeoutError)
+        assert failed.detail == "Connection timeout (ConnectionTimeoutError)"
 
     @pytest.mark.parametrize(
         ("error", "message"),
