@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from copy import copy
 from typing import ClassVar
 from weakref import WeakValueDictionary
 
@@ -54,7 +55,8 @@ class Pauses:
         LOGGER.info("rate limited: pausing all requests for %.1f s (Retry-After)", seconds)
         self._limiter.pause(seconds)
         self._until = max(self._until, asyncio.get_running_loop().time() + seconds)
-        self._cause = cause
+        # A copy has no traceback, which would keep the variables of whoever caught the error as long as the limiter.
+        self._cause = copy(cause)
         # Refusals may arrive in another order than their requests were sent.
         self._refused_sent_at = max(self._refused_sent_at, sent_at)
         # Not at once: a request that has just got its permit must be able to say so first.

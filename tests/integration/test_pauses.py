@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import weakref
+from contextlib import suppress
 
 import pytest
 
@@ -170,6 +172,27 @@ async def test_nothing_is_left_of_limiters_that_are_gone() -> None:
             pass
     gc.collect()
     assert len(Pauses._by_limiter) <= before
+
+
+async def test_a_refusal_keeps_nothing_of_the_callers_in_memory() -> None:
+    class Upload:
+        """Something large that a caller has in a variable."""
+
+    kept: list[weakref.ref[Upload]] = []
+
+    async def handle(request: Request) -> bytes:
+        return REFUSED
+
+    async def call(shared: RecordingsClient) -> None:
+        upload = Upload()
+        kept.append(weakref.ref(upload))
+        with suppress(RateLimitError):
+            await shared.rooms(timeout=10).to_list()
+
+    async with raw_server(handle) as server, client(server.url) as shared:
+        await call(shared)
+        gc.collect()
+        assert [each() for each in kept] == [None]
 
 
 async def test_a_client_that_pauses_for_no_time_ends_nobodys_pause() -> None:
