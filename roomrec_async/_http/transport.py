@@ -355,6 +355,9 @@ class Transport:
                 opening = self._open_stream(request, url, first_byte, timeout, scope)
                 outcome = await observe_attempt(opening, request)
                 if not request.resend_on_new_connection():
+                    # It is returned, and not raised, where observers would see it.
+                    if isinstance(outcome, RoomRecError):
+                        request.event().error = outcome
                     return outcome
                 request.attempts += 1
 

@@ -97,6 +97,16 @@ class TestObservers:
             await client.recordings(UNKNOWN_ROOM).to_list()
         assert [activity.error for _, activity in recorder.events[-3:]] == 3 * [caught.value]
 
+    async def test_a_request_for_media_that_fails_is_reported_with_its_error(
+        self, client: RecordingsClient, sim: Simulator, recorder: Recorder, tmp_path: Path
+    ) -> None:
+        record = next(sim.recordings(sim.room_sids[0], "completed"))
+        sim.store.inject(faults.Respond(503))
+        await client.download(Recording(sid=str(record["sid"]), room_sid=sim.room_sids[0]), tmp_path)
+        located, failed, succeeded = recorder.of(Request)
+        assert isinstance(failed.error, ServerError)
+        assert located.error is succeeded.error is None
+
     async def test_each_method_is_an_operation(
         self, client: RecordingsClient, sim: Simulator, recorder: Recorder, tmp_path: Path
     ) -> None:
