@@ -57,6 +57,10 @@ MEDIA_REDIRECTS: Final = frozenset({HTTPStatus.TEMPORARY_REDIRECT, HTTPStatus.PE
 NO_CONTENT: Final = frozenset({HTTPStatus.NO_CONTENT})
 
 
+# What may be raised while a request is sent and its response is read. Connectors, middlewares and tracing of the
+# caller's own, such as a connector for SOCKS proxies, raise neither aiohttp's exceptions nor the system's.
+FAILURES: Final = (Exception, asyncio.CancelledError)
+
 _OUT_OF_DESCRIPTORS: Final = (errno.EMFILE, errno.ENFILE)
 
 # Characters of a header, and of an exception, that a message shows.
@@ -185,11 +189,14 @@ class PendingRequest(msgspec.Struct, Generic[Content]):
     def failed(
         self, error: BaseException, timeout: Timeout, scope: TimeoutScope
     ) -> ConnectionFailedError | RequestTimeoutError:
-        """Return the error for an exception, of aiohttp's or of a wait, that means that no complete response arrived.
+        """Return the error for an exception that means that no complete response arrived.
 
         Raises:
             CancelledError: somebody cancelled the task, or the deadline has come.
+            RoomRecError: the exception is one already, such as that of a client that is closed.
         """
+        if isinstance(error, RoomRecError):
+            raise error
         if isinstance(error, asyncio.CancelledError):
             return self._cancelled(error, scope)
         if isinstance(error, (aiohttp.ClientConnectorCertificateError, aiohttp.ClientResponseError)):
@@ -199,7 +206,11 @@ class PendingRequest(msgspec.Struct, Generic[Content]):
             return self.connection_failed(message, out_of_descriptors=True)
         if isinstance(error, TimeoutError):
             return self._timed_out(_timeout_reason(error, timeout, scope))
-        return self.connection_failed(f"{_reason(error)} ({type(error).__name__})")
+        failure = self.connection_failed(f"{_reason(error)} ({type(error).__name__})")
+        # Whoever wrote what has raised it looks for its traceback. Those of aiohttp hold the request's headers.
+        if not isinstance(error, (aiohttp.ClientError, OSError)):
+            failure.__cause__ = error
+        return failure
 
     def _cancelled(
         self, error: asyncio.CancelledError, scope: TimeoutScope

@@ -11,7 +11,7 @@ import aiohttp
 from roomrec_async.config import Timeout
 from roomrec_async.errors import ConnectionFailedError, RoomRecError
 
-from .request import PendingRequest
+from .request import FAILURES, PendingRequest
 from .timers import SharedTimer, TimeoutScope
 
 # Bytes handled at once, which fit into a processor's cache, and the seconds after which fewer are.
@@ -66,7 +66,7 @@ class ResponseStream:
         try:
             with scope:
                 return await self._response.content.readany()
-        except (TimeoutError, aiohttp.ClientError, OSError, asyncio.CancelledError) as error:
+        except FAILURES as error:
             return self._request.failed(error, self._timeout, scope)
 
     def truncated(self, message: str) -> ConnectionFailedError:

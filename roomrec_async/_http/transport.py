@@ -27,6 +27,7 @@ from roomrec_async.protocols import Limiter, Permit
 from .pauses import Pauses
 from .proxies import Proxies
 from .request import (
+    FAILURES,
     MEDIA_REDIRECTS,
     NO_CONTENT,
     OK,
@@ -235,7 +236,7 @@ class Transport:
                 self._sessions.connections.need_new.add(scope.task)
             response = await self._sessions.request(request.method, request.url, timeout._aiohttp_timeout)
             body = await read_body(response, self._bounds.max_response_bytes, timeout, scope)
-        except (TimeoutError, aiohttp.ClientError, OSError, asyncio.CancelledError) as error:
+        except FAILURES as error:
             request.used_pooled_connection = response is None and self._was_pooled(error, scope)
             return request.failed(error, timeout, scope)
         finally:
@@ -385,7 +386,7 @@ class Transport:
                 return ResponseStream(request, timeout, response, self._timer)
             async with response:
                 body = await response.content.read(_MAX_ERROR_BODY)
-        except (TimeoutError, aiohttp.ClientError, OSError, asyncio.CancelledError) as error:
+        except FAILURES as error:
             request.used_pooled_connection = response is None and self._was_pooled(error, scope)
             return request.failed(error, timeout, scope)
         finally:

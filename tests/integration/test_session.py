@@ -15,10 +15,12 @@ import pytest
 from roomrec_async import (
     ClientClosedError,
     ConfigurationError,
+    ConnectionFailedError,
     Credentials,
     InvalidArgumentError,
     NotFoundError,
     RecordingsClient,
+    RetryPolicy,
     __version__,
 )
 from roomrec_async.simulator import Simulator
@@ -144,6 +146,34 @@ class TestSession:
                 RecordingsClient(
                     Credentials(ACCOUNT_SID, AUTH_TOKEN), session=session, trace_configs=[aiohttp.TraceConfig()]
                 )
+
+    async def test_what_a_lent_session_raises_of_its_own_is_a_failed_connection(self, sim: Simulator) -> None:
+        # As the connectors for SOCKS proxies do, whose errors are neither aiohttp's nor the system's.
+        class ProxyError(Exception):
+            pass
+
+        failures = iter([ProxyError("refused"), asyncio.IncompleteReadError(b"", 2)])
+
+        async def fail_twice(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> Any:
+            for failure in failures:
+                raise failure
+            return await handler(request)
+
+        async def fail(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> Any:
+            raise ProxyError("refused")
+
+        retry = RetryPolicy(max_attempts=3, base_delay=0.001)
+        async with aiohttp.ClientSession(middlewares=[fail_twice]) as session:
+            client = RecordingsClient(sim.credentials, session=session, base_url=sim.base_url, retry=retry)
+            assert await listed(client, sim.room_sids[0]) == truth(sim, sim.room_sids[0])
+        async with aiohttp.ClientSession(middlewares=[fail]) as session:
+            client = RecordingsClient(sim.credentials, session=session, base_url=sim.base_url, retry=retry)
+            by_room = await client.gather(sim.room_sids, return_exceptions=True)
+            assert [type(each) for each in by_room.values()] == 3 * [ConnectionFailedError]
+            error = by_room[sim.room_sids[0]]
+            assert isinstance(error, ConnectionFailedError)
+            assert error.detail == "refused (ProxyError)"
+            assert isinstance(error.__cause__, ProxyError)
 
     async def test_who_is_calling(self, sim: Simulator) -> None:
         async with sim.client() as client:
