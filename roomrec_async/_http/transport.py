@@ -197,10 +197,13 @@ class Transport:
             raise unrequested_cancellation() from None
         finally:
             self._pauses.waiting.discard(scope)
+        if deadline.allows(0.0) and not self._pauses.error_for(request, deadline):
+            # Its wait was ended for a pause that has ended early meanwhile.
+            return await self._send_until_deadline(request, deadline)
         raise self._deadline_error(request, deadline)
 
     def _deadline_error(self, request: PendingRequest[Content], deadline: Deadline) -> RoomRecError:
-        """Return the error for a request whose deadline has come."""
+        """Return the error for a request whose deadline has come, or cannot be met because of a pause."""
         waited = request.waited_until(perf_counter())
         if waited is not None:
             request.event().waited_in_vain = waited

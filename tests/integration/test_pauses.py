@@ -165,6 +165,28 @@ async def test_the_latest_refusal_counts_in_whatever_order_they_arrive() -> None
             pass
 
 
+async def test_those_who_would_be_too_late_after_a_pause_go_on_where_it_ends_at_the_same_moment() -> None:
+    async def handle(request: Request) -> bytes:
+        return response(page())
+
+    limiter = RateLimiter(1, None, None)
+    pauses = Pauses.shared_by(limiter)
+    loop = asyncio.get_running_loop()
+    async with (
+        raw_server(handle) as server,
+        RecordingsClient(CREDENTIALS, base_url=server.url, limiter=limiter) as shared,
+    ):
+        async with limiter.read():
+            waiting = asyncio.ensure_future(shared.recordings(ROOM_SID, timeout=10).to_list())
+            await asyncio.sleep(0.1)
+            pauses.start(refused(20), 20, 100.0)
+            # Between the end of the wait and the next turn of the one who waits.
+            loop.call_soon(pauses.came_through, 101.0)
+            await asyncio.sleep(0.1)
+        assert len(await waiting) == 1
+    assert limiter.in_flight == limiter.waiting == len(pauses.waiting) == 0
+
+
 async def test_nothing_is_left_of_limiters_that_are_gone() -> None:
     before = len(Pauses._by_limiter)
     for _ in range(50):
