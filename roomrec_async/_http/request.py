@@ -60,6 +60,9 @@ NO_CONTENT: Final = frozenset({HTTPStatus.NO_CONTENT})
 # What may be raised while a request is sent and its response is read. Connectors, middlewares and tracing of the
 # caller's own, such as a connector for SOCKS proxies, raise neither aiohttp's exceptions nor the system's.
 FAILURES: Final = (Exception, asyncio.CancelledError)
+# Mistakes of a program, such as in a middleware, or a session that is used in another event loop. Another attempt makes
+# none of them better.
+_MISTAKES: Final = (AssertionError, AttributeError, LookupError, NameError, RuntimeError, TypeError)
 
 _OUT_OF_DESCRIPTORS: Final = (errno.EMFILE, errno.ENFILE)
 
@@ -194,8 +197,9 @@ class PendingRequest(msgspec.Struct, Generic[Content]):
         Raises:
             CancelledError: somebody cancelled the task, or the deadline has come.
             RoomRecError: the exception is one already, such as that of a client that is closed.
+            Exception: the exception is a mistake of the program.
         """
-        if isinstance(error, RoomRecError):
+        if isinstance(error, (RoomRecError, *_MISTAKES)):
             raise error
         if isinstance(error, asyncio.CancelledError):
             return self._cancelled(error, scope)

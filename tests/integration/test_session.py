@@ -175,6 +175,22 @@ class TestSession:
             assert error.detail == "refused (ProxyError)"
             assert isinstance(error.__cause__, ProxyError)
 
+    @pytest.mark.parametrize("mistake", [AttributeError, KeyError, RuntimeError, AssertionError, TypeError, NameError])
+    async def test_a_mistake_in_a_lent_session_is_raised_as_it_is(
+        self, sim: Simulator, mistake: type[Exception]
+    ) -> None:
+        made: list[Exception] = []
+
+        async def fail(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> Any:
+            made.append(mistake("the program's own"))
+            raise made[-1]
+
+        async with aiohttp.ClientSession(middlewares=[fail]) as session:
+            client = RecordingsClient(sim.credentials, session=session, base_url=sim.base_url)
+            with pytest.raises(mistake) as caught:
+                await listed(client, sim.room_sids[0])
+        assert [caught.value] == made
+
     async def test_who_is_calling(self, sim: Simulator) -> None:
         async with sim.client() as client:
             await client.recordings(sim.room_sids[0]).first()
