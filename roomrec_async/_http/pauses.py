@@ -69,11 +69,13 @@ class Pauses:
                 scope.expire()
 
     def came_through(self, sent_at: float) -> None:
-        """End the pause, if the request that came through was sent after the one that was refused."""
+        """End the pause, if it can, where the request that came through was sent after the one that was refused."""
         if self._cause is not None and sent_at > self._refused_sent_at and self._remaining() > 0:
-            LOGGER.info("the service takes requests again: the pause ends early")
             self._limiter.pause(0.0)
-            self._until = -math.inf
+            # The pause of a limiter that other processes share goes on.
+            if getattr(self._limiter, "paused_until", None) is None:
+                LOGGER.info("the service takes requests again: the pause ends early")
+                self._until = -math.inf
 
     def error_for(self, request: PendingRequest[Content], deadline: Deadline) -> RateLimitError | None:
         """Return the error for a request whose deadline lies before the end of the pause, or None."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import weakref
 from contextlib import suppress
 
@@ -185,6 +186,33 @@ async def test_those_who_would_be_too_late_after_a_pause_go_on_where_it_ends_at_
             await asyncio.sleep(0.1)
         assert len(await waiting) == 1
     assert limiter.in_flight == limiter.waiting == len(pauses.waiting) == 0
+
+
+class Fleet(RateLimiter):
+    """Like a limiter in Redis: its pauses last as long as they were asked for."""
+
+    def pause(self, seconds: float) -> None:
+        if seconds:
+            super().pause(seconds)
+
+
+async def test_a_pause_that_the_limiter_does_not_end_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+    async def handle(request: Request) -> bytes:
+        return response(page())
+
+    caplog.set_level(logging.INFO, "roomrec_async")
+    limiter = Fleet(5, None, None)
+    async with (
+        raw_server(handle) as server,
+        RecordingsClient(CREDENTIALS, base_url=server.url, limiter=limiter) as shared,
+    ):
+        await shared.recordings(ROOM_SID).to_list()
+        pauses = Pauses.shared_by(limiter)
+        pauses.start(refused(20), 20, 100.0)
+        pauses.came_through(101.0)
+        with pytest.raises(RateLimitError, match="a pause"):
+            await shared.recordings(ROOM_SID, timeout=10).to_list()
+    assert "ends early" not in caplog.text
 
 
 async def test_nothing_is_left_of_limiters_that_are_gone() -> None:
