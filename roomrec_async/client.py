@@ -775,7 +775,8 @@ class RecordingsClient:
         Raises:
             InvalidArgumentError: an argument is out of its bounds.
             ConfigurationError: the ledger, or the state in the store, belongs to another destination or account, or is
-                damaged; the archive has the other one of the two, or can have neither; or an extra is missing.
+                damaged; the archive has another ledger, or the other one of the two, or can have neither; or an extra
+                is missing.
             MediaError: another process is archiving to the destination, or has taken over; or the state could not be
                 written.
             AuthenticationError: the credentials were refused.

@@ -15,7 +15,7 @@ from typing import Final, Protocol
 from roomrec_async._asyncio import call_destination, open_in_thread, run_in_thread
 from roomrec_async._files import check_replaceable, file_size, make_directory, sync_directory
 from roomrec_async._tables import Column, Row, TableFormat, TableWriter, open_table, recording_columns, recording_row
-from roomrec_async.errors import MediaError
+from roomrec_async.errors import ConfigurationError, MediaError
 from roomrec_async.protocols import Destination
 
 from .ledger import Entry, Ledger, WrittenFile
@@ -106,6 +106,25 @@ def check_manifest(path: Path) -> None:
     is_empty = path.is_dir() and not any(path.iterdir())
     if not is_empty and not part_paths(path):
         check_replaceable(path)
+
+
+async def check_has_no_manifest(
+    destination: str | os.PathLike[str] | Destination, formats: Collection[TableFormat]
+) -> None:
+    """Check that no manifest would be replaced by that of a new archive.
+
+    It may be all that is known of recordings that were deleted at the source.
+
+    Raises:
+        ConfigurationError: there is a manifest, of an archive whose ledger is elsewhere.
+    """
+    files = manifest_files(destination)
+    for name in map(manifest_name, formats):
+        if await files.version(name) is not None or await files.parts(name):
+            raise ConfigurationError(
+                f"{files.location(name)} is the manifest of an archive whose ledger is elsewhere: name it (--ledger "
+                "FILE on the command line), move the manifest away, or archive to another destination"
+            )
 
 
 def manifest_paths(directory: Path, formats: Collection[TableFormat]) -> list[Path]:

@@ -48,7 +48,7 @@ from roomrec_async.protocols import Decryption, Destination
 from .backoff import is_waiting, next_try
 from .guard import GuardedStore, can_hold_state
 from .ledger import KEPT_AFTER, LEDGER_NAME, Count, Entry, Ledger, State, counted_size
-from .manifest import check_manifest, manifest_paths, write_manifest
+from .manifest import check_has_no_manifest, check_manifest, manifest_paths, write_manifest
 from .proof import StoredCopy, check_proof, doubt, read_back
 from .report import ArchiveProgress, ArchiveReport
 from .stored import LocalState, StateError, StoredState, check_has_no_state, open_state
@@ -146,6 +146,8 @@ class ArchiveOperation:
         if not isinstance(self.destination, (str, os.PathLike)):
             # A store that does not answer fails here once, and not for each recording.
             await check_has_no_state(self.destination)
+        if not await run_in_thread(self._ledger_path.exists):
+            await check_has_no_manifest(self.destination, self.manifest)
         async with Ledger(
             self._ledger_path, self._ledger_destination, store=store_of(self.destination), account_sid=account_sid
         ) as ledger:

@@ -37,7 +37,7 @@ from roomrec_async.protocols import Destination
 from .guard import StateStore
 from .journal import COMPRESSION
 from .ledger import LEDGER_NAME, Ledger
-from .manifest import manifest_files, manifest_name, read_chunks
+from .manifest import check_has_no_manifest, read_chunks
 
 _Result = TypeVar("_Result")
 
@@ -360,13 +360,7 @@ async def check_has_state(store: StateStore) -> None:
     """
     if await call_destination(store.size(INDEX)) is not None:
         return
-    files = manifest_files(store)
-    for name in (manifest_name("jsonl"), manifest_name("parquet")):
-        if await files.version(name) is not None or await files.parts(name):
-            raise ConfigurationError(
-                f"{store.location(name)} is the manifest of an archive whose ledger is elsewhere: name it (--ledger "
-                "FILE on the command line), or archive to another destination"
-            )
+    await check_has_no_manifest(store, ("jsonl", "parquet"))
 
 
 async def check_has_no_state(destination: Destination) -> None:

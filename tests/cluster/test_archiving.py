@@ -142,6 +142,19 @@ async def test_mistakes_are_refused_before_anything_is_sent(cluster: Client, tmp
         assert names(tmp_path / "ledgers") == []
 
 
+async def test_the_manifest_of_an_archive_without_a_cluster_is_left_alone(cluster: Client, tmp_path: Path) -> None:
+    manifest = tmp_path / "manifest.jsonl"
+    manifest.write_text("{}\n")
+    async with Simulator(1, 1) as simulator:
+        for _ in range(2):
+            with pytest.raises(ConfigurationError, match="is the manifest of an archive whose ledger is elsewhere"):
+                await archive_on(
+                    cluster, simulator.room_sids, tmp_path, settings=settings(simulator), manifest=["jsonl"]
+                )
+        assert simulator.stats.requests == 0
+    assert manifest.read_text() == "{}\n"
+
+
 async def test_an_archive_in_a_store_needs_a_directory_for_ledgers(cluster: Client) -> None:
     async with Simulator(1, 1) as simulator:
         store = ObjectStore.from_url("s3://bucket/prefix")

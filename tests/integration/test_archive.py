@@ -689,6 +689,43 @@ class TestRefused:
         with pytest.raises(ConfigurationError, match="text"):
             await client.archive([], tmp_path / "two", ledger=tmp_path / "text", **SINGLE)
 
+    @pytest.mark.parametrize("lost", [False, True])
+    async def test_a_manifest_of_another_ledger(
+        self, sim: Simulator, client: RecordingsClient, key: PrivateKey, tmp_path: Path, lost: bool
+    ) -> None:
+        """It may be all that is known of what was deleted."""
+        archive, other = tmp_path / "archive", tmp_path / "other.sqlite3"
+        assert (await client.archive(sim.room_sids, archive, delete=True, decryption=key, **SINGLE)).deleted
+        before, requests = manifest(archive), sim.stats.requests
+        if lost:
+            other = archive / "ledger.sqlite3"
+            other.unlink()
+        for _ in range(2):
+            with pytest.raises(ConfigurationError, match=r"manifest\.jsonl is the manifest of an archive whose ledger"):
+                await client.archive(sim.room_sids[:1], archive, ledger=None if lost else other, **SINGLE)
+        assert manifest(archive) == before
+        assert sim.stats.requests == requests
+        assert not other.exists()
+
+    async def test_a_manifest_in_parts_of_another_ledger(
+        self, sim: Simulator, client: RecordingsClient, tmp_path: Path
+    ) -> None:
+        part = tmp_path / "manifest.jsonl" / "part-000000.jsonl"
+        part.parent.mkdir()
+        part.write_text("{}\n")
+        with pytest.raises(ConfigurationError, match=r"manifest\.jsonl is the manifest of an archive whose ledger"):
+            await client.archive(sim.room_sids, tmp_path, **SINGLE)
+        assert part.read_text() == "{}\n"
+
+    async def test_a_manifest_of_another_ledger_in_a_store(
+        self, client: RecordingsClient, tmp_path: Path, s3: S3Server
+    ) -> None:
+        store = ObjectStore(s3.bucket("ledgers"))
+        for _ in range(2):
+            await client.archive([], store, ledger=tmp_path / "ledger", **SINGLE)
+        with pytest.raises(ConfigurationError, match=r"manifest\.jsonl is the manifest of an archive whose ledger"):
+            await client.archive([], store, ledger=tmp_path / "other", **SINGLE)
+
     async def test_a_ledger_that_is_in_use(
         self, sim: Simulator, client: RecordingsClient, key: PrivateKey, tmp_path: Path
     ) -> None:

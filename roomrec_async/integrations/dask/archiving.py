@@ -14,7 +14,7 @@ import attrs
 from distributed import Client
 
 from roomrec_async._archive.ledger import Ledger
-from roomrec_async._archive.manifest import write_manifest
+from roomrec_async._archive.manifest import check_has_no_manifest, write_manifest
 from roomrec_async._archive.report import ArchiveProgress, ArchiveReport
 from roomrec_async._archive.run import check_path_text, ledger_destination
 from roomrec_async._asyncio import run_in_thread
@@ -95,6 +95,8 @@ async def archive_on(
     check_picklable("decryption", decryption)
     target, ledger_directory = _resolve_paths(destination, ledgers)
     await run_in_thread(partial(ledger_directory.mkdir, parents=True, exist_ok=True))
+    if not await run_in_thread(partial(ledger_paths, ledger_directory)):
+        await check_has_no_manifest(target, manifest)
 
     if progress is None:
         progress = ArchiveProgress()
@@ -215,9 +217,14 @@ class _CombinedLedger:
 
     async def ledgers(self) -> AsyncGenerator[tuple[str, Ledger], None]:
         """Yield each ledger, open until the next one, and what the names of its parts of the manifest begin with."""
-        for path in await run_in_thread(lambda: sorted(self._directory.glob("*.sqlite3"))):
+        for path in await run_in_thread(partial(ledger_paths, self._directory)):
             async with Ledger(path, self._destination) as ledger:
                 yield f"{path.stem}-", ledger
+
+
+def ledger_paths(directory: Path) -> list[Path]:
+    """Return the ledgers in a directory, in the order of their shards."""
+    return sorted(directory.glob("*.sqlite3"))
 
 
 def _resolve_paths(
