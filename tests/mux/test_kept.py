@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from roomrec_async import InvalidArgumentError, RecordingsClient
-from roomrec_async.integrations.ffmpeg import mux_kept
+from roomrec_async.integrations.ffmpeg import make_script, mux, mux_kept
 
 from ..cli.conftest import without_progress
 from ..conftest import ROOM_SID
@@ -74,6 +74,58 @@ async def test_of_a_folder_of_downloads(two_people: Room, base_url: str, tmp_pat
     assert code == 0, err
     made = await mux_kept(tmp_path / "kept", tmp_path / "again.mkv")
     assert (made.videos, made.audios, made.left_out) == (1, 2, ())
+
+
+class TestMediaAreNotReplaced:
+    """What was kept may be all that there is of a recording."""
+
+    @pytest.fixture
+    async def media(self, two_people: Room, client: RecordingsClient, tmp_path: Path) -> Path:
+        # The participant of the video is not known: its file is named after the recording.
+        del two_people.records[2]["grouping_sids"]["participant_sid"]
+        await mux(client, ROOM_SID, tmp_path / "film.mkv", media=tmp_path / "media")
+        return tmp_path / "media"
+
+    @pytest.mark.parametrize("link", [False, True])
+    async def test_by_a_film(self, media: Path, client: RecordingsClient, tmp_path: Path, link: bool) -> None:
+        [video] = media.glob("*.mkv")
+        content = video.read_bytes()
+        output = video
+        if link:
+            (tmp_path / "link").symlink_to(media)
+            output = tmp_path / "link" / video.name
+        with pytest.raises(InvalidArgumentError, match="has the media of a recording of this room"):
+            await mux_kept(media, output)
+        for make in (mux, make_script):
+            with pytest.raises(InvalidArgumentError, match="has the media of a recording of this room"):
+                await make(client, ROOM_SID, output, media=media)
+        assert video.read_bytes() == content
+
+    async def test_by_a_film_in_the_place_that_a_link_leads_to(self, media: Path, tmp_path: Path) -> None:
+        [video] = media.glob("*.mkv")
+        moved = video.rename(tmp_path / video.name)
+        video.symlink_to(moved)
+        content = moved.read_bytes()
+        with pytest.raises(InvalidArgumentError, match="has the media of a recording of this room"):
+            await mux_kept(media, moved)
+        assert moved.read_bytes() == content
+
+    async def test_by_the_files_of_participants(self, media: Path) -> None:
+        [video] = media.glob("*.mkv")
+        content = video.read_bytes()
+        with pytest.raises(InvalidArgumentError, match="has the media of a recording of this room"):
+            await mux_kept(media, media, per="participant", format="mkv")
+        assert video.read_bytes() == content
+        made = await mux_kept(media, media, per="participant", format="mp4")
+        assert [file.path.is_file() for file in made.files] == [True, True, True]
+
+    async def test_a_link_to_them_is_replaced_itself(self, media: Path, tmp_path: Path) -> None:
+        [video] = media.glob("*.mkv")
+        content = video.read_bytes()
+        (tmp_path / "again.mkv").symlink_to(video)
+        await mux_kept(media, tmp_path / "again.mkv")
+        assert video.read_bytes() == content
+        assert not (tmp_path / "again.mkv").is_symlink()
 
 
 async def test_of_an_archive_in_a_store(

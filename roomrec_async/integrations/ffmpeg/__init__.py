@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final, TypedDict, Unpack, get_args
 
@@ -23,7 +24,7 @@ from roomrec_async.errors import ConfigurationError, InvalidArgumentError, Media
 from roomrec_async.models import Recording, Room
 from roomrec_async.protocols import Decryption
 
-from .outputs import Output, ParticipantFile, Per, check_output
+from .outputs import Output, ParticipantFile, Per, check_output, check_replaces_no_media
 from .probing import MediaFile, probe
 from .processes import find_program
 from .rendering import OnProgress, Renderer, Target, check_can_write, script
@@ -144,7 +145,7 @@ async def mux(
 
     Raises:
         InvalidArgumentError: the room's SID is malformed, the file has another extension, its directory does not exist,
-            or a setting is out of bounds.
+            it has the media of one of the room's recordings, or a setting is out of bounds.
         ConfigurationError: ffmpeg is not installed, or cannot write names.
         MediaError: there is nothing to combine, ``strict`` forbids what there is, another program is making the same
             film, or ffmpeg failed. What is done so far is kept; a note of the error says where.
@@ -269,6 +270,7 @@ async def make_script(
     found = await find_planned(recordings, directory)
     if not found.sources:
         raise MediaError(format_refusal(found, [left_out.reason for left_out in found.left_out]))
+    await run_in_thread(partial(check_replaces_no_media, [target.path], found.files))
     plan = await run_in_thread(lambda: Plan.of(Film.from_sources(found.sources, cut), style))
     return script(plan, make_workspace(target.path, directory).steps, target.path)
 
@@ -366,7 +368,9 @@ class _Job:
             raise MediaError(format_refusal(found, reasons))
 
         def make_targets(film: Film) -> list[Target]:
-            return self.output.targets(film, self.style, found.participants)
+            targets = self.output.targets(film, self.style, found.participants)
+            check_replaces_no_media([target.path for target in targets], found.files)
+            return targets
 
         renderer = Renderer(self.ffmpeg, workspace.steps, self.on_progress)
         film, undecodable = await renderer.render(found.sources, self.cut, make_targets, strict=self.strict)

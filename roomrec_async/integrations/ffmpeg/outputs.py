@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Literal, TypeAlias, get_args
 
@@ -139,6 +139,32 @@ def check_output(output: str | os.PathLike[str], per: Per, file_format: Format |
             check_replaceable(path)
             return Output(path, container, "room")
     raise InvalidArgumentError(f"a film's file must end in .mkv or .mp4, not {safe_repr(path.name)}")
+
+
+def check_replaces_no_media(targets: Iterable[Path], media: Iterable[Path]) -> None:
+    """Check that no file to be made would replace a recording's media, which may be all that was kept of it.
+
+    Raises:
+        InvalidArgumentError: one of them would.
+    """
+    kept = {identity for path in media for identity in (file_identity(path.lstat), file_identity(path.stat))}
+    for target in targets:
+        # A link in its place is replaced itself.
+        identity = file_identity(target.lstat)
+        if identity is not None and identity in kept:
+            raise InvalidArgumentError(
+                f"{safe_text(str(target))} has the media of a recording of this room, which would be replaced: name "
+                "another place"
+            )
+
+
+def file_identity(status_of: Callable[[], os.stat_result]) -> tuple[int, int] | None:
+    """Return what two paths of the same file have in common, or None if there is no file."""
+    try:
+        status = status_of()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def check_directory(path: Path, file_format: Format | None) -> Output:

@@ -81,6 +81,7 @@ class Found:
         truncated: recordings that are in it as far as their files go.
         about: recordings that are placed by a date only, in whole seconds.
         data_tracks: number of recordings that are neither audio nor video.
+        files: media files of all recordings, whether they can be used or not.
     """
 
     sources: tuple[Source, ...]
@@ -88,6 +89,7 @@ class Found:
     truncated: tuple[Recording, ...]
     about: tuple[Recording, ...]
     data_tracks: int
+    files: tuple[Path, ...]
 
     @property
     def participants(self) -> list[str]:
@@ -210,6 +212,7 @@ async def find(files: Iterable[tuple[Recording, Path | LeftOut]]) -> Found:
         truncated=tuple(each.recording for each in measured if each.media.truncated),
         about=tuple(each.recording for each in placements if each.start is not None and not each.exact),
         data_tracks=len(everything) - len(tracks),
+        files=tuple(path for _, path in everything if isinstance(path, Path)),
     )
 
 
