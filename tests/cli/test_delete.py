@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -103,11 +104,16 @@ class TestDelete:
         self, simulator: Simulator, roomrec: Command, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("COLUMNS", "200")
-        for field in ("track_name", "sid", "type", "status"):
+        for field in ("track_name", "sid", "type"):
             simulator.inject(hostile(field))
             outcome = roomrec("delete", plain_rooms(simulator)[0])
             assert (outcome.code, len(outcome.errors)) == (0, 1)
             assert_harmless(outcome.out)
+        for field in ("status", "room_sid"):
+            simulator.inject(hostile(field))
+            outcome = roomrec("delete", plain_rooms(simulator)[0])
+            assert (outcome.code, outcome.out) == (1, "")
+            assert_harmless(outcome.err)
 
     @pytest.mark.parametrize(
         ("arguments", "message"),
@@ -134,6 +140,62 @@ class TestDelete:
         *lines, last = screen(run_on_terminal("delete", *room_sids, "--yes"))
         assert sorted(lines) == sorted(sids)
         assert last.startswith(f"{len(sids)} recordings, ")
+
+
+class TestOtherLists:
+    """A gateway, or a fault of the service, answers with another list than the one that was asked for."""
+
+    @pytest.fixture
+    def room_sid(self, fresh: Simulator) -> str:
+        return plain_rooms(fresh)[0]
+
+    def say(self, fresh: Simulator, sid: str, **fields: object) -> None:
+        """Let the list say something else of a recording."""
+
+        def edit(body: bytes) -> bytes:
+            page = json.loads(body)
+            for record in page["recordings"]:
+                record.update(fields if record["sid"] == sid else {})
+            return json.dumps(page).encode()
+
+        fresh.inject(faults.Replace(edit), times=None, path_contains="/Recordings?")
+
+    def test_what_was_not_asked_for_stays(self, fresh: Simulator, roomrec: Command, room_sid: str) -> None:
+        first, *others = completed(fresh, room_sid)
+        self.say(fresh, first["sid"], date_created="2030-01-01T00:00:00Z")
+        window = ("--after", "2000-01-01T00:00:00Z", "--before", "2029-01-01T00:00:00Z")
+        for yes in ((), ("--yes",)):
+            outcome = roomrec("delete", room_sid, *window, *yes)
+            assert (outcome.code, len(outcome.lines)) == (0, len(others))
+            assert first["sid"] not in outcome.out
+        assert completed(fresh, room_sid) == [first]
+
+    @pytest.mark.parametrize(
+        ("fields", "reason"),
+        [
+            ({"room_sid": UNKNOWN_ROOM}, f"it says that it is of {UNKNOWN_ROOM}, which was not named"),
+            ({"status": "processing"}, "it is not completed, but processing"),
+            ({"status": None}, "it is not completed, but of unknown status"),
+            ({"date_created": None}, "it has no date, and may lie outside the window"),
+        ],
+        ids=["room", "status", "no status", "date"],
+    )
+    def test_what_cannot_be_told_stays_and_is_named(
+        self, fresh: Simulator, roomrec: Command, room_sid: str, fields: dict[str, object], reason: str
+    ) -> None:
+        first, *others = completed(fresh, room_sid)
+        self.say(fresh, first["sid"], **fields)
+        for yes in ((), ("--yes",)):
+            outcome = roomrec("delete", room_sid, "--after", "2000-01-01T00:00:00Z", *yes)
+            assert (outcome.code, len(outcome.lines)) == (1, len(others))
+            assert outcome.errors[0] == f"{first['sid']}: it is not deleted: {reason}"
+        assert completed(fresh, room_sid) == [first]
+
+    def test_without_a_window_no_date_is_needed(self, fresh: Simulator, roomrec: Command, room_sid: str) -> None:
+        first, *_ = completed(fresh, room_sid)
+        self.say(fresh, first["sid"], date_created=None)
+        assert roomrec("delete", room_sid, "--yes").code == 0
+        assert completed(fresh, room_sid) == []
 
 
 class TestAccounts:

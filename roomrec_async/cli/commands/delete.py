@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterable
 from contextlib import aclosing
 from datetime import datetime
 from typing import Final
@@ -15,6 +15,7 @@ from roomrec_async._asyncio import map_concurrently
 from roomrec_async._format import format_count, format_size
 from roomrec_async._media.delete import foreign_account
 from roomrec_async._text import safe_text
+from roomrec_async._validate import canonical_sid
 from roomrec_async.cli.support.columns import format_json
 from roomrec_async.cli.support.command import RoomrecCommand
 from roomrec_async.cli.support.failures import Failures
@@ -35,11 +36,14 @@ from roomrec_async.cli.support.signals import run_async
 from roomrec_async.cli.support.tables import Table
 from roomrec_async.client import RecordingsClient, RoomOptions
 from roomrec_async.credentials import Credentials
-from roomrec_async.errors import RoomRecError
+from roomrec_async.errors import RoomRecError, VerificationError
 from roomrec_async.models import Recording, RecordingStatus
 
 # Twice the published quota of 20 writes per second: enough to use it up even if each takes two seconds.
 _MAX_CONCURRENT: Final = 40
+
+# Characters of a value of the service that a message quotes.
+_MAX_QUOTE_LENGTH: Final = 40
 
 _STATUSES: Final = [status.value for status in RecordingStatus if status is not RecordingStatus.DELETED]
 
@@ -89,8 +93,53 @@ def delete(
     """
     sources = make_sources(rooms, files, allow_empty=allow_empty)
     options = RoomOptions(status=status, date_created_after=after, date_created_before=before)
-    job = DeleteRun(sources, account_sid, dry_run=not yes, as_json=as_json)
+    job = DeleteRun(
+        sources, Selection(RecordingStatus(status), after, before), account_sid, dry_run=not yes, as_json=as_json
+    )
     return run_async(job.run(make_client(base_url), options))
+
+
+@attrs.frozen
+class Selection:
+    """What may be deleted of what the lists have: a gateway may drop their filters, or answer with another list.
+
+    Attributes:
+        status: the status that recordings must have.
+        after: when they must have started, at the earliest; None for no bound.
+        before: the time before which they must have started; None for no bound.
+    """
+
+    status: RecordingStatus
+    after: datetime | None
+    before: datetime | None
+    _room_sids: set[str] = attrs.field(factory=set)
+
+    async def add_rooms(self, room_sids: AsyncIterable[str]) -> AsyncGenerator[str, None]:
+        """Yield the SIDs of rooms, whose recordings may be deleted from then on."""
+        async for room_sid in room_sids:
+            self._room_sids.add(canonical_sid(room_sid))
+            yield room_sid
+
+    def includes(self, recording: Recording) -> bool:
+        """Return True if a recording was asked for.
+
+        Raises:
+            VerificationError: that cannot be told, or the recording is of a room that nobody named.
+        """
+        if recording.room_sid is not None and canonical_sid(recording.room_sid) not in self._room_sids:
+            room_sid = safe_text(recording.room_sid, _MAX_QUOTE_LENGTH)
+            raise VerificationError(f"it is not deleted: it says that it is of {room_sid}, which was not named")
+        if recording.status != self.status:
+            status = safe_text(recording.status or "of unknown status", _MAX_QUOTE_LENGTH)
+            raise VerificationError(f"it is not deleted: it is not {self.status}, but {status}")
+        return self._is_in_window(recording.date_created)
+
+    def _is_in_window(self, created: datetime | None) -> bool:
+        if self.after is None and self.before is None:
+            return True
+        if created is None:
+            raise VerificationError("it is not deleted: it has no date, and may lie outside the window")
+        return (self.after is None or self.after <= created) and (self.before is None or created < self.before)
 
 
 @attrs.define
@@ -99,6 +148,7 @@ class DeleteRun:
 
     Attributes:
         sources: the rooms.
+        selection: chooses the recordings.
         account_sid: the account whose recordings may be deleted; None for that of the credentials.
         dry_run: True to only show the recordings.
         as_json: True to print the recordings as JSON.
@@ -110,6 +160,7 @@ class DeleteRun:
     """
 
     sources: RoomSources
+    selection: Selection
     account_sid: str | None
     dry_run: bool
     as_json: bool
@@ -125,7 +176,9 @@ class DeleteRun:
         async with (
             client,
             open_rooms(self.sources, client, self.failures) as room_sids,
-            aclosing(client.stream(room_sids, on_error=self.failures.add_room, **options)) as recordings,
+            aclosing(self.selection.add_rooms(room_sids)) as named,
+            aclosing(client.stream(named, on_error=self.failures.add_room, **options)) as listed,
+            aclosing(self._select(listed)) as recordings,
             LineWriter(self.failures.console) as output,
         ):
             if self.dry_run:
@@ -135,6 +188,17 @@ class DeleteRun:
 
         self.failures.print(self._format_summary())
         return self.failures.exit_code
+
+    async def _select(self, recordings: AsyncGenerator[Recording, None]) -> AsyncGenerator[Recording, None]:
+        """Yield the recordings that were asked for. Those of which that cannot be told are failures."""
+        async for recording in recordings:
+            try:
+                is_selected = self.selection.includes(recording)
+            except VerificationError as error:
+                self.failures.add(recording.sid, error)
+                continue
+            if is_selected:
+                yield recording
 
     async def _show_all(self, recordings: AsyncGenerator[Recording, None], output: LineWriter) -> None:
         console = Console(highlight=False)
