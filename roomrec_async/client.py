@@ -850,8 +850,8 @@ class RecordingsClient:
         Raises:
             InvalidArgumentError: an argument is out of its bounds.
             ConfigurationError: the destination holds an export of another account, window, format or number of shards,
-                of other rooms, with other filters or with other columns; it cannot hold an export; or an extra is
-                missing.
+                of other rooms, with other filters or with other columns, or one up to a time that is yet to come; it
+                cannot hold an export; or an extra is missing.
             MediaError: another process is exporting the same shard to it.
             AuthenticationError: the credentials were refused.
             RoomRecError: a window could not be listed. What was written before that stays.

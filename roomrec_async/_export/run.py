@@ -237,7 +237,10 @@ class ExportOperation:
             return await self._plan(state, 1, began, None)
         if self.since_last:
             manifest = await state.load(run_name(last.run, "manifest"), Manifest)
-            return last if manifest is None else await self._plan(state, last.run + 1, began, last)
+            if manifest is None:
+                return last
+            check_clock(state.store.location(""), last)
+            return await self._plan(state, last.run + 1, began, last)
         if isinstance(self.source, DateWindow) and last.requested_before != utc(self.source.before):
             raise ConfigurationError(
                 f"{state.store.location('')} holds an export with a window to {show(last.requested_before or 'now')}, "
@@ -606,6 +609,20 @@ async def find_window(state: State) -> DateWindow:
             "(--after TIME on the command line)"
         )
     return DateWindow(export.settings.after)
+
+
+def check_clock(location: str, last: Plan) -> None:
+    """Check that another run has a window that is not yet to come.
+
+    Raises:
+        ConfigurationError: it has not: the clock of this machine, or that of the last run, is wrong. What has begun
+            since then would be in no run's window.
+    """
+    if last.before is not None and current_time() < last.before - OVERLAP:
+        raise ConfigurationError(
+            f"{location} holds an export up to {show(last.before)}, which is yet to come: correct the clock of this "
+            "machine; if that of the last run was wrong, export to another destination"
+        )
 
 
 async def find_last_plan(state: State) -> Plan | None:

@@ -17,7 +17,7 @@ from aiohttp.test_utils import TestServer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from roomrec_async import Credentials, DateWindow, RateLimiter, RecordingsClient
+from roomrec_async import ConfigurationError, Credentials, DateWindow, RateLimiter, RecordingsClient
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 MONTH = 30 * 24 * 60
@@ -171,3 +171,25 @@ async def test_one_that_is_not_in_the_list_is_asked_for(tmp_path: Path) -> None:
         found = await export_nightly(account, [first + 24 * 60], 1, tmp_path)
     assert len(found) == 50
     assert account.fetches == 1
+
+
+class TestAClockThatWasAhead:
+    """The next run begins an hour before the end of the last one: what has begun before that is in no run."""
+
+    async def run_ahead(self, account: Account, minutes: int, directory: Path) -> None:
+        with patch("roomrec_async._export.run.current_time", lambda: account.time() + timedelta(minutes=minutes)):
+            assert await export_nightly(account, [MONTH], 1, directory) == []
+
+    async def test_by_an_hour_misses_nothing(self, tmp_path: Path) -> None:
+        account = Account([Track(created=MONTH + 1, late=0, processing=0, deleted_after=None)])
+        await self.run_ahead(account, 60, tmp_path)
+        with patch("roomrec_async._export.run.current_time", account.time):
+            assert await export_nightly(account, [MONTH, MONTH + 2], 1, tmp_path) == [f"RT{0:032x}"]
+
+    async def test_by_more_is_an_error(self, tmp_path: Path) -> None:
+        account = Account([Track(created=MONTH + 1, late=0, processing=0, deleted_after=None)])
+        await self.run_ahead(account, 365 * 24 * 60, tmp_path)
+        with patch("roomrec_async._export.run.current_time", account.time):
+            for _ in range(2):
+                with pytest.raises(ConfigurationError, match=r"up to 2027-.* which is yet to come: correct the clock"):
+                    await export_nightly(account, [MONTH + 2], 1, tmp_path)
