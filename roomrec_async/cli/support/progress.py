@@ -18,6 +18,7 @@ from rich.progress import (
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
+from rich.table import Column
 from rich.text import Text
 
 from roomrec_async._format import format_duration, format_size
@@ -30,6 +31,9 @@ _MAX_BAR_WIDTH: Final = 40
 # Width that the rest of the line takes, beside the bar: for counts of rooms, and of bytes.
 _COUNTS_WIDTH: Final = 70
 _TRANSFERS_WIDTH: Final = 90
+
+# Columns that wrap would make two rows of it on a narrow terminal.
+_ONE_LINE: Final = Column(no_wrap=True)
 
 
 @contextmanager
@@ -81,9 +85,9 @@ def show_transfers(
 
     columns = (
         make_bar(console, _TRANSFERS_WIDTH),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
+        DownloadColumn(table_column=_ONE_LINE),
+        TransferSpeedColumn(table_column=_ONE_LINE),
+        TimeRemainingColumn(table_column=_ONE_LINE),
         CallbackColumn(lambda _: format_text()),
     )
     with TransferProgress(byte_counts, *columns, console=console, transient=True, disable=log.is_quiet):

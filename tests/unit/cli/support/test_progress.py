@@ -52,6 +52,15 @@ def test_transfers_show_the_counts_of_the_moment() -> None:
     assert re.search(r"0\.5/2\.0 MB .* 1 of 2 recordings", written(console))
 
 
+def test_transfers_take_one_row_of_a_narrow_terminal() -> None:
+    for width in (20, 30, 40, 60):
+        console = terminal(width)
+        with show_transfers(console, lambda: (300_000_000, 2_600_000_000), lambda: "89 of 915 recordings"):
+            console.print("a line")
+        # A row more would be erased with another movement of the cursor.
+        assert re.findall(r"\x1b\[(\d*)A", written(console)) == ["1"]
+
+
 def test_a_transfer_that_was_complete_goes_on_when_there_is_more() -> None:
     counts = [(100, 100)]
     progress = TransferProgress(lambda: counts[-1], console=terminal(), transient=True, disable=False)
