@@ -49,7 +49,7 @@ _READ_SIZE: Final = 2**20
 _NOT_REGULAR: Final = (errno.ELOOP, errno.ENXIO)
 
 # Errors of a full disk, an exhausted quota and a file-size limit. A failed write does not name its file.
-_DISK_FULL_ERRORS: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+DISK_FULL_ERRORS: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class BusyError(MediaError):
@@ -96,7 +96,7 @@ def add_path_to_disk_full_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in _DISK_FULL_ERRORS and error.filename is None:
+        if error.errno in DISK_FULL_ERRORS and error.filename is None:
             error.filename = str(path)
         raise
 

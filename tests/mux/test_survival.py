@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable
@@ -120,6 +122,38 @@ async def test_a_step_is_made_again_if_the_media_or_the_settings_have_changed(
     assert room.add_video(0, 2, who=1, color="black", flash=1.5) == sid
     film = await mux(client, ROOM_SID, tmp_path / "film.mkv", size=SMALL, media=media)
     assert flashes(film.path) == near(1.5)
+
+
+async def test_a_full_disk_is_no_fault_of_the_tracks(
+    room: Room, client: RecordingsClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A film without them would replace one that has them."""
+    for who, color in ((1, "black"), (2, "red")):
+        room.add_video(0, 1, who=who, color=color)
+    room.add_audio(0, 1, who=1, beep=0.5)
+    film = tmp_path / "film.mkv"
+    film.write_text("of yesterday")
+    full = tmp_path / "bin" / "ffmpeg"
+    full.parent.mkdir()
+    full.write_text(
+        f"""#!/bin/sh
+case "$*" in
+    */video-*.part) echo "writing: No space left on device" >&2; echo "Conversion failed" >&2; exit 1;;
+esac
+exec {shutil.which("ffmpeg")} "$@"
+"""
+    )
+    full.chmod(0o755)
+    with monkeypatch.context() as patch:
+        patch.setenv("PATH", str(full.parent), prepend=os.pathsep)
+        with pytest.raises(OSError, match=r"No space left on device: .*/video-") as failure:
+            await mux(client, ROOM_SID, film, size=SMALL)
+    assert failure.value.errno == errno.ENOSPC
+    assert "run the same again" in failure.value.__notes__[0]
+    assert film.read_text() == "of yesterday"
+    made = await mux(client, ROOM_SID, film, size=SMALL)
+    assert (made.videos, made.audios, made.left_out) == (2, 1, ())
+    assert {path.name for path in tmp_path.iterdir()} == {room.directory.name, "bin", film.name}
 
 
 async def test_a_second_mux_of_the_same_film_is_told_at_once(

@@ -303,7 +303,7 @@ class MuxRun:
     async def _run(self, make: Callable[[OnProgress], Awaitable[Muxed]]) -> int:
         try:
             film = await self._show_progress(make)
-        except RoomRecError as error:
+        except (RoomRecError, OSError) as error:
             for note in getattr(error, "__notes__", ()):
                 self.failures.print(safe_text(note))
             raise

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final, cast
 
 from roomrec_async._asyncio import cancel_and_wait, wait_finished
+from roomrec_async._files import DISK_FULL_ERRORS
 from roomrec_async.errors import ConfigurationError, MediaError
 
 INPUT_OPTIONS: Final = ("-f", "matroska", "-protocol_whitelist", "file")
@@ -77,6 +78,7 @@ async def run_program(
 
     Raises:
         MediaError: it failed; the message is the last line of its error output.
+        OSError: it could not write, since the disk is full. That says nothing about what it has read.
     """
     async with start_process(arguments, directory) as process:
         stdout = cast("asyncio.StreamReader", process.stdout)
@@ -91,8 +93,17 @@ async def run_program(
         finally:
             await cancel_and_wait(read_stderr)
     if process.returncode:
+        check_disk_full(error_output)
         raise MediaError(last_line(error_output))
     return error_output
+
+
+def check_disk_full(error_output: bytes) -> None:
+    """Raise OSError if a program wrote to stderr that the disk is full, which need not be in the last line."""
+    for number in DISK_FULL_ERRORS:
+        reason = os.strerror(number)
+        if reason.encode() in error_output:
+            raise OSError(number, reason)
 
 
 def last_line(error_output: bytes) -> str:

@@ -14,7 +14,7 @@ from typing import Final, TypeAlias, TypeVar
 import attrs
 
 from roomrec_async._asyncio import map_concurrently, open_in_thread, run_in_thread
-from roomrec_async._files import atomic_write, create_temporary, replace_file
+from roomrec_async._files import add_path_to_disk_full_errors, atomic_write, create_temporary, replace_file
 from roomrec_async._text import safe_text
 from roomrec_async._views.film import Cut, Film, Source
 from roomrec_async._views.film_steps import Plan, Step, joining
@@ -311,6 +311,7 @@ class Renderer:
         Raises:
             TrackFailedError: a recording cannot be decoded.
             MediaError: ffmpeg failed at anything else.
+            OSError: the disk is full.
         """
         path = self.directory / step.name
         if not await run_in_thread(path.is_file):
@@ -335,7 +336,8 @@ class Renderer:
                 progress.update(step, int(times[-1]) // 1_000)
 
         try:
-            await run_program(command, on_output, directory=self.directory)
+            with add_path_to_disk_full_errors(part):
+                await run_program(command, on_output, directory=self.directory)
         except MediaError as error:
             if step.source is not None:
                 raise TrackFailedError(step.source, safe_text(str(error))) from None

@@ -66,7 +66,7 @@ async def remove_when_done(workspace: Workspace, *, keep_if_cancelled: bool) -> 
     keep = False
     try:
         yield
-    except RoomRecError as error:
+    except (RoomRecError, OSError) as error:
         keep = await run_in_thread(partial(has_files, workspace.steps))
         if keep:
             error.add_note(f"what is done so far is kept in {workspace.steps}: run the same again to go on")
