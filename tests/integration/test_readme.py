@@ -153,6 +153,18 @@ async def test_media_are_downloaded_and_deleted(
     assert len(capsys.readouterr().out.splitlines()) == len(truth) > 0
 
 
+async def test_what_was_there_already_is_not_deleted(
+    readme: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    async with Simulator(rooms=1, recordings_per_room=3, seed=3, media_size=1000) as sim, sim.client() as client:
+        first, *_ = completed(sim)
+        (tmp_path / "media").mkdir()
+        (tmp_path / "media" / f"{first['sid']}.{first['container_format']}").write_bytes(bytes(1000))
+        await readme["keep_and_delete"](client, sim.room_sids[0])
+        assert completed(sim) == [first]
+
+
 async def test_media_go_into_a_store(readme: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "key.pem").write_bytes(Simulator().private_key_pem)
     async with Simulator(rooms=80, recordings_per_room=3, media_size=1000) as sim, sim.client() as client:
