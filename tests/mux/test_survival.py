@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import errno
 import os
+import re
 import shutil
 import signal
 import time
@@ -187,3 +188,46 @@ async def test_nothing_is_left_of_a_process_that_was_cancelled_while_it_started(
             await task
         assert [path.name for path in tmp_path.iterdir()] == [room.directory.name]
         assert not [pid for pid in ffmpeg_of(tmp_path) if os.getpgid(pid) == os.getpgid(0)]
+
+
+class TestWhatIsNotFromAFilm:
+    """Something of somebody else's has a name that is needed for making the film."""
+
+    async def refused(self, client: RecordingsClient, directory: Path, name: str) -> None:
+        with pytest.raises(MediaError, match=f"{re.escape(name)} is needed for making the film, and is from something"):
+            await mux(client, ROOM_SID, directory / "film.mkv", size=SMALL)
+        assert not (directory / "film.mkv").exists()
+
+    async def test_a_directory_stays(self, room: Room, client: RecordingsClient, tmp_path: Path) -> None:
+        room.add_video(0, 1, who=1, color="red")
+        kept = tmp_path / ".film.mkv.mux" / "kept" / "notes.txt"
+        kept.parent.mkdir(parents=True)
+        kept.write_text("mine")
+        for _ in range(2):
+            await self.refused(client, tmp_path, ".film.mkv.mux")
+        assert kept.read_text() == "mine"
+
+    async def test_a_link_is_not_followed(self, room: Room, client: RecordingsClient, tmp_path: Path) -> None:
+        room.add_video(0, 1, who=1, color="red")
+        elsewhere = tmp_path / "elsewhere"
+        elsewhere.mkdir()
+        (tmp_path / ".film.mkv.mux").symlink_to(elsewhere)
+        await self.refused(client, tmp_path, ".film.mkv.mux")
+        assert list(elsewhere.iterdir()) == []
+
+    async def test_a_file_stays(self, room: Room, client: RecordingsClient, tmp_path: Path) -> None:
+        room.add_video(0, 1, who=1, color="red")
+        for name in (".film.mkv.lock", ".film.mkv.mux"):
+            kept = tmp_path / name
+            kept.write_text("mine")
+            await self.refused(client, tmp_path, name)
+            assert kept.read_text() == "mine"
+            kept.unlink()
+
+    async def test_an_empty_directory_is_used(self, room: Room, client: RecordingsClient, tmp_path: Path) -> None:
+        # As a process leaves it that is killed at once.
+        room.add_video(0, 1, who=1, color="red")
+        (tmp_path / ".film.mkv.mux").mkdir()
+        await mux(client, ROOM_SID, tmp_path / "film.mkv", size=SMALL)
+        assert (tmp_path / "film.mkv").is_file()
+        assert list(tmp_path.glob(".film*")) == []

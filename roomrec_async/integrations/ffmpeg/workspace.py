@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import shutil
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import IO
+from typing import IO, Final
 
 import attrs
 
 from roomrec_async._asyncio import open_in_thread, run_in_thread
 from roomrec_async._files import open_and_lock, remove_locked
 from roomrec_async.errors import MediaError, RoomRecError
+
+# The convention for directories of files that can be made again (bford.info/cachedir). Here, it says whose one is.
+_TAG_NAME: Final = "CACHEDIR.TAG"
+_TAG: Final = b"Signature: 8a477f597d28d172789f06886806bc55\n# Steps of a film, made by roomrec_async.\n"
 
 
 @attrs.frozen
@@ -43,12 +48,13 @@ async def open_workspace(output: Path, media: Path | None) -> AsyncGenerator[Wor
         media: directory to keep downloads in, if any.
 
     Raises:
-        MediaError: another program is making this film.
+        MediaError: another program is making this film, or something else is in the place of the steps' directory.
     """
     workspace = make_workspace(output, media)
-    async with lock_output(output), remove_when_done(workspace, keep_if_cancelled=media is not None):
-        await run_in_thread(partial(workspace.steps.mkdir, parents=True, exist_ok=True))
-        yield workspace
+    async with lock_output(output):
+        await run_in_thread(partial(make_steps_directory, workspace.steps))
+        async with remove_when_done(workspace, keep_if_cancelled=media is not None):
+            yield workspace
 
 
 def make_workspace(output: Path, media: Path | None) -> Workspace:
@@ -58,6 +64,28 @@ def make_workspace(output: Path, media: Path | None) -> Workspace:
         return Workspace(steps, steps / "media")
     digest = hashlib.sha256(str(output.absolute()).encode()).hexdigest()
     return Workspace((media / f".mux-{digest[:24]}").absolute(), media)
+
+
+def make_steps_directory(path: Path) -> None:
+    """Create the directory of a film's steps, or find the one that an earlier run has left.
+
+    Raises:
+        MediaError: there is something that no run has left, and that would be removed with the steps.
+    """
+    tag = path / _TAG_NAME
+    if path.is_symlink() or (path.exists() and not path.is_dir()):
+        raise not_from_a_film(path)
+    path.mkdir(parents=True, exist_ok=True)
+    if tag.is_file():
+        return
+    if any(path.iterdir()):
+        raise not_from_a_film(path)
+    tag.write_bytes(_TAG)
+
+
+def not_from_a_film(path: Path) -> MediaError:
+    """Return the error for what would be removed, and is not from making a film."""
+    return MediaError(f"{path} is needed for making the film, and is from something else: move it away")
 
 
 @asynccontextmanager
@@ -80,8 +108,8 @@ async def remove_when_done(workspace: Workspace, *, keep_if_cancelled: bool) -> 
 
 
 def has_files(directory: Path) -> bool:
-    """Return True if there is a file in a directory, or below it."""
-    return any(path.is_file() for path in directory.rglob("*"))
+    """Return True if there is a file in a directory, or below it, and not only the tag."""
+    return any(path.is_file() and path.name != _TAG_NAME for path in directory.rglob("*"))
 
 
 @asynccontextmanager
@@ -89,7 +117,7 @@ async def lock_output(output: Path) -> AsyncGenerator[None, None]:
     """Keep a film's lock file locked during this block, and remove it afterwards.
 
     Raises:
-        MediaError: another program holds it.
+        MediaError: another program holds it, or the file is something else.
     """
     lock_path = output.with_name(f".{output.name[:50]}.lock")
 
@@ -100,6 +128,10 @@ async def lock_output(output: Path) -> AsyncGenerator[None, None]:
         lock = await open_in_thread(partial(open_and_lock, lock_path, output), unlock)
     except MediaError:
         raise MediaError(f"{output} is being made already, by this program or another one") from None
+    # Locks are empty.
+    if os.fstat(lock.fileno()).st_size:
+        lock.close()
+        raise not_from_a_film(lock_path)
     try:
         yield
     finally:
