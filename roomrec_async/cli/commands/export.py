@@ -301,5 +301,5 @@ def format_summary(report: ExportReport) -> str:
     if report.failed:
         parts.append(f"{format_count(report.failed, 'room')} failed")
     if not report.complete:
-        parts.append("not complete: run what is missing again")
+        parts.append("not complete: run the same again" if report.failed else "complete once the other shards are")
     return "; ".join(parts)
