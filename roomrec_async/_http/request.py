@@ -98,7 +98,7 @@ class PendingRequest(msgspec.Struct, Generic[Content]):
         url: where it goes; shown in errors, so it holds no secret.
         accepted: the statuses that are a success.
         decode: decodes a body that is as it should be, and returns None for any other.
-        observers: who is told of it and of its attempts.
+        observers: whom it and its attempts are reported to.
         attempts: how many times it was sent.
         charged: how many retries it took from the client's budget.
         used_pooled_connection: True if its last attempt failed because a connection from the pool was dead.

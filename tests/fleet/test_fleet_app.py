@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import sys
+import time
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -26,6 +27,7 @@ README = ROOT / "README.md"
 EXAMPLE = ROOT / "examples" / "fleet_app.py"
 WORKERS = 3
 REQUESTS = 320
+QUOTA = 80
 # Two of three would be refused, if each worker used the whole quota.
 MAX_REFUSED_FRACTION = 0.1
 
@@ -82,6 +84,7 @@ async def test_workers_share_the_limits(sim: Simulator, redis: RedisServer) -> N
     )
     try:
         await wait_started(process)
+        begun = time.monotonic()
         asked = [sim.room_sids[number % len(sim.room_sids)] for number in range(REQUESTS)]
         async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
 
@@ -92,6 +95,7 @@ async def test_workers_share_the_limits(sim: Simulator, redis: RedisServer) -> N
                     return [from_dict(Recording, record) for record in await response.json()]
 
             answers = await asyncio.gather(*map(ask, asked))
+            seconds = time.monotonic() - begun
     finally:
         process.send_signal(signal.SIGTERM)
         _, output = await process.communicate()
@@ -99,4 +103,6 @@ async def test_workers_share_the_limits(sim: Simulator, redis: RedisServer) -> N
         assert answer == [from_dict(Recording, record) for record in sim.recordings(room_sid)]
     # A request that started in time can arrive late from a process that waits for a CPU: it is refused, and retried.
     assert sim.stats.refused <= REQUESTS * MAX_REFUSED_FRACTION
+    # No more start within any second than the quota allows.
+    assert seconds > REQUESTS / QUOTA - 1
     assert b"Traceback" not in output, output.decode()

@@ -124,7 +124,7 @@ class Selection:
         """Return True if a recording was asked for.
 
         Raises:
-            VerificationError: that cannot be told, or the recording is of a room that nobody named.
+            VerificationError: that is not certain, or the recording is of a room that was not named.
         """
         if recording.room_sid is not None and canonical_sid(recording.room_sid) not in self._room_sids:
             room_sid = safe_text(recording.room_sid, _MAX_QUOTE_LENGTH)
@@ -190,7 +190,7 @@ class DeleteRun:
         return self.failures.exit_code
 
     async def _select(self, recordings: AsyncGenerator[Recording, None]) -> AsyncGenerator[Recording, None]:
-        """Yield the recordings that were asked for. Those of which that cannot be told are failures."""
+        """Yield the recordings that were asked for. Those of which that is not certain are failures."""
         async for recording in recordings:
             try:
                 is_selected = self.selection.includes(recording)

@@ -149,7 +149,7 @@ def check_replaces_no_media(targets: Iterable[Path], media: Iterable[Path]) -> N
     """
     kept = {identity for path in media for identity in (file_identity(path.lstat), file_identity(path.stat))}
     for target in targets:
-        # A link in its place is replaced itself.
+        # A link of this name is replaced, and not what it leads to.
         identity = file_identity(target.lstat)
         if identity is not None and identity in kept:
             raise InvalidArgumentError(
