@@ -7,7 +7,6 @@ import os
 import re
 import signal
 import sys
-import time
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -28,14 +27,14 @@ EXAMPLE = ROOT / "examples" / "fleet_app.py"
 WORKERS = 3
 REQUESTS = 320
 QUOTA = 80
-MAX_REFUSED_FRACTION = 0.01
-# Enough to use up the quota. All at once would keep the processors busy, and requests would arrive late.
+# Enough to use up the quota, whichever process answers.
 AT_ONCE = 40
 
 
 @pytest.fixture
 async def sim() -> AsyncIterator[Simulator]:
-    async with Simulator(rooms=40, recordings_per_room=(0, 40), concurrency_limit=20) as simulator:
+    # It refuses nothing, so that only the limiter holds requests back.
+    async with Simulator(rooms=40, recordings_per_room=(0, 40), reads_per_second=None) as simulator:
         yield simulator
 
 
@@ -85,7 +84,6 @@ async def test_workers_share_the_limits(sim: Simulator, redis: RedisServer) -> N
     )
     try:
         await wait_started(process)
-        begun = time.monotonic()
         asked = [sim.room_sids[number % len(sim.room_sids)] for number in range(REQUESTS)]
         turns = asyncio.Semaphore(AT_ONCE)
         async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
@@ -98,14 +96,13 @@ async def test_workers_share_the_limits(sim: Simulator, redis: RedisServer) -> N
                     return [from_dict(Recording, record) for record in await response.json()]
 
             answers = await asyncio.gather(*map(ask, asked))
-            seconds = time.monotonic() - begun
     finally:
         process.send_signal(signal.SIGTERM)
         _, output = await process.communicate()
     for room_sid, answer in zip(asked, answers, strict=True):
         assert answer == [from_dict(Recording, record) for record in sim.recordings(room_sid)]
-    # A request that started in time can arrive late from a process that waits for a CPU: it is refused, and retried.
-    assert sim.stats.refused <= REQUESTS * MAX_REFUSED_FRACTION
-    # No more start within any second than the quota allows.
-    assert seconds > REQUESTS / QUOTA - 1
+    # Busy processors make it longer. Workers that shared nothing would take a third of it.
+    arrivals = [request.arrived_at for request in sim.requests]
+    assert len(arrivals) == REQUESTS
+    assert arrivals[-1] - arrivals[0] > REQUESTS / QUOTA - 1
     assert b"Traceback" not in output, output.decode()
