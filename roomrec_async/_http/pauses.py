@@ -23,6 +23,7 @@ class Pauses:
     comes through that was sent after the one that was refused: then the service takes requests again.
 
     Attributes:
+        cause: the refusal that asked for the last pause; None before the first one.
         waiting: the scopes of the requests that wait for a permit.
     """
 
@@ -39,8 +40,8 @@ class Pauses:
         self._limiter = limiter
         # When the pause ends, on the clock of the event loop.
         self._until = -math.inf
-        # The refusal that asked for it, and when that request was sent.
-        self._cause: RateLimitError | None = None
+        self.cause: RateLimitError | None = None
+        # When the refused request was sent.
         self._refused_sent_at = -math.inf
         self.waiting: set[TimeoutScope] = set()
 
@@ -56,7 +57,7 @@ class Pauses:
         self._limiter.pause(seconds)
         self._until = max(self._until, asyncio.get_running_loop().time() + seconds)
         # A copy has no traceback, which would keep the variables of whoever caught the error as long as the limiter.
-        self._cause = copy(cause)
+        self.cause = copy(cause)
         # Refusals may arrive in another order than their requests were sent.
         self._refused_sent_at = max(self._refused_sent_at, sent_at)
         # Not at once: a request that has just got its permit must be able to say so first.
@@ -70,7 +71,7 @@ class Pauses:
 
     def came_through(self, sent_at: float) -> None:
         """End the pause, if it can, where the request that came through was sent after the one that was refused."""
-        if self._cause is not None and sent_at > self._refused_sent_at and self._remaining() > 0:
+        if sent_at > self._refused_sent_at and self._remaining() > 0:
             self._limiter.pause(0.0)
             # The pause of a limiter that other processes share goes on.
             if getattr(self._limiter, "paused_until", None) is None:
@@ -79,10 +80,10 @@ class Pauses:
 
     def error_for(self, request: PendingRequest[Content], deadline: Deadline) -> RateLimitError | None:
         """Return the error for a request whose deadline lies before the end of the pause, or None."""
-        if self._cause is None or self._until <= deadline.at:
+        if self.cause is None or self._until <= deadline.at:
             return None
         remaining = self._remaining()
-        return request.paused_beyond_deadline(self._cause, remaining) if remaining > 0 else None
+        return request.paused_beyond_deadline(self.cause, remaining) if remaining > 0 else None
 
     def _remaining(self) -> float:
         return self._until - asyncio.get_running_loop().time()

@@ -80,9 +80,11 @@ class ConnectionLog:
 
     def forget(self, task: asyncio.Task[object]) -> None:
         """Forget a task whose request has ended."""
-        self.opened_by.discard(task)
-        self.need_new.discard(task)
-        self.failed.pop(task, None)
+        # While all connections come from the pool, there is nothing to forget.
+        if self.opened_by or self.need_new or self.failed:
+            self.opened_by.discard(task)
+            self.need_new.discard(task)
+            self.failed.pop(task, None)
 
     async def send_once(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType

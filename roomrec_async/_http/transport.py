@@ -120,17 +120,30 @@ class Transport:
             TransportError: no complete response arrived, or not in time.
             ClientClosedError: the client or the user's session is closed.
         """
-        return self.get_decoded(path, query, deadline, operation, no_content)
+        return self.request(path, query, deadline, operation, no_content)
 
-    def get_decoded(
+    def get_redirect(
+        self, path: str, query: str, deadline: Deadline, operation: Operation
+    ) -> Awaitable[Response[None]]:
+        """GET a path that redirects elsewhere, without following it; otherwise as :meth:`get`."""
+        return self.request(path, query, deadline, operation, no_content, accepted=OK_OR_REDIRECT)
+
+    def delete(self, path: str, deadline: Deadline, operation: Operation) -> Awaitable[Response[None]]:
+        """DELETE a path. It is idempotent, and so retried like a read. Otherwise as :meth:`get`."""
+        return self.request(path, "", deadline, operation, no_content, method="DELETE", accepted=NO_CONTENT)
+
+    def request(
         self,
         path: str,
         query: str,
         deadline: Deadline,
         operation: Operation,
         decode: Callable[[bytes], Content | None],
+        *,
+        method: Method = "GET",
+        accepted: AbstractSet[int] = OK,
     ) -> Awaitable[Response[Content]]:
-        """GET a path as :meth:`get` does, and decode the body: what can be decoded was not cut off.
+        """Send a request as :meth:`get` does, and decode the body: what can be decoded was not cut off.
 
         Args:
             path: the path below the base URL.
@@ -138,29 +151,9 @@ class Transport:
             deadline: when the operation must be finished.
             operation: the operation that the request belongs to.
             decode: decodes a body that is as it should be, and returns None for any other.
+            method: the HTTP method.
+            accepted: the statuses that are a success.
         """
-        return self._request("GET", path, query, OK, decode, deadline, operation)
-
-    def get_redirect(
-        self, path: str, query: str, deadline: Deadline, operation: Operation
-    ) -> Awaitable[Response[None]]:
-        """GET a path that redirects elsewhere, without following it; otherwise as :meth:`get`."""
-        return self._request("GET", path, query, OK_OR_REDIRECT, no_content, deadline, operation)
-
-    def delete(self, path: str, deadline: Deadline, operation: Operation) -> Awaitable[Response[None]]:
-        """DELETE a path. It is idempotent, and so retried like a read. Otherwise as :meth:`get`."""
-        return self._request("DELETE", path, "", NO_CONTENT, no_content, deadline, operation)
-
-    def _request(
-        self,
-        method: Method,
-        path: str,
-        query: str,
-        accepted: AbstractSet[int],
-        decode: Callable[[bytes], Content | None],
-        deadline: Deadline,
-        operation: Operation,
-    ) -> Awaitable[Response[Content]]:
         url = URL(f"{self.base_url}{path}?{query}" if query else f"{self.base_url}{path}", encoded=True)
         observers = self.notifier.observers()
         request = PendingRequest(operation, method, url, accepted, decode, observers)
@@ -213,7 +206,7 @@ class Transport:
 
     def _check_pause(self, request: PendingRequest[Content], deadline: Deadline) -> None:
         """Raise the error for a request whose deadline lies before the end of a pause."""
-        if error := self._pauses.error_for(request, deadline):
+        if self._pauses.cause is not None and (error := self._pauses.error_for(request, deadline)):
             request.event().waited_in_vain = 0.0
             raise error
 
@@ -270,7 +263,8 @@ class Transport:
         if isinstance(outcome, Response):
             permit.accepted()
             self._budget.earn(request.charged)
-            self._pauses.came_through(request.sent_at)
+            if self._pauses.cause is not None:
+                self._pauses.came_through(request.sent_at)
         elif isinstance(outcome, RateLimitError):
             permit.rate_limited()
             self._pause(outcome, request.sent_at)

@@ -348,7 +348,7 @@ class _PageIterator(Generic[Model]):
         operation = self._operation
         position = self.position
         deadline = self._deadline or Deadline.start(operation.timeout)
-        response = await operation.transport.get_decoded(
+        response = await operation.transport.request(
             position.path, position.query or "", deadline, self._event, operation.decode_strictly
         )
         decoded = response.content

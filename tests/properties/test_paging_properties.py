@@ -39,7 +39,7 @@ class Service:
         self.notifier = Notifier()
         self.account_sid = record(0)["account_sid"]
 
-    async def get_decoded(
+    async def request(
         self, path: str, query: str, deadline: Deadline, operation: Operation, decode: DecodeStrictly
     ) -> Response[DecodedPage[Recording]]:
         number = int(query.rpartition("PageToken=")[2]) if "PageToken" in query else 0

@@ -739,7 +739,7 @@ class Patient:
     deadlines: list[Deadline] = attrs.field(factory=list)
     account_sid: str = ACCOUNT_SID
 
-    async def get_decoded(
+    async def request(
         self, path: str, query: str, deadline: Deadline, operation: Operation, decode: DecodeStrictly
     ) -> Response[DecodedPage[Recording]]:
         self.deadlines.append(deadline)
