@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import math
+from bisect import insort
 from collections import deque
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
-from typing import Final, Literal, Self
+from typing import Final, Literal, Self, TypeAlias
 
 import msgspec
 
@@ -20,6 +22,9 @@ from .protocols import Permit
 # the service from seeing more in its second than we sent in ours.
 _MARGIN: Final = 1.02
 
+# The number of permits held with one that was granted, and when that was, on the clock of the event loop.
+_Start: TypeAlias = tuple[int, float]
+
 # Timers fire late. What a late timer missed is made up for, up to this many seconds of it.
 _CATCH_UP: Final = 0.05
 
@@ -28,9 +33,10 @@ class RateLimiter:
     """Limits the requests in flight, and the reads and writes per second.
 
     First come, first served, as with :class:`asyncio.Semaphore`; a waiter that is cancelled lets the next one through.
-    Requests are paced: no window of one second sees more than the rate, rounded up to whole requests. One limiter is
-    shared by all operations of a client, and by several clients when it is given to each of them: quotas belong to an
-    account. All of them must run in one event loop.
+    Requests are paced: no window of one second sees more than the rate, rounded up to whole requests. One for which a
+    connection is opened first counts from when that is done, if the client has opened it itself. One limiter is shared
+    by all operations of a client, and by several clients when it is given to each of them: quotas belong to an account.
+    All of them must run in one event loop.
 
     Args:
         max_concurrency: maximum number of requests in flight; None for no limit; "auto" to follow the limit that the
@@ -115,8 +121,8 @@ class RateLimiter:
     def _lanes(self) -> tuple[_Lane, _Lane]:
         return self._reads, self._writes
 
-    def _try_acquire(self, lane: _Lane) -> int | None:
-        """Take a permit if that needs no waiting and overtakes nobody; return the number in flight, or None."""
+    def _try_acquire(self, lane: _Lane) -> _Start | None:
+        """Take a permit if that needs no waiting and overtakes nobody; return its start, or None."""
         if self._reads.waiters or self._writes.waiters:
             return None
         limit = self._concurrency.limit
@@ -130,13 +136,13 @@ class RateLimiter:
             return None
         return self._start(lane, now)
 
-    async def _acquire(self, lane: _Lane) -> int:
-        """Wait for a permit; return the number in flight with it."""
+    async def _acquire(self, lane: _Lane) -> _Start:
+        """Wait for a permit; return its start."""
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
             self._bind(loop)
         self._tickets += 1
-        waiter: asyncio.Future[int] = loop.create_future()
+        waiter: asyncio.Future[_Start] = loop.create_future()
         lane.waiters.append((self._tickets, waiter))
         self._admit()
         try:
@@ -164,10 +170,10 @@ class RateLimiter:
         self._loop = loop
         self._timer = None
 
-    def _start(self, lane: _Lane, now: float) -> int:
+    def _start(self, lane: _Lane, now: float) -> _Start:
         self._in_flight += 1
         lane.started(now)
-        return self._in_flight
+        return self._in_flight, now
 
     def _release(self) -> None:
         self._in_flight -= 1
@@ -220,15 +226,16 @@ class _LocalPermit(msgspec.Struct, eq=False):
     """A permit of a limiter.
 
     Attributes:
-        number: the number of permits held when this one was granted, itself included; 0 before.
+        start: the number of permits held when this one was granted, itself included, and when that was on the clock of
+            the event loop.
     """
 
     limiter: RateLimiter
     lane: _Lane
-    number: int = 0
+    start: _Start = (0, -math.inf)
 
     async def __aenter__(self) -> Self:
-        self.number = self.limiter._try_acquire(self.lane) or await self.limiter._acquire(self.lane)
+        self.start = self.limiter._try_acquire(self.lane) or await self.limiter._acquire(self.lane)
         return self
 
     async def __aexit__(
@@ -245,7 +252,13 @@ class _LocalPermit(msgspec.Struct, eq=False):
 
     def rate_limited(self) -> None:
         """Note that the service refused the request with 429."""
-        self.limiter._concurrency.rate_limited(self.number)
+        number, _ = self.start
+        self.limiter._concurrency.rate_limited(number)
+
+    def sent_late(self, seconds: float) -> None:
+        """Note that the request was sent so long after the permit was granted: a connection had to be opened first."""
+        _, granted_at = self.start
+        self.lane.sent_late(granted_at, seconds)
 
 
 def _concurrency(limit: int | Literal["auto"] | None) -> Concurrency:
@@ -259,13 +272,13 @@ def _concurrency(limit: int | Literal["auto"] | None) -> Concurrency:
 class _Lane:
     """The reads, or the writes: who waits, and when the next one may start.
 
-    Starts are spaced evenly. The log of the last starts is what keeps the promise when late timers are made up for:
-    the n-th last start must be a full window ago.
+    Starts are spaced evenly. The log of the last starts is what keeps the promise when late timers are made up for, and
+    where requests are sent later than they could start: the n-th last one must be a full window ago.
     """
 
     def __init__(self, name: str, rate: float | None) -> None:
         # Those who wait, in the order of arrival, each with its ticket.
-        self.waiters: deque[tuple[int, asyncio.Future[int]]] = deque()
+        self.waiters: deque[tuple[int, asyncio.Future[_Start]]] = deque()
         # When the next one may start.
         self.earliest_start = -math.inf
         # The next start that is evenly spaced.
@@ -274,7 +287,7 @@ class _Lane:
         self._interval = 0.0
         # The seconds that a full log must span: a second, or a little more, for a whole number of starts.
         self._window = 0.0
-        # When the last starts were, as many as fit into a window.
+        # When the last requests were sent, as far as is known: in order, as many as fit into a window.
         self._log: deque[float] = deque(maxlen=0)
         if rate is not None:
             check_rate(name, rate, maximum=MAX_RATE)
@@ -295,6 +308,17 @@ class _Lane:
             return
         self._log.append(now)
         self._next_slot = max(self._next_slot, now - _CATCH_UP) + self._interval
+        self._set_earliest_start()
+
+    def sent_late(self, started_at: float, seconds: float) -> None:
+        """Note that the request of a start was sent so many seconds later."""
+        # It may have been so long ago that the log has lost it.
+        with suppress(ValueError):
+            self._log.remove(started_at)
+            insort(self._log, started_at + seconds)
+            self._set_earliest_start()
+
+    def _set_earliest_start(self) -> None:
         self.earliest_start = self._next_slot
         if len(self._log) == self._log.maxlen:
             self.earliest_start = max(self._next_slot, self._log[0] + self._window)

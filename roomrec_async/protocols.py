@@ -16,6 +16,7 @@ __all__ = [
     "Limiter",
     "ObservableLimiter",
     "Observer",
+    "PacedPermit",
     "Permit",
     "ReadableDestination",
 ]
@@ -40,6 +41,13 @@ class Permit(Protocol):
 
     def rate_limited(self) -> None:
         """Note that the service refused the request with 429."""
+
+
+class PacedPermit(Permit, Protocol):
+    """A permit that counts a request from when it was sent, as those of this package do."""
+
+    def sent_late(self, seconds: float) -> None:
+        """Note that the request was sent so long after the permit was granted: a connection had to be opened first."""
 
 
 class Limiter(Protocol):

@@ -106,6 +106,8 @@ class PendingRequest(msgspec.Struct, Generic[Content]):
         waiting_since: when it last began to wait for a permit, on the clock of :func:`time.perf_counter`; None if it
             needs none.
         sent_at: when its last attempt was sent, on the same clock.
+        connected_at: when the connection that was opened for its last attempt was open, on the same clock; None if one
+            from the pool was used.
         last_error: the error of the last attempt, if it failed.
     """
 
@@ -121,6 +123,7 @@ class PendingRequest(msgspec.Struct, Generic[Content]):
     needs_new_connection: bool = False
     waiting_since: float | None = None
     sent_at: float = 0.0
+    connected_at: float | None = None
     last_error: RoomRecError | None = None
     _event: Request | None = None
 

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from ssl import SSLContext
+from time import perf_counter
 from typing import TYPE_CHECKING, Final, TypedDict
 
 import aiohttp
@@ -66,7 +67,8 @@ class ConnectionLog:
     """Where the connections of requests under way come from, by the task of each.
 
     Attributes:
-        opened_by: tasks that opened a new connection; the others use one from the pool.
+        opened_by: tasks that opened a new connection, and when it was open, on the clock of :func:`time.perf_counter`,
+            or when they began if it never was; the others use one from the pool.
         need_new: tasks whose request must not use one from the pool.
         failed: tasks whose request failed, with the error. Filled by :meth:`send_once` only.
     """
@@ -74,17 +76,18 @@ class ConnectionLog:
     __slots__ = ("failed", "need_new", "opened_by")
 
     def __init__(self) -> None:
-        self.opened_by: set[asyncio.Task[object] | None] = set()
+        self.opened_by: dict[asyncio.Task[object] | None, float] = {}
         self.need_new: set[asyncio.Task[object] | None] = set()
         self.failed: dict[asyncio.Task[object] | None, aiohttp.ClientError] = {}
 
-    def forget(self, task: asyncio.Task[object]) -> None:
-        """Forget a task whose request has ended."""
+    def forget(self, task: asyncio.Task[object]) -> float | None:
+        """Forget a task whose request has ended; return when its connection was open, or None if that was pooled."""
         # While all connections come from the pool, there is nothing to forget.
-        if self.opened_by or self.need_new or self.failed:
-            self.opened_by.discard(task)
-            self.need_new.discard(task)
-            self.failed.pop(task, None)
+        if not (self.opened_by or self.need_new or self.failed):
+            return None
+        self.need_new.discard(task)
+        self.failed.pop(task, None)
+        return self.opened_by.pop(task, None)
 
     async def send_once(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
@@ -355,15 +358,18 @@ class _Connector(aiohttp.TCPConnector):
     async def _create_connection(
         self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
     ) -> ResponseHandler:
-        self._log.opened_by.add(asyncio.current_task())
+        task = asyncio.current_task()
+        self._log.opened_by[task] = perf_counter()
         connect_timeout = self._timer.scope_for(timeout.sock_connect)
         try:
             with self._timer.paused(), connect_timeout:
-                return await super()._create_connection(req, traces, timeout)
+                connection = await super()._create_connection(req, traces, timeout)
         except TimeoutError as error:
             if connect_timeout.expired:
                 raise aiohttp.ConnectionTimeoutError from error
             raise
+        self._log.opened_by[task] = perf_counter()
+        return connection
 
     def _get(self, key: ConnectionKey, traces: list[Trace]) -> Coroutine[object, object, Connection | None]:
         if self._log.need_new and asyncio.current_task() in self._log.need_new:

@@ -237,7 +237,7 @@ class Transport:
             return request.failed(error, timeout, scope)
         finally:
             scope.end_wait()
-            self._sessions.connections.forget(scope.task)
+            request.connected_at = self._sessions.connections.forget(scope.task)
 
         if body is None:
             return request.too_large(self._bounds.max_response_bytes)
@@ -260,6 +260,8 @@ class Transport:
 
         A success also gives back the retries that it took, and may end a pause.
         """
+        if request.connected_at is not None:
+            _report_late(permit, request.connected_at - request.sent_at)
         if isinstance(outcome, Response):
             permit.accepted()
             self._budget.earn(request.charged)
@@ -433,6 +435,14 @@ class Transport:
             await self._timer.wait_unused(_CLOSING_SECONDS)
         finally:
             await self._sessions.aclose()
+
+
+def _report_late(permit: Permit, seconds: float) -> None:
+    """Tell a limiter that counts requests from when they are sent for how long a connection was being opened."""
+    # Limiters of the caller's own may do without it.
+    sent_late = getattr(permit, "sent_late", None)
+    if sent_late is not None:
+        sent_late(seconds)
 
 
 def observe_attempt(

@@ -193,6 +193,56 @@ class TestPace:
         assert 9 < rate(writes) <= 10
 
 
+class TestConnecting:
+    """A request for which a connection is opened reaches the service late, and those after it do not."""
+
+    @pytest.mark.parametrize("permits", [8, 40, None])
+    @pytest.mark.parametrize("connecting", [0.03, 0.15, 0.5])
+    async def test_the_service_sees_no_more_than_the_rate_in_any_second(
+        self, connecting: float, permits: int | None
+    ) -> None:
+        limiter = RateLimiter(permits, 80, None)
+        idle = 0
+        arrivals: list[float] = []
+
+        async def request() -> None:
+            nonlocal idle
+            async with limiter.read() as permit:
+                seconds = 0.0 if idle else connecting
+                idle = max(0, idle - 1)
+                await asyncio.sleep(seconds)
+                arrivals.append(now())
+                await asyncio.sleep(0.1)
+                if seconds:
+                    permit.sent_late(seconds)
+                idle += 1
+
+        await asyncio.gather(*(request() for _ in range(400)))
+        assert most_in_a_second(arrivals) <= 80
+        assert 0.97 * 80 <= rate(sorted(arrivals)[-200:]) <= 80
+
+    async def test_what_was_sent_later_than_the_log_reaches_back_changes_nothing(self) -> None:
+        limiter = RateLimiter(None, 2, None)
+        async with limiter.read() as slow:
+            times = await relative_starts(limiter, 5)
+            slow.sent_late(0.1)
+        times += await relative_starts(limiter, 5)
+        assert limiter.in_flight == 0
+        assert rate(times[:5]) == pytest.approx(rate(times[5:]), rel=0.01)
+
+    async def test_writes_are_counted_for_themselves(self) -> None:
+        limiter = RateLimiter(None, 10, 2)
+        async with limiter.write() as permit:
+            await asyncio.sleep(0.7)
+            permit.sent_late(0.7)
+        async with limiter.write():
+            pass
+        reads, writes = await asyncio.gather(relative_starts(limiter, 11), relative_starts(limiter, 1, write=True))
+        assert reads[-1] == pytest.approx(1.02, abs=0.01)
+        # Not a second after the first one could start, but after it was sent: then, the second one started, too.
+        assert writes == [pytest.approx(1.02, abs=0.01)]
+
+
 class TestPause:
     async def test_a_pause_holds_everyone(self) -> None:
         limiter = RateLimiter(None, None, None)

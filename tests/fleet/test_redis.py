@@ -433,3 +433,15 @@ def test_a_limit_may_be_smaller_than_the_number_of_processes() -> None:
     limiter = RedisRateLimiter("redis://localhost", name="AC", max_concurrency=1, processes=40)
     assert (limiter.max_concurrency, limiter.in_flight, limiter.waiting) == (1, 0, 0)
     assert repr(limiter) == "<RedisRateLimiter of 'AC' at redis://localhost:6379>"
+
+
+async def test_a_request_counts_from_when_its_connection_was_open(redis: RedisServer, known: str) -> None:
+    log = f"roomrec:{{{known}}}:reads:log"
+    with redis.client() as admin:
+        async with limiter_at(redis, known) as limiter:
+            async with limiter.read() as permit:
+                ((name, started_at),) = admin.zrevrange(log, 0, 0, withscores=True)
+                await asyncio.sleep(0.6)
+                permit.sent_late(0.5)
+            # Both are 0.1 s later than what they are about: the request has reached the service by then.
+            assert admin.zscore(log, name) - started_at >= 500_000

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import sys
+import time
 from collections import Counter
-from typing import Any
+from contextlib import suppress
+from typing import Any, Self
 
 import aiohttp
 import pytest
@@ -20,6 +23,7 @@ from roomrec_async import (
     Timeout,
 )
 from roomrec_async.events import Activity, Attempt
+from roomrec_async.protocols import Permit
 from roomrec_async.simulator import Simulator
 
 from .raw_server import CREDENTIALS, ROOM_SID, Request, page, raw_server, response
@@ -252,6 +256,83 @@ async def test_a_resolver_that_hangs_is_given_up_in_time(monkeypatch: pytest.Mon
         with pytest.raises(RoomRecError, match=r"no connection within 0\.3 s"):
             await listing.recordings(ROOM_SID).to_list()
     assert loop.time() - begun < 10
+
+
+class PlainPermit:
+    """A permit that a program may have made itself."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None: ...
+
+    def accepted(self) -> None: ...
+
+    def rate_limited(self) -> None: ...
+
+
+class CountingPermit(PlainPermit):
+    """One that remembers how late requests were sent."""
+
+    def __init__(self, late: list[float]) -> None:
+        self.sent_late = late.append
+
+
+class OneLimiter(RateLimiter):
+    """Grants one permit again and again."""
+
+    def __init__(self, permit: Permit) -> None:
+        super().__init__()
+        self._permit = permit
+
+    def read(self) -> Permit:
+        return self._permit
+
+
+@pytest.fixture
+def slow_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the look-up of a name take 0.2 s."""
+    look_up = socket.getaddrinfo
+
+    def slowly(*arguments: Any, **options: Any) -> list[Any]:
+        time.sleep(0.2)
+        return look_up(*arguments, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", slowly)
+
+
+@pytest.mark.usefixtures("slow_names")
+@pytest.mark.parametrize("status", ["200 OK", "404 Not Found", "429 Too Many Requests", None])
+async def test_the_limiter_hears_how_long_it_took_to_connect(status: str | None) -> None:
+    late: list[float] = []
+    # Each opens a connection where the one before was broken.
+    opened = 1 if status else 3
+
+    async def serve(_: Request) -> bytes | None:
+        return status and response(page(), status)
+
+    async with raw_server(serve) as server:
+        url = server.url.replace("127.0.0.1", "localhost")
+        limiter, retry = OneLimiter(CountingPermit(late)), RetryPolicy(max_attempts=1)
+        async with RecordingsClient(CREDENTIALS, base_url=url, limiter=limiter, retry=retry) as listing:
+            for _ in range(3):
+                with suppress(RoomRecError):
+                    await listing.recordings(ROOM_SID).to_list()
+    assert len(server.requests) == 3
+    assert len(late) == opened
+    # aiohttp remembers the address.
+    assert late[0] >= 0.2
+    assert all(0 < seconds < late[0] for seconds in late[1:])
+
+
+async def test_a_permit_need_not_care_how_long_it_took_to_connect() -> None:
+    async def serve(_: Request) -> bytes:
+        return response(page(3))
+
+    async with raw_server(serve) as server:
+        limiter = OneLimiter(PlainPermit())
+        async with RecordingsClient(CREDENTIALS, base_url=server.url, limiter=limiter) as listing:
+            assert len(await listing.recordings(ROOM_SID)) == 3
 
 
 async def test_running_out_of_file_descriptors_fails_no_room() -> None:

@@ -434,10 +434,10 @@ class RedisRateLimiter:
             sending = self._send("release", lease.name, seen_after, outcome, number)
             await wait_finished(self._create_task(sending))
 
-    async def _finish(self, lease: _Lease, outcome: str) -> None:
+    async def _finish(self, lease: _Lease, sent_late: float, outcome: str) -> None:
         """Return the permit of a request that has been sent, and say by when the service has seen it."""
         now = asyncio.get_running_loop().time()
-        late = max(0.0, lease.granted_at - lease.start)
+        late = max(0.0, lease.granted_at + sent_late - lease.start)
         seen_after = min(now - lease.start + self._clock.uncertainty, late + _TRANSIT) if self._clock.is_known else 0.0
         await self._release(lease, to_microseconds(max(0.0, seen_after)), outcome, lease.number)
 
@@ -651,7 +651,7 @@ class RedisRateLimiter:
 
 
 class _LeasedPermit:
-    __slots__ = ("_lane", "_lease", "_limiter", "_outcome")
+    __slots__ = ("_lane", "_lease", "_limiter", "_outcome", "_sent_late")
 
     def __init__(self, limiter: RedisRateLimiter, lane: _Lane) -> None:
         self._limiter = limiter
@@ -660,6 +660,8 @@ class _LeasedPermit:
         self._lease: _Lease | None = None
         # What the script takes for the OUTCOME of the request.
         self._outcome = ""
+        # Seconds from when it was granted until the request was sent.
+        self._sent_late = 0.0
 
     async def __aenter__(self) -> Self:
         self._lease = await self._limiter._acquire(self._lane)
@@ -675,7 +677,7 @@ class _LeasedPermit:
         lease = self._lease
         self._lease = None
         if lease is not None:
-            await self._limiter._finish(lease, self._outcome)
+            await self._limiter._finish(lease, self._sent_late, self._outcome)
 
     def accepted(self) -> None:
         """Note that the service took the request on, whatever it answered."""
@@ -684,6 +686,10 @@ class _LeasedPermit:
     def rate_limited(self) -> None:
         """Note that the service refused the request with 429."""
         self._outcome = "refused"
+
+    def sent_late(self, seconds: float) -> None:
+        """Note that the request was sent so long after the permit was granted: a connection had to be opened first."""
+        self._sent_late = seconds
 
 
 @attrs.define(eq=False)
