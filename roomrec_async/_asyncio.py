@@ -145,6 +145,8 @@ async def map_concurrently(
     """
     pool = _WorkerPool(source, produce, limit)
     workers = running_loop().create_task(pool.run(scope))
+    # Also if it is cancelled before it begins.
+    workers.add_done_callback(lambda _: pool.ready.put_nowait(None))
     try:
         while (ready := await pool.ready.get()) is not None:
             yield ready[0]
@@ -196,8 +198,10 @@ class _WorkerPool(Generic[_Work, _Item]):
         except BaseExceptionGroup as failures:
             # The first one is what went wrong; the others are its consequences.
             raise failures.exceptions[0] from None
-        finally:
-            self.ready.put_nowait(None)
+
+        # A worker that was cancelled before it began could not say so.
+        if self._workers:
+            raise unrequested_cancellation()
 
     def _start_workers(self, group: asyncio.TaskGroup, count: int) -> None:
         # At least one: where the limit is 0 for a moment, the source is not exhausted.
@@ -219,10 +223,10 @@ class _WorkerPool(Generic[_Work, _Item]):
 
         A worker that finds work starts the next two, so that little work needs few workers and much work has them soon.
         """
-        # Where tasks start eagerly, each worker would start the next ones within its own call, and these theirs.
-        if self._starting:
-            await asyncio.sleep(0)
         try:
+            # Where tasks start eagerly, each worker would start the next ones within its own call, and these theirs.
+            if self._starting:
+                await asyncio.sleep(0)
             while self._workers <= max(1, self._limit()) and (work := await self._next_work()) is not None:
                 self._start_workers(group, 2)
                 async with aclosing(self._produce(work[0])) as items:

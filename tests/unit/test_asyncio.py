@@ -189,6 +189,24 @@ async def test_a_pool_that_somebody_else_cancels_has_failed() -> None:
                 pass
 
 
+@pytest.mark.parametrize("name", ["_WorkerPool.run()", "_run_worker()"])
+async def test_a_task_of_a_pool_that_somebody_else_cancels_before_it_begins_has_failed(name: str) -> None:
+    async def source() -> AsyncGenerator[int, None]:
+        for number in range(5):
+            yield number
+
+    async def take_all() -> list[int]:
+        return [item async for item in map_concurrently(source(), in_the_next_turn, lambda: 1)]
+
+    taking = asyncio.create_task(take_all())
+    while not (found := [task for task in asyncio.all_tasks() if name in repr(task)]):
+        await asyncio.sleep(0)
+    found[0].cancel()
+    with pytest.raises(RoomRecError, match="nobody cancelled the operation"):
+        async with asyncio.timeout(10):
+            await taking
+
+
 async def test_a_limit_that_ends_cancelled_is_a_failure() -> None:
     async def source() -> AsyncGenerator[int, None]:
         yield 1
