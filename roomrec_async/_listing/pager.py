@@ -321,6 +321,9 @@ class _PageIterator(Generic[Model]):
             if self._seen is None:
                 self._seen = _SeenPages(position.query or "", self._operation.max_pages)
             self._failure = fetched.error or self._seen.add(fetched, repeated, self.position.query)
+            if fetched.error is not None:
+                # A next page that was already read would be delivered again: the list can go on from this one.
+                self.position = fetched.position_after(skip + len(items), position)
             self._schedule_prefetch()
         return fetched
 
@@ -398,7 +401,7 @@ class _SeenPages:
         """Add a page that another one follows; return the error for a list that would never end, or None.
 
         Args:
-            fetched: the page.
+            fetched: the page; the error becomes its own if it names a page that was already read.
             repeated: how many records at its start were on recent pages already.
             next_query: the query of the next page.
         """
@@ -411,7 +414,8 @@ class _SeenPages:
 
         next_page = page_key(next_query)
         if next_page in self._keys:
-            return PaginationError(f"{url}: the next page is one that was already read")
+            fetched.error = PaginationError(f"{url}: the next page is one that was already read")
+            return fetched.error
         if len(self._keys) >= self._max_pages:
             return BoundsExceededError(f"{url}: the list has more than {len(self._keys):,} pages; see Bounds")
         self._keys.add(next_page)

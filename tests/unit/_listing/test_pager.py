@@ -510,6 +510,10 @@ async def test_a_next_page_that_was_read_before_is_an_error_after_the_records(
     assert seen == list(range(len(queries)))
     assert str(error) == f"{page_url(last)}: the next page is one that was already read"
     assert len(sent(service)) == len(queries)
+    # Resumed once the service has recovered, the list goes on behind what was delivered.
+    service.get(page_url(last), body=body([record(len(queries) - 1)], following="PageToken=new"))
+    service.get(page_url("PageToken=new"), body=body([record(9)]))
+    assert sids(await client.recordings(ROOM_SID, resume=error.resume_token).to_list()) == [9]
 
 
 async def test_a_list_without_an_end_is_no_error_before_its_records_are_wanted(
