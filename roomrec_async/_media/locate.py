@@ -251,10 +251,7 @@ class MediaStream:
                 f"{self._name} are encrypted, and the store sent no key for them: the header {KEY_HEADER} is missing, "
                 "perhaps because a proxy removed it"
             )
-        # The store has the encrypted bytes, whose number is not the size of the recording.
-        expected = None if is_encrypted(self.headers) else self._media.size
-        if self.total is not None and expected is not None and self.total != expected:
-            raise VerificationError(f"{self._name}: the store has {self.total} bytes, the service says {expected}")
+        self._check_total()
 
     async def batches(self) -> AsyncGenerator[list[bytes], None]:
         """Yield the bytes as they arrive, in batches of chunks. Those before an error are yielded before it is raised.
@@ -264,7 +261,8 @@ class MediaStream:
             TransportError: connections broke too often, or no bytes arrived in time; or it happened once, and nothing
                 identifies the version of the media: what was read is worthless, and :meth:`retry` says whether to start
                 again.
-            VerificationError: the media changed while they were read, or are larger than announced.
+            VerificationError: the media changed while they were read, are larger than announced, or their size is not
+                the one that the service reports.
         """
         while self._body is not None:
             failure = None
@@ -287,6 +285,8 @@ class MediaStream:
                     raise failure
                 await self._backoff(failure)
                 self._body = await self._reconnect(failure)
+                # The response that broke off may have had no total.
+                self._check_total()
         self._give_back_retries()
 
     async def retry(self, failure: TransportError) -> None:
@@ -304,6 +304,17 @@ class MediaStream:
         if self._body is not None:
             self._body.close()
         self._body = None
+
+    def _check_total(self) -> None:
+        """Check that the store has as many bytes as the service reports, if both say how many.
+
+        Raises:
+            VerificationError: it has fewer, or more.
+        """
+        # The store has the encrypted bytes, whose number is not the size of the recording.
+        expected = None if is_encrypted(self.headers) else self._media.size
+        if self.total is not None and expected is not None and self.total != expected:
+            raise VerificationError(f"{self._name}: the store has {self.total} bytes, the service says {expected}")
 
     async def _read_batches(self, body: ResponseStream) -> AsyncGenerator[list[bytes], None]:
         """Yield the bytes of one response, from the current position on."""

@@ -245,6 +245,23 @@ def unmarked(cut: int | None = None, **headers: str) -> Answer:
     return answer
 
 
+def chunked(cut: int | None = None) -> Answer:
+    """Serve the content without its size; break the connection after so many bytes."""
+
+    async def answer(request: web.Request, store: MediaStore) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"ETag": '"one"'})
+        response.enable_chunked_encoding()
+        await response.prepare(request)
+        await response.write(store.content[:cut])
+        if cut is not None:
+            await asyncio.sleep(0.01)
+            assert request.transport is not None
+            request.transport.abort()
+        return response
+
+    return answer
+
+
 OLD = "Thu, 01 Jan 2026 00:00:00 GMT"
 OLD_SEEN = "Thu, 01 Jan 2026 00:01:00 GMT"
 FRESH_SEEN = "Thu, 01 Jan 2026 00:00:59 GMT"
@@ -446,19 +463,20 @@ class TestVerification:
     async def test_a_size_that_only_the_service_knows_is_checked(
         self, client: RecordingsClient, store: MediaStore, tmp_path: Path
     ) -> None:
-        async def chunked(request: web.Request, store: MediaStore) -> web.StreamResponse:
-            response = web.StreamResponse(headers={"ETag": '"one"'})
-            response.enable_chunked_encoding()
-            await response.prepare(request)
-            await response.write(CONTENT)
-            return response
-
-        store.answers = [chunked, chunked]
+        store.answers = [chunked(), chunked()]
         with pytest.raises(VerificationError, match="1049344 bytes arrived, and 5 were announced"):
             await client.download(from_dict(Recording, record(7, size=5)), tmp_path)
         assert files(tmp_path) == []
         unknown = from_dict(Recording, record(7, size=None))
         assert (await client.download(unknown, tmp_path)).sha256 == DIGEST
+
+    async def test_a_total_that_comes_only_when_the_media_are_resumed_is_checked(
+        self, client: RecordingsClient, store: MediaStore, recording: Recording, tmp_path: Path
+    ) -> None:
+        store.answers = [chunked(100_000), respond(200, CONTENT[:-1], ETag='"one"')]
+        with pytest.raises(VerificationError, match="the store has 1049343 bytes, the service says 1049344"):
+            await client.download(recording, tmp_path)
+        assert files(tmp_path) == []
 
 
 class TestExistingFiles:
