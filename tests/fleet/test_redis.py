@@ -176,6 +176,44 @@ async def test_a_long_request_keeps_its_permit(redis: RedisServer, known: str) -
             pass
 
 
+async def cancel_tasks(method: str) -> None:
+    """Cancel the tasks that run a method of a limiter, as a program does that cancels all tasks but its own."""
+    while not (found := [task for task in asyncio.all_tasks() if f".{method}()" in repr(task)]):
+        await asyncio.sleep(0)
+    for task in found:
+        task.cancel()
+
+
+async def test_whoever_waits_gets_a_permit_though_the_task_that_asks_for_it_is_cancelled(
+    redis: RedisServer, known: str
+) -> None:
+    async with limiter_at(redis, known, max_concurrency=1) as limiter:
+        granted = asyncio.Event()
+
+        async def request() -> None:
+            async with limiter.read():
+                granted.set()
+
+        async with limiter.read():
+            waiting = asyncio.create_task(request())
+            await asyncio.sleep(0.1)
+            await cancel_tasks("_ask")
+            await asyncio.sleep(0)
+        async with asyncio.timeout(LEASE):
+            await granted.wait()
+            await waiting
+
+
+async def test_a_permit_is_renewed_though_a_heartbeat_is_cancelled(redis: RedisServer, known: str) -> None:
+    bounds = {"max_concurrency": 1, "processes": 1}
+    async with limiter_at(redis, known, **bounds) as holder, limiter_at(redis, known, **bounds) as other:
+        async with holder.read():
+            await cancel_tasks("_beat")
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(LEASE + 1), other.read():
+                    pass
+
+
 async def test_a_pause_holds_for_all_processes(redis: RedisServer, known: str) -> None:
     async with limiter_at(redis, known) as one, limiter_at(redis, known) as other:
         begun = now()

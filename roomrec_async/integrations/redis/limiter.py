@@ -322,8 +322,14 @@ class RedisRateLimiter:
             self._serve_from_part(self._part)
         elif self._asking is None or self._asking.done():
             self._asking = asyncio.get_running_loop().create_task(self._ask())
+            self._asking.add_done_callback(self._resume_asking)
         elif any(lane.count_unasked() for lane in self._lanes):
             self._interrupt_nap()
+
+    def _resume_asking(self, asking: asyncio.Task[None]) -> None:
+        """Ask again if a program has cancelled the task that asks, as one does that cancels all tasks but its own."""
+        if asking.cancelled() and self.waiting:
+            self._serve()
 
     async def _withdraw(self) -> None:
         """Make Redis forget waiters that have left. If they were the last ones, wait until it has."""
@@ -513,7 +519,6 @@ class RedisRateLimiter:
             for name in names - {lease.name for lease in self._held}:
                 await self._send("release", name, to_microseconds(_TRANSIT), "", 0)
         self._log_long_wait()
-        self._schedule_heartbeat()
 
     def _schedule_heartbeat(self) -> None:
         if self._heartbeat_timer is None and not self._closed:
@@ -522,7 +527,8 @@ class RedisRateLimiter:
 
     def _start_heartbeat(self) -> None:
         self._heartbeat_timer = None
-        self._create_task(self._beat())
+        # The next one comes also if this one is cancelled.
+        self._create_task(self._beat()).add_done_callback(lambda _: self._schedule_heartbeat())
 
     def _log_long_wait(self) -> None:
         """Log that somebody has waited for more than a lease, once until nobody has. An outage is logged as such."""
