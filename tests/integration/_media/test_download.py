@@ -223,6 +223,13 @@ class TestResume:
         assert files(tmp_path) == [f"{SID}.mka"]
 
 
+async def break_connection(request: web.Request) -> None:
+    """Break the connection once what was written is on its way."""
+    await asyncio.sleep(0.01)
+    assert request.transport is not None
+    request.transport.abort()
+
+
 def unmarked(cut: int | None = None, **headers: str) -> Answer:
     """Serve the content with these headers only, ranges included; break the connection after so many bytes."""
 
@@ -237,9 +244,7 @@ def unmarked(cut: int | None = None, **headers: str) -> Answer:
         await response.prepare(request)
         await response.write(store.content[start : None if cut is None else start + cut])
         if cut is not None:
-            await asyncio.sleep(0.01)
-            assert request.transport is not None
-            request.transport.abort()
+            await break_connection(request)
         return response
 
     return answer
@@ -254,9 +259,7 @@ def chunked(cut: int | None = None) -> Answer:
         await response.prepare(request)
         await response.write(store.content[:cut])
         if cut is not None:
-            await asyncio.sleep(0.01)
-            assert request.transport is not None
-            request.transport.abort()
+            await break_connection(request)
         return response
 
     return answer
@@ -323,9 +326,7 @@ class TestVersions:
             await response.prepare(request)
             await response.write(store.content[start : 600_000 if is_first else None])
             if is_first:
-                await asyncio.sleep(0.01)
-                assert request.transport is not None
-                request.transport.abort()
+                await break_connection(request)
             return response
 
         store.answers = [answer, answer]
