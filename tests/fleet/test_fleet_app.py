@@ -33,8 +33,10 @@ AT_ONCE = 40
 
 @pytest.fixture
 async def sim() -> AsyncIterator[Simulator]:
-    # It refuses nothing, so that only the limiter holds requests back.
-    async with Simulator(rooms=40, recordings_per_room=(0, 40), reads_per_second=None) as simulator:
+    # Without a quota, so that only the limiter holds requests back.
+    async with Simulator(
+        rooms=40, recordings_per_room=(0, 40), reads_per_second=None, concurrency_limit=20
+    ) as simulator:
         yield simulator
 
 
