@@ -206,7 +206,7 @@ class Transport:
 
     def _check_pause(self, request: PendingRequest[Content], deadline: Deadline) -> None:
         """Raise the error for a request whose deadline lies before the end of a pause."""
-        if self._pauses.cause is not None and (error := self._pauses.error_for(request, deadline)):
+        if error := self._pauses.error_for(request, deadline):
             request.event().waited_in_vain = 0.0
             raise error
 
